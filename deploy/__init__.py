@@ -1,0 +1,1 @@
+"""How the platform is provisioned and run; may import services and shared."""

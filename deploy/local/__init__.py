@@ -1,0 +1,1 @@
+"""The one-machine runner: embedded servers, supervisor, demo and the command line."""

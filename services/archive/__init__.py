@@ -1,0 +1,1 @@
+"""Archive: keeps every event of every archived stream as a hash-chained audit log."""

@@ -1,0 +1,1 @@
+"""The pure core of archive: frozen values and functions, no I/O."""

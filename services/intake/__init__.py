@@ -1,0 +1,1 @@
+"""Intake: takes ratings in over HTTP and records them durably as feedback facts."""

@@ -1,0 +1,1 @@
+"""The pure core of intake: frozen values and functions, no I/O."""

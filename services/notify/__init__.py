@@ -1,0 +1,1 @@
+"""Notify: turns bad reviews and score changes into alerts and delivers them."""

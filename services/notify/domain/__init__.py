@@ -1,0 +1,1 @@
+"""The pure core of notify: frozen values and functions, no I/O."""

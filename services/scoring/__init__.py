@@ -1,0 +1,1 @@
+"""Scoring: folds feedback into fair rankings and publishes them."""

@@ -1,0 +1,1 @@
+"""The pure core of scoring: frozen values and functions, no I/O."""

@@ -1,0 +1,1 @@
+"""Credentials: who may call which HTTP route, who may use which subject."""

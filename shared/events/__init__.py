@@ -1,0 +1,36 @@
+"""Every event that crosses a service boundary: its data model, its registration and its envelope.
+
+Import from here, not from the modules below: ``FeedbackSubmitted``, ``EVENTS``, ``Envelope`` …
+"""
+
+from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
+from shared.events.base import EventData
+from shared.events.deadletter import MessageDeadLettered
+from shared.events.envelope import Envelope, InvalidEvent, Provenance, parse_envelope
+from shared.events.feedback import DimensionGrades, FeedbackConflicted, FeedbackSubmitted, SealedText
+from shared.events.ranking import RankingRevised, RankingRow, UnitScoreChanged
+from shared.events.registry import EVENTS, EventSpec, spec_for_data, spec_for_type
+
+__all__ = [
+    "EVENTS",
+    "AlertAcknowledged",
+    "AlertDelivered",
+    "AlertDeliveryFailed",
+    "AlertRaised",
+    "DimensionGrades",
+    "Envelope",
+    "EventData",
+    "EventSpec",
+    "FeedbackConflicted",
+    "FeedbackSubmitted",
+    "InvalidEvent",
+    "MessageDeadLettered",
+    "Provenance",
+    "RankingRevised",
+    "RankingRow",
+    "SealedText",
+    "UnitScoreChanged",
+    "parse_envelope",
+    "spec_for_data",
+    "spec_for_type",
+]

@@ -1,0 +1,1 @@
+"""The words that everybody uses: units, regions, grades, clock, errors. Standard library only."""

@@ -1,0 +1,1 @@
+"""How facts travel: subjects, streams, provisioner, publisher and the one failure policy."""

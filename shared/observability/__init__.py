@@ -1,0 +1,1 @@
+"""Logging, metrics, health and tracing, the same for every service."""

@@ -1,0 +1,1 @@
+"""Builders, clocks, fakes, adapter suites and real-server fixtures for tests."""
