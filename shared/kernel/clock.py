@@ -1,0 +1,86 @@
+"""Time: an injected clock, aware datetimes only, and the one business day (Asia/Shanghai)."""
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Final, Protocol
+
+from shared.kernel.errors import InvalidValueError
+
+SHANGHAI: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
+"""China Standard Time as a fixed offset.
+
+Not `ZoneInfo`: no summer time was kept after 1991, and days computed from a fixed offset are the same on
+a machine with another (or no) time-zone database, which a byte-identical replay needs.
+"""
+
+_RFC3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?P<zone>[Zz]|[+-]\d{2}:\d{2})?", re.ASCII
+)
+_EXPECTED = "a time in RFC 3339 with its offset, e.g. 2026-01-31T09:30:00+08:00"
+
+
+class Clock(Protocol):
+    """Where the current time comes from; tests and replays inject their own."""
+
+    def now(self) -> datetime:
+        """Return the current time, aware, in UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the current time, aware, in UTC."""
+        return datetime.now(UTC)
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo is None or moment.utcoffset() is None:
+        raise InvalidValueError(
+            moment.isoformat(),
+            "an aware datetime",
+            "attach a zone, e.g. datetime.now(UTC) or .replace(tzinfo=SHANGHAI)",
+        )
+    return moment
+
+
+def business_day(moment: datetime) -> date:
+    """Return the calendar day of `moment` in Asia/Shanghai: the day a rating counts in.
+
+    Raises:
+        InvalidValueError: `moment` is naive.
+    """
+    return _aware(moment).astimezone(SHANGHAI).date()
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return `moment` in UTC with exactly three fractional digits and ``Z``; finer digits are cut off.
+
+    Strings of this form sort like the times they stand for.
+
+    Raises:
+        InvalidValueError: `moment` is naive.
+    """
+    return _aware(moment).astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def parse_rfc3339(text: str) -> datetime:
+    """Parse a time with any offset; returns it aware, in UTC, with at most microseconds.
+
+    Raises:
+        InvalidValueError: other format, impossible date, no offset, or outside the years 1–9999 in UTC.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise InvalidValueError(text, _EXPECTED, "write date, 'T', time and offset without blanks")
+    if match["zone"] is None:
+        raise InvalidValueError(
+            text,
+            _EXPECTED,
+            "append the offset: 'Z' for UTC or '+08:00' for China; a bare local time is ambiguous",
+        )
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidValueError(text, _EXPECTED, f"correct the date or time ({error})") from error

@@ -1,0 +1,1 @@
+"""The committed registry files; read them through `shared.kernel.regions` and `shared.kernel.units`."""
