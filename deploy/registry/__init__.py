@@ -1,0 +1,1 @@
+"""Generators of the committed registries of divisions and units."""
