@@ -1,1 +1,1 @@
-"""The one-machine runner: embedded servers, supervisor, demo and the command line."""
+"""The one-machine runner: embedded servers, supervisor and the ``pingyi`` command line."""

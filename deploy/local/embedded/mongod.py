@@ -1,0 +1,161 @@
+"""A real mongod as a one-node replica set on the loopback interface, as a child process.
+
+Local and test use only: the wheel's MongoDB 6.0.5 is old and under the SSPL. Production uses a supported
+image.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from deploy.local.embedded.logs import tail
+from deploy.local.embedded.mongod_binary import find_mongod
+from deploy.local.embedded.ports import LOOPBACK, require_free
+from deploy.local.embedded.process import ChildProcess
+from deploy.local.errors import ServerStartError
+
+REPLICA_SET = "pingyi"
+
+
+class MongoServer:
+    """One mongod: a writable primary of a one-node replica set, data in a directory.
+
+    ``start`` after ``stop`` or ``kill`` takes up the same data, also after ``port`` changed. Methods may be
+    called from any thread, but not from two at once.
+    """
+
+    def __init__(self, data: Path, *, port: int, log: Path, cache_gb: float = 0.25) -> None:
+        """Describe the server; nothing is started.
+
+        Args:
+            data: directory of the database files; created at start.
+            port: port on 127.0.0.1.
+            log: file that the server's output is appended to.
+            cache_gb: size of WiredTiger's cache in GiB (at least 0.25).
+        """
+        self.data = data
+        self.port = port
+        self.log = log
+        self.cache_gb = cache_gb
+        self._process: ChildProcess | None = None
+
+    @property
+    def url(self) -> str:
+        """Address for clients; a direct connection, since the set's only member is this one."""
+        return f"mongodb://{LOOPBACK}:{self.port}/?directConnection=true"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the last start, None before the first one."""
+        return self._process.pid if self._process else None
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code of the last run, None while it runs or never ran."""
+        return self._process.returncode if self._process else None
+
+    def is_alive(self) -> bool:
+        """Whether the process runs; it may not be a writable primary yet."""
+        return self._process is not None and self._process.is_alive()
+
+    def healthy(self, timeout_s: float = 2.0) -> bool:
+        """Whether it answers and is a writable primary."""
+        if not self.is_alive():
+            return False
+        try:
+            with self._client(timeout_s) as client:
+                return bool(client.admin.command("hello").get("isWritablePrimary"))
+        except PyMongoError:
+            return False
+
+    def start(self, timeout_s: float = 60.0) -> None:
+        """Start the server and wait until it is a writable primary.
+
+        Raises:
+            ServerMissingError: there is no usable mongod executable.
+            PortTakenError: the port is held by another process.
+            ServerStartError: it ended, or was not a primary within ``timeout_s``.
+        """
+        binary = find_mongod(self.data / "lib")
+        require_free(self.port, "mongod")
+        self._db_path.mkdir(parents=True, exist_ok=True)
+        process = ChildProcess([binary.path, *self._arguments()], log=self.log, env=binary.env)
+        self._process = process
+        process.start()
+        deadline = time.monotonic() + timeout_s
+        with self._client(timeout_s=0.5) as client:
+            while not self._is_primary(client):
+                ended = process.wait(0.05)
+                if ended or time.monotonic() > deadline:
+                    problem = f"code {process.returncode}" if ended else f"no primary within {timeout_s:g} s"
+                    process.kill()
+                    raise ServerStartError(
+                        f"mongod did not start ({problem}); expected a writable primary: "
+                        f"see {self.log}, which ends:\n{tail(self.log)}"
+                    )
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Stop the server in order; kill it after ``timeout_s``. No-op if it does not run."""
+        if self._process is not None:
+            self._process.stop(timeout_s)
+
+    def kill(self) -> None:
+        """Crash the server (SIGKILL), for fault tests and for one that hangs. No-op if it does not run."""
+        if self._process is not None:
+            self._process.kill()
+
+    @property
+    def _db_path(self) -> Path:
+        return self.data / "db"
+
+    def _arguments(self) -> list[str]:
+        return [
+            *("--port", str(self.port)),
+            *("--bind_ip", LOOPBACK),
+            "--nounixsocket",
+            *("--dbpath", str(self._db_path)),
+            *("--replSet", REPLICA_SET),
+            *("--networkMessageCompressors", "disabled"),  # loopback: compression only costs processor time
+            *("--wiredTigerCacheSizeGB", f"{self.cache_gb:g}"),
+            *("--oplogSize", "128"),
+            # An empty database then takes 1 MB instead of 200 MB of preallocated journal.
+            *("--wiredTigerEngineConfigString", "log=(prealloc=false)"),
+            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            "--quiet",
+        ]
+
+    def _client(self, timeout_s: float) -> MongoClient[dict[str, Any]]:
+        milliseconds = int(timeout_s * 1000)
+        return MongoClient(
+            self.url,
+            serverSelectionTimeoutMS=milliseconds,
+            connectTimeoutMS=milliseconds,
+            socketTimeoutMS=milliseconds,
+        )
+
+    def _is_primary(self, client: MongoClient[dict[str, Any]]) -> bool:
+        """Whether the server is a writable primary; takes the step towards it that its state needs."""
+        try:
+            hello = client.admin.command("hello")
+            if hello.get("isWritablePrimary"):
+                return True
+            if not hello.get("secondary"):
+                self._configure(client)
+        except PyMongoError:  # not listening yet, or between two states of the replica set: ask again
+            return False
+        return False
+
+    def _configure(self, client: MongoClient[dict[str, Any]]) -> None:
+        me = f"{LOOPBACK}:{self.port}"
+        stored: Mapping[str, Any] | None = client["local"]["system.replset"].find_one()
+        if stored is None:
+            members = [{"_id": 0, "host": me}]
+            client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
+        elif stored["members"][0]["host"] != me:  # the data was last used on another port
+            members = [{**stored["members"][0], "host": me}]
+            changed = {**stored, "members": members, "version": stored["version"] + 1}
+            client.admin.command("replSetReconfig", changed, force=True)
