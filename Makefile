@@ -15,7 +15,7 @@ MAKEFLAGS     += --no-print-directory
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-        --no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+        --no-annotate --custom-compile-command "make lock"
 
 .PHONY: help setup demo up test unit lint types format bench soak docs docs-check lock hooks ci clean
 
