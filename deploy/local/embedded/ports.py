@@ -42,7 +42,7 @@ def holder_of(port: int) -> psutil.Process | None:
     except psutil.AccessDenied:  # macOS lets only root look
         return None
     for connection in connections:
-        if connection.status != psutil.CONN_LISTEN or connection.laddr.port != port:
+        if not connection.laddr or (connection.status, connection.laddr.port) != (psutil.CONN_LISTEN, port):
             continue
         if connection.pid is not None:
             try:

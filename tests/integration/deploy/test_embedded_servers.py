@@ -1,0 +1,139 @@
+"""The embedded servers are real: they start, keep what they acknowledged through SIGKILL, and move ports."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import nats
+import psutil
+import pytest
+from pymongo import MongoClient, WriteConcern
+
+from deploy.local.embedded import ChildProcess, MongoServer, NatsServer, free_ports
+from deploy.local.errors import PortTakenError, ServerStartError
+from tests.support.processes import wait_until_gone
+from tests.support.servers import StartNats
+
+pytestmark = pytest.mark.integration
+
+
+async def test_acknowledged_message_survives_sigkill(own_nats_server: NatsServer) -> None:
+    client = await nats.connect(own_nats_server.url)
+    await client.jetstream().add_stream(name="S", subjects=["s.>"])
+    ack = await client.jetstream().publish("s.one", b"kept")
+    own_nats_server.kill()
+    assert not own_nats_server.is_alive()
+    assert not own_nats_server.healthy()
+    own_nats_server.start()
+    await client.close()
+
+    client = await nats.connect(own_nats_server.url)
+    stored = await client.jetstream().get_msg("S", ack.seq)
+    await client.close()
+    assert stored.data == b"kept"
+
+
+def test_nats_server_syncs_before_it_acknowledges(nats_server: NatsServer) -> None:
+    facts = httpx.get(f"{nats_server.monitor_url}/varz").json()
+    assert facts["jetstream"]["config"]["sync_always"] is True
+
+
+def test_servers_can_be_told_apart_in_ps(nats_server: NatsServer, mongo_server: MongoServer) -> None:
+    assert nats_server.name in psutil.Process(nats_server.pid).cmdline()
+    assert "mongod" in psutil.Process(mongo_server.pid).cmdline()[0]
+    assert str(mongo_server.port) in psutil.Process(mongo_server.pid).cmdline()
+
+
+async def test_authorization_text_is_in_force(start_nats: StartNats) -> None:
+    server = start_nats(authorization="authorization { user: alice, password: secret }")
+    # Asked of the server, since a refused nats-py client leaks its socket, which fails some later test.
+    assert httpx.get(f"{server.monitor_url}/varz").json()["auth_required"] is True
+    client = await nats.connect(server.url, user="alice", password="secret")
+    await client.close()
+
+
+def test_bad_authorization_text_is_refused_with_the_servers_own_words(tmp_path: Path) -> None:
+    port, monitor_port = free_ports(2)
+    server = NatsServer(
+        tmp_path / "nats",
+        port=port,
+        monitor_port=monitor_port,
+        log=tmp_path / "nats.log",
+        authorization="no_such_option: 1",
+    )
+    with pytest.raises(ServerStartError, match="no_such_option"):
+        server.start()
+    assert not server.is_alive()
+
+
+def test_port_in_use_is_refused_and_its_holder_named(own_nats_server: NatsServer, tmp_path: Path) -> None:
+    (other_port,) = free_ports(1)
+    second = NatsServer(
+        tmp_path / "second", port=own_nats_server.port, monitor_port=other_port, log=tmp_path / "second.log"
+    )
+    with pytest.raises(PortTakenError, match=rf"nats-server \(pid {own_nats_server.pid}\)"):
+        second.start()
+
+
+def test_journaled_document_survives_sigkill_and_a_new_port(own_mongo_server: MongoServer) -> None:
+    with MongoClient[dict[str, object]](own_mongo_server.url) as client:
+        journaled = client["t"].get_collection("c", write_concern=WriteConcern(w="majority", j=True))
+        journaled.insert_one({"_id": 1, "text": "件件有着落"})
+    own_mongo_server.kill()
+    assert not own_mongo_server.healthy()
+    (own_mongo_server.port,) = free_ports(1)
+    own_mongo_server.start()
+    assert own_mongo_server.healthy()
+
+    with MongoClient[dict[str, object]](own_mongo_server.url) as client:
+        assert client["t"]["c"].find_one() == {"_id": 1, "text": "件件有着落"}
+        with client.start_session() as session:  # transactions and change streams need the replica set
+            session.with_transaction(lambda s: client["t"]["c"].insert_one({"_id": 2}, session=s))
+
+
+def test_server_started_by_a_short_lived_thread_keeps_running(tmp_path: Path) -> None:
+    child = ChildProcess(["sleep", "30"], log=tmp_path / "sleep.log")
+    thread = threading.Thread(target=child.start)
+    thread.start()
+    thread.join()
+    assert not child.wait(0.3)
+    child.stop()
+    assert not child.is_alive()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the parent-death signal")
+def test_children_die_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    parent_source = f"""
+import pathlib, signal
+from deploy.local.embedded import ChildProcess
+child = ChildProcess(["sleep", "30"], log=pathlib.Path({str(tmp_path / "sleep.log")!r}))
+child.start()
+print(child.pid, flush=True)
+signal.pause()
+"""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", parent_source],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    assert parent.stdout is not None
+    with parent.stdout:
+        child = psutil.Process(int(parent.stdout.readline()))
+    assert child.is_running()
+    parent.kill()
+    parent.wait()
+    wait_until_gone([child], timeout_s=3)
+
+
+def test_log_is_moved_aside_when_it_outgrew_its_bound(tmp_path: Path) -> None:
+    log = tmp_path / "child.log"
+    log.write_bytes(b"x" * (9 * 1024 * 1024))
+    child = ChildProcess(["echo", "fresh"], log=log)
+    child.start()
+    assert child.wait(5)
+    assert log.read_text() == "fresh\n"
+    assert log.with_name("child.log.1").stat().st_size == 9 * 1024 * 1024

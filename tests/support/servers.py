@@ -1,0 +1,142 @@
+"""Fixtures that give a test a real nats-server and a real mongod on free ports.
+
+Two flavours of each. ``nats_server`` and ``mongo_server`` are started once per pytest process (so once per
+xdist worker) and handed out empty: cheap, for everything that leaves the server alone. ``own_nats_server``
+and ``own_mongo_server`` belong to one test, which may kill and restart them. ``start_nats`` starts further
+ones, for example with an authorization text.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import nats
+import pytest
+from pymongo import MongoClient
+
+from deploy.local.embedded import MongoServer, NatsServer, free_ports
+from deploy.local.errors import PortTakenError, ServerStartError
+
+START_ATTEMPTS = 5
+"""A free port may be taken by a parallel worker before our server listens on it; then others are tried."""
+
+StartNats = Callable[..., NatsServer]
+
+
+@contextmanager
+def running_nats(directory: Path, *, authorization: str = "") -> Iterator[NatsServer]:
+    """A nats-server on free ports with its data under ``directory``; stopped at the end."""
+    for attempt in range(START_ATTEMPTS):
+        port, monitor_port = free_ports(2)
+        server = NatsServer(
+            directory / "nats",
+            port=port,
+            monitor_port=monitor_port,
+            log=directory / "logs" / "nats.log",
+            authorization=authorization,
+        )
+        try:
+            server.start()
+        except (PortTakenError, ServerStartError):
+            if attempt == START_ATTEMPTS - 1:
+                raise
+        else:
+            break
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def running_mongo(directory: Path) -> Iterator[MongoServer]:
+    """A mongod on a free port with its data under ``directory``; stopped at the end."""
+    for attempt in range(START_ATTEMPTS):
+        (port,) = free_ports(1)
+        server = MongoServer(directory / "mongo", port=port, log=directory / "logs" / "mongod.log")
+        try:
+            server.start()
+        except (PortTakenError, ServerStartError):
+            if attempt == START_ATTEMPTS - 1:
+                raise
+        else:
+            break
+    try:
+        yield server
+    finally:
+        server.kill()  # the data is thrown away; an orderly stop costs half a second
+
+
+@pytest.fixture(scope="session")
+def shared_nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """The process-wide nats-server with whatever other tests left in it; use ``nats_server``."""
+    with running_nats(tmp_path_factory.mktemp("shared-nats")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
+    """The process-wide mongod with whatever other tests left in it; use ``mongo_database``."""
+    with running_mongo(tmp_path_factory.mktemp("shared-mongo")) as server:
+        yield server
+
+
+@pytest.fixture
+def nats_server(shared_nats_server: NatsServer) -> NatsServer:
+    """A running nats-server without any stream; don't stop it, other tests go on using it."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(_delete_streams(shared_nats_server.url))
+    return shared_nats_server
+
+
+@pytest.fixture
+def mongo_server(shared_mongo_server: MongoServer) -> MongoServer:
+    """A running mongod; don't stop it, and use the name from ``mongo_database`` for your data."""
+    return shared_mongo_server
+
+
+@pytest.fixture
+def mongo_database(mongo_server: MongoServer) -> Iterator[str]:
+    """Name of a database on ``mongo_server`` that no other test uses; dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield name
+    with MongoClient[dict[str, object]](mongo_server.url) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def own_nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A running nats-server of this test alone: kill it, stop it, start it again."""
+    with running_nats(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def own_mongo_server(tmp_path: Path) -> Iterator[MongoServer]:
+    """A running mongod of this test alone: kill it, stop it, start it again."""
+    with running_mongo(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def start_nats(tmp_path: Path) -> Iterator[StartNats]:
+    """``start_nats(authorization="…")`` starts one more nats-server; stopped when the test ends."""
+    with ExitStack() as started:
+
+        def start(*, authorization: str = "") -> NatsServer:
+            directory = tmp_path / f"nats-{uuid.uuid4().hex[:8]}"
+            return started.enter_context(running_nats(directory, authorization=authorization))
+
+        yield start
+
+
+async def _delete_streams(url: str) -> None:
+    client = await nats.connect(url)
+    try:
+        jetstream = client.jetstream()
+        for stream in await jetstream.streams_info():
+            await jetstream.delete_stream(stream.config.name or "")
+    finally:
+        await client.close()
