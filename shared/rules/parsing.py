@@ -1,0 +1,308 @@
+"""From TOML text to a `RulePack`, strictly: every key known and present, every number in its range.
+
+All problems of a pack are reported at once, each with its place, value, expectation and remedy: whoever
+edits a pack should not have to run it ten times.
+"""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypeVar
+
+from shared.kernel.errors import PermanentError, describe
+from shared.kernel.grades import Grade, Verification
+from shared.rules.pack import (
+    Alerts,
+    BadReviewRule,
+    BandChangeRule,
+    Bands,
+    Intake,
+    Prior,
+    Publication,
+    RankDropRule,
+    RulePack,
+    Severity,
+    Suppression,
+    Windows,
+)
+
+_KEY = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}", re.ASCII)
+_E = TypeVar("_E", bound=StrEnum)
+
+
+class RulePackError(PermanentError):
+    """A rule pack cannot be used; `problems` lists every finding."""
+
+    def __init__(self, origin: str, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join((f"Rule pack {origin} cannot be used:", *(f"- {p}" for p in problems))))
+        self.origin = origin
+        self.problems = problems
+
+
+class _Table:
+    """One TOML table under strict reading; notes problems instead of raising, so that all are found."""
+
+    def __init__(self, data: Mapping[str, object], place: str, problems: list[str]) -> None:
+        self._data = data
+        self._place = place
+        self._problems = problems
+        self._read: set[str] = set()
+
+    def at(self, key: str) -> str:
+        return f"{self._place}.{key}" if self._place else key
+
+    def note(self, key: str, value: object, expected: str, remedy: str) -> None:
+        self._problems.append(f"{self.at(key)}: {describe(value, expected, remedy)}")
+
+    def keys(self) -> tuple[str, ...]:
+        return tuple(self._data)
+
+    def value(self, key: str, expected: str) -> object:
+        self._read.add(key)
+        if key not in self._data:
+            self._problems.append(f"{self.at(key)}: missing, expected {expected}: add the key.")
+        return self._data.get(key)
+
+    def table(self, key: str) -> "_Table":
+        value = self.value(key, "a table")
+        if not isinstance(value, dict):
+            if value is not None:
+                self.note(key, value, "a table", f"write [{self.at(key)}]")
+            return _Table({}, self.at(key), [])  # its keys are missing too, but one finding is enough
+        return _Table(value, self.at(key), self._problems)
+
+    def text(self, key: str, expected: str, accept: Callable[[str], bool]) -> str:
+        value = self.value(key, expected)
+        if isinstance(value, str) and accept(value):
+            return value
+        if value is not None:
+            self.note(key, value, expected, "correct the text")
+        return ""
+
+    def integer(self, key: str, low: int, high: int) -> int:
+        expected = f"a whole number from {low} to {high}"
+        value = self.value(key, expected)
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        if value is not None:
+            self.note(key, value, expected, "set it within that range, without quotes")
+        return low
+
+    def number(self, key: str, low: float, high: float) -> float:
+        expected = f"a number from {low:g} to {high:g}"
+        value = self.value(key, expected)
+        if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+            return float(value)
+        if value is not None:
+            self.note(key, value, expected, "set it within that range, without quotes")
+        return low
+
+    def day(self, key: str, *, required: bool) -> date | None:
+        if not required and key not in self._data:
+            return None
+        expected = "a date"
+        value = self.value(key, expected)
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return value
+        if value is not None:
+            self.note(key, value, expected, "write it as YYYY-MM-DD, without time and quotes")
+        return None
+
+    def integers(self, key: str, low: int, high: int) -> tuple[int, ...]:
+        expected = f"an ascending list of different whole numbers from {low} to {high}"
+        value = self.value(key, expected)
+        if isinstance(value, list) and value:
+            whole = [v for v in value if isinstance(v, int) and not isinstance(v, bool) and low <= v <= high]
+            if len(whole) == len(value) and sorted(set(whole)) == whole:
+                return tuple(whole)
+        if value is not None:
+            self.note(key, value, expected, "correct the list, e.g. [1, 2]")
+        return (low,)
+
+    def choice(self, key: str, choices: type[_E]) -> _E:
+        names = ", ".join(member.value for member in choices)
+        value = self.value(key, f"one of {names}")
+        for member in choices:
+            if member.value == value:
+                return member
+        if value is not None:
+            self.note(key, value, f"one of {names}", "choose one of them")
+        return next(iter(choices))
+
+    def done(self) -> None:
+        for key in self._data:
+            if key not in self._read:
+                known = ", ".join(sorted(self._read))
+                self.note(key, key, f"one of the keys {known}", "remove or rename the key")
+
+
+def _kinds(table: _Table) -> Mapping[str, str]:
+    kinds: dict[str, str] = {}
+    for key in table.keys():  # noqa: SIM118 - a method of ours, not a dict
+        label = table.text(key, "a Chinese label", lambda text: 0 < len(text.strip()) <= 32)  # noqa: PLR2004 - fits a column
+        if _KEY.fullmatch(key) is None:
+            table.note(key, key, "a key of lower-case letters, digits and _", "rename the kind")
+        kinds[key] = label
+    if not kinds:
+        table.note("*", {}, "at least one window kind", 'add e.g. marriage = "婚姻登记"')
+    return MappingProxyType(kinds)
+
+
+def _weights(table: _Table) -> Mapping[Verification, int]:
+    weights = {member: table.integer(member.value, 0, 1000) for member in Verification}
+    table.done()
+    return MappingProxyType(weights)
+
+
+def _windows(table: _Table) -> Windows:
+    windows = Windows(
+        days=table.integers("days", 1, 3660),
+        primary_days=table.integer("primary_days", 1, 3660),
+        lateness_days=table.integer("lateness_days", 0, 3660),
+        replacement_days=table.integer("replacement_days", 0, 3660),
+    )
+    if windows.primary_days not in windows.days:
+        table.note(
+            "primary_days",
+            windows.primary_days,
+            f"one of the windows {list(windows.days)}",
+            "choose one of them",
+        )
+    table.done()
+    return windows
+
+
+def _suppression(table: _Table) -> Suppression:
+    found = Suppression(table.integer("publish_from", 1, 1_000_000), table.integer("rank_from", 1, 1_000_000))
+    if found.rank_from < found.publish_from:
+        table.note("rank_from", found.rank_from, f"at least publish_from ({found.publish_from})", "raise it")
+    table.done()
+    return found
+
+
+def _bands(table: _Table) -> Bands:
+    bands = Bands(table.number("excellent_line", 0.01, 0.99), table.number("probability", 0.5, 0.999))
+    table.done()
+    return bands
+
+
+def _prior(table: _Table) -> Prior:
+    prior = Prior(
+        mu=table.number("mu", 0.01, 0.99),
+        strength=table.number("strength", 0.1, 1e6),
+        rho_min=table.number("rho_min", 1e-9, 0.999),
+        rho_max=table.number("rho_max", 1e-9, 0.999),
+        min_group=table.integer("min_group", 2, 1_000_000),
+    )
+    if prior.rho_max < prior.rho_min:
+        table.note("rho_max", prior.rho_max, f"at least rho_min ({prior.rho_min:g})", "raise it")
+    table.done()
+    return prior
+
+
+def _publication(table: _Table) -> Publication:
+    found = Publication(
+        score_changed_min_points=table.number("score_changed_min_points", 0, 100),
+        score_changed_min_interval_s=table.number("score_changed_min_interval_s", 0, 86_400),
+        ranking_min_interval_s=table.number("ranking_min_interval_s", 0, 86_400),
+    )
+    table.done()
+    return found
+
+
+def _intake(table: _Table) -> Intake:
+    found = Intake(
+        future_tolerance_s=table.number("future_tolerance_s", 0, 86_400),
+        text_max_chars=table.integer("text_max_chars", 1, 100_000),
+        contact_max_chars=table.integer("contact_max_chars", 1, 10_000),
+    )
+    table.done()
+    return found
+
+
+def _alerts(table: _Table) -> Alerts:
+    bad, drop, band = table.table("bad_review"), table.table("rank_drop"), table.table("band_change")
+    alerts = Alerts(
+        bad_review=BadReviewRule(
+            grades=tuple(Grade(grade) for grade in bad.integers("grades", int(min(Grade)), int(max(Grade)))),
+            severity=bad.choice("severity", Severity),
+        ),
+        rank_drop=RankDropRule(drop.integer("places", 1, 1_000_000), drop.choice("severity", Severity)),
+        band_change=BandChangeRule(band.choice("severity", Severity)),
+    )
+    for part in (bad, drop, band, table):
+        part.done()
+    return alerts
+
+
+def content_hash(data: Mapping[str, object]) -> str:
+    """Return ``sha256:<hex>`` of parsed TOML: comments, layout and key order don't matter, values do."""
+    canonical = json.dumps(
+        data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=date.isoformat
+    )
+    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def parse_pack(text: str, origin: str) -> RulePack:
+    """Parse and validate one pack.
+
+    Args:
+        text: TOML.
+        origin: what to call it in errors, e.g. its file name.
+
+    Raises:
+        RulePackError: no TOML, or any key unknown, missing or out of range; lists all of them.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RulePackError(origin, (f"not valid TOML ({error}): correct the syntax there.",)) from error
+    problems: list[str] = []
+    top = _Table(data, "", problems)
+    version = top.text(
+        "version",
+        "a name of at most 32 letters, digits, '.', '_', '-'",
+        lambda t: bool(_VERSION.fullmatch(t)),
+    )
+    valid_from = top.day("valid_from", required=True)
+    valid_to = top.day("valid_to", required=False)
+    if valid_from and valid_to and valid_to <= valid_from:
+        top.note(
+            "valid_to",
+            str(valid_to),
+            f"a day after valid_from ({valid_from})",
+            "correct the dates or drop valid_to",
+        )
+    kinds = _kinds(top.table("kinds"))
+    weights = _weights(top.table("weights_milli"))
+    windows = _windows(top.table("windows"))
+    suppression = _suppression(top.table("suppression"))
+    bands = _bands(top.table("bands"))
+    prior = _prior(top.table("prior"))
+    publication = _publication(top.table("publication"))
+    intake = _intake(top.table("intake"))
+    alerts = _alerts(top.table("alerts"))
+    top.done()
+    if problems or valid_from is None:
+        raise RulePackError(origin, tuple(problems))
+    return RulePack(
+        version=version,
+        valid_from=valid_from,
+        valid_to=valid_to,
+        hash=content_hash(data),
+        kinds=kinds,
+        weights_milli=weights,
+        windows=windows,
+        suppression=suppression,
+        bands=bands,
+        prior=prior,
+        publication=publication,
+        intake=intake,
+        alerts=alerts,
+    )
