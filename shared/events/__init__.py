@@ -6,7 +6,7 @@ Import from here, not from the modules below: ``FeedbackSubmitted``, ``EVENTS``,
 from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
 from shared.events.base import EventData
 from shared.events.deadletter import MessageDeadLettered
-from shared.events.envelope import Envelope, InvalidEvent, Provenance, parse_envelope
+from shared.events.envelope import Envelope, InvalidEventError, Provenance, parse_envelope
 from shared.events.feedback import DimensionGrades, FeedbackConflicted, FeedbackSubmitted, SealedText
 from shared.events.ranking import RankingRevised, RankingRow, UnitScoreChanged
 from shared.events.registry import EVENTS, EventSpec, spec_for_data, spec_for_type
@@ -23,7 +23,7 @@ __all__ = [
     "EventSpec",
     "FeedbackConflicted",
     "FeedbackSubmitted",
-    "InvalidEvent",
+    "InvalidEventError",
     "MessageDeadLettered",
     "Provenance",
     "RankingRevised",

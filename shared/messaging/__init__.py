@@ -1,1 +1,1 @@
-"""How facts travel: subjects, streams, provisioner, publisher and the one failure policy."""
+"""How services talk: subjects, streams, connections, publishing, reading, failure policy, dead letters."""

@@ -1,0 +1,181 @@
+"""The catalogue: one :class:`EventSpec` for each event, in one explicit tuple.
+
+Adding an event means: its data model, one entry here, ``make docs``, and an example. Everything else
+(subjects, schemas, AsyncAPI, docs/events.md, broker permissions) is derived from this tuple.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
+from shared.events.base import EventData
+from shared.events.deadletter import MessageDeadLettered
+from shared.events.envelope import Envelope, InvalidEventError, Provenance
+from shared.events.feedback import FeedbackConflicted, FeedbackSubmitted
+from shared.events.ranking import RankingRevised, UnitScoreChanged
+from shared.kernel.errors import describe
+
+EVERYWHERE = "all"
+ANY_SERVICE = "any"
+
+
+@dataclass(frozen=True)
+class EventSpec:
+    """What the platform promises about one event.
+
+    Attributes:
+        context: first token of the subject (``feedback``).
+        fact: third token, past tense, kebab-case (``submitted``).
+        data: pydantic model of the ``data`` part.
+        stream: JetStream stream that stores it.
+        producers: services that publish it.
+        consumers: services that act on it (the archive stores all).
+        retention: how long the stream keeps it, in words.
+        public: whether readers outside the platform may subscribe.
+        major: version of the contract; a breaking change is a new spec with the next number.
+    """
+
+    context: str
+    fact: str
+    data: type[EventData]
+    stream: str
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    retention: str
+    public: bool = False
+    major: int = 1
+
+    @property
+    def name(self) -> str:
+        """Class name of the data model, the event's name in prose."""
+        return self.data.__name__
+
+    @cached_property
+    def event_type(self) -> str:
+        """CloudEvents type."""
+        return f"cn.pingyi.{self.context}.{self.fact}.v{self.major}"
+
+    @cached_property
+    def dataschema(self) -> str:
+        """URN of the JSON Schema of the data."""
+        return f"urn:pingyi:schema:{self.context}.{self.fact}.v{self.major}"
+
+    @cached_property
+    def envelope(self) -> type[Envelope[Any]]:
+        """The envelope model with this event's data."""
+        return Envelope[self.data]  # type: ignore[name-defined]  # a runtime parametrisation
+
+    @property
+    def pattern(self) -> str:
+        """Subject filter that matches every place: ``feedback.v1.submitted.*.*``."""
+        return self.subject_for("*", "*")
+
+    def subject_for(self, city: str = EVERYWHERE, county: str = EVERYWHERE) -> str:
+        """NATS subject for a place; ``all`` stands for 'whole city' or 'whole province'."""
+        return f"{self.context}.v{self.major}.{self.fact}.{city}.{county}"
+
+    def wrap(  # noqa: PLR0913 - the attributes of a CloudEvent, keyword-only
+        self,
+        data: EventData,
+        *,
+        event_id: str,
+        source: str,
+        subject: str,
+        time: datetime,
+        received_at: datetime,
+        provenance: Provenance,
+        rules: str | None = None,
+        import_id: str | None = None,
+        synthetic: bool = False,
+    ) -> Envelope[Any]:
+        """Put ``data`` into its envelope. ``source`` is the bare service name."""
+        return self.envelope(
+            id=event_id,
+            source=f"/pingyi/{source}",
+            type=self.event_type,
+            subject=subject,
+            time=time,
+            dataschema=self.dataschema,
+            correlationid=provenance.correlation_id,
+            causationid=provenance.causation_id,
+            traceparent=provenance.traceparent,
+            rules=rules,
+            receivedat=received_at,
+            importid=import_id,
+            synthetic=synthetic,
+            data=data,
+        )
+
+
+_AT_LEAST_400_DAYS = "at least 400 days in the stream, for good in the archive"
+_DERIVED = "90 days in the stream (derived, can be made again), for good in the archive"
+_LONGEST = "800 days in the stream, for good in the archive"
+
+EVENTS: tuple[EventSpec, ...] = (
+    EventSpec(
+        "feedback", "submitted", FeedbackSubmitted, "FEEDBACK",
+        producers=("intake",), consumers=("intake", "scoring", "notify"), retention=_AT_LEAST_400_DAYS,
+    ),
+    EventSpec(
+        "feedback", "conflicted", FeedbackConflicted, "FEEDBACK",
+        producers=("intake",), consumers=(), retention=_AT_LEAST_400_DAYS,
+    ),
+    EventSpec(
+        "ranking", "revised", RankingRevised, "RANKING",
+        producers=("scoring",), consumers=(), retention=_DERIVED, public=True,
+    ),
+    EventSpec(
+        "ranking", "score-changed", UnitScoreChanged, "RANKING",
+        producers=("scoring",), consumers=("notify",), retention=_DERIVED, public=True,
+    ),
+    EventSpec(
+        "alerts", "raised", AlertRaised, "ALERTS",
+        producers=("notify",), consumers=("notify",), retention=_DERIVED,
+    ),
+    EventSpec(
+        "alerts", "delivered", AlertDelivered, "ALERTS",
+        producers=("notify",), consumers=("notify",), retention=_DERIVED,
+    ),
+    EventSpec(
+        "alerts", "delivery-failed", AlertDeliveryFailed, "ALERTS",
+        producers=("notify",), consumers=("notify",), retention=_DERIVED,
+    ),
+    EventSpec(
+        "alerts", "acknowledged", AlertAcknowledged, "ALERTS",
+        producers=("notify",), consumers=("notify",), retention=_DERIVED,
+    ),
+    EventSpec(
+        "deadletter", "rejected", MessageDeadLettered, "DEADLETTER",
+        producers=(ANY_SERVICE,), consumers=(), retention=_LONGEST,
+    ),
+)  # fmt: skip
+
+_BY_DATA = {spec.data: spec for spec in EVENTS}
+_BY_TYPE = {spec.event_type: spec for spec in EVENTS}
+
+
+def spec_for_data(data: type[EventData]) -> EventSpec:
+    """The spec of a data model.
+
+    Raises:
+        KeyError: the model is not registered; add it to :data:`EVENTS`.
+    """
+    return _BY_DATA[data]
+
+
+def spec_for_type(event_type: str) -> EventSpec:
+    """The spec of a CloudEvents type.
+
+    Raises:
+        InvalidEventError: no event of that type is registered.
+    """
+    spec = _BY_TYPE.get(event_type)
+    if spec is None:
+        raise InvalidEventError(
+            describe(
+                event_type, f"one of {', '.join(sorted(_BY_TYPE))}", "register the event or drop the message"
+            )
+        )
+    return spec

@@ -1,0 +1,93 @@
+"""Connecting to the broker: one FastStream broker for each service, with the platform's settings.
+
+The connection reconnects for ever: a service outlives any outage of its broker and says so in ``/readyz``.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nats
+import structlog
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.kernel.errors import TransientError, describe
+
+log = structlog.get_logger(__name__)
+RECONNECT_WAIT_S = 0.5
+PING_INTERVAL_S = 10
+PENDING_BYTES = 64 * 1024 * 1024
+
+
+class BrokerSettings(BaseSettings):
+    """Where the broker is and who we are there; the same variables in every service."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    nats_url: str = Field(default="nats://127.0.0.1:8022", description="Comma-separated server URLs.")
+    nats_nkey_seed_file: Path | None = Field(default=None, description="File with this service's NKey seed.")
+
+    def connect_options(self, name: str) -> dict[str, Any]:
+        """Keyword arguments for ``nats.connect`` and ``NatsBroker``; the server's monitoring shows ``name``.
+
+        Raises:
+            TransientError: the seed file is named but can't be read.
+        """
+        options: dict[str, Any] = {
+            "servers": self.nats_url.split(","),
+            "name": f"pingyi-{name}",
+            "inbox_prefix": f"_INBOX_{name}",
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": RECONNECT_WAIT_S,
+            "ping_interval": PING_INTERVAL_S,
+            "pending_size": PENDING_BYTES,
+        }
+        if self.nats_nkey_seed_file is not None:
+            try:
+                options["nkeys_seed_str"] = self.nats_nkey_seed_file.read_text().strip()
+            except OSError as error:
+                raise TransientError(
+                    describe(
+                        str(self.nats_nkey_seed_file), "a readable NKey seed", f"mount the secret: {error}"
+                    )
+                ) from error
+        return options
+
+
+async def _log_broker_error(error: Exception) -> None:
+    # Permission violations reach the client only here: the call itself looks like a timeout.
+    log.warning("broker_error", error=str(error), kind=type(error).__name__)
+
+
+async def _log_disconnected() -> None:
+    log.warning("broker_disconnected")
+
+
+async def _log_reconnected() -> None:
+    log.info("broker_reconnected")
+
+
+def make_broker(settings: BrokerSettings, name: str, *, middlewares: Sequence[Any] = ()) -> NatsBroker:
+    """A FastStream broker for the service ``name``; nothing connects before ``await broker.connect()``."""
+    return NatsBroker(
+        **settings.connect_options(name),
+        error_cb=_log_broker_error,
+        disconnected_cb=_log_disconnected,
+        reconnected_cb=_log_reconnected,
+        logger=None,
+        middlewares=tuple(middlewares),
+        graceful_timeout=5.0,
+    )
+
+
+async def connect(settings: BrokerSettings, name: str) -> Client:
+    """A bare client, for tools that need no framework (provisioner, CLI)."""
+    return await nats.connect(
+        **settings.connect_options(name),
+        error_cb=_log_broker_error,
+        disconnected_cb=_log_disconnected,
+        reconnected_cb=_log_reconnected,
+    )

@@ -1,0 +1,128 @@
+"""Every stream, bucket and durable consumer of the platform, as data. The provisioner makes them so.
+
+Services declare nothing (ADR 0005): a second declarer silently changes limits, and an existing durable
+silently keeps its old settings.
+"""
+
+from dataclasses import dataclass
+
+DAY_S = 86_400
+MIB = 1024 * 1024
+MAX_MESSAGE_BYTES = MIB
+"""The broker's max_payload; intake and scoring split what would not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One JetStream stream.
+
+    Attributes:
+        truth: the stream can't be derived again: it refuses new messages when full (``discard=new``) and
+            forbids delete and purge. Derived streams drop their oldest messages instead.
+        max_age_s: messages older than this expire at the front; 0 keeps them for good.
+        duplicate_window_s: how long the broker itself remembers a ``Nats-Msg-Id``; the first of three lines.
+        archived: whether the archive stores every sequence of it.
+        share: per cent of the storage budget that its ``max_bytes`` is.
+    """
+
+    name: str
+    subjects: tuple[str, ...]
+    description: str
+    truth: bool
+    archived: bool
+    max_age_s: int
+    share: int
+    duplicate_window_s: int = 600
+    last_per_subject: bool = False
+    deletable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSpec:
+    """One durable pull consumer.
+
+    Attributes:
+        ack_all: acknowledging one message acknowledges all before it (the archive's ordered batches);
+            otherwise each message is acknowledged by itself.
+        max_ack_pending: deliveries that may be outstanding; bounds a service's memory.
+    """
+
+    stream: str
+    durable: str
+    service: str
+    filters: tuple[str, ...]
+    description: str
+    ack_all: bool = False
+    ack_wait_s: int = 30
+    max_ack_pending: int = 1000
+
+
+FEEDBACK = "FEEDBACK"
+CASES = "CASES"
+AUDIT = "AUDIT"
+RANKING = "RANKING"
+ALERTS = "ALERTS"
+DEADLETTER = "DEADLETTER"
+VAULT = "VAULT"
+RANKINGS_BUCKET = "rankings"
+
+STREAMS: tuple[StreamSpec, ...] = (
+    StreamSpec(
+        FEEDBACK, ("feedback.v1.>",), "Citizens' feedback. Never public.",
+        truth=True, archived=True, max_age_s=400 * DAY_S, share=45,
+    ),
+    StreamSpec(
+        CASES, ("cases.v1.>",), "Rectification cases, one subject for each. Never public.",
+        truth=True, archived=True, max_age_s=400 * DAY_S, share=10,
+    ),
+    StreamSpec(
+        AUDIT, ("audit.v1.>",), "Facts about the audit log itself.",
+        truth=True, archived=True, max_age_s=400 * DAY_S, share=10,
+    ),
+    StreamSpec(
+        RANKING, ("ranking.v1.>",), "Rankings and scores: aggregated, suppressed, public.",
+        truth=False, archived=True, max_age_s=90 * DAY_S, share=10,
+    ),
+    StreamSpec(
+        ALERTS, ("alerts.v1.>",), "Alerts and their deliveries.",
+        truth=False, archived=True, max_age_s=90 * DAY_S, share=5,
+    ),
+    StreamSpec(
+        DEADLETTER, ("deadletter.v1.>",), "Messages that no retry can save. Outlives all others.",
+        truth=False, archived=True, max_age_s=800 * DAY_S, share=5,
+    ),
+    StreamSpec(
+        VAULT, ("vault.v1.>",), "Keys of sealed texts, and contacts; deletable: so a person is erased.",
+        truth=False, archived=False, max_age_s=0, share=10, last_per_subject=True, deletable=True,
+    ),
+    StreamSpec(
+        f"KV_{RANKINGS_BUCKET}", (f"$KV.{RANKINGS_BUCKET}.>",), "Current rankings, for anyone to watch.",
+        truth=False, archived=False, max_age_s=0, share=5, last_per_subject=True, deletable=True,
+    ),
+)  # fmt: skip
+"""The shares add up to 100; docs/operations.md says how to size the budget."""
+
+ARCHIVED: tuple[str, ...] = tuple(spec.name for spec in STREAMS if spec.archived)
+
+CONSUMERS: tuple[ConsumerSpec, ...] = (
+    ConsumerSpec(
+        FEEDBACK, "notify-feedback", "notify", ("feedback.v1.submitted.>",), "Bad reviews to alerts.",
+    ),
+    ConsumerSpec(
+        RANKING, "notify-ranking", "notify", ("ranking.v1.score-changed.>",), "Score changes to alerts.",
+    ),
+    *(
+        ConsumerSpec(
+            ALERTS, f"notify-deliver-{channel}", "notify", ("alerts.v1.raised.>",),
+            f"Delivers alerts by {channel}: each channel at its own pace.", max_ack_pending=200,
+        )
+        for channel in ("console", "webhook", "email")
+    ),
+    *(
+        ConsumerSpec(
+            stream, f"archive-{stream.lower()}", "archive", (), f"Archives {stream}.",
+            ack_all=True, ack_wait_s=60, max_ack_pending=20_000,
+        )
+        for stream in ARCHIVED
+    ),
+)  # fmt: skip

@@ -1,0 +1,125 @@
+"""Group commit on a real nats-server that fsyncs every message."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from nats.aio.client import Client
+
+from deploy.local.embedded import NatsServer
+from shared.kernel.errors import TransientError
+from shared.messaging.group_commit import GroupCommit, Outgoing, PublishOverloadedError, PublishRefusedError
+from shared.messaging.streams import FEEDBACK, MAX_MESSAGE_BYTES
+
+SUBJECT = "feedback.v1.submitted.3601.360121"
+
+
+def outgoing(*ids: int, size: int = 20) -> list[Outgoing]:
+    """Messages with the ids ``id-<n>``."""
+    return [Outgoing(SUBJECT, f"id-{number}", b"x" * size) for number in ids]
+
+
+async def stored_count(client: Client) -> int:
+    """Messages in FEEDBACK."""
+    return (await client.jetstream().stream_info(FEEDBACK)).state.messages
+
+
+async def started(client: Client, **options: int) -> GroupCommit:
+    """A running group commit on FEEDBACK."""
+    commit = GroupCommit(client, stream=FEEDBACK, **options)
+    await commit.start()
+    return commit
+
+
+@pytest.mark.parametrize("count", [1, 5, 6, 50, 1000, 2500])
+async def test_every_message_is_stored_once_and_its_sequence_is_given(client: Client, count: int) -> None:
+    commit = await started(client)
+    answers = await commit.publish(outgoing(*range(count)))
+    await commit.stop()
+    assert sorted(answer.sequence for answer in answers) == list(range(1, count + 1))
+    for number in {0, count // 2, count - 1}:
+        message = await client.jetstream().get_msg(FEEDBACK, answers[number].sequence)
+        assert message.headers is not None
+        assert message.headers["Nats-Msg-Id"] == f"id-{number}"
+
+
+async def test_concurrent_callers_share_batches_and_each_gets_its_own_answers(client: Client) -> None:
+    commit = await started(client)
+    answers = await asyncio.gather(*(commit.publish(outgoing(number)) for number in range(500)))
+    await commit.stop()
+    assert sorted(answer.sequence for (answer,) in answers) == list(range(1, 501))
+    assert await stored_count(client) == 500
+
+
+async def test_a_repeat_within_one_batch_and_against_the_window_is_told_as_duplicate(client: Client) -> None:
+    commit = await started(client)
+    first = await commit.publish(outgoing(*range(100)))
+    again = await commit.publish(outgoing(*range(90, 120)))
+    assert [answer.duplicate for answer in again] == [True] * 10 + [False] * 20
+    assert [answer.sequence for answer in again[:10]] == [answer.sequence for answer in first[90:]]
+    both = await asyncio.gather(*(commit.publish(outgoing(*range(200, 230))) for _ in range(4)))
+    await commit.stop()
+    sequences = {tuple(answer.sequence for answer in answers) for answers in both}
+    assert len(sequences) == 1, "all callers learn the same sequences"
+    assert await stored_count(client) == 150
+
+
+async def test_one_callers_oversized_message_fails_alone(client: Client) -> None:
+    commit = await started(client)
+    results: Sequence[object] = await asyncio.gather(
+        commit.publish(outgoing(*range(10))),
+        commit.publish(outgoing(10, size=MAX_MESSAGE_BYTES - 10)),
+        commit.publish(outgoing(*range(20, 30))),
+        return_exceptions=True,
+    )
+    await commit.stop()
+    assert isinstance(results[1], PublishRefusedError)
+    assert isinstance(results[0], list)
+    assert isinstance(results[2], list)
+    assert await stored_count(client) == 20
+
+
+async def test_a_full_queue_refuses_at_once_and_sends_nothing(client: Client) -> None:
+    commit = GroupCommit(client, stream=FEEDBACK, max_queued=10)
+    with pytest.raises(PublishOverloadedError, match="at most 10"):
+        await commit.publish(outgoing(*range(11)))
+    assert await stored_count(client) == 0
+
+
+async def test_with_the_broker_killed_callers_get_a_transient_error_and_acked_messages_survive(
+    own_client: Client, own_nats_server: NatsServer
+) -> None:
+    commit = await started(own_client)
+    acked: set[int] = set()
+    refused = 0
+
+    async def send(number: int) -> None:
+        nonlocal refused
+        try:
+            await commit.publish(outgoing(number))
+        except TransientError:
+            refused += 1
+        else:
+            acked.add(number)
+
+    for start in range(0, 3000, 300):
+        if start == 1500:
+            own_nats_server.kill()
+        await asyncio.gather(*(send(number) for number in range(start, start + 300)))
+    own_nats_server.start()
+    for _ in range(200):
+        if own_client.is_connected:
+            break
+        await asyncio.sleep(0.05)
+    await send(9999)
+    await commit.stop()
+    assert refused >= 1500
+    info = await own_client.jetstream().stream_info(FEEDBACK)
+    stored = set()
+    for sequence in range(1, info.state.last_seq + 1):
+        message = await own_client.jetstream().get_msg(FEEDBACK, sequence, direct=True)
+        assert message.headers is not None
+        stored.add(int(message.headers["Nats-Msg-Id"].removeprefix("id-")))
+    assert acked <= stored
+    assert 9999 in acked
+    assert info.state.messages == len(stored), "nothing is stored twice"

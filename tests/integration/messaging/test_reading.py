@@ -1,0 +1,116 @@
+"""Pull loops on a real nats-server: order, recovery and positions."""
+
+import asyncio
+import time
+
+import pytest
+from nats.aio.client import Client
+
+from deploy.local.embedded import NatsServer
+from shared.messaging.group_commit import GroupCommit, Outgoing
+from shared.messaging.reading import DurableReader, FoldReader, HistoryChangedError, StoredMessage
+from shared.messaging.streams import FEEDBACK
+
+SUBJECT = "feedback.v1.submitted.3601.360121"
+OTHER = "feedback.v1.conflicted.3601.360121"
+
+
+async def fill(client: Client, first: int, last: int, subject: str = SUBJECT) -> None:
+    """Store messages whose bodies count from ``first`` to ``last``."""
+    commit = GroupCommit(client, stream=FEEDBACK, max_queued=100_000)
+    await commit.start()
+    await commit.publish([Outgoing(subject, f"id-{n}", str(n).encode()) for n in range(first, last + 1)])
+    await commit.stop()
+
+
+async def read(reader: FoldReader | DurableReader, count: int, limit_s: float = 20) -> list[StoredMessage]:
+    """At least ``count`` messages."""
+    messages: list[StoredMessage] = []
+    deadline = time.monotonic() + limit_s
+    while len(messages) < count:
+        assert time.monotonic() < deadline, f"only {len(messages)} of {count} messages came"
+        messages += await reader.take(500, wait_s=0.2)
+    return messages
+
+
+async def test_a_fold_reads_everything_in_order_and_knows_when_it_caught_up(client: Client) -> None:
+    await fill(client, 1, 5000)
+    reader = FoldReader(client, FEEDBACK)
+    messages = await read(reader, 5000)
+    assert [message.sequence for message in messages] == list(range(1, 5001))
+    assert [message.data for message in messages] == [str(n).encode() for n in range(1, 5001)]
+    assert reader.caught_up
+    assert reader.position == 5000
+    await reader.close()
+
+
+async def test_a_fold_of_an_empty_stream_is_caught_up_at_once(client: Client) -> None:
+    reader = FoldReader(client, FEEDBACK)
+    assert await reader.take(wait_s=0.1) == []
+    assert reader.caught_up
+    await reader.close()
+
+
+async def test_a_fold_starts_after_its_position_and_sees_only_its_subjects(client: Client) -> None:
+    await fill(client, 1, 10)
+    await fill(client, 11, 12, OTHER)
+    await fill(client, 13, 20)
+    reader = FoldReader(client, FEEDBACK, filters=("feedback.v1.submitted.>",), after=5)
+    messages = await read(reader, 13)
+    assert [message.sequence for message in messages] == [*range(6, 11), *range(13, 21)]
+    await reader.close()
+
+
+async def test_a_fold_goes_on_where_it_was_when_the_broker_is_killed(
+    own_client: Client, own_nats_server: NatsServer
+) -> None:
+    await fill(own_client, 1, 3000)
+    reader = FoldReader(own_client, FEEDBACK)
+    before = await read(reader, 500)
+    own_nats_server.kill()
+    own_nats_server.start()
+    after = await read(reader, 3000 - len(before), limit_s=30)
+    sequences = [message.sequence for message in before + after]
+    assert sequences == list(range(1, 3001))
+    await reader.close()
+
+
+async def test_a_fold_survives_the_deletion_of_its_consumer(client: Client) -> None:
+    await fill(client, 1, 100)
+    reader = FoldReader(client, FEEDBACK)
+    await read(reader, 100)
+    for consumer in await client.jetstream().consumers_info(FEEDBACK):
+        if consumer.name.startswith("fold-"):
+            await client.jetstream().delete_consumer(FEEDBACK, consumer.name)
+    await fill(client, 101, 150)
+    messages = await read(reader, 50)
+    assert [message.sequence for message in messages] == list(range(101, 151))
+    await reader.close()
+
+
+async def test_a_fold_refuses_a_stream_that_ends_before_its_position(client: Client) -> None:
+    await fill(client, 1, 10)
+    reader = FoldReader(client, FEEDBACK, after=11)
+    with pytest.raises(HistoryChangedError, match="ends at 10"):
+        await reader.take(wait_s=0.1)
+
+
+async def test_acknowledging_the_last_message_acknowledges_all_before_it(client: Client) -> None:
+    await fill(client, 1, 700)
+    reader = DurableReader(client, FEEDBACK, "archive-feedback")
+    first = await read(reader, 300)
+    await reader.acknowledge(first[-1])
+    await reader.close()
+    await client.flush()
+    await asyncio.sleep(0.1)
+    info = await client.jetstream().consumer_info(FEEDBACK, "archive-feedback")
+    assert info.ack_floor is not None
+    assert info.ack_floor.stream_seq == first[-1].sequence
+
+
+async def test_a_missing_durable_is_reported_and_read_again_once_provisioned(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader = DurableReader(client, FEEDBACK, "no-such-durable")
+    assert await reader.take(wait_s=0.1) == []
+    assert "consumer_missing" in capsys.readouterr().out
