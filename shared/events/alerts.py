@@ -10,7 +10,7 @@ Severity = Literal["info", "warning", "critical"]
 
 
 class AlertRaised(EventData):
-    """A rule fired. The event id *is* the alert id, derived from rule and cause: a repeat is the same alert."""
+    """A rule fired. The event id is the alert id, derived from rule and cause, so a repeat is the same."""
 
     rule: Annotated[str, Field(description="Name of the rule in the rule pack.", max_length=64)]
     severity: Annotated[Severity, Field(description="info, warning or critical.")]

@@ -1,0 +1,106 @@
+"""A service's session with the broker: starts without it, outlives it, stops with a drain.
+
+The HTTP side must answer (503 with a reason) while the broker is away, also at start. So connecting happens
+in the background, and whoever needs the broker asks the session.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.errors import Error as JetStreamError
+
+from shared.kernel.errors import TransientError, describe
+from shared.messaging.publisher import BrokerUnavailableError
+
+log = structlog.get_logger(__name__)
+RETRY_S = 1.0
+
+
+class BrokerSession:
+    """Owns the connection of one service.
+
+    ``on_connect`` runs once, after the first connection and before FastStream's subscribers start: the place
+    to start publishers, readers and middlewares that need the client. It is retried until it succeeds.
+    """
+
+    def __init__(
+        self, broker: NatsBroker, on_connect: Callable[[Client], Awaitable[None]] | None = None
+    ) -> None:
+        """Prepare; nothing connects before :meth:`start`."""
+        self._broker = broker
+        self._on_connect = on_connect
+        self._client: Client | None = None
+        self._ready = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin connecting in the background and return at once."""
+        self._task = asyncio.create_task(self._establish(), name="broker-session")
+
+    async def _establish(self) -> None:
+        while not self._ready.is_set():
+            try:
+                client = self._client = await self._broker.connect()
+                if self._on_connect is not None:
+                    await self._on_connect(client)
+                await self._broker.start()
+            except (NatsError, JetStreamError, TransientError, OSError, TimeoutError) as error:
+                log.warning("broker_session_retries", reason=repr(error), delay_s=RETRY_S)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._ready.set()
+                log.info("broker_session_ready")
+
+    @property
+    def client(self) -> Client:
+        """The connected client.
+
+        Raises:
+            BrokerUnavailableError: there is no connection right now.
+        """
+        if self._client is None or not self._client.is_connected:
+            raise BrokerUnavailableError(
+                describe("no connection to the broker", "one at NATS_URL", "it reconnects by itself; retry")
+            )
+        return self._client
+
+    async def wait_ready(self) -> Client:
+        """Wait until the session is established; then the client."""
+        await self._ready.wait()
+        return self.client
+
+    async def check(self) -> None:
+        """Health check: returns when the broker answers, raises otherwise.
+
+        Raises:
+            BrokerUnavailableError: not connected, not established yet, or no answer to a ping.
+        """
+        client = self.client
+        if not self._ready.is_set():
+            raise BrokerUnavailableError(
+                describe(
+                    "a connection that is being set up",
+                    "streams and consumers",
+                    "run `python -m deploy.provision`",
+                )
+            )
+        try:
+            await client.flush(timeout=1)
+        except (NatsError, TimeoutError) as error:
+            raise BrokerUnavailableError(
+                describe("no pong within 1 s", "a living broker", "see /healthz")
+            ) from error
+
+    async def stop(self) -> None:
+        """Stop the subscribers (in-flight handlers finish), then close the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        with contextlib.suppress(NatsError, TimeoutError):
+            await self._broker.stop()
