@@ -1,0 +1,200 @@
+"""What every service's HTTP side has: health, metrics, correlation, one log line per request, problems.
+
+`install` is all that a service calls. The middleware is plain ASGI and counts on the hot path: intake
+serves thousands of requests per second on one core.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from time import perf_counter, time_ns
+from typing import Final
+
+from fastapi import FastAPI, Response
+from prometheus_client import Counter, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.kernel.ids import RANDOM_BYTES, uuid7
+from shared.observability.health import Health
+from shared.observability.logging import get_logger
+from shared.observability.metrics import ServiceMetrics, watch_loop_lag
+from shared.observability.problem import MEDIA_TYPE, install_handlers, internal_problem
+from shared.observability.tracing import RandomBytes, RequestContext, child_of, enter, leave
+
+CORRELATION_HEADER: Final = "X-Correlation-Id"
+UNMATCHED: Final = "unmatched"
+"""Route label of requests that no route took; their paths have no bound."""
+
+QUIET_ROUTES: Final = frozenset({"/livez", "/readyz", "/metrics"})
+"""Logged at debug only: probes come every few seconds."""
+
+CLIENT_LEFT: Final = 499
+"""Status in logs and metrics of a request that ended before any answer, as nginx counts it."""
+
+_CORRELATION: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SERVER_ERROR: Final = 500
+
+_log = get_logger()
+
+
+def _now_ms() -> int:
+    return time_ns() // 1_000_000
+
+
+class _RequestMetrics:
+    """Counter and histogram by route template; children are cached, since looking them up is the cost."""
+
+    def __init__(self, metrics: ServiceMetrics) -> None:
+        labels = ("method", "route", "status")
+        self._requests = metrics.counter("http_requests", "HTTP requests answered.", labels)
+        self._durations = metrics.histogram(
+            "http_request_duration", "seconds", "Time from request to complete answer.", ("method", "route")
+        )
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        key = (method, route, status)
+        child = self._children.get(key)
+        if child is None:
+            child = self._requests.labels(method, route, str(status)), self._durations.labels(method, route)
+            self._children[key] = child
+        child[0].inc()
+        child[1].observe(seconds)
+
+
+class RequestMiddleware:
+    """Correlation, trace, metrics and the canonical log line around every request; a 500 for the unforeseen.
+
+    Also keeps the event-loop lag gauge while the app lives.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: ServiceMetrics,
+        *,
+        random: RandomBytes = os.urandom,
+        now_ms: Callable[[], int] = _now_ms,
+    ) -> None:
+        self._app = app
+        self._observe = _RequestMetrics(metrics).observe
+        self._lag = metrics.gauge("event_loop_lag", "seconds", "Greatest recent delay of the event loop.")
+        self._random = random
+        self._now_ms = now_ms
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or the app's lifespan."""
+        if scope["type"] == "http":
+            await self._request(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        watcher = asyncio.create_task(watch_loop_lag(self._lag), name="event-loop-lag")
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await watcher
+
+    def _context(self, scope: Scope) -> tuple[RequestContext, bytes]:
+        correlation = b""
+        traceparent: str | None = None
+        for name, value in scope["headers"]:
+            if name == b"x-correlation-id":
+                correlation = value if _CORRELATION.fullmatch(value) else b""
+            elif name == b"traceparent":
+                traceparent = value.decode("latin-1")
+        if not correlation:
+            correlation = uuid7(self._now_ms(), self._random(RANDOM_BYTES)).encode()
+        trace = child_of(traceparent, self._random)
+        return RequestContext(correlation.decode("ascii"), trace.header()), correlation
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        context, correlation = self._context(scope)
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-correlation-id", correlation)]
+            await send(message)
+
+        token = enter(context)
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            _log.exception("unexpected error", route=_route(scope))
+            if status:
+                raise  # the answer is under way: the server must cut the connection
+            await _send_internal(scope, send_with_id)
+        finally:
+            self._finish(scope, status or CLIENT_LEFT, perf_counter() - started)
+            leave(token)
+
+    def _finish(self, scope: Scope, status: int, seconds: float) -> None:
+        route = _route(scope)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._observe(method, route, status, seconds)
+        write = _log.info if status < _SERVER_ERROR else _log.error
+        if route in QUIET_ROUTES:
+            write = _log.debug
+        write("request", method=method, route=route, status=status, ms=round(seconds * 1000, 2))
+
+
+def _route(scope: Scope) -> str:
+    """Return the template of the matched route, e.g. ``/v1/units/{unit_id}``."""
+    path = getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) and path else UNMATCHED
+
+
+async def _send_internal(scope: Scope, send: Send) -> None:
+    body = internal_problem(scope["path"]).encode()
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": _SERVER_ERROR, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def install(app: FastAPI, metrics: ServiceMetrics, health: Health) -> None:
+    """Give `app` ``/livez``, ``/readyz``, ``/metrics``, the request middleware and problem details.
+
+    Call it once, before the app starts.
+
+    Args:
+        app: the service's app.
+        metrics: the service's metrics; requests and the event loop's lag are added to them.
+        health: the service's health.
+    """
+
+    async def livez() -> Response:
+        """Tell whether the process is sound: 503 means that only a restart helps."""
+        reason = health.fatal_reason
+        if reason is None:
+            return JSONResponse({"status": "alive"})
+        return JSONResponse({"status": "fatal", "reason": reason}, 503)
+
+    async def readyz() -> Response:
+        """Tell whether to send requests here, with the state of each dependency by name."""
+        report = await health.readiness()
+        return JSONResponse(report.as_json(), 200 if report.ready else 503)
+
+    async def expose() -> Response:
+        """Expose the metrics in Prometheus's text format."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    tags = ["operations"]
+    app.add_api_route("/livez", livez, tags=list(tags), summary="Is the process alive?")
+    app.add_api_route("/readyz", readyz, tags=list(tags), summary="Can it do its work?")
+    app.add_api_route("/metrics", expose, tags=list(tags), summary="Metrics for Prometheus")
+    install_handlers(app)
+    app.add_middleware(RequestMiddleware, metrics=metrics)

@@ -1,0 +1,158 @@
+"""Structured logs: one JSON object per line on stdout, ours and the libraries' alike.
+
+Every line has `timestamp` (UTC), `level`, `service` and `event`, and inside a request or message
+`correlation_id`, `causation_id` and `event_id`. Keys that could carry a citizen's words or contacts are
+blanked, whoever passes them.
+"""
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import BinaryIO, Final, cast
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from shared.kernel.clock import rfc3339
+from shared.kernel.errors import InvalidValueError
+from shared.observability.tracing import current_context
+
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+PRIVATE_KEYS: Final = frozenset(
+    {"text", "contact", "phone", "id_number", "citizen", "body", "secret", "password"}
+)
+"""Keys whose values never reach a log."""
+
+_LIBRARIES: Final = {
+    "uvicorn.access": logging.CRITICAL,  # our own canonical line per request replaces it
+    "asyncio": logging.WARNING,
+    "httpx": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "nats": logging.WARNING,
+    "pymongo": logging.WARNING,
+}
+_RECORD_KEYS: Final = frozenset({"correlation_id", "causation_id", "event_id"})
+
+
+class LineWriter:
+    """Writes whole lines to a binary stream; a closed pipe must not take the service down."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def msg(self, line: bytes) -> None:
+        """Write one line, newline added, and flush it; lost without a reader."""
+        try:
+            with self._lock:
+                self._stream.write(line + b"\n")
+                self._stream.flush()
+        except (OSError, ValueError):
+            return  # nobody reads our logs any more: there is nowhere to say so
+
+    log = debug = info = warn = warning = error = critical = fatal = exception = failure = err = msg
+
+
+def _encode(event: Mapping[str, object]) -> bytes:
+    try:
+        return msgspec.json.encode(event, enc_hook=repr)
+    except (UnicodeEncodeError, TypeError, ValueError, RecursionError):
+        # Lone surrogates and odd mappings: slower and escaped, but never lost.
+        return json.dumps({str(key): repr(value) for key, value in event.items()}).encode()
+
+
+class _Processor:
+    """Adds service, level, time and ids, blanks private keys, renders to one line of JSON."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __call__(
+        self, _logger: WrappedLogger, method: str, event: EventDict
+    ) -> tuple[tuple[bytes], dict[str, object]]:
+        line: dict[str, object] = {
+            "timestamp": rfc3339(datetime.now(UTC)),
+            "level": "error" if method == "exception" else method,
+            "service": self._service,
+            "event": event.pop("event", ""),
+        }
+        context = current_context()
+        if context.correlation_id is not None:
+            line["correlation_id"] = context.correlation_id
+        if context.causation_id is not None:
+            line["causation_id"] = context.causation_id
+        if context.event_id is not None:
+            line["event_id"] = context.event_id
+        line.update(event)
+        for key in PRIVATE_KEYS & line.keys():
+            line[key] = "[removed]"
+        return (_encode(line),), {}
+
+
+class _StdlibRoute(logging.Handler):
+    """Sends records of libraries through the same rendering."""
+
+    def __init__(self, target: FilteringBoundLogger) -> None:
+        super().__init__()
+        self._target = target
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            message = str(record.msg)  # wrong number of arguments in a library's call
+        extra = {key: value for key, value in vars(record).items() if key in _RECORD_KEYS}
+        self._target.log(
+            record.levelno, message, logger=record.name, exc_info=record.exc_info or None, **extra
+        )
+
+
+def configure_logging(service: str, level: str = "INFO", *, stream: BinaryIO | None = None) -> None:
+    """Set up structured logging for the process; calling it again replaces the earlier set-up.
+
+    Args:
+        service: name in every line, e.g. ``intake``.
+        level: lowest level written: DEBUG, INFO, WARNING, ERROR or CRITICAL, in any case.
+        stream: where to write; stdout if None.
+
+    Raises:
+        InvalidValueError: unknown level.
+    """
+    name = level.upper()
+    if name not in LEVELS:
+        raise InvalidValueError(level, f"one of {', '.join(LEVELS)}", "correct LOG_LEVEL", field="LOG_LEVEL")
+    number = logging.getLevelNamesMapping()[name]
+    writer = LineWriter(stream if stream is not None else sys.stdout.buffer)
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, _Processor(service)],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda *_: writer,
+        # Not cached: tests and a second call of this function replace the set-up.
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, _StdlibRoute):
+            root.removeHandler(handler)
+    root.addHandler(_StdlibRoute(get_logger()))
+    root.setLevel(number)
+    for library, floor in _LIBRARIES.items():
+        logging.getLogger(library).setLevel(max(floor, number))
+    for library in ("uvicorn", "uvicorn.error", "uvicorn.access", "faststream"):
+        logger = logging.getLogger(library)
+        logger.handlers.clear()
+        logger.propagate = True
+    logging.captureWarnings(capture=True)
+
+
+def get_logger(**bound: object) -> FilteringBoundLogger:
+    """Return a logger; `bound` are keys that every line of it carries.
+
+    Works at import time: it resolves the set-up when it is used.
+    """
+    return cast("FilteringBoundLogger", structlog.get_logger(**bound))
