@@ -1,0 +1,1 @@
+"""The demonstration: one simulated, seeded day of the province, or real ratings, through the real API."""
