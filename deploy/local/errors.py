@@ -1,11 +1,13 @@
 """Errors of the one-machine runner.
 
-They end a command with a message for a person; no message handler ever sees them. That is why they are not
-part of the permanent/transient families of ``shared.kernel.errors``, which steer redelivery.
+They end a command with a message for a person; no message handler ever sees them. That is why they are
+neither permanent nor transient errors, a distinction that steers redelivery.
 """
 
+from shared.kernel.errors import PingyiError
 
-class LocalError(RuntimeError):
+
+class LocalError(PingyiError):
     """The one-machine runner cannot do what was asked; the text says what was found and what to do."""
 
 
@@ -19,3 +21,19 @@ class ServerStartError(LocalError):
 
 class PortTakenError(LocalError):
     """A TCP port that the platform needs is held by another process."""
+
+
+class PlatformRunningError(LocalError):
+    """Another process runs a platform on the same data directory."""
+
+
+class NoPlatformError(LocalError):
+    """No running platform was found where one is needed."""
+
+
+class GaveUpError(LocalError):
+    """A child failed so often, or was not ready for so long, that trying on would hide a fault."""
+
+
+class StopRequestedError(LocalError):
+    """The operator stopped the platform while something was still under way."""

@@ -72,7 +72,7 @@ class MongoServer:
         except PyMongoError:
             return False
 
-    def start(self, timeout_s: float = 60.0) -> None:
+    def start(self, timeout_s: float = 120.0) -> None:
         """Start the server and wait until it is a writable primary.
 
         Raises:

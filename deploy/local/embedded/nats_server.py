@@ -113,7 +113,7 @@ class NatsServer:
         finally:
             connection.close()
 
-    def start(self, timeout_s: float = 60.0) -> None:
+    def start(self, timeout_s: float = 120.0) -> None:
         """Start the server and wait until it is healthy.
 
         Raises:

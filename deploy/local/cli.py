@@ -1,0 +1,51 @@
+"""The command line: ``pingyi <command>``.
+
+To add a command, write ``deploy/local/commands/<name>.py`` with one typed function (its docstring is the help
+text; shared options come from ``commands.options``) and add a line to ``COMMANDS``; for a group of commands
+write a ``typer.Typer`` and add it to ``GROUPS``.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from deploy.local.commands.doctor import doctor
+from deploy.local.commands.status import status
+from deploy.local.commands.up import down, up
+from shared.kernel.errors import PingyiError
+
+COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
+    ("up", up),
+    ("down", down),
+    ("status", status),
+    ("doctor", doctor),
+)
+
+GROUPS: tuple[tuple[str, typer.Typer], ...] = ()
+
+
+def make_app() -> typer.Typer:
+    """The whole command line as a typer application."""
+    app = typer.Typer(
+        name="pingyi",
+        help="Public appraisal (民主评议) of civil-affairs service windows.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for name, command in COMMANDS:
+        app.command(name)(command)
+    for name, group in GROUPS:
+        app.add_typer(group, name=name)
+    return app
+
+
+def main() -> None:
+    """Run the command line; an expected error becomes one message on stderr and exit code 1."""
+    try:
+        make_app()()
+    except PingyiError as error:
+        typer.echo(f"pingyi: {error}", err=True)
+        sys.exit(1)

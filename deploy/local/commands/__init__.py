@@ -1,0 +1,1 @@
+"""The commands of ``pingyi``, one module each; ``deploy.local.cli`` lists them."""

@@ -1,0 +1,55 @@
+"""Options that commands share, and how a command finds the platform that it works beside."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.local.errors import NoPlatformError
+from deploy.local.layout import DEFAULT_DATA, DEFAULT_PORT_BASE, SERVICES, Layout
+from deploy.local.platform_file import read_running
+
+DataOption = Annotated[
+    Path, typer.Option("--data", metavar="DIR", help="Data directory of the platform.", file_okay=False)
+]
+"""Give it the default ``DEFAULT_DATA``."""
+
+PortBaseOption = Annotated[
+    int | None,
+    typer.Option(
+        "--port-base", metavar="N", help=f"First port less one; {DEFAULT_PORT_BASE} unless the platform runs."
+    ),
+]
+"""Give it the default None, which means: as the running platform, else ``DEFAULT_PORT_BASE``."""
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for machines.")]
+"""Give it the default False."""
+
+ADDRESS_VARIABLES = ("NATS_URL", "MONGODB_URL", *(f"{name.upper()}_URL" for name in SERVICES))
+
+
+def find_platform(
+    data: Path = DEFAULT_DATA, port_base: int | None = None, environ: Mapping[str, str] | None = None
+) -> Layout:
+    """Where the running platform is, for commands that talk to it.
+
+    An explicit ``port_base`` is taken at its word, else ``platform.json`` in ``data`` tells. Each address in
+    the environment (NATS_URL, MONGODB_URL, INTAKE_URL, SCORING_URL, NOTIFY_URL, ARCHIVE_URL) overrides its own.
+
+    Raises:
+        NoPlatformError: there is neither of the three.
+    """
+    variables = os.environ if environ is None else environ
+    if port_base is None:
+        record = read_running(data / "platform.json")
+        if record is not None:
+            return record.layout().overridden_by(variables)
+        if not any(variables.get(name) for name in ADDRESS_VARIABLES):
+            raise NoPlatformError(
+                f"no platform runs on the data directory {data.resolve()}; expected a live platform.json: "
+                "start one with `pingyi up`, name its directory with --data or its ports with --port-base, "
+                "or set NATS_URL, MONGODB_URL and the services' addresses"
+            )
+    return Layout.from_environment(data, port_base or DEFAULT_PORT_BASE, variables)

@@ -1,0 +1,93 @@
+"""``pingyi status``: what runs, and whether it is ready."""
+
+import json
+from dataclasses import asdict, dataclass
+
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
+from deploy.local.layout import DEFAULT_DATA, SERVICES, Layout
+from deploy.local.platform_file import PlatformRecord, read_running
+
+PROBE_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """One service or server as seen from here."""
+
+    name: str
+    ready: bool
+    detail: str
+    url: str
+    pid: int | None
+    restarts: int | None
+
+
+def status(
+    data: DataOption = DEFAULT_DATA, port_base: PortBaseOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what runs and whether it is ready; exit code 1 unless everything is."""
+    layout = find_platform(data, port_base)
+    record = read_running(layout.platform_file)
+    parts = probe(layout, record)
+    state = record.state if record else "unknown"
+    if as_json:
+        answer = {"state": state, "pid": record.pid if record else None, "parts": [asdict(p) for p in parts]}
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+    else:
+        _print(state, record, parts)
+    raise typer.Exit(0 if all(part.ready for part in parts) else 1)
+
+
+def probe(layout: Layout, record: PlatformRecord | None) -> list[PartStatus]:
+    """Ask every service of the platform, and its own broker, whether it is ready."""
+    targets = {
+        name: f"{layout.service_url(name)}/readyz" for name in (record.services if record else SERVICES)
+    }
+    if layout.nats_monitor_url:
+        targets["nats"] = f"{layout.nats_monitor_url}/healthz"
+    parts = []
+    with httpx.Client(timeout=PROBE_TIMEOUT_S, trust_env=False) as client:
+        for name, url in targets.items():
+            child = record.children.get(name) if record else None
+            ready, detail = _ask(client, url)
+            parts.append(
+                PartStatus(
+                    name=name,
+                    ready=ready,
+                    detail=detail,
+                    url=url,
+                    pid=child.pid if child else None,
+                    restarts=child.restarts if child else None,
+                )
+            )
+    return parts
+
+
+def _ask(client: httpx.Client, url: str) -> tuple[bool, str]:
+    try:
+        answer = client.get(url)
+    except httpx.HTTPError as error:
+        return False, f"no answer: {error}"
+    return answer.status_code == httpx.codes.OK, answer.text.strip()
+
+
+def _print(state: str, record: PlatformRecord | None, parts: list[PartStatus]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if record:
+        console.print(f"{state}, supervisor pid {record.pid}, data {record.data}, since {record.started_at}")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("part", "ready", "pid", "restarts", "answer"):
+        table.add_column(heading)
+    for part in parts:
+        ready = "[green]yes[/]" if part.ready else "[red]no[/]"
+        table.add_row(part.name, ready, _shown(part.pid), _shown(part.restarts), part.detail[:100])
+    console.print(table)
+
+
+def _shown(number: int | None) -> str:
+    return "-" if number is None else str(number)

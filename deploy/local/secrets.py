@@ -1,0 +1,87 @@
+"""The keys of one local platform: made once, never overwritten, readable by their owner only.
+
+=======================  =======================================================================
+file                     content (one line of text)
+=======================  =======================================================================
+``hmac.key``             key of the pseudonyms, 32 bytes as hex
+``vault.key``            ``<key id>:<hex>``: the key-encryption key of the vault, 32 bytes
+``webhook.key``          key that signs outgoing webhooks, 32 bytes as hex
+``nats/<user>.seed``     NKey seed of a broker user: each service, ``provisioner`` and ``cli``
+=======================  =======================================================================
+
+Losing ``hmac.key`` unlinks all earlier pseudonyms, losing ``vault.key`` makes all sealed text unreadable:
+back the directory up with, but apart from, the data.
+"""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import nkeys
+
+from deploy.local.layout import SERVICES
+
+KEY_BYTES = 32
+BROKER_USERS = (*SERVICES, "provisioner", "cli")
+
+
+def ensure_secrets(directory: Path, broker_users: Iterable[str] = BROKER_USERS) -> None:
+    """Make every key that is missing in ``directory``; existing ones are left untouched, byte for byte.
+
+    Safe against a crash or a second caller at any moment: a key file appears complete or not at all.
+    """
+    makers: dict[str, Callable[[], str]] = {
+        "hmac.key": new_hex_key,
+        "vault.key": new_vault_key,
+        "webhook.key": new_hex_key,
+    }
+    makers |= {f"nats/{user}.seed": new_user_seed for user in broker_users}
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (directory / "nats").mkdir(mode=0o700, exist_ok=True)
+    for name, make in makers.items():
+        if not (directory / name).exists():
+            _create(directory / name, make())
+
+
+def new_hex_key() -> str:
+    """A fresh random key of 32 bytes as 64 hexadecimal digits."""
+    return secrets.token_hex(KEY_BYTES)
+
+
+def new_vault_key() -> str:
+    """A fresh key-encryption key with a random id, ``<key id>:<hex>``; the id lets keys be rotated."""
+    return f"kek-{secrets.token_hex(4)}:{new_hex_key()}"
+
+
+def new_user_seed() -> str:
+    """A fresh NKey seed of a broker user (Ed25519, starts with ``SU``)."""
+    seed: bytes = nkeys.encode_seed(secrets.token_bytes(KEY_BYTES), nkeys.PREFIX_BYTE_USER)
+    return seed.decode("ascii")
+
+
+def user_public_key(seed: str) -> str:
+    """The public key (starts with ``U``) of a broker user's seed, as the server's configuration names it."""
+    public: bytes = nkeys.from_seed(bytearray(seed.strip(), "ascii")).public_key
+    return public.decode("ascii")
+
+
+def broker_public_keys(directory: Path) -> dict[str, str]:
+    """The public key of each broker user that has a seed file in ``directory``, by user name."""
+    seeds = sorted((directory / "nats").glob("*.seed"))
+    return {path.stem: user_public_key(path.read_text(encoding="ascii")) for path in seeds}
+
+
+def _create(path: Path, content: str) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(content + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)  # unlike a rename, refuses to replace a file that appeared meanwhile
+    except FileExistsError:
+        return
+    finally:
+        Path(temporary).unlink()
