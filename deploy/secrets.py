@@ -1,0 +1,75 @@
+"""``python -m deploy.secrets DIRECTORY``: keys and passwords for containers, one folder for each container.
+
+Makes what is missing, keeps what is there, and writes each container's folder anew from ``master/``, which no
+container mounts. So a container sees its own credentials and nobody else's:
+
+==================  ============================================================================
+folder              files
+==================  ============================================================================
+``master``          every secret once (see ``deploy.local.secrets``), and the passwords of MongoDB
+``nats``            ``authorization.conf``: users' public keys and their permissions
+``mongo``           ``root-password``, ``archive-password``, ``bootstrap-password``
+a broker user       ``nats.seed``, and what ``SECRETS_OF`` lists for it
+==================  ============================================================================
+"""
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.local.platform import broker_authorization
+from deploy.local.secrets import BROKER_USERS, broker_public_keys, ensure_secrets
+
+PASSWORD_BYTES = 24
+MONGO_PASSWORDS = ("root-password", "archive-password", "bootstrap-password")
+SECRETS_OF: Mapping[str, tuple[str, ...]] = {
+    "intake": ("hmac.key", "vault.key"),
+    "notify": ("webhook.key",),
+    "archive": ("archive-password",),
+    "provisioner": ("bootstrap-password",),
+}
+
+
+def write_secrets(directory: Path) -> None:
+    """Complete ``master/`` in ``directory`` and derive each container's folder from it; idempotent.
+
+    Raises:
+        OSError: the directory can't be written.
+    """
+    master = directory / "master"
+    ensure_secrets(master)
+    for name in MONGO_PASSWORDS:
+        if not (master / name).exists():
+            _write(master / name, secrets.token_urlsafe(PASSWORD_BYTES) + "\n")
+    _write(directory / "nats" / "authorization.conf", broker_authorization(broker_public_keys(master)))
+    for name in MONGO_PASSWORDS:
+        _write(directory / "mongo" / name, (master / name).read_text(encoding="ascii"))
+    for user in BROKER_USERS:
+        seed = (master / "nats" / f"{user}.seed").read_text(encoding="ascii")
+        _write(directory / user / "nats.seed", seed)
+        for name in SECRETS_OF.get(user, ()):
+            _write(directory / user / name, (master / name).read_text(encoding="ascii"))
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file in one step, readable by its owner only: a crash leaves the old one or the new one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.touch(mode=0o600)
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def main(arguments: list[str]) -> int:
+    """Write into the directory that is the only argument; say the usage if it is not given."""
+    if len(arguments) != 1:
+        sys.stderr.write(f"{len(arguments)} arguments, expected one: python -m deploy.secrets DIRECTORY\n")
+        return os.EX_USAGE
+    write_secrets(Path(arguments[0]))
+    return os.EX_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
