@@ -73,13 +73,17 @@ def node_command(script: str, *arguments: str) -> list[str]:
     return [str(NODE_BIN_DIR / "node"), str(NPM_DIR / script), *arguments]
 
 
-def run_node(script: str, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+def run_node(
+    script: str, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 60.0
+) -> subprocess.CompletedProcess[str]:
     """Run `tests/npm/<script>` to its end and return its output; the caller judges the return code.
+
+    `env` is added to this process's environment.
 
     Raises:
         subprocess.TimeoutExpired: it ran longer than `timeout_s`.
     """
-    return _run(node_command(script, *arguments), timeout_s)
+    return _run(node_command(script, *arguments), timeout_s, env)
 
 
 def run_npm_tool(name: str, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
@@ -92,7 +96,9 @@ def run_npm_tool(name: str, *arguments: str, timeout_s: float = 60.0) -> subproc
     return _run([str(modules / ".bin" / name), *arguments], timeout_s)
 
 
-def _run(command: list[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+def _run(
+    command: list[str], timeout_s: float, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, env=node_environment(), capture_output=True, text=True, timeout=timeout_s, check=False
+        command, env=node_environment(env), capture_output=True, text=True, timeout=timeout_s, check=False
     )
