@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
-from shared.events.base import EventData
+from shared.events.base import EventData, EventIdField
 from shared.kernel.clock import rfc3339
 from shared.kernel.errors import PermanentError, describe
 
@@ -28,22 +28,38 @@ class Envelope(BaseModel, Generic[D]):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    specversion: Literal["1.0"] = "1.0"
-    id: Annotated[str, Field(description="Event id, a UUID; also the broker's Nats-Msg-Id.", max_length=64)]
+    specversion: Annotated[Literal["1.0"], Field(description="Version of the CloudEvents spec.")] = "1.0"
+    id: Annotated[EventIdField, Field(description="Event id, a UUID; also the broker's Nats-Msg-Id.")]
     source: Annotated[str, Field(description="Producer, '/pingyi/<service>'.", pattern="^/pingyi/[a-z]+$")]
-    type: Annotated[str, Field(description="'cn.pingyi.<context>.<fact>.v<major>'.", max_length=128)]
-    subject: Annotated[str, Field(description="What the event is about: a unit id, a list, an alert id.")]
+    type: Annotated[
+        str,
+        Field(
+            description="'cn.pingyi.<context>.<fact>.v<major>'.",
+            pattern=r"^cn\.pingyi\.[a-z]+\.[a-z]+(-[a-z]+)*\.v[1-9][0-9]*$",
+            max_length=128,
+        ),
+    ]
+    subject: Annotated[
+        str, Field(description="What the event is about: a unit id, a list, an alert id.", min_length=1)
+    ]
     time: Annotated[Instant, Field(description="When the fact happened; RFC 3339 UTC, milliseconds.")]
-    datacontenttype: Literal["application/json"] = "application/json"
-    dataschema: Annotated[str, Field(description="URN of the JSON Schema of the data.")]
-    correlationid: Annotated[str, Field(description="The same from the first request to the archive.")]
+    datacontenttype: Annotated[Literal["application/json"], Field(description="Media type of data.")] = (
+        "application/json"
+    )
+    dataschema: Annotated[
+        str,
+        Field(description="URN of the JSON Schema of the data.", pattern="^urn:pingyi:schema:[a-z0-9.-]+$"),
+    ]
+    correlationid: Annotated[
+        str, Field(description="The same from the first request to the archive.", min_length=1)
+    ]
     causationid: Annotated[str | None, Field(description="Id of the event or request that led to it.")] = None
     traceparent: Annotated[str | None, Field(description="W3C trace context.")] = None
     rules: Annotated[str | None, Field(description="Hash of the rule pack in force.")] = None
     receivedat: Annotated[Instant, Field(description="When the platform received or decided it.")]
     importid: Annotated[str | None, Field(description="Bulk import that it came with.")] = None
     synthetic: Annotated[bool, Field(description="Probe or drill: never counted.")] = False
-    data: D
+    data: Annotated[D, Field(description="The fact itself.")]
 
     def to_json(self) -> bytes:
         """The bytes that go on the bus; absent optional attributes are left out."""
@@ -67,12 +83,14 @@ class Provenance:
 def parse_envelope(model: type[Envelope[D]], raw: bytes) -> Envelope[D]:
     """Parse one message body as ``model``, for example ``Envelope[FeedbackSubmitted]``.
 
+    Strict, as the JSON Schema is: the text ``"5"`` is not the grade 5, a number is not a time.
+
     Raises:
-        InvalidEventError: the body is not JSON, not a CloudEvent, or its data breaks the contract; the message
-            names the first few fields with what was expected.
+        InvalidEventError: the body is not JSON, not a CloudEvent, or its data breaks the contract; the
+            message names the first few fields with what was expected.
     """
     try:
-        return model.model_validate_json(raw)
+        return model.model_validate_json(raw, strict=True)
     except ValidationError as error:
         found = "; ".join(
             f"{'.'.join(str(part) for part in issue['loc']) or 'body'}: {issue['msg']}"

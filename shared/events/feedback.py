@@ -8,11 +8,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.events.base import EventData
+from shared.events.base import CityCode, CountyCode, EventData, EventIdField, UnitIdField
 from shared.kernel.grades import Channel, Level, Source, Verification
 
 KeyedHmac = Annotated[str, Field(pattern=r"^[a-z0-9]{1,16}\.[0-9a-f]{32}$")]
-DivisionCode = Annotated[str, Field(pattern=r"^(\d{4}|\d{6}|all)$")]
 GradeValue = Annotated[int, Field(ge=1, le=5)]
 
 
@@ -44,11 +43,11 @@ class FeedbackSubmitted(EventData):
     lateness is their difference and both are facts of the event, so every fold agrees on it.
     """
 
-    unit_id: Annotated[str, Field(description="Opaque id of the rated unit.", min_length=1, max_length=64)]
+    unit_id: Annotated[UnitIdField, Field(description="Opaque id of the rated unit.")]
     level: Annotated[Level, Field(description="Level of the unit when it was rated.")]
     kind: Annotated[str | None, Field(description="Window kind of the rule pack; null for a bureau.")] = None
-    city: Annotated[DivisionCode, Field(description="GB/T 2260 prefecture, 4 digits, or 'all'.")]
-    county: Annotated[DivisionCode, Field(description="GB/T 2260 county, 6 digits, or 'all'.")]
+    city: Annotated[CityCode, Field(description="GB/T 2260 prefecture, 4 digits, or 'all'.")]
+    county: Annotated[CountyCode, Field(description="GB/T 2260 county, 6 digits, or 'all'.")]
     grade: Annotated[GradeValue, Field(description="5 very satisfied … 1 very dissatisfied.")]
     dimensions: Annotated[DimensionGrades | None, Field(description="Sub-grades, where given.")] = None
     source: Annotated[Source, Field(description="One of the five sources of appraisal.")]
@@ -73,10 +72,10 @@ class FeedbackSubmitted(EventData):
 class FeedbackConflicted(EventData):
     """The same idempotency key came again with other content; the first one in the stream stands."""
 
-    unit_id: Annotated[str, Field(description="Unit named by the first submission.", max_length=64)]
+    unit_id: Annotated[UnitIdField, Field(description="Unit named by the first submission.")]
     channel: Annotated[Channel, Field(description="Channel whose key was used twice.")]
-    city: Annotated[DivisionCode, Field(description="Prefecture of the first submission, or 'all'.")]
-    county: Annotated[DivisionCode, Field(description="County of the first submission, or 'all'.")]
-    first_event_id: Annotated[str, Field(description="Event that stands.")]
+    city: Annotated[CityCode, Field(description="Prefecture of the first submission, or 'all'.")]
+    county: Annotated[CountyCode, Field(description="County of the first submission, or 'all'.")]
+    first_event_id: Annotated[EventIdField, Field(description="Event that stands.")]
     first_digest: Annotated[KeyedHmac, Field(description="Digest of the content that stands.")]
     other_digest: Annotated[KeyedHmac, Field(description="Digest of the content that was refused.")]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.events.base import EventData
+from shared.events.base import EventData, UnitIdField
 from shared.kernel.grades import Level
 
 Points = Annotated[float, Field(ge=0, le=100)]
@@ -16,7 +16,7 @@ Band = Literal["excellent", "undecided", "below"]
 class RankingRow(EventData):
     """One unit's place in one list. Everything but the name and the status is null when suppressed."""
 
-    unit_id: Annotated[str, Field(description="Opaque id of the unit.")]
+    unit_id: Annotated[UnitIdField, Field(description="Opaque id of the unit.")]
     name: Annotated[str, Field(description="Name of the unit.")]
     status: Annotated[Status, Field(description="suppressed < 10 ratings, unranked < 30, else ranked.")]
     rank: Annotated[int | None, Field(description="1 is best; null unless ranked.", ge=1)] = None
@@ -40,7 +40,9 @@ class RankingRevised(EventData):
     window_days: Annotated[int, Field(description="Length of the rolling window, in days.", ge=1)]
     as_of: Annotated[date, Field(description="Last day of the window, Asia/Shanghai.")]
     sorted_by: Annotated[str, Field(description="The column that orders the list.")]
-    list_hash: Annotated[str, Field(description="SHA-256 of the list's canonical JSON, 'sha256:<hex>'.")]
+    list_hash: Annotated[
+        str, Field(description="SHA-256 of the list's canonical JSON, 'sha256:<hex>'.", min_length=1)
+    ]
     previous_hash: Annotated[str | None, Field(description="Hash before this change; null at first.")] = None
     positions: Annotated[dict[str, int], Field(description="Last sequence folded, by stream.")]
     units: Annotated[int, Field(description="Rows of the whole list.", ge=0)]
@@ -54,7 +56,7 @@ class RankingRevised(EventData):
 class UnitScoreChanged(EventData):
     """A unit's place moved: band, rank, or score by the rule pack's step. Once a minute at most."""
 
-    unit_id: Annotated[str, Field(description="Opaque id of the unit.")]
+    unit_id: Annotated[UnitIdField, Field(description="Opaque id of the unit.")]
     name: Annotated[str, Field(description="Name of the unit.")]
     level: Annotated[Level, Field(description="Level of the unit.")]
     kind: Annotated[str | None, Field(description="Window kind; null for a bureau.")] = None
