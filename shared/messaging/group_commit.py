@@ -323,7 +323,7 @@ class GroupCommit:
                 describe("the broker connection", "to be up", "retry; it reconnects by itself")
             )
         await self._client._send_command(b"".join(lines))  # noqa: SLF001 - see the module's docstring
-        await self._client._flush_pending()  # noqa: SLF001
+        await self._client._flush_pending()  # noqa: SLF001 - see the module's docstring
 
 
 def _hpub(item: Outgoing, headers: bytes, *, reply_to: str = "") -> bytes:
