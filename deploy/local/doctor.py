@@ -27,10 +27,11 @@ from deploy.local.layout import Layout
 from deploy.local.platform_file import PlatformRecord
 
 GIB = 1024**3
+OTHERS = 0o077
 MIN_PYTHON = (3, 11)
 MIN_GLIBC = (2, 34)
-DISK_FAIL_BYTES, DISK_WARN_BYTES = 1 * GIB, 5 * GIB
-MEMORY_FAIL_BYTES, MEMORY_WARN_BYTES = GIB // 2, GIB
+DISK_FAIL_GIB, DISK_WARN_GIB = 1, 5
+MEMORY_FAIL_GIB, MEMORY_WARN_GIB = 0.5, 1
 FILES_FAIL, FILES_WARN = 512, 1024
 FSYNC_SAMPLES, FSYNC_WARN_S = 20, 0.02
 CLOCK_TOLERANCE = timedelta(minutes=2)
@@ -160,11 +161,9 @@ def check_ports(layout: Layout, record: PlatformRecord | None) -> Finding:
 
 def check_disk(layout: Layout, _record: PlatformRecord | None) -> Finding:
     """Whether there is room for streams and archive."""
-    free = shutil.disk_usage(_existing(layout.data)).free
+    free = shutil.disk_usage(_existing(layout.data)).free / GIB
     remedy = "free some space, or put the data on another disk with --data"
-    return _bounded(
-        "disk space", free / GIB, DISK_FAIL_BYTES / GIB, DISK_WARN_BYTES / GIB, " GiB free", remedy
-    )
+    return _bounded("disk space", free, DISK_FAIL_GIB, DISK_WARN_GIB, " GiB free", remedy)
 
 
 def check_fsync(layout: Layout, _record: PlatformRecord | None) -> Finding:
@@ -188,7 +187,8 @@ def check_secrets(layout: Layout, _record: PlatformRecord | None) -> Finding:
     """Whether only we can read the keys."""
     if not layout.secrets.exists():
         return Finding("secrets", Level.OK, "none yet; made at the first start")
-    exposed = [path for path in (layout.secrets, *layout.secrets.rglob("*")) if path.stat().st_mode & 0o077]
+    keys = (layout.secrets, *layout.secrets.rglob("*"))
+    exposed = [path for path in keys if path.stat().st_mode & OTHERS]
     if exposed:
         remedy = f"chmod -R go= {layout.secrets}; if others had access, treat the keys as known"
         return Finding("secrets", Level.WARN, f"{exposed[0]} is accessible to others", remedy)
@@ -196,7 +196,7 @@ def check_secrets(layout: Layout, _record: PlatformRecord | None) -> Finding:
 
 
 def check_clock(layout: Layout, _record: PlatformRecord | None) -> Finding:
-    """Whether the clock is sane: not before this software, and not before what was last written to the data."""
+    """Whether the clock is sane: after this software was made, and after the data was last written."""
     now = datetime.now(UTC)
     newest = _newest_change(layout.data)
     remedy = "set the clock, for example with `timedatectl set-ntp true`"
@@ -233,13 +233,11 @@ def check_open_files(_layout: Layout, _record: PlatformRecord | None) -> Finding
 
 def check_memory(_layout: Layout, record: PlatformRecord | None) -> Finding:
     """Whether there is memory for the services and both servers."""
-    available = psutil.virtual_memory().available
+    available = psutil.virtual_memory().available / GIB
     if record:
-        return Finding("memory", Level.OK, f"{available / GIB:.1f} GiB left beside the running platform")
+        return Finding("memory", Level.OK, f"{available:.1f} GiB left beside the running platform")
     remedy = "end other programs: services and servers take about 1 GiB"
-    return _bounded(
-        "memory", available / GIB, MEMORY_FAIL_BYTES / GIB, MEMORY_WARN_BYTES / GIB, " GiB available", remedy
-    )
+    return _bounded("memory", available, MEMORY_FAIL_GIB, MEMORY_WARN_GIB, " GiB available", remedy)
 
 
 CHECKS: tuple[Check, ...] = (

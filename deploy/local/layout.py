@@ -52,7 +52,7 @@ class Layout:
 
     @classmethod
     def from_environment(cls, data: Path, port_base: int, environ: Mapping[str, str]) -> "Layout":
-        """The layout that ``data`` and ``port_base`` describe, with the addresses that ``environ`` overrides."""
+        """The layout of ``data`` and ``port_base``, with the addresses that ``environ`` overrides."""
         return cls(
             data=data.resolve(),
             port_base=port_base,

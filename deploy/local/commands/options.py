@@ -36,7 +36,7 @@ def find_platform(
     """Where the running platform is, for commands that talk to it.
 
     An explicit ``port_base`` is taken at its word, else ``platform.json`` in ``data`` tells. Each address in
-    the environment (NATS_URL, MONGODB_URL, INTAKE_URL, SCORING_URL, NOTIFY_URL, ARCHIVE_URL) overrides its own.
+    the environment (NATS_URL, MONGODB_URL, and INTAKE_URL and the like) overrides its own.
 
     Raises:
         NoPlatformError: there is neither of the three.

@@ -50,7 +50,9 @@ def test_servers_can_be_told_apart_in_ps(nats_server: NatsServer, mongo_server: 
 async def test_authorization_text_is_in_force(start_nats: StartNats) -> None:
     server = start_nats(authorization="authorization { user: alice, password: secret }")
     # Asked of the server, since a refused nats-py client leaks its socket, which fails some later test.
-    assert httpx.get(f"{server.monitor_url}/varz").json()["auth_required"] is True
+    async with httpx.AsyncClient() as http_client:
+        facts = (await http_client.get(f"{server.monitor_url}/varz")).json()
+    assert facts["auth_required"] is True
     client = await nats.connect(server.url, user="alice", password="secret")
     await client.close()
 

@@ -1,0 +1,43 @@
+import os
+import socket
+import time
+from pathlib import Path
+
+from deploy.local.doctor import Level, check_clock, check_ports, check_secrets, check_time_zone
+from deploy.local.embedded import free_ports
+from deploy.local.layout import Layout
+from deploy.local.secrets import ensure_secrets
+
+
+def test_port_of_a_stranger_fails_and_names_him(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    with socket.create_server(("127.0.0.1", port)):
+        finding = check_ports(Layout(tmp_path, port_base=port - 1), None)
+    assert finding.level is Level.FAIL
+    assert f"{port} (intake)" in finding.found
+    assert str(os.getpid()) in finding.found
+    assert "--port-base" in finding.remedy
+
+
+def test_clock_behind_the_data_fails(tmp_path: Path) -> None:
+    assert check_clock(Layout(tmp_path), None).level is Level.OK
+    log = tmp_path / "logs" / "intake.log"
+    log.parent.mkdir()
+    log.touch()
+    tomorrow_s = time.time() + 86_400
+    os.utime(log, (tomorrow_s, tomorrow_s))
+    assert check_clock(Layout(tmp_path), None).level is Level.FAIL
+
+
+def test_readable_secrets_are_warned_of(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    ensure_secrets(layout.secrets)
+    assert check_secrets(layout, None).level is Level.OK
+    (layout.secrets / "hmac.key").chmod(0o644)
+    finding = check_secrets(layout, None)
+    assert finding.level is Level.WARN
+    assert "hmac.key" in finding.found
+
+
+def test_business_time_zone_is_known(tmp_path: Path) -> None:
+    assert check_time_zone(Layout(tmp_path), None).level is Level.OK
