@@ -78,9 +78,10 @@ def load_pack(path: Path | None, on: date) -> RulePack:
         RulePackError: see `load_packs`; or no pack covers that day.
     """
     packs = load_packs(path)
-    for pack in reversed(packs):
-        if pack.valid_from <= on and (pack.valid_to is None or on < pack.valid_to):
-            return pack
+    started = [pack for pack in packs if pack.valid_from <= on]
+    # The last one started decides: an open-ended pack ends where the next starts, and doesn't come back.
+    if started and (started[-1].valid_to is None or on < started[-1].valid_to):
+        return started[-1]
     periods = ", ".join(f"{p.version} from {p.valid_from} to {p.valid_to or 'open'}" for p in packs)
     raise RulePackError(
         str(path or "packs"),

@@ -1,0 +1,194 @@
+import re
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.kernel.errors import InvalidValueError, PermanentError
+from shared.kernel.grades import Grade, Verification
+from shared.rules import RulePackError, Severity, load_pack, load_packs, parse_pack
+from shared.rules.pack import BadReviewRule, BandChangeRule, Bands, Prior, RankDropRule, Suppression, Windows
+
+SHIPPED = Path(__file__).parents[4] / "shared/rules/packs/2026-01.toml"
+TEXT = SHIPPED.read_text(encoding="utf-8")
+
+
+def edited(pattern: str, replacement: str) -> str:
+    text, count = re.subn(pattern, replacement, TEXT, count=1, flags=re.MULTILINE)
+    assert count == 1, f"the shipped pack has no {pattern!r} to edit"
+    return text
+
+
+def problems(text: str) -> tuple[str, ...]:
+    with pytest.raises(RulePackError) as caught:
+        parse_pack(text, "edited.toml")
+    return caught.value.problems
+
+
+def test_the_shipped_pack_has_the_documented_figures() -> None:
+    pack = load_pack(None, date(2026, 6, 1))
+    assert (pack.version, pack.valid_from, pack.valid_to) == ("2026-01", date(2026, 1, 1), None)
+    assert pack.weights_milli == {
+        Verification.TRANSACTION: 1000, Verification.REAL_NAME: 800,
+        Verification.ONSITE: 400, Verification.ANONYMOUS: 200,
+    }  # fmt: skip
+    assert pack.windows == Windows((7, 30, 90, 365), primary_days=30, lateness_days=30, replacement_days=30)
+    assert pack.suppression == Suppression(publish_from=10, rank_from=30)
+    assert pack.bands == Bands(excellent_line=0.85, probability=0.90)
+    assert pack.prior == Prior(mu=0.85, strength=20.0, rho_min=1e-4, rho_max=0.5, min_group=20)
+    assert pack.publication.score_changed_min_points == 0.5
+    assert pack.publication.score_changed_min_interval_s == 60
+    assert pack.publication.ranking_min_interval_s == 1
+    assert pack.intake.future_tolerance_s == 120
+    assert pack.intake.text_max_chars == 2000
+    assert pack.alerts.bad_review == BadReviewRule((Grade(1), Grade(2)), Severity.WARNING)
+    assert pack.alerts.rank_drop == RankDropRule(10, Severity.WARNING)
+    assert pack.alerts.band_change == BandChangeRule(Severity.INFO)
+    assert len(pack.kinds) == 12
+
+
+def test_kind_labels_are_given_and_unknown_kinds_rejected() -> None:
+    pack = parse_pack(TEXT, "x")
+    assert pack.kind_label("marriage") == "婚姻登记"
+    with pytest.raises(InvalidValueError, match="use one of marriage, funeral"):
+        pack.kind_label("post_office")
+
+
+def test_hash_ignores_comments_layout_and_order_but_no_value() -> None:
+    original = parse_pack(TEXT, "x").hash
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", original)
+    without_comments = re.sub(r"#.*$", "", TEXT, flags=re.MULTILINE)
+    head, *tables = re.split(r"(?m)^(?=\[)", without_comments)
+    assert parse_pack(head + "\n".join(reversed(tables)), "y").hash == original
+    assert parse_pack(edited(r"places = 10", "places = 11"), "x").hash != original
+    assert parse_pack(edited(r"2026-01-01", "2026-01-02"), "x").hash != original
+
+
+@pytest.mark.parametrize(
+    ("pattern", "replacement", "finding"),
+    [
+        (
+            r"^transaction = 1000",
+            "transaction = 1001",
+            "weights_milli.transaction: Got 1001, expected a whole number",
+        ),
+        (r"^transaction = 1000", "transaction = -1", "from 0 to 1000"),
+        (r"^transaction = 1000", "transaction = true", "Got True"),
+        (r"^transaction = 1000", "transaction = 0.5", "without quotes"),
+        (
+            r"^onsite = 400",
+            "",
+            "weights_milli.onsite: missing, expected a whole number from 0 to 1000: add the key.",
+        ),
+        (r"^onsite = 400", "onsite = 400\nvip = 1", "weights_milli.vip: Got 'vip', expected one of the keys"),
+        (r"^days = .*$", "days = [30, 7]", "windows.days"),
+        (r"^days = .*$", "days = []", "windows.days"),
+        (r"^primary_days = 30", "primary_days = 31", "one of the windows [7, 30, 90, 365]"),
+        (r"^rank_from = 30", "rank_from = 9", "at least publish_from (10)"),
+        (r"^excellent_line = 0.85", "excellent_line = 1.0", "bands.excellent_line"),
+        (r"^excellent_line = 0.85", "excellent_line = nan", "bands.excellent_line"),
+        (r"^rho_max = 0.5", "rho_max = 0.00001", "at least rho_min"),
+        (r"^grades = .*$", "grades = [0, 1]", "alerts.bad_review.grades"),
+        (r"^places = 10", "places = 0", "alerts.rank_drop.places"),
+        (r'^severity = "info"', 'severity = "loud"', "one of info, warning, critical"),
+        (r"^\[alerts.band_change\]", "[alerts.band_changed]", "alerts.band_change: missing"),
+        (r"^\[intake\]", "[intakes]", "intake: missing, expected a table"),
+        (r"^version = .*$", 'version = "a b"', "version: Got 'a b'"),
+        (r"^valid_from = .*$", 'valid_from = "2026-01-01"', "write it as YYYY-MM-DD"),
+        (r"^valid_from = .*$", "valid_from = 2026-01-01T00:00:00Z", "without time"),
+        (r"^valid_from = .*$", "", "valid_from: missing, expected a date"),
+        (r"^valid_from = .*$", "valid_from = 2026-01-01\nvalid_to = 2026-01-01", "a day after valid_from"),
+        (r"^marriage = .*$", 'Marriage = "婚姻登记"', "lower-case"),
+        (r"^marriage = .*$", 'marriage = ""', "a Chinese label"),
+        (r"^version = ", "version == ", "not valid TOML"),
+    ],
+)
+def test_a_wrong_pack_is_rejected_with_place_expectation_and_remedy(
+    pattern: str, replacement: str, finding: str
+) -> None:
+    assert any(finding in problem for problem in problems(edited(pattern, replacement)))
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    found = problems('version = "x y"\nfoo = 1\n[kinds]\n')
+    assert len(found) >= 11
+    assert any("kinds" in problem and "at least one" in problem for problem in found)
+
+
+def test_a_broken_pack_is_a_permanent_error() -> None:
+    with pytest.raises(PermanentError, match=r"Rule pack x\.toml cannot be used"):
+        parse_pack("", "x.toml")
+
+
+@given(st.text())
+def test_no_text_breaks_the_parser(text: str) -> None:
+    with pytest.raises(RulePackError):
+        parse_pack(text, "x")
+
+
+def folder(path: Path, *packs: tuple[str, str, str | None]) -> Path:
+    for version, start, end in packs:
+        text = TEXT.replace('version = "2026-01"', f'version = "{version}"')
+        dates = f"valid_from = {start}" + (f"\nvalid_to = {end}" if end else "")
+        (path / f"{version}.toml").write_text(
+            text.replace("valid_from = 2026-01-01", dates), encoding="utf-8"
+        )
+    return path
+
+
+def test_a_day_gets_the_pack_in_force(tmp_path: Path) -> None:
+    path = folder(
+        tmp_path, ("a", "2026-01-01", None), ("b", "2026-07-01", "2027-01-01"), ("c", "2027-03-01", None)
+    )
+    assert [pack.version for pack in load_packs(path)] == ["a", "b", "c"]
+    for on, version in [
+        ("2026-01-01", "a"),
+        ("2026-06-30", "a"),
+        ("2026-07-01", "b"),
+        ("2026-12-31", "b"),
+        ("2030-01-01", "c"),
+    ]:
+        assert load_pack(path, date.fromisoformat(on)).version == version
+    for gap in (date(2025, 12, 31), date(2027, 1, 1), date(2027, 2, 28)):
+        with pytest.raises(RulePackError, match=f"Got '{gap}'"):
+            load_pack(path, gap)
+
+
+@pytest.mark.parametrize(
+    "packs",
+    [
+        [("a", "2026-01-01", "2026-08-01"), ("b", "2026-07-01", None)],
+        [("a", "2026-01-01", None), ("b", "2026-01-01", None)],
+    ],
+)
+def test_overlapping_packs_are_rejected(tmp_path: Path, packs: list[tuple[str, str, str | None]]) -> None:
+    with pytest.raises(RulePackError, match="one pack is in force on each day"):
+        load_packs(folder(tmp_path, *packs))
+
+
+def test_two_packs_of_one_version_are_rejected(tmp_path: Path) -> None:
+    folder(tmp_path, ("a", "2026-01-01", None))
+    (tmp_path / "copy.toml").write_text(
+        (tmp_path / "a.toml").read_text(encoding="utf-8").replace("2026-01-01", "2026-02-01"),
+        encoding="utf-8",
+    )
+    with pytest.raises(RulePackError, match="a version of its own"):
+        load_packs(tmp_path)
+
+
+def test_one_file_can_be_loaded_by_path() -> None:
+    assert load_pack(SHIPPED, date(2026, 1, 1)) == load_pack(None, date(2026, 1, 1))
+
+
+def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RulePackError, match="correct the path"):
+        load_packs(tmp_path / "nowhere")
+    with pytest.raises(RulePackError, match=r"at least one \*\.toml"):
+        load_packs(tmp_path)
+
+
+def test_a_day_before_the_first_pack_names_the_periods() -> None:
+    with pytest.raises(RulePackError, match="2026-01 from 2026-01-01 to open"):
+        load_pack(None, date(2026, 1, 1) - timedelta(days=1))
