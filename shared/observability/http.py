@@ -16,6 +16,7 @@ from fastapi import FastAPI, Response
 from prometheus_client import Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kernel.ids import RANDOM_BYTES, uuid7
@@ -67,6 +68,29 @@ class _RequestMetrics:
         child[1].observe(seconds)
 
 
+class _Templates:
+    """Finds the template of the matched route, e.g. ``/v1/units/{unit_id}``: bounded, unlike paths."""
+
+    def __init__(self) -> None:
+        self._raw: dict[object, str] = {}
+
+    def __call__(self, scope: Scope) -> str:
+        path = getattr(scope.get("route"), "path", None)
+        if isinstance(path, str) and path:
+            return path
+        endpoint = scope.get("endpoint")
+        if endpoint is None:
+            return UNMATCHED
+        # FastAPI's router names the route only of its own endpoints; a plain Starlette route, as on
+        # intake's hot path, leaves just the function.
+        found = self._raw.get(endpoint)
+        if found is None:
+            routes = scope["app"].routes if "app" in scope else ()
+            paths = (r.path for r in routes if isinstance(r, Route) and r.endpoint is endpoint)
+            found = self._raw[endpoint] = next(paths, getattr(endpoint, "__name__", UNMATCHED))
+        return found
+
+
 class RequestMiddleware:
     """Correlation, trace, metrics and the canonical log line around every request; a 500 for the unforeseen.
 
@@ -84,6 +108,7 @@ class RequestMiddleware:
         self._app = app
         self._observe = _RequestMetrics(metrics).observe
         self._lag = metrics.gauge("event_loop_lag", "seconds", "Greatest recent delay of the event loop.")
+        self._template = _Templates()
         self._random = random
         self._now_ms = now_ms
 
@@ -134,7 +159,7 @@ class RequestMiddleware:
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
-            _log.exception("unexpected error", route=_route(scope))
+            _log.exception("unexpected error", route=self._template(scope))
             if status:
                 raise  # the answer is under way: the server must cut the connection
             await _send_internal(scope, send_with_id)
@@ -143,19 +168,13 @@ class RequestMiddleware:
             leave(token)
 
     def _finish(self, scope: Scope, status: int, seconds: float) -> None:
-        route = _route(scope)
+        route = self._template(scope)
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._observe(method, route, status, seconds)
         write = _log.info if status < _SERVER_ERROR else _log.error
         if route in QUIET_ROUTES:
             write = _log.debug
         write("request", method=method, route=route, status=status, ms=round(seconds * 1000, 2))
-
-
-def _route(scope: Scope) -> str:
-    """Return the template of the matched route, e.g. ``/v1/units/{unit_id}``."""
-    path = getattr(scope.get("route"), "path", None)
-    return path if isinstance(path, str) and path else UNMATCHED
 
 
 async def _send_internal(scope: Scope, send: Send) -> None:

@@ -42,9 +42,7 @@ class TaskSupervisor:
         """Names of the tasks that run."""
         return tuple(name for name, task in self._tasks.items() if not task.done())
 
-    def start(
-        self, name: str, work: Coroutine[Any, Any, Any], *, may_finish: bool = False
-    ) -> asyncio.Task[Any]:
+    def start(self, name: str, work: Coroutine[Any, Any, Any], *, may_finish: bool = False) -> None:
         """Run `work` in the background.
 
         Args:
@@ -63,7 +61,6 @@ class TaskSupervisor:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks[name] = task
         task.add_done_callback(lambda done: self._ended(name, done, may_finish=may_finish))
-        return task
 
     def _ended(self, name: str, task: asyncio.Task[Any], *, may_finish: bool) -> None:
         error = None if task.cancelled() else task.exception()

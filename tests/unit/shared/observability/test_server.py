@@ -1,0 +1,134 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[4]
+PROGRAM = """
+import asyncio, sys
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+from shared.observability.health import Health
+from shared.observability.http import install
+from shared.observability.lifecycle import TaskSupervisor
+from shared.observability.logging import get_logger
+from shared.observability.metrics import ServiceMetrics
+from shared.observability.server import run_service
+
+port, mode = int(sys.argv[1]), sys.argv[2]
+health = Health()
+
+async def work():
+    await asyncio.sleep(0.2 if mode == "dies" else 1000)
+
+@asynccontextmanager
+async def lifespan(app):
+    if mode == "broken":
+        raise RuntimeError("no secrets")
+    async with TaskSupervisor(health) as tasks:
+        tasks.start("work", work())
+        yield
+    get_logger().info("drained")
+
+app = FastAPI(lifespan=lifespan)
+install(app, ServiceMetrics("intake"), health)
+
+@app.get("/slow")
+async def slow() -> str:
+    await asyncio.sleep(0.5)
+    return "done"
+
+sys.exit(run_service(app, service="intake", host="127.0.0.1", port=port))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert isinstance(port, int)
+    return port
+
+
+@contextmanager
+def service(port: int, mode: str = "well") -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(port), mode],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_until_alive(port: int) -> None:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    pytest.fail("the service did not start within 20 s")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_requests_and_exits_zero_with_json_logs_only(number: signal.Signals) -> None:
+    port = free_port()
+    with service(port) as process:
+        wait_until_alive(port)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            time.sleep(0.1)
+            process.send_signal(number)
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+        output, _ = process.communicate(timeout=10)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert {"drained", "request"} <= {line["event"] for line in lines}
+    assert {line["service"] for line in lines} == {"intake"}
+    assert b"\r\nx-correlation-id: " in answer
+    assert b"\r\nserver:" not in answer.lower()
+
+
+def test_a_dead_background_task_turns_livez_503() -> None:
+    port = free_port()
+    with service(port, "dies"):
+        wait_until_alive(port)
+        until = time.monotonic() + 10
+        while (answer := httpx.get(f"http://127.0.0.1:{port}/livez")).status_code == 200:
+            assert time.monotonic() < until, "livez stayed 200"
+            time.sleep(0.05)
+    assert answer.json() == {"status": "fatal", "reason": "background task work died: returned"}
+
+
+def test_a_failed_start_exits_with_three_and_says_why() -> None:
+    with service(free_port(), "broken") as process:
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert b"no secrets" in output
+    assert all(json.loads(line) for line in output.splitlines())
+
+
+def test_a_taken_port_ends_the_process_with_an_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with service(taken.getsockname()[1]) as process:
+            output, _ = process.communicate(timeout=20)
+    assert process.returncode not in {0, None}
+    assert b"address already in use" in output
