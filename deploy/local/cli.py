@@ -11,8 +11,13 @@ from typing import Any
 
 import typer
 
+from deploy.local.commands.audit import audit
+from deploy.local.commands.deadletter import deadletter
 from deploy.local.commands.doctor import doctor
+from deploy.local.commands.events import events
+from deploy.local.commands.rankings import rankings
 from deploy.local.commands.status import status
+from deploy.local.commands.submit import submit
 from deploy.local.commands.up import down, up
 from shared.kernel.errors import PingyiError
 
@@ -21,9 +26,15 @@ COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("down", down),
     ("status", status),
     ("doctor", doctor),
+    ("submit", submit),
+    ("rankings", rankings),
 )
 
-GROUPS: tuple[tuple[str, typer.Typer], ...] = ()
+GROUPS: tuple[tuple[str, typer.Typer], ...] = (
+    ("events", events),
+    ("audit", audit),
+    ("deadletter", deadletter),
+)
 
 
 def make_app() -> typer.Typer:

@@ -1,0 +1,71 @@
+"""Calling the services' HTTP interfaces from the command line, with readable failures."""
+
+from typing import Any
+
+import httpx
+
+from deploy.local.errors import LocalError
+from shared.kernel.errors import describe
+
+TIMEOUT_S = 30.0
+
+
+class ServiceRefusedError(LocalError):
+    """A service answered with a problem detail; ``problem`` is its JSON."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        """Keep ``problem`` and put it into one readable message."""
+        super().__init__(_sentence(problem))
+        self.problem = problem
+
+
+def call(
+    method: str,
+    url: str,
+    *,
+    params: dict[str, Any] | None = None,
+    body: Any = None,  # noqa: ANN401 - whatever JSON the endpoint takes
+    headers: dict[str, str] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Any:  # noqa: ANN401 - whatever JSON the endpoint gives
+    """Send one request and return the JSON answer; parameters that are None are left out.
+
+    Raises:
+        ServiceRefusedError: the service answered with an error.
+        LocalError: nobody answers there.
+    """
+    given = {name: value for name, value in (params or {}).items() if value is not None}
+    try:
+        with httpx.Client(timeout=timeout_s, trust_env=False) as client:
+            answer = client.request(method, url, params=given, json=body, headers=headers)
+    except httpx.HTTPError as error:
+        remedy = "look at `pingyi status` and the logs, or name the platform with --data or --port-base"
+        raise LocalError(describe(url, f"an answer ({error})", remedy)) from error
+    if answer.is_error:
+        raise ServiceRefusedError(_problem(answer))
+    return answer.json()
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        problem = answer.json()
+    except ValueError:
+        problem = None
+    if isinstance(problem, dict):
+        return problem
+    return {"title": answer.reason_phrase, "status": answer.status_code, "detail": answer.text[:200]}
+
+
+class _Blank(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    lines = [f"{problem.get('status')} {problem.get('title')}: {problem.get('detail', '')}".rstrip(": ")]
+    lines += [
+        "  {field}: {value}; expected {expected}; {remedy}".format_map(_Blank(issue))
+        for issue in problem.get("errors") or ()
+        if isinstance(issue, dict)
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,39 @@
+"""``pingyi audit``: check the audit trail."""
+
+import json
+from typing import Any
+
+import typer
+
+from deploy.local.api import call
+from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
+from deploy.local.layout import DEFAULT_DATA
+
+VERIFY_TIMEOUT_S = 600.0
+
+audit = typer.Typer(no_args_is_help=True, help="The audit trail.")
+
+
+@audit.command("verify")
+def verify(
+    data: DataOption = DEFAULT_DATA, port_base: PortBaseOption = None, as_json: JsonOption = False
+) -> None:
+    """Recompute the whole hash chain and compare it with the streams; exit code 1 on any finding."""
+    layout = find_platform(data, port_base)
+    report = call("GET", f"{layout.service_url('archive')}/v1/verify", timeout_s=VERIFY_TIMEOUT_S)
+    if as_json:
+        typer.echo(json.dumps(report, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(describe_report(report)))
+    raise typer.Exit(0 if report["ok"] else 1)
+
+
+def describe_report(report: dict[str, Any]) -> list[str]:
+    """The verification's answer in plain lines."""
+    head = report["head"] or {"index": None, "chain_hash": "-"}
+    verdict = "OK" if report["ok"] else "NOT OK"
+    lines = [f"{verdict}: {report['entries']} entries, head {head['index']}, chain {head['chain_hash']}"]
+    lines += [
+        f"  {finding['where']}: {finding['what']}; {finding['expected']}" for finding in report["findings"]
+    ]
+    return lines

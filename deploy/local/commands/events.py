@@ -1,0 +1,67 @@
+"""``pingyi events``: watch events as they happen."""
+
+import asyncio
+import json
+from typing import Annotated, Any
+
+import typer
+from nats.aio.msg import Msg
+
+from deploy.local.broker import cli_connection
+from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
+from deploy.local.layout import DEFAULT_DATA, Layout
+
+DEFAULT_SUBJECTS = (
+    "feedback.v1.>",
+    "ranking.v1.>",
+    "alerts.v1.>",
+    "audit.v1.>",
+    "cases.v1.>",
+    "deadletter.v1.>",
+)
+
+events = typer.Typer(no_args_is_help=True, help="The events on the bus.")
+
+
+@events.command("tail")
+def tail(
+    subject: Annotated[
+        str | None, typer.Argument(help="NATS subject, wildcards allowed; all by default.")
+    ] = None,
+    count: Annotated[int, typer.Option(help="Stop after so many events; 0 goes on until Ctrl-C.")] = 0,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print events as they are published: one line each, or with --json their envelopes as NDJSON."""
+    layout = find_platform(data, port_base)
+    subjects = (subject,) if subject else DEFAULT_SUBJECTS
+    try:
+        asyncio.run(_tail(layout, subjects, count, as_json=as_json))
+    except KeyboardInterrupt:
+        return
+
+
+async def _tail(layout: Layout, subjects: tuple[str, ...], count: int, *, as_json: bool) -> None:
+    arrived: asyncio.Queue[Msg] = asyncio.Queue()
+    async with cli_connection(layout) as client:
+        for subject in subjects:
+            await client.subscribe(subject, cb=arrived.put)
+        shown = 0
+        while count == 0 or shown < count:
+            message = await arrived.get()
+            typer.echo(
+                message.data.decode("utf-8", "replace") if as_json else line_of(message.subject, message.data)
+            )
+            shown += 1
+
+
+def line_of(subject: str, body: bytes) -> str:
+    """One event in one line: time, subject, what it is about, and its data, shortened."""
+    try:
+        event: dict[str, Any] = json.loads(body)
+        data = json.dumps(event["data"], ensure_ascii=False)
+    except (ValueError, KeyError, TypeError):
+        return f"{subject}  not an event ({len(body)} bytes)"
+    shown = data if len(data) <= 200 else data[:200] + "…"  # noqa: PLR2004 - one screen line or two
+    return f"{event.get('receivedat', '?')}  {subject}  {event.get('subject', '?')}  {shown}"

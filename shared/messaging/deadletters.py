@@ -1,0 +1,90 @@
+"""Looking at dead letters, and handing their messages in once more."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError as StreamMessageMissing
+
+from shared.events.deadletter import MessageDeadLettered
+from shared.events.envelope import Envelope, InvalidEventError, parse_envelope
+from shared.events.registry import spec_for_type
+from shared.kernel.errors import NotFoundError
+from shared.messaging.reading import FoldReader
+from shared.messaging.streams import DEADLETTER
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One dead letter: its envelope's id and its data."""
+
+    id: str
+    data: MessageDeadLettered
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {"id": self.id, **json.loads(self.data.model_dump_json())}
+
+
+async def list_letters(client: Client) -> list[Letter]:
+    """All letters in the stream, oldest first; the stream keeps them 800 days."""
+    reader = FoldReader(client, DEADLETTER)
+    letters: list[Letter] = []
+    try:
+        while not reader.caught_up:
+            for message in await reader.take(wait_s=1.0):
+                try:
+                    envelope = parse_envelope(Envelope[MessageDeadLettered], message.data)
+                except InvalidEventError:
+                    continue  # not written by us; the archive has it as unparseable
+                letters.append(Letter(envelope.id, envelope.data))
+    finally:
+        await reader.close()
+    return letters
+
+
+async def read_original(client: Client, letter_id: str) -> tuple[Letter, bytes]:
+    """The letter and the raw body that it is about, from the body's own stream.
+
+    Raises:
+        NotFoundError: no such letter, or its message has expired from its stream.
+    """
+    letter = next((one for one in await list_letters(client) if one.id == letter_id), None)
+    if letter is None:
+        raise NotFoundError(letter_id, "the id of a dead letter", "list them with `pingyi deadletter list`")
+    try:
+        message = await client.jetstream(timeout=5).get_msg(letter.data.stream, letter.data.sequence)
+    except StreamMessageMissing as error:
+        raise NotFoundError(
+            f"{letter.data.stream}:{letter.data.sequence}",
+            "a message still in its stream",
+            "look in the archive",
+        ) from error
+    return letter, message.data or b""
+
+
+async def replay_original(client: Client, letter_id: str) -> int:
+    """Publish the original body on its subject again; returns the new sequence.
+
+    Everybody who reads the stream sees it again and recognises the event id, except for whoever gave up on
+    it. A body that is invalid as it stands is refused: it would only die again.
+
+    Raises:
+        NotFoundError: no such letter, or its message has expired.
+        InvalidEventError: the message is not a valid event; fix the producer and let it publish anew.
+    """
+    letter, body = await read_original(client, letter_id)
+
+    try:
+        declared = json.loads(body)["type"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidEventError(
+            f"{letter.id}: the message is not an event; a replay would fail again"
+        ) from error
+    parse_envelope(spec_for_type(str(declared)).envelope, body)
+    ack = await client.jetstream(timeout=5).publish(
+        letter.data.message_subject, body, headers={"Nats-Msg-Id": f"replay-{letter.id}-{uuid4().hex[:8]}"}
+    )
+    return ack.seq
