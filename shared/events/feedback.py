@@ -64,6 +64,9 @@ class FeedbackSubmitted(EventData):
     has_contact: Annotated[bool, Field(description="Whether the vault holds a contact for call-back.")] = (
         False
     )
+    contact_record: Annotated[
+        str | None, Field(description="Vault record that holds the contact; opaque.", max_length=64)
+    ] = None
     digest: Annotated[
         KeyedHmac, Field(description="HMAC over the client's own fields: decides 'same' or 'different'.")
     ]
