@@ -1,0 +1,107 @@
+"""May this rating be accepted? Pure judgement over the registry, the rules and the time of receipt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from services.intake.domain.identity_numbers import is_identity_number, is_phone, normal_identity_number
+from services.intake.domain.submission import Contact, Submission
+from shared.kernel.clock import business_day, rfc3339
+from shared.kernel.errors import NotFoundError, shorten
+from shared.kernel.grades import Channel, Verification
+from shared.kernel.units import Unit, UnitRegistry
+from shared.rules.pack import Intake as IntakeRules
+
+ONSITE: Final = frozenset({Channel.TERMINAL, Channel.QR})
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing wrong with a rating: where, what came (shortened), what was expected, what to do."""
+
+    field: str
+    value: str
+    expected: str
+    remedy: str
+
+
+def issues_of(
+    submission: Submission, units: UnitRegistry, rules: IntakeRules, received_at: datetime
+) -> tuple[Issue, ...]:
+    """Everything that keeps `submission` from being accepted; empty if nothing does.
+
+    Text and contacts are described by their length, never quoted.
+    """
+    issues: list[Issue] = []
+    occurred_at = submission.occurred_at or received_at
+    unit: Unit | None = None
+    try:
+        unit = units.get(submission.unit_id)
+    except NotFoundError as error:
+        issues.append(Issue("unit_id", error.value, error.expected, error.remedy))
+    if occurred_at > received_at + timedelta(seconds=rules.future_tolerance_s):
+        issues.append(
+            Issue(
+                "occurred_at",
+                rfc3339(occurred_at),
+                f"a time up to now ({rfc3339(received_at)}, tolerance {rules.future_tolerance_s:g} s)",
+                "correct the clock or the offset of the sender, or leave the field out",
+            )
+        )
+    elif unit is not None and not unit.exists(business_day(occurred_at)):
+        until = f" to {unit.valid_to} (exclusive)" if unit.valid_to else ""
+        issues.append(
+            Issue(
+                "occurred_at",
+                rfc3339(occurred_at),
+                f"a day on which {unit.unit_id} exists: from {unit.valid_from}{until}",
+                "correct the time, or name the unit that existed then",
+            )
+        )
+    if submission.text is not None and len(submission.text) > rules.text_max_chars:
+        issues.append(_too_long("text", submission.text, rules.text_max_chars))
+    if submission.contact is not None:
+        issues += [
+            _too_long(f"contact.{part}", value, rules.contact_max_chars)
+            for part, value in submission.contact.given().items()
+            if len(value) > rules.contact_max_chars
+        ]
+    return tuple(issues)
+
+
+def _too_long(field: str, value: str, limit: int) -> Issue:
+    return Issue(field, f"{len(value)} characters", f"at most {limit} characters", "shorten it")
+
+
+def verification_of(submission: Submission) -> Verification:
+    """How surely the rating stands for a real service.
+
+    A transaction number beats a real identity (an identity or phone number that can exist), which beats
+    presence at the window; the rest is anonymous.
+    """
+    if submission.transaction_id is not None:
+        return Verification.TRANSACTION
+    if submission.contact is not None and _is_real_name(submission.contact):
+        return Verification.REAL_NAME
+    return Verification.ONSITE if submission.channel in ONSITE else Verification.ANONYMOUS
+
+
+def _is_real_name(contact: Contact) -> bool:
+    if contact.id_number and is_identity_number(normal_identity_number(contact.id_number)):
+        return True
+    return contact.phone is not None and is_phone(contact.phone)
+
+
+def redacted(values: Mapping[str, object], shown: frozenset[str]) -> dict[str, str]:
+    """`values` for an error message: those in `shown` shortened, all others only by their size."""
+    return {name: shorten(value) if name in shown else size_of(value) for name, value in values.items()}
+
+
+def size_of(value: object) -> str:
+    """Describe a value without repeating it, e.g. ``12 characters``."""
+    if isinstance(value, str):
+        return f"{len(value)} characters"
+    if isinstance(value, dict | list):
+        return f"{len(value)} entries"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,82 @@
+"""What a client said: the values of one rating as they arrived, parsed but not yet judged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+
+from shared.kernel.clock import rfc3339
+from shared.kernel.grades import Channel, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How a citizen can be called back. Goes to the vault and nowhere else; absent parts are None."""
+
+    name: str | None = field(default=None, repr=False)
+    phone: str | None = field(default=None, repr=False)
+    id_number: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+    account: str | None = field(default=None, repr=False)
+
+    def given(self) -> dict[str, str]:
+        """The parts that are there, by name."""
+        return {part: value for part in _CONTACT_PARTS if (value := getattr(self, part)) is not None}
+
+
+_CONTACT_PARTS = tuple(part.name for part in fields(Contact))
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One rating in the client's own words.
+
+    Attributes:
+        unit_id: the unit that is rated, as written; may not exist.
+        grade: 1 to 5.
+        dimensions: sub-grades by name; only those that were given.
+        occurred_at: when it happened; None where the client left that to us.
+        text: the comment in NFC, not scrubbed yet; None if there is none.
+    """
+
+    unit_id: str
+    grade: int
+    source: Source
+    channel: Channel
+    dimensions: Mapping[str, int] = field(default_factory=dict)
+    transaction_id: str | None = field(default=None, repr=False)
+    client_ref: str | None = field(default=None, repr=False)
+    text: str | None = field(default=None, repr=False)
+    contact: Contact | None = field(default=None, repr=False)
+    device_id: str | None = field(default=None, repr=False)
+    occurred_at: datetime | None = None
+
+    def canonical(self) -> bytes:
+        """One spelling of the client's own fields: equal content gives equal bytes, other content others.
+
+        Only what the client sent goes in, not when or how we received it: a retry has a new time and trace.
+        Each value is preceded by its name and length, so no two different submissions can run together.
+        Order of keys, number form and offset of the time don't matter; milliseconds are the finest unit.
+        """
+        parts = [
+            _part("unit_id", self.unit_id),
+            f"grade={self.grade};source={self.source.value};channel={self.channel.value};",
+        ]
+        if self.dimensions:
+            parts += [f"dimension.{name}={self.dimensions[name]};" for name in sorted(self.dimensions)]
+        if self.transaction_id is not None:
+            parts.append(_part("transaction_id", self.transaction_id))
+        if self.client_ref is not None:
+            parts.append(_part("client_ref", self.client_ref))
+        if self.text is not None:
+            parts.append(_part("text", self.text))
+        if self.contact is not None:
+            parts += [_part(f"contact.{name}", value) for name, value in self.contact.given().items()]
+        if self.device_id is not None:
+            parts.append(_part("device_id", self.device_id))
+        if self.occurred_at is not None:
+            parts.append(_part("occurred_at", rfc3339(self.occurred_at)))
+        return "".join(parts).encode("utf-8", "surrogatepass")
+
+
+def _part(name: str, value: str) -> str:
+    return f"{name}[{len(value)}]={value};"
