@@ -17,7 +17,7 @@ async def cli_connection(layout: Layout) -> AsyncIterator[Client]:
     seed = variables.get("NATS_NKEY_SEED_FILE")
     settings = BrokerSettings(
         nats_url=variables["NATS_URL"],
-        nats_nkey_seed_file=Path(seed) if seed and Path(seed).exists() else None,
+        nats_nkey_seed_file=Path(seed) if seed else None,
     )
     client = await connect(settings, "cli")
     try:

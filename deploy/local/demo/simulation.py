@@ -9,7 +9,7 @@ import json
 import math
 import random
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import accumulate
@@ -94,13 +94,6 @@ def plan_day(registry: UnitRegistry, day: date, *, ratings: int = 20_000, seed: 
         duplicates,
         BROKEN_LINES,
     )
-
-
-def batches(plan: DayPlan, size: int) -> Iterator[tuple[datetime, Sequence[bytes]]]:
-    """The day's lines in pieces of ``size``, each with the moment of its last line."""
-    for start in range(0, len(plan.lines), size):
-        piece = plan.lines[start : start + size]
-        yield plan.moments[start + len(piece) - 1], piece
 
 
 def _volumes(windows: Sequence[Unit], traits: random.Random) -> list[float]:

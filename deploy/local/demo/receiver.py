@@ -1,0 +1,100 @@
+"""A real receiver of signed webhooks (Standard Webhooks), as a subscriber would run one.
+
+It answers on the loopback interface in a thread of its own, checks every signature, and remembers ids, so the
+demonstration can say what really arrived.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the standard's prefix, not a secret
+
+
+@dataclass(slots=True)
+class Inbox:
+    """What arrived: alert ids with a valid signature, and how many requests had none."""
+
+    ids: list[str] = field(default_factory=list)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    forged: int = 0
+
+
+class WebhookReceiver:
+    """Context manager around a running receiver; ``url`` is where to send, ``inbox`` what came."""
+
+    def __init__(self, key_file: Path, *, port: int = 0) -> None:
+        """Listen on ``port`` (0: any free one). ``key_file`` is read at the first request."""
+        self.inbox = Inbox()
+        self._key_file = key_file
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="webhook-receiver", daemon=True
+        )
+
+    @property
+    def url(self) -> str:
+        """Address to put into WEBHOOK_URL."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/alerts"
+
+    def __enter__(self) -> Self:
+        """Start to listen."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop to listen."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                valid = receiver.accept(
+                    self.headers.get("webhook-id", ""),
+                    self.headers.get("webhook-timestamp", ""),
+                    self.headers.get("webhook-signature", ""),
+                    body,
+                )
+                self.send_response(204 if valid else 401)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+                """Stay quiet: the inbox is the log."""
+
+        return Handler
+
+    def accept(self, webhook_id: str, timestamp: str, signatures: str, body: bytes) -> bool:
+        """Check one request's signature and keep its id; False for a forged one."""
+        signed = f"{webhook_id}.{timestamp}.".encode() + body
+        expected = base64.b64encode(hmac.new(self._key(), signed, hashlib.sha256).digest()).decode()
+        given = [part.partition(",")[2] for part in signatures.split()]
+        if not any(hmac.compare_digest(expected, one) for one in given):
+            self.inbox.forged += 1
+            return False
+        self.inbox.ids.append(webhook_id)
+        self.inbox.alerts.append(json.loads(body))
+        return True
+
+    def _key(self) -> bytes:
+        text = self._key_file.read_text(encoding="utf-8").strip()
+        return (
+            base64.b64decode(text.removeprefix(SECRET_PREFIX))
+            if text.startswith(SECRET_PREFIX)
+            else text.encode()
+        )

@@ -1,0 +1,91 @@
+"""Waiting until what was accepted is ranked and archived, and checking that the books balance."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from nats.aio.client import Client
+
+from deploy.local.api import call
+from deploy.local.errors import LocalError
+from deploy.local.layout import Layout
+from shared.kernel.errors import describe
+from shared.messaging.streams import ARCHIVED, FEEDBACK
+
+SETTLE_TIMEOUT_S = 120.0
+POLL_S = 0.25
+QUIET_POLLS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The books of the platform, each figure from the service that is responsible for it.
+
+    accepted = counted + replaced + held + excluded + late = archived.
+    """
+
+    accepted: int
+    counted: int
+    replaced: int
+    held: int
+    excluded: int
+    late: int
+    archived: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether both equations hold."""
+        accounted = self.counted + self.replaced + self.held + self.excluded + self.late
+        return self.accepted == accounted == self.archived
+
+
+async def settled(layout: Layout, client: Client) -> None:
+    """Return when scoring has folded, and the archive has stored, all that the streams hold.
+
+    Raises:
+        LocalError: they are not through after two minutes; the message says who lags and by how much.
+    """
+    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+    quiet = 0
+    before: dict[str, int] = {}
+    while quiet < QUIET_POLLS:
+        last = await _last_sequences(client)
+        lags = await asyncio.to_thread(_lags, layout, last)
+        quiet = quiet + 1 if not lags and last == before else 0
+        before = last
+        if time.monotonic() > deadline:
+            raise LocalError(
+                describe(str(lags), f"everybody through within {SETTLE_TIMEOUT_S} s", "see the logs")
+            )
+        await asyncio.sleep(POLL_S)
+
+
+def read_books(layout: Layout, accepted: int, report: dict[str, Any]) -> Books:
+    """Put the books together: ``accepted`` from the stream, the archive's part from its verification report."""
+    scored = call("GET", f"{layout.service_url('scoring')}/v1/books")
+    return Books(
+        accepted=accepted,
+        counted=scored["counted"],
+        replaced=scored["replaced"],
+        held=scored["held"],
+        excluded=scored["excluded"],
+        late=scored["late"],
+        archived=report["books"]["accepted"],
+    )
+
+
+async def _last_sequences(client: Client) -> dict[str, int]:
+    jetstream = client.jetstream(timeout=10)
+    return {name: (await jetstream.stream_info(name)).state.last_seq for name in ARCHIVED}
+
+
+def _lags(layout: Layout, last: dict[str, int]) -> dict[str, int]:
+    head = call("GET", f"{layout.service_url('archive')}/v1/head")
+    ranking = call(
+        "GET", f"{layout.service_url('scoring')}/v1/rankings", params={"level": "county", "limit": 1}
+    )
+    positions = head["streams"]
+    lags = {f"archive {name}": sequence - positions.get(name, 0) for name, sequence in last.items()}
+    lags["scoring"] = last[FEEDBACK] - ranking["positions"].get(FEEDBACK, 0)
+    return {name: lag for name, lag in lags.items() if lag > 0}

@@ -1,0 +1,133 @@
+"""What the demonstration shows at its end, in Chinese: rankings, alerts, books, speed, addresses."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local.commands.rankings import ranking_table
+from deploy.local.demo.play import Played
+from deploy.local.demo.receiver import Inbox
+from deploy.local.demo.settle import Books
+from deploy.local.layout import SERVICES, Layout
+
+SHOWN = 5
+OUTCOME_LABELS = {
+    "accepted": "受理",
+    "duplicate": "重复（同一回执）",
+    "conflict": "冲突",
+    "rejected": "拒收（有误）",
+}
+SERVICE_LABELS = {"intake": "受理", "scoring": "排名", "notify": "预警", "archive": "存证"}
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """How a county's rank changed between noon and the end of the day."""
+
+    name: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Measured in this run; latencies in seconds, None when nothing was accepted."""
+
+    visible_p50_s: float | None
+    visible_p99_s: float | None
+    observed: int
+
+
+def show_play(console: Console, played: Played) -> None:
+    """How intake answered."""
+    parts = "，".join(
+        f"{OUTCOME_LABELS.get(name, name)} {count}" for name, count in sorted(played.outcomes.items())
+    )
+    console.print(f"[bold]接口应答[/]  {parts}；{played.seconds:.1f} 秒，每秒 {played.rate:,.0f} 条")
+
+
+def show_rankings(console: Console, ranked: Sequence[Mapping[str, Any]], moves: Sequence[Move]) -> None:
+    """Top and bottom of the county ranking, and what moved most since noon."""
+    rows = [dict(row) for row in ranked]
+    console.print()
+    console.print(ranking_table(rows[:SHOWN], title=f"[bold]县（市、区）排名：前 {SHOWN} 名[/]（近 30 天）"))
+    console.print()
+    console.print(ranking_table(rows[-SHOWN:], title=f"[bold]县（市、区）排名：后 {SHOWN} 名[/]"))
+    if not moves:
+        return
+    console.print()
+    table = Table(
+        box=None, pad_edge=False, title="[bold]名次变化最大[/]（当日 12 时 → 全天）", title_justify="left"
+    )
+    for heading in ("单位", "12 时", "全天", "变化"):
+        table.add_column(heading, justify="left" if heading == "单位" else "right")
+    for move in moves[:SHOWN]:
+        delta = move.before - move.after
+        table.add_row(
+            move.name,
+            str(move.before),
+            str(move.after),
+            f"[green]↑{delta}[/]" if delta > 0 else f"[red]↓{-delta}[/]",
+        )
+    console.print(table)
+
+
+def show_alerts(
+    console: Console, alerts: Sequence[Mapping[str, Any]], total: Mapping[str, int], inbox: Inbox
+) -> None:
+    """The latest alerts, counts by rule, and what the webhook's receiver got."""
+    console.print()
+    counts = "，".join(f"{name} {count}" for name, count in sorted(total.items())) or "无"
+    console.print(f"[bold]预警[/]  {counts}")
+    for alert in alerts[:SHOWN]:
+        console.print(f"  {alert['title']}", highlight=False)
+    repeats = len(inbox.ids) - len(set(inbox.ids))
+    console.print(
+        f"  回调接收端：收到 {len(set(inbox.ids))} 条，签名全部有效，重复投递 {repeats} 次，伪造 {inbox.forged} 次"
+        if inbox.ids
+        else "  回调接收端：本次运行没有新的投递"
+    )
+
+
+def show_books(console: Console, books: Books, report: Mapping[str, Any]) -> None:
+    """Whether nothing was lost and nothing counted twice, and whether the audit trail is whole."""
+    verdict = "[bold green]平衡 ✓[/]" if books.balanced else "[bold red]不平衡 ✗[/]"
+    console.print()
+    console.print(
+        f"[bold]账目[/]  受理 {books.accepted} = 计入 {books.counted} + 被替换 {books.replaced} + 暂扣 {books.held}"
+        f" + 剔除 {books.excluded} + 迟到 {books.late} = 存证 {books.archived}  {verdict}"
+    )
+    chain = "[bold green]完整 ✓[/]" if report["ok"] else "[bold red]有问题 ✗[/]"
+    console.print(f"[bold]存证链[/]  {report['entries']} 条，逐条重算哈希：{chain}")
+    for finding in report["findings"]:
+        console.print(f"  [red]{finding['where']}：{finding['what']}[/]")
+
+
+def show_speed(console: Console, speed: Speed, memory_mb: Mapping[str, float]) -> None:
+    """Latency seen by an outside subscriber, and resident memory."""
+    console.print()
+    if speed.visible_p50_s is not None and speed.visible_p99_s is not None:
+        console.print(
+            f"[bold]受理 → 排名可见[/]  p50 {speed.visible_p50_s:.2f} 秒，p99 {speed.visible_p99_s:.2f} 秒"
+            f"（{speed.observed} 条，由外部订阅者测得）"
+        )
+    parts = "，".join(f"{SERVICE_LABELS[name]} {size:.0f}" for name, size in memory_mb.items())
+    console.print(f"[bold]常驻内存[/]  {parts}，合计 {sum(memory_mb.values()):.0f} MB")
+
+
+def show_addresses(console: Console, layout: Layout) -> None:
+    """Where to go on."""
+    console.print()
+    for name in SERVICES:
+        console.print(f"  {SERVICE_LABELS[name]} {layout.service_url(name)}/docs")
+    console.print(f"  排名 {layout.service_url('scoring')}/v1/rankings?level=county&window=30")
+    console.print(f"  事件 {layout.nats_url}  订阅 ranking.v1.*.3607.>（赣州市）")
+
+
+def count_by_rule(alerts: Sequence[Mapping[str, Any]]) -> Counter[str]:
+    """Alerts by the rule that raised them."""
+    return Counter(str(alert["rule"]) for alert in alerts)
