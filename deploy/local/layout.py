@@ -78,6 +78,10 @@ class Layout:
         """Whether nats-server and mongod are run by somebody else."""
         return self.external_nats_url is not None
 
+    def here(self) -> "Layout":
+        """This layout with every service on its own port of this machine, whatever the environment says."""
+        return replace(self, service_urls={})
+
     def require_startable(self) -> None:
         """Make sure that a platform can be started on this layout: half of the servers cannot be external.
 

@@ -16,8 +16,6 @@ from deploy.local.platform_file import ChildRecord, PlatformRecord, hold, write_
 from deploy.local.secrets import broker_public_keys, ensure_secrets
 from deploy.local.supervisor import ProcessSpec, ServerSpec, Supervisor
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 def broker_authorization(public_keys: Mapping[str, str]) -> str:
     """The part of the nats-server's configuration that says who may do what.
@@ -79,8 +77,9 @@ async def running_platform(
 ) -> AsyncIterator[Supervisor]:
     """Start the platform, hand out its supervisor when every service is ready, stop everything at the end.
 
-    SIGINT, SIGTERM and SIGHUP make the supervisor's ``wait`` return and end its ``during``. Must be entered
-    on the main thread. ``layout.data`` is created if it does not exist; data that is there is taken up.
+    SIGINT, SIGTERM and (without nohup) SIGHUP make the supervisor's ``wait`` return and end its ``during``.
+    Must be entered on the main thread. ``layout.data`` is created if it does not exist; data that is there is
+    taken up.
 
     Args:
         layout: where everything is.
@@ -90,6 +89,7 @@ async def running_platform(
     Raises:
         LocalError: the directory or a port is in use, or the platform could not be started or kept running.
     """
+    layout = layout.here()
     layout.require_startable()
     with hold(layout):
         for port, purpose in layout.ports(services).items():
@@ -161,10 +161,13 @@ class _Recorder:
 @contextmanager
 def _stopped_by_signals(supervisor: Supervisor) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    for signum in STOP_SIGNALS:
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup means: go on when the terminal closes
+        signals.append(signal.SIGHUP)
+    for signum in signals:
         loop.add_signal_handler(signum, supervisor.request_stop)
     try:
         yield
     finally:
-        for signum in STOP_SIGNALS:
+        for signum in signals:
             loop.remove_signal_handler(signum)

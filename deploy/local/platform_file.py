@@ -98,10 +98,17 @@ class PlatformRecord(BaseModel):
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.create_time) < CREATE_TIME_TOLERANCE_S
-            alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return None
-        return process if same and alive else None
+        return process if same and not has_ended(process) else None
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process, not necessarily our child, ended; also if its parent has not fetched it yet."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def write_record(path: Path, record: PlatformRecord) -> None:

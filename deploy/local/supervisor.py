@@ -93,8 +93,9 @@ class Timing:
     provision_s: float = 60.0
     drain_s: float = 5.5
     server_stop_s: float = 3.0
-    health_interval_s: float = 2.0
-    unhealthy_checks: int = 3
+    health_interval_s: float = 3.0
+    unhealthy_checks: int = 5
+    """Patient on purpose: a broker that is merely slow on a loaded machine must not be killed."""
 
 
 @dataclass(slots=True)

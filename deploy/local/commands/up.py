@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import time
+from contextlib import suppress
 from typing import Annotated
 
 import psutil
@@ -14,11 +16,12 @@ from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption
 from deploy.local.errors import LocalError, StopRequestedError
 from deploy.local.layout import DEFAULT_DATA, DEFAULT_PORT_BASE, SERVICES, Layout
 from deploy.local.platform import running_platform
-from deploy.local.platform_file import read_running
+from deploy.local.platform_file import has_ended, read_running
 from shared.kernel.errors import describe
 
 DOWN_TIMEOUT_S = 15.0
 """A stop takes ten seconds at most; a supervisor that needs longer hangs."""
+POLL_S = 0.1
 
 OnlyOption = Annotated[
     list[str] | None,
@@ -39,7 +42,7 @@ def up(
     With NATS_URL and MONGODB_URL set, only the services run here. --json prints one line of JSON when the
     platform is ready.
     """
-    layout = Layout.from_environment(data, port_base or DEFAULT_PORT_BASE, os.environ)
+    layout = Layout.from_environment(data, port_base or DEFAULT_PORT_BASE, os.environ).here()
     asyncio.run(_up(layout, chosen_services(only), as_json=as_json))
 
 
@@ -105,9 +108,11 @@ async def _up(layout: Layout, services: tuple[str, ...], *, as_json: bool) -> No
 def _terminate(supervisor: psutil.Process) -> bool:
     """Stop a supervisor; False if it had to be killed (the kernel then kills its children)."""
     supervisor.terminate()
-    try:
-        supervisor.wait(DOWN_TIMEOUT_S)
-    except psutil.TimeoutExpired:
-        supervisor.kill()
-        return False
-    return True
+    deadline_s = time.monotonic() + DOWN_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        with suppress(psutil.TimeoutExpired, psutil.NoSuchProcess):
+            supervisor.wait(POLL_S)
+        if has_ended(supervisor):
+            return True
+    supervisor.kill()
+    return False

@@ -48,6 +48,11 @@ def test_service_address_from_the_environment_wins() -> None:
     assert layout.service_url("intake") == "http://127.0.0.1:8001"
 
 
+def test_platform_started_here_ignores_addresses_of_services_elsewhere() -> None:
+    layout = Layout.from_environment(Path("/data"), 8000, {"SCORING_URL": "https://scoring.example/"})
+    assert layout.here().service_url("scoring") == "http://127.0.0.1:8002"
+
+
 @pytest.mark.parametrize("port_base", [0, 80, 65_500])
 def test_port_base_that_leaves_no_room_is_refused(port_base: int) -> None:
     with pytest.raises(LocalError, match=f"Got {port_base}"):
