@@ -14,6 +14,7 @@ from pymongo import MongoClient, WriteConcern
 
 from deploy.local.embedded import ChildProcess, MongoServer, NatsServer, free_ports
 from deploy.local.errors import PortTakenError, ServerStartError
+from deploy.local.secrets import broker_public_keys, ensure_secrets
 from tests.support.processes import wait_until_gone
 from tests.support.servers import StartNats
 
@@ -54,6 +55,18 @@ async def test_authorization_text_is_in_force(start_nats: StartNats) -> None:
         facts = (await http_client.get(f"{server.monitor_url}/varz")).json()
     assert facts["auth_required"] is True
     client = await nats.connect(server.url, user="alice", password="secret")
+    await client.close()
+
+
+async def test_generated_seed_opens_the_broker_that_knows_its_public_key(
+    start_nats: StartNats, tmp_path: Path
+) -> None:
+    ensure_secrets(tmp_path / "secrets")
+    public_key = broker_public_keys(tmp_path / "secrets")["scoring"]
+    server = start_nats(authorization=f"authorization {{ users: [{{ nkey: {public_key} }}] }}")
+    seed = (tmp_path / "secrets" / "nats" / "scoring.seed").read_text().strip()
+    client = await nats.connect(server.url, nkeys_seed_str=seed)
+    await client.flush()
     await client.close()
 
 
