@@ -62,7 +62,7 @@ async def settled(layout: Layout, client: Client) -> None:
 
 
 def read_books(layout: Layout, accepted: int, report: dict[str, Any]) -> Books:
-    """Put the books together: ``accepted`` from the stream, the archive's part from its verification report."""
+    """Put the books together: ``accepted`` from the stream, ``archived`` from the archive's report."""
     scored = call("GET", f"{layout.service_url('scoring')}/v1/books")
     return Books(
         accepted=accepted,
@@ -86,6 +86,6 @@ def _lags(layout: Layout, last: dict[str, int]) -> dict[str, int]:
         "GET", f"{layout.service_url('scoring')}/v1/rankings", params={"level": "county", "limit": 1}
     )
     positions = head["streams"]
-    lags = {f"archive {name}": sequence - positions.get(name, 0) for name, sequence in last.items()}
+    lags = {f"archive {name}": end - positions.get(name, 0) for name, end in last.items()}
     lags["scoring"] = last[FEEDBACK] - ranking["positions"].get(FEEDBACK, 0)
     return {name: lag for name, lag in lags.items() if lag > 0}

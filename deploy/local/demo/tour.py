@@ -87,7 +87,7 @@ def show_alerts(
         console.print(f"  {alert['title']}", highlight=False)
     repeats = len(inbox.ids) - len(set(inbox.ids))
     console.print(
-        f"  回调接收端：收到 {len(set(inbox.ids))} 条，签名全部有效，重复投递 {repeats} 次，伪造 {inbox.forged} 次"
+        f"  回调接收端：收到 {len(set(inbox.ids))} 条，签名有效，重复 {repeats} 次，伪造 {inbox.forged} 次"
         if inbox.ids
         else "  回调接收端：本次运行没有新的投递"
     )
@@ -98,8 +98,8 @@ def show_books(console: Console, books: Books, report: Mapping[str, Any]) -> Non
     verdict = "[bold green]平衡 ✓[/]" if books.balanced else "[bold red]不平衡 ✗[/]"
     console.print()
     console.print(
-        f"[bold]账目[/]  受理 {books.accepted} = 计入 {books.counted} + 被替换 {books.replaced} + 暂扣 {books.held}"
-        f" + 剔除 {books.excluded} + 迟到 {books.late} = 存证 {books.archived}  {verdict}"
+        f"[bold]账目[/]  受理 {books.accepted} = 计入 {books.counted} + 被替换 {books.replaced}"
+        f" + 暂扣 {books.held} + 剔除 {books.excluded} + 迟到 {books.late} = 存证 {books.archived}  {verdict}"
     )
     chain = "[bold green]完整 ✓[/]" if report["ok"] else "[bold red]有问题 ✗[/]"
     console.print(f"[bold]存证链[/]  {report['entries']} 条，逐条重算哈希：{chain}")
