@@ -1,0 +1,149 @@
+"""The empirical-Bayes score: a prior for each peer group, a Beta posterior for each unit.
+
+A unit with k good of n (weighted) ratings gets Beta(mu*M + k, (1-mu)*M + n - k), where its peers say how good
+such units usually are (mu) and how alike they are (M, in ratings). Few ratings move the score little, many
+move it freely, so neither the top nor the bottom of a list is a lottery of small units.
+
+Floats are computed from integers in a fixed way (sums by `math.fsum`, which no order can change) and rounded
+once, at the end: the same versions give the same bytes. Formulas: docs/ranking.md; method of moments for the
+beta-binomial, e.g. Kleinman 1973.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc, betaincinv
+
+from shared.rules.pack import Bands, Prior
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+MILLI: Final = 1000
+INTERVAL_TAIL: Final = 0.05
+"""Probability left out at either end of the 90 % interval."""
+POINT_DECIMALS: Final = 4
+"""Decimals of scores and interval ends on the scale 0-100; lists are sorted by the rounded score."""
+PROBABILITY_DECIMALS: Final = 9
+"""Decimals to which a probability is rounded before it decides a band."""
+
+EXCELLENT: Final = "excellent"
+UNDECIDED: Final = "undecided"
+BELOW: Final = "below"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPrior:
+    """What the peers say about a unit before its own ratings do.
+
+    Attributes:
+        mu: mean good share, 0 < mu < 1.
+        strength: M, the weight of the prior in ratings.
+        units: units with ratings that it rests on.
+        fallback: why it is the rule pack's prior; None when it was estimated from the peers.
+    """
+
+    mu: float
+    strength: float
+    units: int
+    fallback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """Scores of several units, in the order that was given.
+
+    Attributes:
+        score: posterior mean x100, rounded.
+        low: lower end of the central 90 % interval x100, rounded.
+        high: upper end, likewise.
+        bands: `EXCELLENT`, `UNDECIDED` or `BELOW`.
+    """
+
+    score: list[float]
+    low: list[float]
+    high: list[float]
+    bands: list[str]
+
+
+def estimate_prior(weight_milli: Integers, good_milli: Integers, rules: Prior) -> GroupPrior:
+    """The prior of one peer group by the method of moments.
+
+    With n, k of each unit that has ratings (N of them), N+ = sum n, mu = sum k / sum n, p = k/n:
+
+        A = sum n (p - mu)**2 / (mu (1 - mu))
+        rho = (A - (N-1)) / ((N+ - sum n**2 / N+) - (N-1)),  clamped to [rho_min, rho_max]
+        M = 1/rho - 1
+
+    Where that has no answer (fewer than two units, all good or all bad, a zero denominator), the rule pack's
+    prior is taken and `GroupPrior.fallback` says why.
+
+    Args:
+        weight_milli: n of each unit in thousandths; zero for a unit without ratings.
+        good_milli: k of each unit in thousandths.
+        rules: the fallback and the clamp.
+    """
+    rated = weight_milli > 0
+    weights: list[int] = weight_milli[rated].tolist()
+    goods: list[int] = good_milli[rated].tolist()
+    units = len(weights)
+    total, good = sum(weights), sum(goods)
+    if units < 2:  # noqa: PLR2004 - nothing can differ among fewer than two
+        return _fallback(rules, units, "fewer than two units with ratings")
+    if good in {0, total}:
+        return _fallback(rules, units, "all ratings good" if good else "no rating good")
+    # In exact integers, so that "zero" means zero: the denominator times 1000 * total.
+    squares = sum(weight * weight for weight in weights)
+    denominator = total * total - squares - MILLI * (units - 1) * total
+    if denominator == 0:
+        return _fallback(rules, units, "the spread cannot be estimated: zero denominator")
+    mu = good / total
+    deviations = (
+        weight / MILLI * (k / weight - mu) * (k / weight - mu)
+        for weight, k in zip(weights, goods, strict=True)
+    )
+    spread = math.fsum(deviations) / (mu * (1 - mu))
+    rho = (spread - (units - 1)) / (denominator / (MILLI * total))
+    rho = min(max(rho, rules.rho_min), rules.rho_max)
+    return GroupPrior(mu, 1 / rho - 1, units)
+
+
+def _fallback(rules: Prior, units: int, why: str) -> GroupPrior:
+    return GroupPrior(rules.mu, rules.strength, units, why)
+
+
+def posterior(
+    weight_milli: Integers, good_milli: Integers, mu: Floats, strength: Floats, rules: Bands
+) -> Posterior:
+    """Score, interval and band of units, each under the prior of its group.
+
+    Excellent iff P(theta >= line) >= probability, below iff that is <= 1 - probability, else undecided.
+
+    Args:
+        weight_milli: n of each unit in thousandths.
+        good_milli: k of each unit in thousandths.
+        mu: prior mean of each unit's group.
+        strength: prior strength of each unit's group, in ratings.
+        rules: line and probability of the bands.
+    """
+    alpha = mu * strength + good_milli / MILLI
+    beta = (1 - mu) * strength + (weight_milli - good_milli) / MILLI
+    above = np.round(1 - betainc(alpha, beta, rules.excellent_line), PROBABILITY_DECIMALS)
+    not_above = round(1 - rules.probability, PROBABILITY_DECIMALS)
+    return Posterior(
+        score=_points(alpha / (alpha + beta)),
+        low=_points(betaincinv(alpha, beta, INTERVAL_TAIL)),
+        high=_points(betaincinv(alpha, beta, 1 - INTERVAL_TAIL)),
+        bands=[
+            EXCELLENT if chance >= rules.probability else BELOW if chance <= not_above else UNDECIDED
+            for chance in above.tolist()
+        ],
+    )
+
+
+def _points(share: Floats) -> list[float]:
+    rounded: list[float] = np.round(share * 100, POINT_DECIMALS).tolist()
+    return rounded
