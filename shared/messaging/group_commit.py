@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -86,13 +86,18 @@ class GroupCommit:
         max_queued: int = 20_000,
         inflight: int = 2,
         timeout_s: float = 5.0,
+        on_batch: Callable[[int], None] | None = None,
     ) -> None:
-        """Bound the queue to ``max_queued`` messages and each round trip to ``timeout_s`` seconds."""
+        """Bound the queue to ``max_queued`` messages and each round trip to ``timeout_s`` seconds.
+
+        ``on_batch`` is told how many messages each commit takes together, for a metric.
+        """
         self._client = client
         self._stream = stream.encode()
         self._max_queued = max_queued
         self._inflight = inflight
         self._timeout_s = timeout_s
+        self._on_batch = on_batch
         self._calls: deque[_Call] = deque()
         self._queued = 0
         self._wake = asyncio.Event()
@@ -183,6 +188,8 @@ class GroupCommit:
                 await self._wake.wait()
             calls = self._take()
             items = [item for call in calls for item in call.items]
+            if self._on_batch is not None:
+                self._on_batch(len(items))
             try:
                 stored = await self._commit_unique(items)
             except (TransientError, PermanentError) as error:
