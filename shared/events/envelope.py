@@ -28,7 +28,7 @@ class Envelope(BaseModel, Generic[D]):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    specversion: Annotated[Literal["1.0"], Field(description="Version of the CloudEvents spec.")] = "1.0"
+    specversion: Annotated[Literal["1.0"], Field(description="Version of the CloudEvents spec.")]
     id: Annotated[EventIdField, Field(description="Event id, a UUID; also the broker's Nats-Msg-Id.")]
     source: Annotated[str, Field(description="Producer, '/pingyi/<service>'.", pattern="^/pingyi/[a-z]+$")]
     type: Annotated[

@@ -92,6 +92,7 @@ class EventSpec:
     ) -> Envelope[Any]:
         """Put ``data`` into its envelope. ``source`` is the bare service name."""
         return self.envelope(
+            specversion="1.0",
             id=event_id,
             source=f"/pingyi/{source}",
             type=self.event_type,
