@@ -13,6 +13,7 @@ import typer
 
 from deploy.local.commands.audit import audit
 from deploy.local.commands.deadletter import deadletter
+from deploy.local.commands.demo import demo
 from deploy.local.commands.doctor import doctor
 from deploy.local.commands.events import events
 from deploy.local.commands.rankings import rankings
@@ -22,6 +23,7 @@ from deploy.local.commands.up import down, up
 from shared.kernel.errors import PingyiError
 
 COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
+    ("demo", demo),
     ("up", up),
     ("down", down),
     ("status", status),

@@ -1,0 +1,82 @@
+"""``pingyi demo``: one simulated day of the whole province, or real ratings, through the real platform."""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption
+from deploy.local.demo.real import load_insteval
+from deploy.local.demo.receiver import WebhookReceiver
+from deploy.local.demo.run import Outcome, Script, as_json, run
+from deploy.local.demo.simulation import plan_day
+from deploy.local.errors import StopRequestedError
+from deploy.local.layout import DEFAULT_DATA, DEFAULT_PORT_BASE, Layout
+from deploy.local.platform import running_platform
+from shared.kernel.clock import business_day
+from shared.kernel.units import load_units
+
+REAL_DATA = Path("var-real")
+RECEIVER_OFFSET = 9
+
+
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="Exit after the tour: 0 only if the books balance.")
+    ] = False,
+    real: Annotated[bool, typer.Option("--real", help="Play real ratings (InstEval) instead.")] = False,
+    ratings: Annotated[
+        int, typer.Option(min=100, max=1_000_000, help="Ratings of the simulated day.")
+    ] = 20_000,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated day.")] = 20091231,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Start the platform, play one day of the province through its API, show what came of it.
+
+    Stays up until Ctrl-C unless --once. What was played before is not played again. --real keeps its data
+    apart, under var-real unless --data says otherwise.
+    """
+    chosen = REAL_DATA if real and data == DEFAULT_DATA else data
+    layout = Layout.from_environment(chosen, port_base or DEFAULT_PORT_BASE, os.environ)
+    yesterday = business_day(datetime.now(UTC)) - timedelta(days=1)
+
+    def simulated() -> Script:
+        plan = plan_day(load_units(), yesterday, ratings=ratings, seed=seed)
+        return Script(f"{yesterday}-{ratings}-{seed}", plan.lines, yesterday)
+
+    def insteval() -> Script:
+        # Fixed name: the data set is the same on every day, and its references make a repeat harmless.
+        return Script("insteval", load_insteval(load_units(), yesterday).lines, yesterday)
+
+    outcome = asyncio.run(_demo(layout, insteval if real else simulated, once=once, quiet=json_output))
+    if outcome is None:
+        raise typer.Exit(1)
+    if json_output:
+        typer.echo(json.dumps(as_json(outcome), ensure_ascii=False))
+    raise typer.Exit(0 if outcome.ok else 1)
+
+
+async def _demo(layout: Layout, script: Callable[[], Script], *, once: bool, quiet: bool) -> Outcome | None:
+    """None when the platform was stopped before the tour was over."""
+    console = Console(stderr=quiet, highlight=False)
+    with WebhookReceiver(layout.secrets / "webhook.key", port=layout.port_base + RECEIVER_OFFSET) as receiver:
+        os.environ["WEBHOOK_URL"] = receiver.url  # children inherit it: notify addresses its alerts there
+        try:
+            async with running_platform(
+                layout, say=lambda sentence: console.print(f"[dim]{sentence}[/]")
+            ) as supervisor:
+                outcome = await supervisor.during(run(layout, script, receiver, console))
+                if not once:
+                    console.print("\n平台继续运行，按 Ctrl-C 停止。")
+                    await supervisor.wait()
+                return outcome
+        except StopRequestedError:
+            return None

@@ -1,0 +1,193 @@
+"""The demonstration from start to end, on a running platform."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from time import time
+from typing import Any
+
+import psutil
+from nats.aio.client import Client
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from deploy.local.api import call
+from deploy.local.broker import cli_connection
+from deploy.local.demo.observer import AcceptedRating, RankingObserver, percentile, read_accepted
+from deploy.local.demo.play import Played, play
+from deploy.local.demo.receiver import WebhookReceiver
+from deploy.local.demo.settle import Books, read_books, settled
+from deploy.local.demo.tour import (
+    Speed,
+    count_by_rule,
+    show_addresses,
+    show_alerts,
+    show_books,
+    show_play,
+    show_rankings,
+    show_speed,
+)
+from deploy.local.layout import Layout
+from deploy.local.platform_file import read_running
+from shared.messaging.streams import FEEDBACK
+
+VERIFY_TIMEOUT_S = 600.0
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What to play.
+
+    Attributes:
+        name: names what was played, so that a second run knows that it is there already.
+        lines: bodies for intake.
+        day: the day that they happen on.
+    """
+
+    name: str
+    lines: Sequence[bytes]
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the demonstration found.
+
+    Attributes:
+        played: intake's answers; None when the data was there already.
+        ratings: every rating in the stream.
+        report: the archive's verification.
+    """
+
+    played: Played | None
+    ratings: Sequence[AcceptedRating]
+    books: Books
+    report: dict[str, Any]
+    speed: Speed
+
+    @property
+    def ok(self) -> bool:
+        """Whether the books balance and the audit trail is whole."""
+        return self.books.balanced and bool(self.report["ok"])
+
+
+async def run(
+    layout: Layout, script: Callable[[], Script], receiver: WebhookReceiver, console: Console
+) -> Outcome:
+    """Play the script unless its data is there, wait until all is settled, and show the tour."""
+    async with cli_connection(layout) as client:
+        observer = await RankingObserver(client).start()
+        started = time()
+        planned = await asyncio.to_thread(script)
+        played = await _play_once(layout, planned, client, console)
+        with console.status("等待排名与存证跟上 …"):
+            await settled(layout, client)
+        ratings = await read_accepted(client)
+        with console.status("逐条核对存证链 …"):
+            report = await asyncio.to_thread(
+                call, "GET", f"{layout.service_url('archive')}/v1/verify", timeout_s=VERIFY_TIMEOUT_S
+            )
+        books = await asyncio.to_thread(read_books, layout, len(ratings), report)
+        latencies = observer.latencies_s([rating for rating in ratings if rating.received_at >= started])
+    speed = Speed(
+        percentile(latencies, 0.5) if latencies else None,
+        percentile(latencies, 0.99) if latencies else None,
+        len(latencies),
+    )
+    outcome = Outcome(played, ratings, books, report, speed)
+    await asyncio.to_thread(_show, layout, outcome, receiver, console)
+    return outcome
+
+
+async def _play_once(layout: Layout, script: Script, client: Client, console: Console) -> Played | None:
+    """Play unless this very script was played to this very stream."""
+    marker = layout.data / "demo" / f"{script.name}.json"
+    made = str((await client.jetstream(timeout=10).stream_info(FEEDBACK)).created)
+    if await asyncio.to_thread(_was_played, marker, made):
+        console.print(f"{script.day} 的数据已在库中，不再重复提交。")
+        return None
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    ) as progress:
+        task = progress.add_task(f"提交 {script.day} 全省评价", total=len(script.lines))
+        played = await play(
+            layout.service_url("intake"),
+            script.lines,
+            on_progress=lambda count: progress.advance(task, count),
+        )
+    await asyncio.to_thread(_remember, marker, made, played)
+    show_play(console, played)
+    return played
+
+
+def _was_played(marker: Path, stream_made: str) -> bool:
+    return marker.exists() and json.loads(marker.read_text(encoding="utf-8"))["stream_made"] == stream_made
+
+
+def _remember(marker: Path, stream_made: str, played: Played) -> None:
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    record = {
+        "stream_made": stream_made,
+        "outcomes": dict(played.outcomes),
+        "seconds": round(played.seconds, 2),
+    }
+    marker.write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _show(layout: Layout, outcome: Outcome, receiver: WebhookReceiver, console: Console) -> None:
+    ranked = [row for row in read_rows(layout, level="county") if row["rank"] is not None]
+    show_rankings(console, ranked, ())
+    alerts = _pages(f"{layout.service_url('notify')}/v1/alerts", {})
+    show_alerts(console, alerts, count_by_rule(alerts), receiver.inbox)
+    show_books(console, outcome.books, outcome.report)
+    show_speed(console, outcome.speed, resident_mb(layout))
+    show_addresses(console, layout)
+
+
+def read_rows(layout: Layout, **params: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - query parameters
+    """All rows of one ranking, page by page."""
+    return _pages(f"{layout.service_url('scoring')}/v1/rankings", params)
+
+
+def _pages(url: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = call("GET", url, params={**params, "limit": PAGE, "cursor": cursor})
+        rows += page["items"]
+        cursor = page["next"]
+        if cursor is None:
+            return rows
+
+
+def resident_mb(layout: Layout) -> dict[str, float]:
+    """Resident memory of each service, in MB."""
+    record = read_running(layout.platform_file)
+    sizes: dict[str, float] = {}
+    for name in record.services if record else ():
+        child = record.children.get(name) if record else None
+        if child is not None and child.pid is not None:
+            sizes[name] = psutil.Process(child.pid).memory_info().rss / 1e6
+    return sizes
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """The outcome for machines."""
+    played = outcome.played
+    return {
+        "ok": outcome.ok,
+        "books": {**asdict(outcome.books), "balanced": outcome.books.balanced},
+        "audit": {"ok": outcome.report["ok"], "entries": outcome.report["entries"]},
+        "played": {**played.outcomes, "seconds": played.seconds, "per_second": played.rate}
+        if played
+        else None,
+        "visible_s": asdict(outcome.speed),
+    }
