@@ -1,0 +1,1 @@
+"""Technology behind the roles of notify: broker, fold, channels."""

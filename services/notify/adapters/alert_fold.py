@@ -1,0 +1,155 @@
+"""The fold of the ALERTS stream: what notify knows of its own alerts, rebuilt at each start."""
+
+import asyncio
+from typing import Final
+
+import structlog
+from nats.aio.client import Client
+
+from services.notify.application.translation import acknowledgement_of, alert_of, delivery_of
+from services.notify.domain.alert import AlertStatus
+from services.notify.domain.book import AlertBook, AlertFilter
+from services.notify.metrics import NotifyMetrics
+from shared.events import (
+    AlertAcknowledged,
+    AlertDelivered,
+    AlertDeliveryFailed,
+    AlertRaised,
+    Envelope,
+    InvalidEventError,
+    parse_envelope,
+)
+from shared.kernel.errors import TransientError, describe
+from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.streams import ALERTS
+
+log = structlog.get_logger(__name__)
+REACH_TIMEOUT_S: Final = 5.0
+FACT: Final = 2
+
+
+class FoldBehindError(TransientError):
+    """The fold has not read far enough to answer."""
+
+
+class AlertFold:
+    """Plays `application.ports.AlertStates` on an `AlertBook` that one task keeps up to date."""
+
+    def __init__(self, book: AlertBook, metrics: NotifyMetrics) -> None:
+        """Fold into `book`."""
+        self._book = book
+        self._metrics = metrics
+        self._position = 0
+        self._caught_up = asyncio.Event()
+        self._advanced = asyncio.Condition()
+
+    async def run(self, client: Client) -> None:
+        """Follow the stream until cancelled.
+
+        Raises:
+            HistoryChangedError: the stream is another one than before; only a fresh start helps.
+        """
+        reader = FoldReader(client, ALERTS)
+        try:
+            while True:
+                messages = await reader.take(wait_s=0.5)
+                for message in messages:
+                    self.fold(message)
+                if messages or reader.caught_up:
+                    await self._advance(reader.position)
+                if reader.caught_up:
+                    self._caught_up.set()
+        finally:
+            await reader.close()
+
+    def fold(self, message: StoredMessage) -> None:
+        """Take one message in. One that is no event is counted and left out: its consumer dead-letters it."""
+        try:
+            self._apply(message)
+        except InvalidEventError as error:
+            self._metrics.unreadable.inc()
+            log.warning("alert_fold_skips", sequence=message.sequence, reason=str(error))
+
+    def _apply(self, message: StoredMessage) -> None:
+        fact = message.subject.split(".")[FACT]
+        if fact == "raised":
+            raised = parse_envelope(Envelope[AlertRaised], message.data)
+            self._book.raised(
+                alert_of(raised),
+                sequence=message.sequence,
+                channels=raised.data.channels,
+                raised_at=raised.receivedat,
+            )
+        elif fact == "delivered":
+            delivered = parse_envelope(Envelope[AlertDelivered], message.data)
+            self._book.settled(delivered.data.alert_id, delivery_of(delivered))
+        elif fact == "delivery-failed":
+            failed = parse_envelope(Envelope[AlertDeliveryFailed], message.data)
+            self._book.settled(failed.data.alert_id, delivery_of(failed))
+        elif fact == "acknowledged":
+            taken = parse_envelope(Envelope[AlertAcknowledged], message.data)
+            self._book.acknowledged(taken.data.alert_id, acknowledgement_of(taken))
+
+    async def _advance(self, position: int) -> None:
+        self._metrics.open.set(self._book.open)
+        if position != self._position:
+            self._position = position
+            async with self._advanced:
+                self._advanced.notify_all()
+
+    async def caught_up(self) -> None:
+        """Return once everything that was in the stream has been folded, since the start of the process."""
+        await self._caught_up.wait()
+
+    async def check(self) -> str:
+        """Health check: the position, once caught up.
+
+        Raises:
+            FoldBehindError: still reading history.
+        """
+        self._require_caught_up()
+        return f"position {self._position}, {len(self._book)} alerts"
+
+    def _require_caught_up(self) -> None:
+        if not self._caught_up.is_set():
+            raise FoldBehindError(
+                describe(
+                    f"position {self._position}",
+                    "the end of the ALERTS stream",
+                    "wait until /readyz says ok",
+                ),
+                retry_after_s=1.0,
+            )
+
+    def known(self, alert_id: str) -> bool:
+        """See `AlertStates.known`."""
+        return alert_id in self._book
+
+    def delivered(self, alert_id: str, channel: str) -> bool:
+        """See `AlertStates.delivered`."""
+        return self._book.delivered(alert_id, channel)
+
+    def get(self, alert_id: str) -> AlertStatus | None:
+        """See `AlertStates.get`."""
+        self._require_caught_up()
+        return self._book.get(alert_id)
+
+    def page(self, wanted: AlertFilter, *, limit: int, before: int | None = None) -> tuple[AlertStatus, ...]:
+        """See `AlertStates.page`."""
+        self._require_caught_up()
+        return self._book.page(wanted, limit=limit, before=before)
+
+    async def reach(self, sequence: int) -> None:
+        """See `AlertStates.reach`."""
+        try:
+            async with asyncio.timeout(REACH_TIMEOUT_S), self._advanced:
+                await self._advanced.wait_for(lambda: self._position >= sequence)
+        except TimeoutError as error:
+            raise FoldBehindError(
+                describe(
+                    f"position {self._position}",
+                    f"{sequence} within {REACH_TIMEOUT_S:g} s",
+                    "ask again; it is recorded",
+                ),
+                retry_after_s=1.0,
+            ) from error

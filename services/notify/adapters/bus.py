@@ -1,0 +1,50 @@
+"""Publishing before, during and after a connection: whoever publishes never holds a client."""
+
+from typing import Any
+
+from nats.aio.client import Client
+
+from shared.events import Envelope
+from shared.events.registry import spec_for_type
+from shared.kernel.errors import describe
+from shared.messaging.group_commit import GroupCommit, Outgoing
+from shared.messaging.publisher import BrokerUnavailableError, JetStreamPublisher
+from shared.messaging.streams import ALERTS
+
+
+class BusPublisher:
+    """Plays `application.ports.Publisher` and the platform's `EventPublisher`.
+
+    Events of the ALERTS stream share atomic batches, since a burst of bad reviews would otherwise cost one
+    fsync for each alert and each delivery; everything else (dead letters) is rare and goes one by one.
+    """
+
+    def __init__(self) -> None:
+        """Refuse everything until `bind`."""
+        self._alerts: GroupCommit | None = None
+        self._single: JetStreamPublisher | None = None
+
+    async def bind(self, client: Client) -> None:
+        """Publish through `client` from now on; binding again does nothing."""
+        if self._alerts is None:
+            alerts = GroupCommit(client, stream=ALERTS)
+            await alerts.start()
+            self._alerts, self._single = alerts, JetStreamPublisher(client)
+
+    async def close(self) -> None:
+        """Finish what is queued."""
+        if self._alerts is not None:
+            await self._alerts.stop()
+
+    async def publish(self, envelope: Envelope[Any], *, city: str = "all", county: str = "all") -> int:
+        """See `Publisher.publish`."""
+        if self._alerts is None or self._single is None:
+            raise BrokerUnavailableError(
+                describe("no connection to the broker yet", "one at NATS_URL", "retry; it connects by itself")
+            )
+        spec = spec_for_type(envelope.type)
+        if spec.stream != ALERTS:
+            return await self._single.publish(envelope, city=city, county=county)
+        message = Outgoing(spec.subject_for(city, county), envelope.id, envelope.to_json())
+        (stored,) = await self._alerts.publish([message])
+        return stored.sequence

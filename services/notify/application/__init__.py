@@ -1,0 +1,1 @@
+"""Use cases of notify and the roles that they need."""

@@ -1,0 +1,114 @@
+"""Raising alerts: an event comes in, the rules judge it, what they find becomes durable."""
+
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from services.notify.application.ports import AlertStates, Publisher, RulePacks
+from services.notify.application.translation import move_of, raised_event, review_of
+from services.notify.domain.alert import Alert
+from services.notify.domain.routing import addressees
+from services.notify.domain.rules import review_alerts, score_alerts
+from services.notify.metrics import NotifyMetrics
+from shared.events import Envelope, FeedbackSubmitted, Provenance, UnitScoreChanged
+from shared.kernel.clock import Clock, business_day
+from shared.kernel.units import UnitRegistry
+from shared.rules import RulePack
+
+log = structlog.get_logger(__name__)
+
+
+class RaiseAlerts:
+    """Evaluates events in any order, any number of times: the same event always gives the same alert ids.
+
+    Two kinds of event raise nothing: synthetic ones (drills must not call people out) and those received
+    longer than `max_age` ago, so that a consumer that starts with history does not bury today's alerts under
+    last month's. Age counts from ``receivedat``: a rating of yesterday that arrives now is news.
+    """
+
+    def __init__(  # noqa: PLR0913 - the composition root passes every dependency by name
+        self,
+        *,
+        publisher: Publisher,
+        states: AlertStates,
+        packs: RulePacks,
+        units: UnitRegistry,
+        channels: tuple[str, ...],
+        max_age: timedelta,
+        clock: Clock,
+        metrics: NotifyMetrics,
+    ) -> None:
+        """Address alerts to `channels`, the ones that are switched on."""
+        self._publisher = publisher
+        self._states = states
+        self._packs = packs
+        self._units = units
+        self._channels = channels
+        self._max_age = max_age
+        self._clock = clock
+        self._metrics = metrics
+
+    async def on_feedback(self, event: Envelope[FeedbackSubmitted]) -> tuple[str, ...]:
+        """Judge one rating; returns the ids of the alerts that it raises.
+
+        Raises:
+            TransientError: an alert is not known to be stored; judge the same event again.
+            PermanentError: no rule pack covers the day.
+        """
+        rules = self._packs.on(business_day(event.receivedat))
+        if event.data.grade not in rules.alerts.bad_review.grades:
+            # Nineteen of twenty ratings leave here: no fact, no registry, no clock.
+            self._metrics.events.labels("feedback", "quiet").inc()
+            return ()
+        if self._ignored("feedback", event):
+            return ()
+        alerts = review_alerts(review_of(event, self._units), rules)
+        return await self._raise_all("feedback", alerts, event, rules)
+
+    async def on_score_changed(self, event: Envelope[UnitScoreChanged]) -> tuple[str, ...]:
+        """Judge one change of a unit's place; returns and raises like `on_feedback`."""
+        if self._ignored("score_changed", event):
+            return ()
+        rules = self._packs.on(business_day(event.receivedat))
+        alerts = score_alerts(move_of(event, self._units), rules)
+        return await self._raise_all("score_changed", alerts, event, rules)
+
+    def _ignored(self, kind: str, event: Envelope[Any]) -> bool:
+        if event.synthetic:
+            self._metrics.events.labels(kind, "synthetic").inc()
+            return True
+        if self._clock.now() - event.receivedat > self._max_age:
+            self._metrics.events.labels(kind, "stale").inc()
+            return True
+        return False
+
+    async def _raise_all(
+        self, kind: str, alerts: tuple[Alert, ...], event: Envelope[Any], rules: RulePack
+    ) -> tuple[str, ...]:
+        for alert in alerts:
+            await self._raise(alert, event, rules)
+        self._metrics.events.labels(kind, "alert" if alerts else "quiet").inc()
+        return tuple(alert.alert_id for alert in alerts)
+
+    async def _raise(self, alert: Alert, event: Envelope[Any], rules: RulePack) -> None:
+        if self._states.known(alert.alert_id):
+            return  # a redelivery long after the broker has forgotten the message id
+        envelope = raised_event(
+            alert,
+            addressees(alert, self._channels),
+            self._clock.now(),
+            rules=rules.hash,
+            provenance=Provenance.caused_by(event),
+        )
+        await self._publisher.publish(envelope, city=alert.city, county=alert.county)
+        self._metrics.raised.labels(alert.rule, alert.severity.value).inc()
+        log.info(
+            "alert_raised",
+            alert_id=alert.alert_id,
+            rule=alert.rule,
+            severity=alert.severity.value,
+            unit_id=alert.unit_id,
+            cause_id=event.id,
+            correlation_id=event.correlationid,
+        )

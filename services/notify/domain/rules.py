@@ -1,0 +1,137 @@
+"""The early-warning rules: pure functions of one fact and the rule pack's thresholds.
+
+Each gives an `Alert` or None. Adding a rule means its function, its place in one of the tuples below and
+its thresholds in the rule pack. No rule may copy anything about a citizen into an alert.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from services.notify.domain.alert import Alert, alert_id
+from services.notify.domain.facts import Cause, Review, ScoreMove
+from shared.rules.pack import RulePack, Severity
+
+_SEVERITIES: Final = tuple(Severity)
+
+
+def bad_review(review: Review, rules: RulePack) -> Alert | None:
+    """A rating has one of the grades that the rule pack lists (差评)."""
+    rule = rules.alerts.bad_review
+    if review.grade not in rule.grades:
+        return None
+    name = review.cause.unit_name
+    return _alert(
+        "bad_review",
+        rule.severity,
+        review.cause,
+        title=f"{name}收到差评",
+        body=f"{name}收到一条“{review.grade.label}”评价。请责任人尽快核实、整改,并给评价人答复。",
+        figures={
+            "grade": str(int(review.grade)),
+            "threshold": ",".join(str(int(grade)) for grade in rule.grades),
+        },
+    )
+
+
+def rank_drop(move: ScoreMove, rules: RulePack) -> Alert | None:
+    """A unit lost at least the rule pack's number of places; needs a rank before and after."""
+    rule = rules.alerts.rank_drop
+    if move.rank is None or move.previous_rank is None or move.rank - move.previous_rank < rule.places:
+        return None
+    lost = move.rank - move.previous_rank
+    name = move.cause.unit_name
+    return _alert(
+        "rank_drop",
+        rule.severity,
+        move.cause,
+        title=f"{name}排名下降{lost}位",
+        body=(
+            f"{name}在近{move.window_days}天榜单中由第{move.previous_rank}名降至第{move.rank}名。"
+            "请查看近期评价,查明原因并采取措施。"
+        ),
+        figures={
+            "rank": str(move.rank),
+            "previous_rank": str(move.previous_rank),
+            "lost": str(lost),
+            "threshold": str(rule.places),
+            **_basis(move),
+        },
+    )
+
+
+def band_change(move: ScoreMove, rules: RulePack) -> Alert | None:
+    """A unit moved to another band: better has the pack's severity, worse is one step more urgent."""
+    if move.band is None or move.previous_band is None or move.band is move.previous_band:
+        return None
+    worse = move.band < move.previous_band
+    base = rules.alerts.band_change.severity
+    name = move.cause.unit_name
+    advice = "请查看近期评价,查明原因并采取措施。" if worse else "请总结经验,保持服务水平。"
+    return _alert(
+        "band_change",
+        _raised(base) if worse else base,
+        move.cause,
+        title=f"{name}等次{'下降' if worse else '上升'}:{move.previous_band.label}→{move.band.label}",
+        body=(
+            f"{name}在近{move.window_days}天的等次由“{move.previous_band.label}”"
+            f"变为“{move.band.label}”。{advice}"
+        ),
+        figures={
+            "band": move.band.name.lower(),
+            "previous_band": move.previous_band.name.lower(),
+            "threshold": f"{rules.bands.excellent_line:g}",
+            "probability": f"{rules.bands.probability:g}",
+            **_basis(move),
+        },
+    )
+
+
+REVIEW_RULES: Final[tuple[Callable[[Review, RulePack], Alert | None], ...]] = (bad_review,)
+"""Rules over single ratings."""
+
+SCORE_RULES: Final[tuple[Callable[[ScoreMove, RulePack], Alert | None], ...]] = (rank_drop, band_change)
+"""Rules over changes of rank, score and band."""
+
+
+def review_alerts(review: Review, rules: RulePack) -> tuple[Alert, ...]:
+    """Return what every review rule finds, in the order of `REVIEW_RULES`."""
+    return tuple(alert for rule in REVIEW_RULES if (alert := rule(review, rules)) is not None)
+
+
+def score_alerts(move: ScoreMove, rules: RulePack) -> tuple[Alert, ...]:
+    """Return what every score rule finds; nothing outside of the window that alerts refer to."""
+    if move.window_days != rules.windows.primary_days:
+        return ()
+    return tuple(alert for rule in SCORE_RULES if (alert := rule(move, rules)) is not None)
+
+
+def _raised(severity: Severity) -> Severity:
+    return _SEVERITIES[min(_SEVERITIES.index(severity) + 1, len(_SEVERITIES) - 1)]
+
+
+def _basis(move: ScoreMove) -> dict[str, str]:
+    basis = {"list": move.ranking, "window_days": str(move.window_days)}
+    if move.score is not None:
+        basis["score"] = f"{move.score:.2f}"
+    if move.ratings is not None:
+        basis["ratings"] = str(move.ratings)
+    return basis
+
+
+def _alert(
+    rule: str, severity: Severity, cause: Cause, *, title: str, body: str, figures: Mapping[str, str]
+) -> Alert:
+    return Alert(
+        alert_id=alert_id(rule, cause.event_id),
+        rule=rule,
+        severity=severity,
+        known_at=cause.known_at,
+        unit_id=cause.unit_id,
+        unit_name=cause.unit_name,
+        city=cause.city,
+        county=cause.county,
+        title=title,
+        body=body,
+        evidence=(cause.event_id,),
+        figures=figures,
+    )

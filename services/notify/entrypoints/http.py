@@ -1,0 +1,192 @@
+"""The HTTP side: recent alerts, and taking one over."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.notify.application.handlers import AcknowledgeAlert, ReadAlerts
+from services.notify.domain.alert import AlertState, AlertStatus
+from services.notify.domain.book import AlertFilter
+from shared.events import Provenance
+from shared.kernel.errors import InvalidValueError
+from shared.observability.tracing import current_context
+from shared.rules import Severity
+
+MAX_PAGE = 200
+HEX = 16
+
+
+class DeliveryOut(BaseModel):
+    """How a channel ended with the alert."""
+
+    channel: str = Field(description="console, webhook or email.")
+    outcome: Literal["delivered", "failed"]
+    attempts: int = Field(description="Attempts made.")
+    at: datetime
+    detail: str = Field(description="What the receiver said, or why the last attempt failed.")
+
+
+class AcknowledgementOut(BaseModel):
+    """Who took the alert over."""
+
+    by: str
+    note: str
+    at: datetime
+
+
+class AlertOut(BaseModel):
+    """An alert with its state."""
+
+    alert_id: str = Field(description="Stable id; also webhook-id and part of the mail's Message-ID.")
+    rule: str = Field(description="bad_review, rank_drop or band_change.")
+    severity: Severity
+    state: AlertState
+    unit_id: str | None
+    unit_name: str | None
+    city: str = Field(description="First four digits of the city's code, or 'all'.")
+    county: str = Field(description="Six-digit code, or 'all'.")
+    title: str
+    body: str
+    evidence: tuple[str, ...] = Field(description="Ids of the events that it rests on.")
+    figures: dict[str, str] = Field(description="The numbers and the threshold behind it.")
+    known_at: datetime = Field(description="When the platform received the cause.")
+    raised_at: datetime = Field(description="When the rule fired.")
+    channels: tuple[str, ...] = Field(description="Channels that it is addressed to.")
+    deliveries: tuple[DeliveryOut, ...]
+    acknowledgement: AcknowledgementOut | None
+
+    @classmethod
+    def of(cls, status: AlertStatus) -> "AlertOut":
+        """Render `status`."""
+        alert = status.alert
+        taken = status.acknowledgement
+        return cls(
+            alert_id=alert.alert_id,
+            rule=alert.rule,
+            severity=alert.severity,
+            state=status.state,
+            unit_id=alert.unit_id,
+            unit_name=alert.unit_name,
+            city=alert.city,
+            county=alert.county,
+            title=alert.title,
+            body=alert.body,
+            evidence=alert.evidence,
+            figures=dict(alert.figures),
+            known_at=alert.known_at,
+            raised_at=status.raised_at,
+            channels=status.channels,
+            deliveries=tuple(
+                DeliveryOut(
+                    channel=each.channel,
+                    outcome=each.outcome.value,
+                    attempts=each.attempts,
+                    at=each.at,
+                    detail=each.detail,
+                )
+                for each in status.deliveries
+            ),
+            acknowledgement=AcknowledgementOut(by=taken.by, note=taken.note, at=taken.at) if taken else None,
+        )
+
+
+class AlertPage(BaseModel):
+    """Alerts, newest first."""
+
+    items: tuple[AlertOut, ...]
+    next_cursor: str | None = Field(description="Pass it as `cursor` for the next page; null at the end.")
+
+
+class AcknowledgeIn(BaseModel):
+    """Who takes the alert over."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    by: str = Field(min_length=1, max_length=64, description="Account or post; never a citizen.")
+    note: str = Field(default="", max_length=500, description="What will be done.")
+
+
+class ProblemOut(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+def _problems(*statuses: tuple[int, str]) -> dict[int | str, dict[str, Any]]:
+    return {
+        status: {"description": text, "content": {"application/problem+json": {"schema": {
+            "$ref": "#/components/schemas/ProblemOut"}}}, "model": ProblemOut}
+        for status, text in statuses
+    }  # fmt: skip
+
+
+_INVALID = (422, "A parameter is not acceptable.")
+_AWAY = (503, "The broker is away, or history is still being read; see Retry-After.")
+
+
+def parse_cursor(cursor: str | None) -> int | None:
+    """Read a cursor of ours back.
+
+    Raises:
+        InvalidValueError: it is not one.
+    """
+    if cursor is None:
+        return None
+    try:
+        return int(cursor, HEX)
+    except ValueError as error:
+        raise InvalidValueError(
+            cursor, "a next_cursor of an earlier page", "start without a cursor", field="cursor"
+        ) from error
+
+
+def make_router(read: ReadAlerts, acknowledge: AcknowledgeAlert) -> APIRouter:
+    """Return the routes under ``/v1/alerts``."""
+    router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
+
+    @router.get("", summary="Recent alerts, newest first", responses=_problems(_INVALID, _AWAY))
+    async def list_alerts(
+        unit_id: Annotated[str | None, Query(max_length=64, description="Only this unit.")] = None,
+        rule: Annotated[str | None, Query(max_length=64, description="Only this rule.")] = None,
+        severity: Annotated[Severity | None, Query(description="Only this severity.")] = None,
+        state: Annotated[AlertState | None, Query(description="Only open or acknowledged ones.")] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most alerts to return.")] = 50,
+        cursor: Annotated[str | None, Query(max_length=32, description="From the previous page.")] = None,
+    ) -> AlertPage:
+        wanted = AlertFilter(unit_id, rule, severity, state)
+        page, before = read.page(wanted, limit=limit, before=parse_cursor(cursor))
+        return AlertPage(
+            items=tuple(AlertOut.of(status) for status in page),
+            next_cursor=None if before is None else f"{before:x}",
+        )
+
+    @router.get(
+        "/{alert_id}", summary="One alert", responses=_problems((404, "No such recent alert."), _AWAY)
+    )
+    async def get_alert(alert_id: Annotated[str, Path(max_length=64)]) -> AlertOut:
+        return AlertOut.of(read.get(alert_id))
+
+    @router.post(
+        "/{alert_id}/ack",
+        summary="Take an alert over",
+        description="Idempotent for the same person; answers once the acknowledgement is durable.",
+        responses=_problems(
+            (404, "No such recent alert."), (409, "Another person has taken it over."), _INVALID, _AWAY
+        ),
+    )
+    async def acknowledge_alert(
+        alert_id: Annotated[str, Path(max_length=64)], request: AcknowledgeIn
+    ) -> AlertOut:
+        context = current_context()
+        provenance = Provenance(
+            correlation_id=context.correlation_id or alert_id, traceparent=context.traceparent
+        )
+        status = await acknowledge(alert_id, by=request.by, note=request.note, provenance=provenance)
+        return AlertOut.of(status)
+
+    return router

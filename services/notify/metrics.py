@@ -1,0 +1,41 @@
+"""Domain metrics of notify; names start with ``pingyi_notify_``, labels are bounded."""
+
+from prometheus_client import CollectorRegistry
+
+from shared.observability.metrics import ServiceMetrics
+
+LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Up to a minute, the promise for a bad review."""
+
+
+class NotifyMetrics:
+    """The service's own metrics.
+
+    Attributes:
+        events: events evaluated, by ``event`` and ``outcome`` (alert, quiet, stale, synthetic).
+        raised: new alerts, by ``rule`` and ``severity``.
+        deliveries: attempts, by ``channel`` and ``outcome`` (delivered, retried, failed, skipped).
+        delivery_seconds: time of one attempt, by ``channel``.
+        first_attempt_seconds: from receiving the cause to an alert's first attempt, by ``channel``.
+        open: alerts that nobody has acknowledged.
+        unreadable: messages of the ALERTS stream that the fold could not read.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Make the metrics; `service` is what `shared.observability.http.install` takes."""
+        self.service = metrics = ServiceMetrics("notify", registry)
+        self.events = metrics.counter("events_evaluated", "Events that the rules saw.", ("event", "outcome"))
+        self.raised = metrics.counter("alerts_raised", "New alerts.", ("rule", "severity"))
+        self.deliveries = metrics.counter("deliveries", "Delivery attempts.", ("channel", "outcome"))
+        self.delivery_seconds = metrics.histogram(
+            "delivery_duration", "seconds", "Time of one delivery attempt.", ("channel",), LATENCY_BUCKETS_S
+        )
+        self.first_attempt_seconds = metrics.histogram(
+            "first_attempt_delay",
+            "seconds",
+            "From receiving the cause to the first attempt.",
+            ("channel",),
+            LATENCY_BUCKETS_S,
+        )
+        self.open = metrics.gauge("open", "alerts", "Alerts that nobody has acknowledged.")
+        self.unreadable = metrics.counter("fold_unreadable_messages", "Alert messages that are no events.")
