@@ -14,6 +14,7 @@ from json import JSONDecodeError
 from typing import Any
 
 import structlog
+from fast_depends.exceptions import ValidationError as ArgumentError
 from faststream.message import StreamMessage
 from faststream.middlewares import BaseMiddleware
 from nats.aio.msg import Msg
@@ -23,7 +24,7 @@ from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Provenance
 from shared.events.registry import spec_for_data
 from shared.kernel.clock import Clock
-from shared.kernel.errors import PermanentError
+from shared.kernel.errors import PermanentError, TransientError
 from shared.kernel.ids import derived_id
 from shared.messaging.publisher import BrokerUnavailableError, EventPublisher
 
@@ -31,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_DELAYS_S: tuple[float, ...] = (1, 5, 30, 120, 600)
 """Delay after the first, second … failed attempt; the attempt after the last delay is the final one."""
+LONGEST_DELAY_S = 3600.0
+"""A receiver may ask for a longer pause than ours (``TransientError.retry_after_s``), but not for ever."""
 MAX_ATTEMPTS = len(RETRY_DELAYS_S) + 1
 REASON_LENGTH = 2000
 
@@ -70,7 +73,15 @@ def decide(
         return GiveUp()
     if attempts > len(delays_s) and not isinstance(error, INFRASTRUCTURE):
         return GiveUp()
-    return Retry(delays_s[min(attempts, len(delays_s)) - 1])
+    delay_s = delays_s[min(attempts, len(delays_s)) - 1]
+    if isinstance(error, TransientError) and error.retry_after_s is not None:
+        delay_s = max(delay_s, min(error.retry_after_s, LONGEST_DELAY_S))
+    return Retry(delay_s)
+
+
+def _original(error: Exception) -> Exception:
+    """What pydantic found, where FastStream wrapped it: its error is of another class and quotes input."""
+    return error.original_error if isinstance(error, ArgumentError) else error
 
 
 class DeadLetters:
@@ -155,7 +166,7 @@ class FailurePolicy(BaseMiddleware):
         try:
             result = await call_next(msg)
         except Exception as error:  # noqa: BLE001 - the boundary where every failure becomes a decision
-            await self._settle(raw, error)
+            await self._settle(raw, _original(error))
             return None
         await raw.ack()
         return result
