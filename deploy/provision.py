@@ -10,6 +10,7 @@ import structlog
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from services.archive.adapters import schema
 from shared.kernel.errors import PingyiError
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.provisioner import LOCAL_STORAGE_BYTES, provision
@@ -33,6 +34,7 @@ class ProvisionSettings(BrokerSettings):
         default="mongodb://127.0.0.1:8027/?directConnection=true",
         description="Connection of the bootstrap user, who may create indexes.",
     )
+    mongodb_database: str = Field(default=schema.DATABASE, description="Database of the audit log.")
 
 
 async def provision_all(settings: ProvisionSettings) -> None:
@@ -42,6 +44,7 @@ async def provision_all(settings: ProvisionSettings) -> None:
         await provision(client, replicas=settings.nats_replicas, storage_bytes=settings.nats_storage_bytes)
     finally:
         await client.close()
+    await asyncio.to_thread(schema.bootstrap, settings.mongodb_url, settings.mongodb_database)
 
 
 def main() -> int:

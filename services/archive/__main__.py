@@ -1,0 +1,19 @@
+"""``python -m services.archive``: run the archive until SIGTERM."""
+
+import sys
+
+from services.archive.bootstrap import SERVICE, create_app
+from services.archive.settings import Settings
+from shared.observability.server import run_service
+
+if __name__ == "__main__":
+    settings = Settings()
+    sys.exit(
+        run_service(
+            create_app(settings),
+            service=SERVICE,
+            host=settings.http_host,
+            port=settings.http_port,
+            log_level=settings.log_level,
+        )
+    )

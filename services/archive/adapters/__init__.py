@@ -1,0 +1,1 @@
+"""MongoDB and JetStream behind the roles of :mod:`services.archive.application.ports`."""

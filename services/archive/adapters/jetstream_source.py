@@ -1,0 +1,138 @@
+"""The archived streams through the broker: durable consumers for the flow, reads by sequence for the rest."""
+
+import asyncio
+import json
+from typing import Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.js.api import ConsumerInfo
+from nats.js.errors import Error as JetStreamError
+from nats.js.errors import NotFoundError
+
+from services.archive.application.ports import StreamBounds
+from shared.kernel.errors import describe
+from shared.messaging.publisher import BrokerUnavailableError
+from shared.messaging.reading import DurableReader, StoredMessage
+from shared.messaging.session import BrokerSession
+
+REQUEST_S: Final = 5.0
+FETCH_MESSAGES: Final = 500
+FETCH_BYTES: Final = 4 * 1024 * 1024
+
+
+def durable_name(stream: str) -> str:
+    """Name of the archive's consumer on ``stream``, as provisioned."""
+    return f"archive-{stream.lower()}"
+
+
+class JetStreamSource:
+    """The :class:`~services.archive.application.ports.StreamSource` on a :class:`BrokerSession`."""
+
+    def __init__(self, session: BrokerSession) -> None:
+        """Use the connection of ``session``, whenever it has one."""
+        self._session = session
+        self._readers: dict[str, DurableReader] = {}
+
+    async def take(self, stream: str, most: int, wait_s: float) -> list[StoredMessage]:
+        """See :meth:`StreamSource.take`."""
+        reader = self._readers.get(stream)
+        if reader is None:
+            reader = DurableReader(self._session.client, stream, durable_name(stream))
+            self._readers[stream] = reader
+        return await reader.take(most, wait_s)
+
+    async def acknowledge(self, message: StoredMessage) -> None:
+        """See :meth:`StreamSource.acknowledge`; a lost one means a repeat, which is recognised."""
+        reader = self._readers.get(message.stream)
+        if reader is not None and message.reply:
+            await reader.acknowledge(message)
+
+    async def bounds(self, stream: str) -> StreamBounds:
+        """See :meth:`StreamSource.bounds`; asks the stream's leader."""
+        try:
+            state = (await self._session.client.jetstream(timeout=REQUEST_S).stream_info(stream)).state
+        except (NatsError, JetStreamError, TimeoutError) as error:
+            raise _unavailable(f"the state of {stream}", error) from error
+        return StreamBounds(state.first_seq, state.last_seq)
+
+    async def consumer(self, stream: str) -> ConsumerInfo:
+        """State of the archive's consumer on ``stream``.
+
+        Raises:
+            BrokerUnavailableError: no answer, or there is no such consumer.
+        """
+        try:
+            jetstream = self._session.client.jetstream(timeout=REQUEST_S)
+            info: ConsumerInfo = await jetstream.consumer_info(stream, durable_name(stream))
+        except (NatsError, JetStreamError, TimeoutError) as error:
+            raise _unavailable(f"consumer {durable_name(stream)}", error) from error
+        return info
+
+    async def fetch(self, stream: str, first: int, last: int) -> list[StoredMessage]:
+        """See :meth:`StreamSource.fetch`: at most 500 messages or 4 MiB at once.
+
+        Any replica may answer a direct read, so that nothing is missing is asked of the leader.
+        """
+        client = self._session.client
+        try:
+            found = await _batch(client, stream, first, last)
+            if not found:
+                found = await self._from_leader(client, stream, first, last)
+        except (NatsError, JetStreamError, TimeoutError) as error:
+            raise _unavailable(f"{stream} from {first} to {last}", error) from error
+        return found
+
+    async def _from_leader(self, client: Client, stream: str, first: int, last: int) -> list[StoredMessage]:
+        jetstream = client.jetstream(timeout=REQUEST_S)
+        first = max(first, (await jetstream.stream_info(stream)).state.first_seq)
+        for sequence in range(first, last + 1):
+            try:
+                message = await jetstream.get_msg(stream, sequence)
+            except NotFoundError:
+                continue
+            return [_stored(stream, message.subject or "", message.data or b"", sequence)]
+        return []
+
+    async def close(self) -> None:
+        """Stop pulling; the consumers stay."""
+        for reader in self._readers.values():
+            await reader.close()
+        self._readers.clear()
+
+
+def _unavailable(wanted: str, error: Exception) -> BrokerUnavailableError:
+    return BrokerUnavailableError(describe(repr(error), wanted, "it is asked again by itself"))
+
+
+def _stored(stream: str, subject: str, data: bytes, sequence: int) -> StoredMessage:
+    return StoredMessage(subject, data, stream, sequence, 0, 0, 0, 0, "")
+
+
+async def _batch(client: Client, stream: str, first: int, last: int) -> list[StoredMessage]:
+    """One batched direct read, oldest first, ended by the server's status message."""
+    count = min(FETCH_MESSAGES, last - first + 1)
+    request = {"seq": first, "batch": count, "max_bytes": FETCH_BYTES, "next_by_subj": ">"}
+    inbox = client.new_inbox()
+    subscription = await client.subscribe(inbox, pending_msgs_limit=-1, pending_bytes_limit=-1)
+    found: list[StoredMessage] = []
+    try:
+        await client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
+        async with asyncio.timeout(REQUEST_S):
+            while (message := await _next(subscription)) is not None:
+                sequence = int((message.headers or {})["Nats-Sequence"])
+                if sequence > last:
+                    continue
+                subject = (message.headers or {})["Nats-Subject"]
+                found.append(_stored(stream, subject, message.data, sequence))
+    finally:
+        await subscription.unsubscribe()
+    return found
+
+
+async def _next(subscription: Subscription) -> Msg | None:
+    """The next message of a direct read; None at its end: 204 after the last, 404 if there is none."""
+    message = await subscription.next_msg(timeout=REQUEST_S)
+    return None if (message.headers or {}).get("Status") else message

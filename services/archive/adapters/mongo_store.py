@@ -1,0 +1,207 @@
+"""The log in MongoDB. The only module that imports Motor (ADR 0008).
+
+Motor gets critical fixes until 2027-05-14; moving to PyMongo's own asynchronous client is a change of this
+module. Errors and BSON come from PyMongo already.
+"""
+
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
+from pymongo import ASCENDING, DESCENDING
+from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from services.archive.adapters import schema
+from services.archive.adapters.documents import Document, examine, from_document, to_document
+from services.archive.adapters.queries import Plan, plan
+from services.archive.application.ports import (
+    EventQuery,
+    HeadMovedError,
+    LogUnavailableError,
+    Position,
+)
+from services.archive.domain.chain import EMPTY
+from services.archive.domain.entries import Entry, Head, Stored
+from shared.kernel.errors import describe
+
+SELECT_MS: Final = 2_000
+SOCKET_MS: Final = 20_000
+QUERY_MS: Final = 10_000
+"""Longest time on the server of one query of the API."""
+SCAN_BATCH: Final = 500
+PAGE_BYTES: Final = 8 * 1024 * 1024
+"""A page ends early behind this many bytes of envelopes: revised rankings can have half a megabyte each."""
+
+_DUPLICATE_KEY: Final = 11000
+
+
+@contextmanager
+def _translated(action: str) -> Iterator[None]:
+    try:
+        yield
+    except PyMongoError as error:
+        raise LogUnavailableError(
+            describe(
+                f"{type(error).__name__}: {error}", f"MongoDB to {action}", "it is tried again by itself"
+            )
+        ) from error
+
+
+class MongoEntryLog:
+    """The :class:`~services.archive.application.ports.EntryLog` in one collection.
+
+    Appends with ``w: majority, j: true``. Reads what the majority has: an entry that was read can't vanish in
+    a failover, and whoever acknowledges to the broker because of a read acknowledges what is durable.
+    """
+
+    def __init__(self, url: str, database: str = schema.DATABASE) -> None:
+        """Prepare for ``url``; nothing connects before the first call."""
+        self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            url,
+            appname="pingyi-archive",
+            tz_aware=True,
+            serverSelectionTimeoutMS=SELECT_MS,
+            connectTimeoutMS=SELECT_MS,
+            socketTimeoutMS=SOCKET_MS,
+            maxPoolSize=8,
+        )
+        self._entries: AsyncIOMotorCollection[Document] = self._client[database].get_collection(
+            schema.ENTRIES,
+            read_concern=ReadConcern("majority"),
+            write_concern=WriteConcern(w="majority", j=True),
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    async def ping(self) -> str:
+        """Where the log ends, in words, for the health check. Raises as :meth:`head`."""
+        head = await self.head()
+        return f"{head.index + 1} entries"
+
+    async def head(self) -> Head:
+        """See :meth:`EntryLog.head`."""
+        with _translated("find the head"):
+            last = await self._entries.find_one({}, {"chain_hash": 1}, sort=[("_id", DESCENDING)])
+        return EMPTY if last is None else Head(last["_id"], last["chain_hash"])
+
+    async def positions(self, streams: Collection[str]) -> dict[str, int]:
+        """See :meth:`EntryLog.positions`."""
+        found: dict[str, int] = {}
+        with _translated("find the streams' positions"):
+            for stream in streams:
+                last = await self._entries.find_one(
+                    {"stream": stream}, {"_id": 0, "sequence": 1}, sort=[("sequence", DESCENDING)]
+                )
+                found[stream] = 0 if last is None else last["sequence"]
+        return found
+
+    async def data_hashes(self, stream: str, first: int, last: int) -> dict[int, bytes]:
+        """See :meth:`EntryLog.data_hashes`."""
+        with _translated("find archived sequences"):
+            cursor = self._entries.find(
+                {"stream": stream, "sequence": {"$gte": first, "$lte": last}},
+                {"_id": 0, "sequence": 1, "data_hash": 1},
+                hint=schema.STREAM_SEQUENCE,
+            )
+            return {one["sequence"]: one["data_hash"] for one in await cursor.to_list(length=None)}
+
+    async def indexes_of(self, event_ids: Collection[str]) -> dict[str, int]:
+        """See :meth:`EntryLog.indexes_of`."""
+        first: dict[str, int] = {}
+        with _translated("look up event ids"):
+            cursor = self._entries.find(
+                {"event_id": {"$in": list(event_ids)}},
+                {"_id": 1, "event_id": 1},
+                hint=schema.EVENT,
+                batch_size=len(event_ids) + 1,
+            )
+            for document in await cursor.to_list(length=None):
+                index, event_id = document["_id"], document["event_id"]
+                first[event_id] = min(index, first.get(event_id, index))
+        return first
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """See :meth:`EntryLog.append`."""
+        documents = [to_document(entry) for entry in entries]
+        with _translated("append"):
+            try:
+                await self._entries.insert_many(documents, ordered=True)
+            except BulkWriteError as error:
+                if any(
+                    one.get("code") == _DUPLICATE_KEY for one in (error.details or {}).get("writeErrors", ())
+                ):
+                    raise HeadMovedError(
+                        describe(
+                            f"index {entries[0].index} or one behind it",
+                            "a free index and a sequence not archived yet",
+                            "the head is read again by itself; look for a second archive process",
+                        )
+                    ) from error
+                raise
+
+    async def page(self, query: EventQuery, after: Position | None, limit: int) -> tuple[list[Entry], bool]:
+        """See :meth:`EntryLog.page`; cut short behind :data:`PAGE_BYTES`."""
+        entries: list[Entry] = []
+        size = 0
+        complete = True
+        with _translated("find events"):
+            cursor = self._find(plan(query, after), limit)
+            async for document in cursor:
+                entries.append(from_document(document))
+                size += len(document.get("envelope", b""))
+                if size > PAGE_BYTES:
+                    complete = False
+                    break
+            await cursor.close()
+        return entries, complete
+
+    def _find(self, wanted: Plan, limit: int) -> Any:  # noqa: ANN401 - Motor's cursor type is not exported
+        cursor = self._entries.find(wanted.filter, sort=wanted.sort, limit=limit, max_time_ms=QUERY_MS)
+        return cursor if wanted.hint is None else cursor.hint(wanted.hint)
+
+    async def of_event(self, event_id: str) -> list[Entry]:
+        """See :meth:`EntryLog.of_event`."""
+        with _translated("find an event"):
+            cursor = self._entries.find(
+                {"event_id": event_id}, sort=[("_id", ASCENDING)], hint=schema.EVENT, max_time_ms=QUERY_MS
+            )
+            return [from_document(document) for document in await cursor.to_list(length=None)]
+
+    async def scan(self, last: int) -> AsyncIterator[Sequence[Stored]]:
+        """See :meth:`EntryLog.scan`."""
+        cursor = self._entries.find(
+            {"_id": {"$lte": last}}, sort=[("_id", ASCENDING)], hint="_id_", batch_size=SCAN_BATCH
+        )
+        try:
+            while True:
+                with _translated("read the log"):
+                    documents = await cursor.to_list(length=SCAN_BATCH)
+                if not documents:
+                    return
+                yield [examine(document) for document in documents]
+        finally:
+            await cursor.close()
+
+    async def distinct_event_ids(self, last: int) -> int:
+        """See :meth:`EntryLog.distinct_event_ids`; reads the index only."""
+        count = 0
+        previous: str | None = None
+        cursor = self._entries.find(
+            {"event_id": {"$gte": ""}, "_id": {"$lte": last}},
+            {"_id": 0, "event_id": 1},
+            sort=[("event_id", ASCENDING), ("_id", ASCENDING)],
+            hint=schema.EVENT,
+            batch_size=10_000,
+        )
+        with _translated("count event ids"):
+            while documents := await cursor.to_list(length=10_000):
+                for document in documents:
+                    if document["event_id"] != previous:
+                        previous = document["event_id"]
+                        count += 1
+        return count

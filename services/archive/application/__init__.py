@@ -1,0 +1,1 @@
+"""Use cases of the archive and the roles that they need filled."""

@@ -1,0 +1,63 @@
+"""Reads the few attributes that the archive indexes out of a message's bytes."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from services.archive.domain.entries import Attributes
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class _Data(msgspec.Struct, gc=False):
+    unit_id: Text | None = None
+    channel: Text | None = None
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    # Only what is indexed: the archive stores events of contracts that are newer than itself, too.
+    specversion: Literal["1.0"]
+    id: Text
+    source: Text
+    type: Text
+    time: Moment
+    receivedat: Moment
+    correlationid: Text
+    data: _Data
+    causationid: Text | None = None
+    synthetic: bool = False
+
+
+_decode = msgspec.json.Decoder(_Envelope).decode
+
+
+def read_attributes(raw: bytes) -> Attributes | None:
+    """The attributes of the CloudEvent in ``raw``; None if it is none, whatever is wrong with it.
+
+    Times keep milliseconds only, as the database and the leaf do; whatever is None here is no valid JSON
+    text or lacks a required attribute.
+    """
+    try:
+        raw.decode()  # msgspec does not look into strings that it skips
+        envelope = _decode(raw)
+        return Attributes(
+            envelope.id,
+            envelope.type,
+            envelope.source,
+            _milliseconds(envelope.time),
+            _milliseconds(envelope.receivedat),
+            envelope.correlationid,
+            envelope.causationid,
+            envelope.data.unit_id,
+            envelope.data.channel,
+            envelope.synthetic,
+        )
+    except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError):
+        return None
+
+
+def _milliseconds(moment: datetime) -> datetime:
+    microsecond = moment.microsecond
+    return moment if microsecond % 1000 == 0 else moment.replace(microsecond=microsecond // 1000 * 1000)

@@ -1,0 +1,133 @@
+"""Roles that the archive needs filled: the stored log and the broker's streams."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from services.archive.domain.entries import Entry, Head, Stored
+from services.archive.domain.subjects import SubjectFilter
+from shared.kernel.errors import TransientError
+from shared.messaging.reading import StoredMessage
+
+Order = Literal["asc", "desc"]
+
+
+class LogUnavailableError(TransientError):
+    """The store did not answer, or not in time; what was sent may or may not be stored."""
+
+
+class HeadMovedError(TransientError):
+    """Another writer took the next index, or stored the sequence: read the head again."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which entries, all conditions together; None means any. Times are of the fact, from <= time < to."""
+
+    unit_id: str | None = None
+    subject: SubjectFilter | None = None
+    type: str | None = None
+    stream: str | None = None
+    correlation_id: str | None = None
+    city: str | None = None
+    county: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    order: Order = "asc"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page ended: the last entry's index and its sequence in its stream."""
+
+    index: int
+    sequence: int
+
+
+class EntryLog(Protocol):
+    """Role: the stored log. Appending is its only change."""
+
+    async def head(self) -> Head:
+        """The durable end of the log; ``EMPTY`` before the first entry.
+
+        Raises:
+            LogUnavailableError: the store does not answer.
+        """
+        ...
+
+    async def positions(self, streams: Collection[str]) -> dict[str, int]:
+        """The highest durable sequence of each stream, 0 where there is none. Raises as :meth:`head`."""
+        ...
+
+    async def data_hashes(self, stream: str, first: int, last: int) -> dict[int, bytes]:
+        """SHA-256 of what is archived of ``first`` to ``last``, by sequence. Raises as :meth:`head`."""
+        ...
+
+    async def indexes_of(self, event_ids: Collection[str]) -> dict[str, int]:
+        """Index of the first entry of each event id that the log has. Raises as :meth:`head`."""
+        ...
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Store ``entries`` in order, durably; returns when the majority has them on disk.
+
+        Raises:
+            HeadMovedError: an index or sequence is taken; a first part of ``entries`` may be stored.
+            LogUnavailableError: outcome unknown; a first part or all of ``entries`` may be stored.
+        """
+        ...
+
+    async def page(self, query: EventQuery, after: Position | None, limit: int) -> tuple[list[Entry], bool]:
+        """At most ``limit`` entries of ``query`` behind ``after``, by index, and whether that is the limit.
+
+        False instead of True: the page was cut short because its entries are big; it has at least one.
+        Raises as :meth:`head`.
+        """
+        ...
+
+    async def of_event(self, event_id: str) -> list[Entry]:
+        """The event and its duplicates, by index. Raises as :meth:`head`."""
+        ...
+
+    def scan(self, last: int) -> AsyncIterator[Sequence[Stored]]:
+        """All entries up to index ``last``, by index, in parts. Raises as :meth:`head`."""
+        ...
+
+    async def distinct_event_ids(self, last: int) -> int:
+        """How many different event ids the entries up to index ``last`` have. Raises as :meth:`head`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBounds:
+    """First and last sequence of a stream; first is last + 1 when it holds nothing."""
+
+    first: int
+    last: int
+
+
+class StreamSource(Protocol):
+    """Role: the broker's streams, read through the archive's durable consumers and by sequence."""
+
+    async def take(self, stream: str, most: int, wait_s: float) -> list[StoredMessage]:
+        """The next deliveries; empty when nothing came for ``wait_s`` seconds.
+
+        Raises:
+            TransientError: the broker is away.
+        """
+        ...
+
+    async def acknowledge(self, message: StoredMessage) -> None:
+        """Acknowledge a delivery and all of its stream before it."""
+        ...
+
+    async def bounds(self, stream: str) -> StreamBounds:
+        """What the stream holds now. Raises as :meth:`take`."""
+        ...
+
+    async def fetch(self, stream: str, first: int, last: int) -> list[StoredMessage]:
+        """A part of the messages from ``first`` to ``last`` that exist, oldest first.
+
+        Empty only if none of them exists. Raises as :meth:`take`.
+        """
+        ...

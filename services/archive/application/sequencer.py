@@ -1,0 +1,252 @@
+"""Gives every sequence of every archived stream its one place in the log.
+
+One loop over all streams: gather, drop what is archived already, fetch what is missing, seal, append, and
+only then acknowledge. Where a stream stands is read from the log itself, so a crash at any moment, a second
+archive process or a repeat of the broker's can neither lose a sequence nor archive it twice:
+
+- ``_id`` is the next index. Whoever comes second gets a duplicate key, reads the head again and goes on.
+- A run of a stream is archived from its position + 1 only. Whatever the broker delivered out of order in
+  between is fetched by sequence, because acknowledging a later message acknowledges everything before it.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Sequence
+from hashlib import sha256
+from time import perf_counter
+from typing import Final
+
+import structlog
+
+from services.archive.application.backlog import Backlog
+from services.archive.application.envelopes import read_attributes
+from services.archive.application.ports import EntryLog, HeadMovedError, StreamSource
+from services.archive.domain.chain import seal
+from services.archive.domain.entries import Arrival, Head
+from services.archive.metrics import ArchiveMetrics
+from shared.kernel.errors import PermanentError, TransientError, describe
+from shared.messaging.reading import StoredMessage
+
+log = structlog.get_logger(__name__)
+
+BATCH_ENTRIES: Final = 1_000
+BATCH_BYTES: Final = 8 * 1024 * 1024
+FIRST_DELAY_S: Final = 0.1
+LONGEST_DELAY_S: Final = 5.0
+CONFLICT_DELAY_S: Final = 0.02
+IDLE_S: Final = 5.0
+
+
+class HistoryContradictedError(PermanentError):
+    """A stream is not the one that was archived: it went back, or has other bytes at an archived sequence."""
+
+
+class Sequencer:
+    """The loop. Feeders :meth:`offer` deliveries and wait for :meth:`room`; :meth:`run` archives them."""
+
+    def __init__(
+        self,
+        entry_log: EntryLog,
+        source: StreamSource,
+        metrics: ArchiveMetrics,
+        streams: Sequence[str],
+        *,
+        batch_entries: int = BATCH_ENTRIES,
+    ) -> None:
+        """Archive ``streams`` of ``source`` in ``entry_log``, at most ``batch_entries`` at once."""
+        self._log = entry_log
+        self._source = source
+        self._metrics = metrics
+        self._batch_entries = batch_entries
+        self._wake = asyncio.Event()
+        self._backlogs = {stream: Backlog(self._wake) for stream in streams}
+        self._head: Head | None = None
+        self._positions: dict[str, int] = {}
+        self._trusted: set[str] = set()
+        self._refused: dict[str, str] = {}
+        self._looked = False
+        self._turn = 0
+        self._step = asyncio.Lock()
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Streams that are not archived until an operator has decided, with the reason."""
+        return dict(self._refused)
+
+    async def room(self, stream: str) -> None:
+        """Wait until more of ``stream`` can be taken."""
+        await self._backlogs[stream].room()
+
+    def offer(self, stream: str, messages: Sequence[StoredMessage]) -> None:
+        """Hand over deliveries of ``stream``."""
+        self._backlogs[stream].add(messages)
+
+    def waiting(self, stream: str) -> int:
+        """Deliveries of ``stream`` that are not archived yet."""
+        return len(self._backlogs[stream])
+
+    async def drain(self) -> None:
+        """Let the batch under way finish and begin no other; for the shutdown, :meth:`run` can't go on."""
+        await self._step.acquire()
+
+    async def run(self) -> None:
+        """Archive until cancelled. Every failure is tried again: giving up would lose events."""
+        failures = 0
+        while True:
+            try:
+                if self._looked:
+                    await self._wait_for_work()
+                async with self._step:
+                    await self._look_at_streams()
+                    await self._archive_next()
+            except HeadMovedError:
+                self._head = None
+                self._metrics.conflicts.inc()
+                log.info("head_moved", remedy="reads the head again")
+                await asyncio.sleep(CONFLICT_DELAY_S * (1 + random.random()))  # noqa: S311 - spreads two writers
+            except TransientError as error:
+                self._head = None
+                failures += 1
+                self._metrics.retries.inc()
+                delay = min(FIRST_DELAY_S * 2 ** min(failures, 10), LONGEST_DELAY_S)
+                log.warning("archiving_retries", reason=str(error), failures=failures, delay_s=delay)
+                await asyncio.sleep(delay)
+            else:
+                failures = 0
+
+    async def _wait_for_work(self) -> None:
+        if not any(self._backlogs.values()):
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), IDLE_S)
+
+    async def _look_at_streams(self) -> None:
+        """At the start compare every stream with the log; afterwards those that were refused."""
+        if self._head is None:
+            await self._read_state()
+        for stream in tuple(self._refused) if self._looked else tuple(self._backlogs):
+            try:
+                await self._check_tip(stream)
+            except HistoryContradictedError as error:
+                self._refuse(stream, error)
+        self._looked = True
+
+    def _refuse(self, stream: str, error: HistoryContradictedError) -> None:
+        self._trusted.discard(stream)
+        if stream not in self._refused:
+            log.error("stream_refused", stream=stream, reason=str(error))
+        self._refused[stream] = str(error)
+        self._backlogs[stream].clear()
+
+    async def _archive_next(self) -> None:
+        head = await self._read_state() if self._head is None else self._head
+        batch = await self._gather()
+        if not batch:
+            return
+        arrivals = [
+            Arrival(each.stream, each.sequence, each.subject, each.data, read_attributes(each.data))
+            for each in batch
+        ]
+        ids = {arrival.attributes.event_id for arrival in arrivals if arrival.attributes is not None}
+        known = await self._log.indexes_of(ids) if ids else {}
+        entries = seal(head, arrivals, known)
+        started = perf_counter()
+        await self._log.append(entries)
+        self._metrics.written(entries, perf_counter() - started)
+        self._head = Head(entries[-1].index, entries[-1].chain_hash)
+        await self._settle(batch)
+
+    async def _read_state(self) -> Head:
+        # The head first: positions that are ahead of it end in a duplicate key, which is harmless.
+        head = await self._log.head()
+        self._positions = await self._log.positions(self._backlogs.keys())
+        self._head = head
+        return head
+
+    async def _gather(self) -> list[StoredMessage]:
+        """The next batch: each stream with work gets its share, and what others leave over."""
+        await self._tidy()
+        waiting = [stream for stream, backlog in self._backlogs.items() if backlog]
+        self._turn += 1
+        batch: list[StoredMessage] = []
+        left, left_bytes = self._batch_entries, BATCH_BYTES
+        for place in range(len(waiting)):
+            stream = waiting[(place + self._turn) % len(waiting)]
+            share = -(-left // (len(waiting) - place))
+            if left_bytes <= 0 or share <= 0:
+                break
+            run = self._backlogs[stream].run(self._positions[stream], share, left_bytes)
+            batch += run
+            left -= len(run)
+            left_bytes -= sum(len(message.data) for message in run)
+        return batch
+
+    async def _tidy(self) -> None:
+        """Bring every backlog to its position + 1: drop repeats, fetch what is missing before the front."""
+        for stream, backlog in self._backlogs.items():
+            if not backlog:
+                continue
+            try:
+                await self._tidy_one(stream, backlog)
+            except HistoryContradictedError as error:
+                self._refuse(stream, error)
+
+    async def _tidy_one(self, stream: str, backlog: Backlog) -> None:
+        if backlog.first.sequence <= self._positions[stream]:
+            self._trusted.discard(stream)  # a repeat, or a stream that was made anew and counts from 1 again
+        if stream not in self._trusted:
+            await self._check_tip(stream)
+        repeated = backlog.drop_until(self._positions[stream])
+        if repeated is not None:
+            await self._source.acknowledge(repeated)
+        if backlog and backlog.first.sequence > self._positions[stream] + 1:
+            await self._fill_gap(stream, backlog)
+
+    async def _check_tip(self, stream: str) -> None:
+        """Compare the last archived message of ``stream`` with the broker's: never trust a sequence alone."""
+        position = self._positions[stream]
+        bounds = await self._source.bounds(stream)
+        if bounds.last < position:
+            raise HistoryContradictedError(
+                describe(
+                    f"{stream} ends at {bounds.last}",
+                    f"a stream that goes on after {position}, the last archived sequence",
+                    "see docs/operations.md, 'A stream went back'",
+                )
+            )
+        if 1 <= bounds.first <= position:
+            archived = (await self._log.data_hashes(stream, position, position)).get(position)
+            found = await self._source.fetch(stream, position, position)
+            if archived is not None and found and sha256(found[0].data).digest() != archived:
+                raise HistoryContradictedError(
+                    describe(
+                        f"{stream} with other bytes at sequence {position}",
+                        f"SHA-256 {archived.hex()}, as archived",
+                        "see docs/operations.md, 'A stream went back'",
+                    )
+                )
+        self._trusted.add(stream)
+        self._refused.pop(stream, None)
+
+    async def _fill_gap(self, stream: str, backlog: Backlog) -> None:
+        """Fetch what is missing before the front; what the stream has lost is recorded and passed over."""
+        first, last = self._positions[stream] + 1, backlog.first.sequence - 1
+        found = await self._source.fetch(stream, first, last)
+        until = found[0].sequence if found else last + 1
+        if until > first:
+            self._metrics.lost.labels(stream).inc(until - first)
+            log.error("sequences_lost", stream=stream, first=first, last=until - 1, archived_after=first - 1)
+            self._positions[stream] = until - 1
+        backlog.put_first(found)
+
+    async def _settle(self, batch: list[StoredMessage]) -> None:
+        """Move the positions and acknowledge; the entries are durable."""
+        counts: dict[str, int] = {}
+        for message in batch:
+            counts[message.stream] = counts.get(message.stream, 0) + 1
+        for stream, count in counts.items():
+            last = self._backlogs[stream].drop(count)
+            if last is not None:
+                self._positions[stream] = last.sequence
+                await self._source.acknowledge(last)

@@ -1,0 +1,90 @@
+"""Composition root of the archive: settings → adapters → use cases → app."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+
+from services.archive.adapters.consumer_watch import ConsumerWatch
+from services.archive.adapters.jetstream_source import JetStreamSource
+from services.archive.adapters.mongo_store import MongoEntryLog
+from services.archive.application.sequencer import HistoryContradictedError, Sequencer
+from services.archive.application.verifying import Verification
+from services.archive.entrypoints.events import feed
+from services.archive.entrypoints.http import make_router
+from services.archive.metrics import ArchiveMetrics
+from services.archive.settings import Settings
+from shared.kernel.clock import Clock, SystemClock
+from shared.messaging.connection import make_broker
+from shared.messaging.session import BrokerSession
+from shared.messaging.streams import ARCHIVED
+from shared.observability import http
+from shared.observability.health import Health
+from shared.observability.lifecycle import TaskSupervisor
+from shared.observability.metrics import ServiceMetrics
+
+SERVICE = "archive"
+DRAIN_S = 3.0
+
+
+def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
+    """The archive as an app; it starts and answers while broker and database are away.
+
+    Shutting down lets the insert under way finish and acknowledges it, then closes the connections.
+    """
+    health = Health()
+    service_metrics = ServiceMetrics(SERVICE)
+    metrics = ArchiveMetrics(service_metrics)
+    entry_log = MongoEntryLog(settings.mongodb_url, settings.mongodb_database)
+    session = BrokerSession(make_broker(settings, SERVICE))
+    source = JetStreamSource(session)
+    sequencer = Sequencer(entry_log, source, metrics, ARCHIVED, batch_entries=settings.batch_entries)
+    watch = ConsumerWatch(source, metrics, ARCHIVED, settings.lag_limit)
+    verification = Verification(
+        entry_log, source, metrics, clock or SystemClock(), ARCHIVED, settings.verify_timeout_s
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await session.start()
+        async with TaskSupervisor(health) as tasks:
+            for stream in ARCHIVED:
+                tasks.start(f"feed-{stream}", feed(source, sequencer, stream))
+            tasks.start("sequencer", sequencer.run())
+            tasks.start("consumer-watch", watch.run())
+            yield
+            health.draining()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(sequencer.drain(), DRAIN_S)
+        await source.close()
+        await session.stop()
+        entry_log.close()
+
+    async def check_refused() -> str:
+        refused = sequencer.refused
+        if refused:
+            raise HistoryContradictedError("; ".join(refused.values()))
+        return "every stream continues what is archived"
+
+    health.register("nats", session.check)
+    health.register("mongodb", entry_log.ping, timeout_s=5.0)
+    for stream in ARCHIVED:
+        health.register(f"consumer-{stream.lower()}", watch.check(stream))
+    health.register("history", check_refused)
+    health.register("lag", watch.check_lag, required=False)
+
+    app = FastAPI(
+        title="Pingyi archive",
+        summary="The audit log of every event: append-only, hash-chained, verifiable.",
+        version="1",
+        lifespan=lifespan,
+        openapi_tags=[
+            {"name": "events", "description": "What was archived."},
+            {"name": "log", "description": "The log itself: its end, and whether it is intact."},
+            {"name": "operations", "description": "Health and metrics."},
+        ],
+    )
+    http.install(app, service_metrics, health)
+    app.include_router(make_router(entry_log, verification))
+    return app

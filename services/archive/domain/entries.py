@@ -1,0 +1,135 @@
+"""What the log consists of: entries, each one leaf for one sequence of one archived stream."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+LAYOUT: Final = 1
+"""Version of the leaf and of the stored document; a change of either is a new number (ADR 0012)."""
+
+SUBJECT_PLACE_TOKENS: Final = 5
+
+
+class Kind(StrEnum):
+    """What a sequence turned out to be."""
+
+    EVENT = "event"
+    DUPLICATE = "duplicate_of"
+    """An event whose id was archived before; the broker's window of memory is finite."""
+    UNPARSEABLE = "unparseable"
+    """Not an event; only the hash of its bytes is kept, since a malformed body may hold an identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What the archive needs to know of an event, taken from its envelope.
+
+    Attributes:
+        source: who published it, ``/pingyi/<service>``.
+        time: when the fact happened; aware.
+        received_at: when the platform learned of it; aware.
+        unit_id: the unit that it is about, where the data names one.
+        channel: the channel that it came through, where the data names one.
+        synthetic: a probe or drill, never counted.
+    """
+
+    event_id: str
+    type: str
+    source: str
+    time: datetime
+    received_at: datetime
+    correlation_id: str
+    causation_id: str | None
+    unit_id: str | None
+    channel: str | None
+    synthetic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One message of a stream before it has a place in the log; no ``attributes`` if it is no event."""
+
+    stream: str
+    sequence: int
+    subject: str
+    data: bytes
+    attributes: Attributes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What is hashed: where a message stood, what it was, and the SHA-256 of its exact bytes.
+
+    Attributes:
+        attributes: None exactly if the kind is unparseable.
+        duplicate_of: index of the entry with the same event id, for that kind.
+        data_hash: SHA-256 of the message's body, 32 bytes.
+    """
+
+    kind: Kind
+    stream: str
+    sequence: int
+    subject: str
+    attributes: Attributes | None
+    duplicate_of: int | None
+    data_hash: bytes
+
+    @property
+    def city(self) -> str | None:
+        """Fourth token of the subject; None if it has no place."""
+        return place_of(self.subject)[0]
+
+    @property
+    def county(self) -> str | None:
+        """Fifth token of the subject; None if it has no place."""
+        return place_of(self.subject)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the log, as stored.
+
+    Attributes:
+        index: 0, 1, 2 … without holes.
+        envelope: the message's exact bytes; None for an unparseable one.
+        leaf_hash: see :func:`services.archive.domain.chain.leaf_hash`.
+        chain_hash: see :func:`services.archive.domain.chain.chain_hash`.
+    """
+
+    index: int
+    leaf: Leaf
+    envelope: bytes | None
+    leaf_hash: bytes
+    chain_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the database holds at one index, for verification.
+
+    Attributes:
+        entry: None if it can't be read as an entry.
+        problem: what is wrong with its form: fields that are missing, of another type, or not derived from
+            the others as they should be; None if nothing is.
+    """
+
+    index: int
+    entry: Entry | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the log: index and chain hash of the last entry; ``EMPTY`` (index -1) before the first."""
+
+    index: int
+    chain_hash: bytes
+
+
+def place_of(subject: str) -> tuple[str | None, str | None]:
+    """City and county of a NATS subject ``<context>.v<major>.<fact>.<city>.<county>…``, else None twice."""
+    tokens = subject.split(".", SUBJECT_PLACE_TOKENS)
+    if len(tokens) < SUBJECT_PLACE_TOKENS:
+        return None, None
+    return tokens[3], tokens[4]

@@ -1,0 +1,1 @@
+"""Ways in: streams and HTTP."""

@@ -1,0 +1,188 @@
+"""What the HTTP API answers: models for the documentation, and fast encoders of the same shape.
+
+Pages are encoded with the archived bytes of each envelope as they are: nothing is parsed and written again.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Response
+from pydantic import BaseModel, Field
+
+from services.archive.application.handlers import LogState, Page
+from services.archive.application.verifying import Report
+from services.archive.domain.entries import Entry
+
+_encode = msgspec.json.Encoder().encode
+
+
+class EntryAnswer(BaseModel):
+    """One entry of the log."""
+
+    index: Annotated[int, Field(description="Index in the log, contiguous from 0.")]
+    stream: Annotated[str, Field(description="Stream that it came from.")]
+    sequence: Annotated[int, Field(description="Its sequence there.")]
+    subject: Annotated[str, Field(description="NATS subject that it was published on.")]
+    kind: Annotated[str, Field(description="event, duplicate_of or unparseable.")]
+    duplicate_of: Annotated[
+        int | None, Field(description="Index of the entry with the same event id, for that kind.")
+    ] = None
+    event: Annotated[
+        dict[str, Any] | None, Field(description="The CloudEvents envelope; null for an unparseable message.")
+    ]
+    data_hash: Annotated[str, Field(description="SHA-256 of the message's bytes, hex.")]
+    leaf_hash: Annotated[str, Field(description="SHA-256 of 0x00 and the canonical leaf, hex.")]
+    chain_hash: Annotated[str, Field(description="SHA-256 of 0x02, the chain hash before and the leaf hash.")]
+
+
+class PageAnswer(BaseModel):
+    """A page in the order of the log; send ``next`` as ``cursor`` to go on."""
+
+    items: list[EntryAnswer]
+    next: Annotated[str | None, Field(description="Cursor of the next page; null at the end.")]
+
+
+class EventAnswer(EntryAnswer):
+    """An event with the duplicates that came after it."""
+
+    duplicates: list[EntryAnswer]
+
+
+class HeadAnswer(BaseModel):
+    """The last entry."""
+
+    index: Annotated[int, Field(description="Index of the last entry; -1 in an empty log.")]
+    chain_hash: Annotated[str, Field(description="Chain hash, hex; write it down to compare it later.")]
+
+
+class StateAnswer(HeadAnswer):
+    """The end of the log and of each stream in it."""
+
+    entries: Annotated[int, Field(description="Number of entries.")]
+    streams: Annotated[dict[str, int], Field(description="Last archived sequence of each stream.")]
+
+
+class BoundsAnswer(BaseModel):
+    """First and last sequence that the broker holds."""
+
+    first: int
+    last: int
+
+
+class StreamAnswer(BaseModel):
+    """One stream in the log and in the broker."""
+
+    entries: int
+    first: Annotated[int, Field(description="Lowest archived sequence; 0 if there is none.")]
+    last: Annotated[int, Field(description="Highest archived sequence.")]
+    missing: Annotated[int, Field(description="Sequences missing in between.")]
+    in_broker: Annotated[BoundsAnswer | None, Field(description="null if the broker did not answer.")]
+    compared: Annotated[int, Field(description="Messages whose bytes were compared with the log.")]
+
+
+class BooksAnswer(BaseModel):
+    """Counts for the balance of the books."""
+
+    archived: Annotated[int, Field(description="Distinct submitted ratings, without probes and drills.")]
+    synthetic: Annotated[int, Field(description="Submitted ratings that are probes or drills.")]
+    events: Annotated[int, Field(description="Entries of kind event, of all types.")]
+    duplicates: Annotated[int, Field(description="Entries of kind duplicate_of.")]
+    unparseable: Annotated[int, Field(description="Entries of kind unparseable.")]
+
+
+class FindingAnswer(BaseModel):
+    """One thing that is not as it should be."""
+
+    where: str
+    what: str
+    expected: str
+
+
+class VerifyAnswer(BaseModel):
+    """Outcome of a verification."""
+
+    ok: Annotated[bool, Field(description="True iff there is no finding.")]
+    entries: int
+    head: HeadAnswer
+    streams: dict[str, StreamAnswer]
+    books: BooksAnswer
+    findings: Annotated[list[FindingAnswer], Field(description="The first 100.")]
+    findings_total: int
+    seconds: float
+
+
+def _entry(entry: Entry) -> dict[str, object]:
+    leaf = entry.leaf
+    answer: dict[str, object] = {
+        "index": entry.index,
+        "stream": leaf.stream,
+        "sequence": leaf.sequence,
+        "subject": leaf.subject,
+        "kind": leaf.kind.value,
+        "event": None if entry.envelope is None else msgspec.Raw(entry.envelope),
+        "data_hash": leaf.data_hash.hex(),
+        "leaf_hash": entry.leaf_hash.hex(),
+        "chain_hash": entry.chain_hash.hex(),
+    }
+    if leaf.duplicate_of is not None:
+        answer["duplicate_of"] = leaf.duplicate_of
+    return answer
+
+
+def _json(body: object) -> Response:
+    return Response(_encode(body), media_type="application/json")
+
+
+def page_response(page: Page, cursor: str | None) -> Response:
+    """A :class:`PageAnswer`."""
+    return _json({"items": [_entry(entry) for entry in page.entries], "next": cursor})
+
+
+def event_response(entries: list[Entry]) -> Response:
+    """An :class:`EventAnswer` of an event and its duplicates."""
+    return _json(_entry(entries[0]) | {"duplicates": [_entry(entry) for entry in entries[1:]]})
+
+
+def state_answer(state: LogState) -> StateAnswer:
+    """See :class:`StateAnswer`."""
+    return StateAnswer(
+        index=state.head.index,
+        chain_hash=state.head.chain_hash.hex(),
+        entries=state.head.index + 1,
+        streams=state.positions,
+    )
+
+
+def verify_answer(report: Report) -> VerifyAnswer:
+    """See :class:`VerifyAnswer`."""
+    books = report.books
+    return VerifyAnswer(
+        ok=report.ok,
+        entries=report.entries,
+        head=HeadAnswer(index=report.head.index, chain_hash=report.head.chain_hash.hex()),
+        streams={
+            name: StreamAnswer(
+                entries=stream.entries,
+                first=stream.first,
+                last=stream.last,
+                missing=stream.missing,
+                in_broker=None
+                if stream.in_broker is None
+                else BoundsAnswer(first=stream.in_broker.first, last=stream.in_broker.last),
+                compared=stream.compared,
+            )
+            for name, stream in report.streams.items()
+        },
+        books=BooksAnswer(
+            archived=books.archived,
+            synthetic=books.synthetic,
+            events=books.events,
+            duplicates=books.duplicates,
+            unparseable=books.unparseable,
+        ),
+        findings=[
+            FindingAnswer(where=one.where, what=one.what, expected=one.expected) for one in report.findings
+        ],
+        findings_total=report.findings_total,
+        seconds=round(report.seconds, 3),
+    )
