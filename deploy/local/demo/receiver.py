@@ -15,8 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - the standard's prefix, not a secret
-
 
 @dataclass(slots=True)
 class Inbox:
@@ -31,7 +29,7 @@ class WebhookReceiver:
     """Context manager around a running receiver; ``url`` is where to send, ``inbox`` what came."""
 
     def __init__(self, key_file: Path, *, port: int = 0) -> None:
-        """Listen on ``port`` (0: any free one). ``key_file`` is read at the first request."""
+        """Listen on ``port`` (0: any free one). ``key_file`` is 32 bytes as hex, read at each request."""
         self.inbox = Inbox()
         self._key_file = key_file
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
@@ -92,9 +90,4 @@ class WebhookReceiver:
         return True
 
     def _key(self) -> bytes:
-        text = self._key_file.read_text(encoding="utf-8").strip()
-        return (
-            base64.b64decode(text.removeprefix(SECRET_PREFIX))
-            if text.startswith(SECRET_PREFIX)
-            else text.encode()
-        )
+        return bytes.fromhex(self._key_file.read_text(encoding="ascii").strip())

@@ -71,7 +71,7 @@ def read_books(layout: Layout, accepted: int, report: dict[str, Any]) -> Books:
         held=scored["held"],
         excluded=scored["excluded"],
         late=scored["late"],
-        archived=report["books"]["accepted"],
+        archived=report["books"]["archived"],
     )
 
 
