@@ -1,0 +1,1 @@
+"""Technology of intake: broker, vault, index file."""

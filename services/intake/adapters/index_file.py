@@ -1,0 +1,177 @@
+"""The SQLite file of the index: rows and position together; synchronous, used from one thread at a time.
+
+The file is scratch: it can be made anew from the stream. So nothing is fsynced, and a file that is corrupt or
+belongs to another schema, stream or key is thrown away.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from services.intake.domain.accepted import Accepted
+from shared.observability.logging import get_logger
+
+SCHEMA: Final = 1
+FIND_AT_ONCE: Final = 500
+"""Keys in one statement; SQLite's own limit on parameters is higher in every build."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+_CREATE = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS accepted (
+    receipt BLOB PRIMARY KEY, event_id BLOB NOT NULL, digest TEXT NOT NULL, sequence INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL, occurred_ms INTEGER NOT NULL, unit_id TEXT NOT NULL, grade INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+# Of two events with one id, the first in the stream counts.
+_INSERT = """
+INSERT INTO accepted VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (receipt) DO UPDATE SET
+    event_id = excluded.event_id, digest = excluded.digest, sequence = excluded.sequence,
+    received_ms = excluded.received_ms, occurred_ms = excluded.occurred_ms, unit_id = excluded.unit_id,
+    grade = excluded.grade
+WHERE excluded.sequence < accepted.sequence
+"""
+
+_log = get_logger(component="index")
+_Row = tuple[bytes, bytes, str, int, int, int, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a file was folded from: `stream` (when it was created) under `key_id`."""
+
+    stream: str
+    key_id: str
+
+
+class IndexFile:
+    """One connection to write and one to read; WAL lets both work at once."""
+
+    def __init__(self, path: Path, origin: Origin) -> None:
+        """Open `path` and take up its `position`; start from nothing where it can't be used.
+
+        Raises:
+            sqlite3.Error: not even an empty file can be made there.
+        """
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._writer, self.position = self._take_up(origin)
+        except sqlite3.Error as error:
+            _log.warning("index_discarded", reason=repr(error))
+            self.delete(path)
+            self._writer, self.position = self._take_up(origin)
+        self._reader = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA cache_size = -4096")
+        return connection
+
+    def _take_up(self, origin: Origin) -> tuple[sqlite3.Connection, int]:
+        identity = {"schema": str(SCHEMA), "stream": origin.stream, "key": origin.key_id}
+        connection = self._connect()
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.executescript(_CREATE)
+            meta: dict[str, str] = dict(connection.execute("SELECT name, value FROM meta"))
+            position = meta.pop("position", "0")
+            if meta and meta != identity:
+                raise sqlite3.DatabaseError(f"the file was made for {meta}, not for {identity}")
+            connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", identity.items())
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection, int(position) if position.isdigit() else 0
+
+    def find(self, receipts: Sequence[bytes]) -> Iterator[Accepted]:
+        """The ratings that have one of `receipts`.
+
+        Raises:
+            sqlite3.Error: the file is broken.
+        """
+        for start in range(0, len(receipts), FIND_AT_ONCE):
+            some = receipts[start : start + FIND_AT_ONCE]
+            marks = ",".join("?" * len(some))
+            query = f"SELECT * FROM accepted WHERE receipt IN ({marks})"  # noqa: S608 - question marks only
+            for row in self._reader.execute(query, some):
+                yield _from_row(row)
+
+    def write(self, ratings: Iterable[Accepted], position: int) -> None:
+        """Add `ratings`, and say that everything up to `position` is here, in one transaction.
+
+        Raises:
+            sqlite3.Error: the file is broken; nothing was written.
+        """
+        with self._transaction():
+            self._writer.executemany(_INSERT, map(_to_row, ratings))
+            self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('position', ?)", (str(position),))
+
+    def forget_before(self, moment: datetime) -> None:
+        """Delete ratings that were received before `moment`.
+
+        Raises:
+            sqlite3.Error: the file is broken; nothing was deleted.
+        """
+        with self._transaction():
+            self._writer.execute("DELETE FROM accepted WHERE received_ms < ?", (_to_ms(moment),))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._writer.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._writer.execute("ROLLBACK")
+            raise
+        self._writer.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close both connections."""
+        self._reader.close()
+        self._writer.close()
+
+    @staticmethod
+    def delete(path: Path) -> None:
+        """Remove a closed file and what belongs to it."""
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _to_ms(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def _to_row(rating: Accepted) -> _Row:
+    return (
+        rating.receipt,
+        bytes.fromhex(rating.event_id.replace("-", "")),
+        rating.digest,
+        rating.sequence,
+        _to_ms(rating.received_at),
+        _to_ms(rating.occurred_at),
+        rating.unit_id,
+        rating.grade,
+    )
+
+
+def _from_row(row: _Row) -> Accepted:
+    receipt, event_id, digest, sequence, received_ms, occurred_ms, unit_id, grade = row
+    return Accepted(
+        event_id=str(UUID(bytes=event_id)),
+        receipt=receipt,
+        digest=digest,
+        sequence=sequence,
+        received_at=_EPOCH + received_ms * _MILLISECOND,
+        occurred_at=_EPOCH + occurred_ms * _MILLISECOND,
+        unit_id=unit_id,
+        grade=grade,
+    )

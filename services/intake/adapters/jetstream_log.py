@@ -1,0 +1,128 @@
+"""The feedback stream behind group commit, and reading single ratings back from it."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.errors import Error as JetStreamError
+
+from services.intake.domain.accepted import Accepted
+from services.intake.domain.pseudonyms import Pseudonyms
+from shared.events import FeedbackSubmitted, spec_for_data
+from shared.kernel.clock import parse_rfc3339
+from shared.kernel.errors import InvalidValueError, describe
+from shared.messaging.group_commit import GroupCommit, Outgoing, Stored
+from shared.messaging.publisher import BrokerUnavailableError
+from shared.messaging.streams import FEEDBACK
+
+_TYPE: Final = spec_for_data(FeedbackSubmitted).event_type
+
+
+class _Data(msgspec.Struct):
+    unit_id: str
+    grade: int
+    digest: str
+
+
+class _Head(msgspec.Struct):
+    type: str
+
+
+class _Envelope(msgspec.Struct):
+    """The few members of a FeedbackSubmitted envelope that intake itself remembers."""
+
+    id: str
+    time: str
+    receivedat: str
+    data: _Data
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+_decode = msgspec.json.Decoder(_Envelope).decode
+
+
+def read_accepted(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Accepted | None:
+    """What intake remembers of one message of FEEDBACK; None if it isn't a rating.
+
+    Decodes a few members only, four times as fast as the whole envelope: an index is folded from millions.
+    Whether the rest keeps the contract is for those who use it.
+    """
+    try:
+        if _decode_head(data).type != _TYPE:
+            return None
+        envelope = _decode(data)
+        return Accepted(
+            event_id=envelope.id,
+            receipt=pseudonyms.receipt(envelope.id),
+            digest=envelope.data.digest,
+            sequence=sequence,
+            received_at=parse_rfc3339(envelope.receivedat),
+            occurred_at=parse_rfc3339(envelope.time),
+            unit_id=envelope.data.unit_id,
+            grade=envelope.data.grade,
+        )
+    except (msgspec.MsgspecError, InvalidValueError, UnicodeDecodeError):
+        return None
+
+
+class JetStreamFeedbackLog:
+    """Plays `ports.FeedbackLog`; refuses everything until it is connected."""
+
+    def __init__(self, pseudonyms: Pseudonyms, *, max_queued: int, observe: Callable[[int], None]) -> None:
+        """Bound the queue to `max_queued` messages; tell `observe` the size of every commit."""
+        self._pseudonyms = pseudonyms
+        self._max_queued = max_queued
+        self._observe = observe
+        self._commit: GroupCommit | None = None
+        self._jetstream: JetStreamContext | None = None
+
+    async def connect(self, client: Client) -> None:
+        """Start publishing through `client`; a repeated call replaces the earlier connection."""
+        await self.stop()
+        commit = GroupCommit(client, stream=FEEDBACK, max_queued=self._max_queued, on_batch=self._observe)
+        await commit.start()
+        self._commit, self._jetstream = commit, client.jetstream(timeout=5)
+
+    async def stop(self) -> None:
+        """Finish what is queued, then refuse."""
+        if self._commit is not None:
+            await self._commit.stop()
+
+    @property
+    def queued(self) -> int:
+        """Messages that wait for a batch."""
+        return self._commit.queued if self._commit is not None else 0
+
+    async def append(self, messages: Sequence[Outgoing]) -> list[Stored]:
+        """See `ports.FeedbackLog.append`."""
+        if self._commit is None:
+            raise not_connected()
+        return await self._commit.publish(messages)
+
+    async def read(self, sequence: int) -> Accepted:
+        """See `ports.FeedbackLog.read`."""
+        if self._jetstream is None:
+            raise not_connected()
+        try:
+            message = await self._jetstream.get_msg(FEEDBACK, sequence, direct=True)
+        except (NatsError, JetStreamError, TimeoutError) as error:
+            # A replica that lags may not have it yet.
+            raise BrokerUnavailableError(
+                describe(f"no answer for sequence {sequence}", "the rating stored there", "send it again")
+            ) from error
+        accepted = read_accepted(message.data or b"", sequence, self._pseudonyms)
+        if accepted is None:
+            raise BrokerUnavailableError(
+                describe(f"sequence {sequence}", "a rating", "report it: the id was used for something else")
+            )
+        return accepted
+
+
+def not_connected() -> BrokerUnavailableError:
+    """The error of every call before the first connection."""
+    return BrokerUnavailableError(
+        describe("no connection to the broker yet", "one at NATS_URL", "retry; it connects by itself")
+    )

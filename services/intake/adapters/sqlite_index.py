@@ -1,0 +1,180 @@
+"""The index of accepted ratings: a fold of FEEDBACK, memory in front and one local SQLite file behind."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple
+
+from services.intake.adapters.index_file import IndexFile, Origin
+from services.intake.application.errors import IndexNotReadyError
+from services.intake.domain.accepted import Accepted
+from shared.observability.logging import get_logger
+
+_log = get_logger(component="index")
+A = TypeVarTuple("A")
+T = TypeVar("T")
+
+
+class SqliteAcceptedIndex:
+    """Plays `ports.AcceptedIndex`, and is what the fold in `entrypoints.events` writes to.
+
+    Reads happen on the event loop (a lookup by key takes microseconds), writes in one thread of its own; what
+    isn't written yet is found in memory. `position` moves over sequences that are known without a gap: our
+    own acknowledgements move it, so a single replica never reads back what it wrote itself.
+    """
+
+    def __init__(self, directory: Path, key_id: str, *, horizon_days: int) -> None:
+        """Keep ``index.sqlite`` in `directory`; forget ratings received more than `horizon_days` ago.
+
+        `key_id` names the key of the receipts: under another key every receipt is another.
+        """
+        self._path = directory / "index.sqlite"
+        self._key_id = key_id
+        self._horizon = timedelta(days=horizon_days)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index")
+        self._writing = asyncio.Lock()
+        self._file: IndexFile | None = None
+        self._fresh: dict[bytes, Accepted] = {}
+        self._flushing: dict[bytes, Accepted] = {}
+        self._ahead: set[int] = set()
+        self._position = self._written = 0
+        self._ready = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has caught up with the stream, and is sound."""
+        return self._ready
+
+    @property
+    def position(self) -> int:
+        """Every rating of the stream up to this sequence is remembered."""
+        return self._position
+
+    @property
+    def broken(self) -> bool:
+        """Whether the file had to be given up; `open` makes it anew."""
+        return self._file is None
+
+    @property
+    def unwritten(self) -> int:
+        """Ratings that only memory holds."""
+        return len(self._fresh) + len(self._flushing)
+
+    def mark_ready(self) -> None:
+        """Say that the stream has been read to its end."""
+        self._ready = self._file is not None
+
+    async def open(self, stream: str, *, afresh: bool = False) -> None:
+        """Take up the file where it belongs to `stream` (the time of its creation), else start from nothing.
+
+        Args:
+            stream: identity of FEEDBACK.
+            afresh: start from nothing in any case.
+
+        Raises:
+            sqlite3.Error: no file can be made there.
+        """
+        async with self._writing:
+            self._drop_file()
+            self._fresh, self._flushing, self._ahead = {}, {}, set()
+            origin = Origin(stream, self._key_id)
+            file = await self._in_thread(self._open_file, origin, afresh)
+            self._position = self._written = file.position
+            self._file = file
+
+    def _open_file(self, origin: Origin, afresh: bool) -> IndexFile:  # noqa: FBT001 - called by position only
+        if afresh:
+            IndexFile.delete(self._path)
+        return IndexFile(self._path, origin)
+
+    async def _in_thread(self, work: Callable[[*A], T], *arguments: *A) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    def find(self, receipts: Iterable[bytes]) -> Mapping[bytes, Accepted]:
+        """See `ports.AcceptedIndex.find`."""
+        if self._file is None:
+            raise IndexNotReadyError
+        found: dict[bytes, Accepted] = {}
+        stored: list[bytes] = []
+        for receipt in receipts:
+            recent = self._fresh.get(receipt) or self._flushing.get(receipt)
+            if recent is None:
+                stored.append(receipt)
+            else:
+                found[receipt] = recent
+        try:
+            found.update((rating.receipt, rating) for rating in self._file.find(stored))
+        except sqlite3.Error as error:
+            self._give_up(error)
+            raise IndexNotReadyError from error
+        return found
+
+    def add(self, accepted: Iterable[Accepted]) -> None:
+        """See `ports.AcceptedIndex.add`."""
+        for rating in accepted:
+            earlier = self._fresh.get(rating.receipt)
+            if earlier is None or rating.sequence < earlier.sequence:
+                self._fresh[rating.receipt] = rating
+            self._ahead.add(rating.sequence)
+        self._move_up()
+
+    def skip(self, sequences: Iterable[int]) -> None:
+        """See `ports.AcceptedIndex.skip`."""
+        self._ahead.update(sequences)
+        self._move_up()
+
+    def fold(self, accepted: Iterable[Accepted], through: int) -> None:
+        """Remember ratings of the stream, which was read without a gap from `position` up to `through`."""
+        self.add(accepted)
+        self._position = max(self._position, through)
+        self._ahead = {sequence for sequence in self._ahead if sequence > self._position}
+        self._move_up()
+
+    def _move_up(self) -> None:
+        while self._position + 1 in self._ahead:
+            self._position += 1
+            self._ahead.remove(self._position)
+
+    async def flush(self) -> None:
+        """Write what is in memory, with the position, in one transaction."""
+        async with self._writing:
+            if self._file is None or (not self._fresh and self._position == self._written):
+                return
+            self._flushing, self._fresh = self._fresh, {}
+            position = self._position
+            try:
+                await self._in_thread(self._file.write, list(self._flushing.values()), position)
+            except sqlite3.Error as error:
+                self._give_up(error)
+            self._flushing, self._written = {}, position
+
+    async def prune(self, now: datetime) -> None:
+        """Forget ratings that were received before the horizon."""
+        async with self._writing:
+            if self._file is None:
+                return
+            try:
+                await self._in_thread(self._file.forget_before, now - self._horizon)
+            except sqlite3.Error as error:
+                self._give_up(error)
+
+    async def close(self) -> None:
+        """Write what is in memory and close the file."""
+        await self.flush()
+        self._drop_file()
+        self._thread.shutdown(wait=True)
+
+    def _give_up(self, error: sqlite3.Error) -> None:
+        """Stop answering; the fold sees it and opens the index afresh."""
+        _log.error("index_broken", reason=repr(error))
+        self._drop_file()
+
+    def _drop_file(self) -> None:
+        self._ready = False
+        if self._file is not None:
+            # In the writer's thread, where it can't pull the connection from under a statement.
+            self._thread.submit(self._file.close)
+            self._file = None

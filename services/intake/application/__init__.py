@@ -1,0 +1,1 @@
+"""Use cases of intake and the roles that they need."""

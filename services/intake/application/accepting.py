@@ -1,0 +1,179 @@
+"""Making ratings durable, each once: the vault first, then the stream, then the index."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+from services.intake.application.envelopes import conflicted_message, submitted_message
+from services.intake.application.errors import IndexNotReadyError
+from services.intake.application.ports import AcceptedIndex, FeedbackLog, SealedRecord, Sealer, Tally, Vault
+from services.intake.application.prepared import Prepared
+from services.intake.domain.accepted import Accepted, Outcome, Verdict, judge_repeat
+from services.intake.domain.pseudonyms import Pseudonyms
+from services.intake.domain.scrubbing import scrub
+from shared.kernel.errors import NotFoundError, TransientError
+from shared.kernel.units import UnitRegistry
+from shared.messaging.group_commit import Outgoing
+from shared.messaging.publisher import BrokerUnavailableError
+
+_InFlight = asyncio.Future[Accepted]
+
+
+class Acceptor:
+    """Decides for each prepared rating whether it is new, a repeat or a conflict, and stores the new ones.
+
+    Three lines against storing a rating twice: requests under way in this process share one publish; the
+    index knows everything that is in the stream; the broker recognises the id within its window, which
+    settles a race with another replica. Whoever is first in the stream wins.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: FeedbackLog,
+        vault: Vault,
+        sealer: Sealer,
+        index: AcceptedIndex,
+        pseudonyms: Pseudonyms,
+        units: UnitRegistry,
+        tally: Tally,
+    ) -> None:
+        """Use these adapters."""
+        self._log = log
+        self._vault = vault
+        self._sealer = sealer
+        self._index = index
+        self._pseudonyms = pseudonyms
+        self._units = units
+        self._tally = tally
+        self._in_flight: dict[str, _InFlight] = {}
+
+    async def accept(self, ratings: Sequence[Prepared]) -> list[Outcome]:
+        """Answer each of `ratings`; when this returns, what counts as accepted is durable.
+
+        Raises:
+            TransientError: not known to be accepted; the same ratings may be sent again.
+        """
+        outcomes: list[Outcome | None] = [None] * len(ratings)
+        known = self._known(ratings)
+        claimed: list[int] = []
+        joined: list[tuple[int, _InFlight]] = []
+        for place, rating in enumerate(ratings):
+            if not rating.keyed:
+                claimed.append(place)
+            elif (earlier := known.get(rating.receipt)) is not None:
+                outcomes[place] = judge_repeat(rating.digest, earlier)
+            elif (future := self._in_flight.get(rating.event_id)) is not None:
+                joined.append((place, future))
+            else:
+                self._in_flight[rating.event_id] = asyncio.get_running_loop().create_future()
+                claimed.append(place)
+        if claimed:
+            fresh = await self._claim([ratings[place] for place in claimed])
+            for place, outcome in zip(claimed, fresh, strict=True):
+                outcomes[place] = outcome
+        for place, future in joined:
+            # Shielded: one caller that gives up must not fail the others who wait for the same publish.
+            outcomes[place] = judge_repeat(ratings[place].digest, await asyncio.shield(future))
+        complete = [outcome for outcome in outcomes if outcome is not None]
+        await self._report(ratings, complete)
+        return complete
+
+    def _known(self, ratings: Sequence[Prepared]) -> dict[bytes, Accepted]:
+        keyed = [rating.receipt for rating in ratings if rating.keyed]
+        if not keyed:
+            return {}
+        if not self._index.ready:
+            raise IndexNotReadyError
+        return dict(self._index.find(keyed))
+
+    async def _claim(self, ratings: list[Prepared]) -> list[Outcome]:
+        """Store ratings that this call answers for, and let everybody who joined know."""
+        try:
+            outcomes = await self._store(ratings)
+        except BaseException as error:
+            shared = error if isinstance(error, TransientError) else _unknown_outcome(error)
+            for rating in ratings:
+                future = self._in_flight.pop(rating.event_id, None) if rating.keyed else None
+                if future is not None:
+                    future.set_exception(shared)
+                    future.exception()  # marks it as seen: often nobody has joined
+            raise
+        for rating, outcome in zip(ratings, outcomes, strict=True):
+            future = self._in_flight.pop(rating.event_id, None) if rating.keyed else None
+            if future is not None:
+                future.set_result(outcome.accepted)
+        return outcomes
+
+    async def _store(self, ratings: list[Prepared]) -> list[Outcome]:
+        messages: list[Outgoing] = []
+        sealed: list[SealedRecord | None] = []
+        for rating in ratings:
+            text = None if rating.submission.text is None else scrub(rating.submission.text)
+            record = None
+            if text is not None or rating.submission.contact is not None:
+                record = self._sealer.seal(rating.event_id, text, rating.submission.contact)
+            sealed.append(record)
+            messages.append(submitted_message(rating, text, record, self._pseudonyms))
+        records = [record for record in sealed if record is not None]
+        if records:
+            # First, so that an accepted text can always be opened; a record without its event is only waste.
+            await self._vault.store(records)
+        answers = await self._log.append(messages)
+        outcomes: list[Outcome] = []
+        for rating, record, answer in zip(ratings, sealed, answers, strict=True):
+            if answer.duplicate:
+                outcomes.append(judge_repeat(rating.digest, await self._log.read(answer.sequence)))
+                if record is not None:
+                    await self._vault.erase(record.record_id)
+            else:
+                outcomes.append(Outcome(Verdict.ACCEPTED, _accepted(rating, answer.sequence)))
+        self._index.add(outcome.accepted for outcome in outcomes)
+        return outcomes
+
+    async def _report(self, ratings: Sequence[Prepared], outcomes: list[Outcome]) -> None:
+        """Count every answer; publish the conflicts."""
+        conflicts: list[Outgoing] = []
+        accepted: Counter[str] = Counter()
+        for rating, outcome in zip(ratings, outcomes, strict=True):
+            channel = rating.submission.channel.value
+            if outcome.verdict is Verdict.ACCEPTED:
+                accepted[channel] += 1
+            elif outcome.verdict is Verdict.DUPLICATE:
+                self._tally.duplicate(channel)
+            else:
+                self._tally.conflict(channel)
+                conflicts.append(self._conflict(rating, outcome.accepted))
+        for channel, count in accepted.items():
+            self._tally.accepted(channel, count)
+        if conflicts:
+            unique = {message.message_id: message for message in conflicts}
+            stored = await self._log.append(list(unique.values()))
+            self._index.skip(answer.sequence for answer in stored)
+
+    def _conflict(self, rating: Prepared, standing: Accepted) -> Outgoing:
+        try:
+            unit = self._units.get(standing.unit_id)
+        except NotFoundError:
+            unit = None
+        return conflicted_message(rating, standing, unit)
+
+
+def _accepted(rating: Prepared, sequence: int) -> Accepted:
+    occurred_at = rating.occurred_at
+    return Accepted(
+        event_id=rating.event_id,
+        receipt=rating.receipt,
+        digest=rating.digest,
+        sequence=sequence,
+        received_at=rating.facts.received_at,
+        occurred_at=occurred_at.replace(microsecond=occurred_at.microsecond // 1000 * 1000),
+        unit_id=rating.unit.unit_id,
+        grade=rating.submission.grade,
+    )
+
+
+def _unknown_outcome(error: BaseException) -> TransientError:
+    return BrokerUnavailableError(
+        f"Storing the rating was interrupted ({type(error).__name__}): send it again."
+    )

@@ -1,0 +1,144 @@
+"""Intake's use cases, one function each."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from services.intake.application.accepting import Acceptor
+from services.intake.application.errors import KeyReusedError, RejectedError
+from services.intake.application.ports import AcceptedIndex, Tally
+from services.intake.application.prepared import Prepared, Preparer, RequestFacts
+from services.intake.domain.acceptance import Issue
+from services.intake.domain.accepted import Accepted, Outcome, Verdict
+from services.intake.domain.lines import Line
+from services.intake.domain.receipts import parse_receipt_code
+from services.intake.domain.submission import Submission
+from shared.kernel.errors import NotFoundError
+
+CHUNK = 250
+"""Lines prepared at a stretch: about 15 ms of work, so that single requests don't wait behind a batch."""
+CHUNKS_UNDER_WAY = 4
+"""Chunks of one batch that wait for the broker at once; group commit joins them to atomic batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineResult:
+    """The answer to one line of a batch: an outcome, or the issues that keep it out."""
+
+    number: int
+    outcome: Outcome | None
+    issues: tuple[Issue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What both ways of submitting ratings need."""
+
+    preparer: Preparer
+    acceptor: Acceptor
+    tally: Tally
+
+
+async def submit_feedback(submission: Submission, facts: RequestFacts, desk: Desk) -> Outcome:
+    """Accept one rating, or repeat the answer to it.
+
+    Raises:
+        RejectedError: it can't be accepted.
+        KeyReusedError: its key came before with other content.
+        TransientError: not known to be accepted; send it again.
+    """
+    try:
+        prepared = desk.preparer.one(submission, facts)
+    except RejectedError as error:
+        desk.tally.rejected(submission.channel.value, _reason(error))
+        raise
+    (outcome,) = await desk.acceptor.accept((prepared,))
+    if outcome.verdict is Verdict.CONFLICT:
+        raise KeyReusedError(outcome.accepted.event_id)
+    return outcome
+
+
+async def submit_batch(
+    lines: Sequence[Line], facts: RequestFacts, desk: Desk, parse: Callable[[bytes], Submission]
+) -> list[LineResult]:
+    """Accept the good lines of a batch and say what is wrong with the others; answers in the lines' order.
+
+    Args:
+        lines: what the client sent.
+        facts: facts of the request.
+        desk: where ratings are judged and stored.
+        parse: reads one line; raises `RejectedError`.
+
+    Raises:
+        TransientError: some lines aren't known to be accepted; the whole batch may be sent again.
+    """
+    results: dict[int, LineResult] = {}
+    under_way: set[asyncio.Task[None]] = set()
+    failure: BaseException | None = None
+
+    async def accept(chunk: list[tuple[int, Prepared]]) -> None:
+        outcomes = await desk.acceptor.accept([prepared for _, prepared in chunk])
+        for (number, _), outcome in zip(chunk, outcomes, strict=True):
+            results[number] = LineResult(number, outcome)
+
+    for start in range(0, len(lines), CHUNK):
+        good, bad = _prepare(lines[start : start + CHUNK], facts, desk, parse)
+        results.update(bad)
+        under_way.add(asyncio.create_task(accept(good)))
+        under_way, failure = await _settle(under_way, CHUNKS_UNDER_WAY - 1)
+        if failure is not None:
+            break
+    _, late_failure = await _settle(under_way, 0)
+    if (error := failure or late_failure) is not None:
+        raise error
+    return [results[line.number] for line in lines]
+
+
+def _prepare(
+    lines: Sequence[Line], facts: RequestFacts, desk: Desk, parse: Callable[[bytes], Submission]
+) -> tuple[list[tuple[int, Prepared]], dict[int, LineResult]]:
+    """Judge `lines`: the prepared ones with their numbers, and the results of the refused ones."""
+    good: list[tuple[int, Prepared]] = []
+    bad: dict[int, LineResult] = {}
+    for line in lines:
+        try:
+            good.append((line.number, desk.preparer.line(parse(line.data), facts, line.number)))
+        except RejectedError as error:
+            bad[line.number] = LineResult(line.number, None, error.issues)
+            desk.tally.rejected("batch", _reason(error))
+    return good, bad
+
+
+async def _settle(
+    tasks: set[asyncio.Task[None]], leave: int
+) -> tuple[set[asyncio.Task[None]], BaseException | None]:
+    """Wait until at most `leave` of `tasks` are under way: these, and the first failure of the others."""
+    await asyncio.sleep(0)
+    failure: BaseException | None = None
+    while len(tasks) > leave:
+        done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            failure = failure or task.exception()
+    return tasks, failure
+
+
+def _reason(error: RejectedError) -> str:
+    """The first field that is wrong: a word of a short list, fit for a metric."""
+    return error.issues[0].field.split(".")[0]
+
+
+def find_receipt(code: str, *, index: AcceptedIndex) -> Accepted:
+    """Find an accepted rating by its receipt code, however the citizen writes it.
+
+    Raises:
+        InvalidValueError: it can't be a receipt code.
+        NotFoundError: no rating has it.
+        TransientError: the index can't say yet.
+    """
+    receipt = parse_receipt_code(code)
+    found = index.find((receipt,)).get(receipt)
+    if found is None:
+        raise NotFoundError(
+            code, "the code of an accepted rating", "compare it with the receipt", field="receipt_code"
+        )
+    return found

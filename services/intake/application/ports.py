@@ -1,0 +1,135 @@
+"""Roles that intake's use cases need; adapters play them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.intake.domain.accepted import Accepted
+from services.intake.domain.submission import Contact
+from shared.messaging.group_commit import Outgoing, Stored
+from shared.rules import RulePack
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRecord:
+    """A text and a contact, sealed.
+
+    Attributes:
+        record_id: random name of the vault record.
+        payload: body of the vault record: the text's key and the contact, under the key-encryption key.
+        nonce: base64; of the text.
+        ciphertext: base64; the text with its tag; None if there is only a contact.
+        has_contact: whether the record holds a contact.
+    """
+
+    record_id: str
+    payload: bytes
+    nonce: str
+    ciphertext: str | None
+    has_contact: bool
+
+
+class Sealer(Protocol):
+    """Role: encrypts texts and contacts, each under a key that can be destroyed."""
+
+    def seal(self, event_id: str, text: str | None, contact: Contact | None) -> SealedRecord:
+        """Seal a scrubbed text and a contact under fresh keys; nothing is stored."""
+        ...
+
+
+class Vault(Protocol):
+    """Role: keeps sealed records until somebody erases them."""
+
+    async def store(self, records: Sequence[SealedRecord]) -> None:
+        """Make `records` durable.
+
+        Raises:
+            TransientError: not known to be stored.
+        """
+        ...
+
+    async def erase(self, record_id: str) -> bool:
+        """Destroy a record and with it the text's key; whether it was there.
+
+        Raises:
+            TransientError: not known to be erased.
+        """
+        ...
+
+
+class FeedbackLog(Protocol):
+    """Role: the feedback stream, where an event counts as accepted once it is stored."""
+
+    async def append(self, messages: Sequence[Outgoing]) -> list[Stored]:
+        """Make `messages` durable; the answers come in their order.
+
+        Raises:
+            TransientError: not known to be stored; the same ids may be sent again.
+        """
+        ...
+
+    async def read(self, sequence: int) -> Accepted:
+        """Read back the rating at `sequence`.
+
+        Raises:
+            TransientError: it can't be read now.
+        """
+        ...
+
+
+class AcceptedIndex(Protocol):
+    """Role: remembers every rating of the feedback stream."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has caught up with the stream."""
+        ...
+
+    def find(self, receipts: Iterable[bytes]) -> Mapping[bytes, Accepted]:
+        """The remembered ones among `receipts`.
+
+        Raises:
+            TransientError: the index is being made anew.
+        """
+        ...
+
+    def add(self, accepted: Iterable[Accepted]) -> None:
+        """Remember ratings that the stream has just acknowledged; visible to `find` at once."""
+        ...
+
+    def skip(self, sequences: Iterable[int]) -> None:
+        """Note sequences of the stream that hold something else than a rating."""
+        ...
+
+
+class Rules(Protocol):
+    """Role: the rule pack in force."""
+
+    def at(self, moment: datetime) -> RulePack:
+        """The pack of the day of `moment`.
+
+        Raises:
+            PermanentError: no pack covers that day.
+        """
+        ...
+
+
+class Tally(Protocol):
+    """Role: counts what happened, for operators."""
+
+    def accepted(self, channel: str, count: int) -> None:
+        """`count` ratings are now in the stream."""
+        ...
+
+    def duplicate(self, channel: str) -> None:
+        """A repeat of an accepted rating."""
+        ...
+
+    def conflict(self, channel: str) -> None:
+        """A used key with other content."""
+        ...
+
+    def rejected(self, channel: str, reason: str) -> None:
+        """A rating that can't be accepted; `reason` is a word of a short list."""
+        ...

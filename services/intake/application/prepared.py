@@ -1,0 +1,149 @@
+"""From a client's words to a rating that may be stored: identity, digest, receipt."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.intake.application.errors import RejectedError
+from services.intake.application.ports import Rules
+from services.intake.domain.acceptance import Issue, issues_of
+from services.intake.domain.pseudonyms import Pseudonyms
+from services.intake.domain.submission import Submission
+from shared.events import Provenance
+from shared.kernel.clock import Clock
+from shared.kernel.ids import RANDOM_BYTES, derived_id, uuid7
+from shared.kernel.units import Unit, UnitRegistry
+from shared.rules.pack import Intake as IntakeRules
+
+RandomBytes = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """What holds for every rating of one request.
+
+    Attributes:
+        received_at: when it came; whole milliseconds, as the event keeps it.
+        rules: limits of the rule pack in force.
+        rules_hash: hash of that pack.
+        idempotency_key: the header's value.
+        address: network address of the citizen, None where unknown or shared.
+        synthetic: a probe or drill; never counted.
+    """
+
+    received_at: datetime
+    rules: IntakeRules
+    rules_hash: str
+    provenance: Provenance
+    idempotency_key: str | None = None
+    address: str | None = None
+    synthetic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A rating that may be accepted.
+
+    Attributes:
+        keyed: the id comes from the client's key, so it may have been accepted before.
+    """
+
+    submission: Submission
+    unit: Unit
+    facts: RequestFacts
+    event_id: str
+    receipt: bytes
+    digest: str
+    keyed: bool
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When it happened; when it was received, if the client did not say."""
+        return self.submission.occurred_at or self.facts.received_at
+
+
+class Preparer:
+    """Judges submissions and gives them their identity."""
+
+    def __init__(
+        self, units: UnitRegistry, pseudonyms: Pseudonyms, rules: Rules, clock: Clock, random: RandomBytes
+    ) -> None:
+        """Everything that identity and judgement depend on."""
+        self._units = units
+        self._pseudonyms = pseudonyms
+        self._rules = rules
+        self._clock = clock
+        self._random = random
+
+    def facts(
+        self,
+        provenance: Provenance,
+        *,
+        idempotency_key: str | None = None,
+        address: str | None = None,
+        synthetic: bool = False,
+    ) -> RequestFacts:
+        """Take down the facts of a request that has just come in."""
+        now = self._clock.now()
+        received_at = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        pack = self._rules.at(received_at)
+        return RequestFacts(
+            received_at, pack.intake, pack.hash, provenance, idempotency_key, address, synthetic
+        )
+
+    def one(self, submission: Submission, facts: RequestFacts) -> Prepared:
+        """Prepare a rating that came by itself; the header's key goes before `client_ref`.
+
+        Raises:
+            RejectedError: it can't be accepted.
+        """
+        channel = submission.channel.value
+        if facts.idempotency_key is not None:
+            event_id = derived_id("idempotency", channel, facts.idempotency_key)
+        elif submission.client_ref is not None:
+            event_id = derived_id("client_ref", channel, submission.client_ref)
+        else:
+            now_ms = int(facts.received_at.timestamp() * 1000)
+            event_id = uuid7(now_ms, self._random(RANDOM_BYTES))
+            return self._prepare(submission, facts, event_id, keyed=False)
+        return self._prepare(submission, facts, event_id, keyed=True)
+
+    def line(self, submission: Submission, facts: RequestFacts, number: int) -> Prepared:
+        """Prepare line `number` of a batch; its `client_ref` goes before the header's key.
+
+        Raises:
+            RejectedError: it can't be accepted, or nothing would tell a repeat of it from a new rating.
+        """
+        channel = submission.channel.value
+        if submission.client_ref is not None:
+            event_id = derived_id("client_ref", channel, submission.client_ref)
+        elif facts.idempotency_key is not None:
+            event_id = derived_id("idempotency-line", channel, facts.idempotency_key, str(number))
+        else:
+            raise RejectedError(
+                (
+                    Issue(
+                        "client_ref",
+                        "nothing",
+                        "a reference of the client's own, so that the batch can be repeated safely",
+                        "add client_ref to the line, or send the header Idempotency-Key with the batch",
+                    ),
+                )
+            )
+        return self._prepare(submission, facts, event_id, keyed=True)
+
+    def _prepare(
+        self, submission: Submission, facts: RequestFacts, event_id: str, *, keyed: bool
+    ) -> Prepared:
+        issues = issues_of(submission, self._units, facts.rules, facts.received_at)
+        if issues:
+            raise RejectedError(issues)
+        return Prepared(
+            submission=submission,
+            unit=self._units.get(submission.unit_id),
+            facts=facts,
+            event_id=event_id,
+            receipt=self._pseudonyms.receipt(event_id),
+            digest=self._pseudonyms.digest(submission),
+            keyed=keyed,
+        )

@@ -1,0 +1,141 @@
+"""The composition root of intake: settings in, app out."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import SystemRandom
+
+from fastapi import FastAPI
+from nats.aio.client import Client
+
+from services.intake.adapters.jetstream_log import JetStreamFeedbackLog, read_accepted
+from services.intake.adapters.rules import RulePacks
+from services.intake.adapters.sealing import AesGcmSealer
+from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
+from services.intake.adapters.vault import JetStreamVault
+from services.intake.application.accepting import Acceptor
+from services.intake.application.errors import IndexNotReadyError
+from services.intake.application.handlers import Desk
+from services.intake.application.prepared import Preparer, RandomBytes
+from services.intake.domain.addresses import TrustedProxies
+from services.intake.domain.pseudonyms import Pseudonyms
+from services.intake.entrypoints.events import IndexFold, keep_pruned, keep_written
+from services.intake.entrypoints.http import HttpParts, add_routes
+from services.intake.metrics import IntakeMetrics
+from services.intake.settings import Settings
+from shared.auth.secrets import HMAC_FILE, VAULT_FILE, load_key
+from shared.kernel.clock import Clock, SystemClock
+from shared.kernel.units import load_units
+from shared.messaging.connection import make_broker
+from shared.messaging.session import BrokerSession
+from shared.messaging.streams import FEEDBACK, VAULT
+from shared.observability import http
+from shared.observability.health import Health
+from shared.observability.lifecycle import TaskSupervisor
+from shared.observability.metrics import ServiceMetrics
+
+NAME = "intake"
+
+_DESCRIPTION = (
+    "Takes ratings of civil-affairs service units. An answer of 202 means that the rating is on disk; "
+    "every error is a problem detail (RFC 9457) that names field, value, expectation and remedy."
+)
+
+
+def create_app(
+    settings: Settings, *, clock: Clock | None = None, random_bytes: RandomBytes = os.urandom
+) -> FastAPI:
+    """Compose intake; nothing connects before the app's lifespan starts.
+
+    Args:
+        settings: see `Settings`.
+        clock: the system's clock unless a test gives another.
+        random_bytes: source of ids, keys and nonces.
+
+    Raises:
+        PermanentError: a key, the registry or a rule pack is missing or invalid.
+    """
+    clock = clock or SystemClock()
+    hmac_key = load_key(settings.secrets_dir / HMAC_FILE)
+    pseudonyms = Pseudonyms(hmac_key.key_id, hmac_key.secret)
+    sealer = AesGcmSealer(load_key(settings.secrets_dir / VAULT_FILE), random_bytes)
+    units = load_units(settings.units_path)
+    rules = RulePacks(settings.rules_path)
+    rules.at(clock.now())
+
+    service_metrics = ServiceMetrics(NAME)
+    metrics = IntakeMetrics(service_metrics)
+    health = Health()
+
+    log = JetStreamFeedbackLog(
+        pseudonyms, max_queued=settings.max_queued, observe=metrics.commit_observer(FEEDBACK)
+    )
+    vault = JetStreamVault(sealer, max_queued=settings.max_queued, observe=metrics.commit_observer(VAULT))
+    index = SqliteAcceptedIndex(settings.data_dir, hmac_key.key_id, horizon_days=settings.index_horizon_days)
+    metrics.watch_queue(FEEDBACK, lambda: log.queued)
+    metrics.watch_queue(VAULT, lambda: vault.queued)
+    metrics.watch_index(lambda: index.unwritten)
+
+    async def on_connect(client: Client) -> None:
+        await vault.connect(client)
+        await log.connect(client)
+
+    session = BrokerSession(make_broker(settings, NAME), on_connect)
+    fold = IndexFold(
+        index,
+        session.wait_ready,
+        lambda data, sequence: read_accepted(data, sequence, pseudonyms),
+        metrics,
+    )
+
+    async def check_index() -> str:
+        if not index.ready:
+            raise IndexNotReadyError
+        return f"up to {index.position}"
+
+    health.register("nats", session.check)
+    health.register("index", check_index, cache_s=0.2)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await session.start()
+        async with TaskSupervisor(health) as tasks:
+            tasks.start("index-fold", fold.run())
+            tasks.start("index-writer", keep_written(index.flush))
+            tasks.start("index-pruner", keep_pruned(index.prune, clock))
+            yield
+            health.draining()
+        # The requests are answered; what their commits still hold is finished before the connection closes.
+        await log.stop()
+        await vault.stop()
+        await index.close()
+        await session.stop()
+
+    app = FastAPI(title="Pingyi intake 评议受理", version="1", description=_DESCRIPTION, lifespan=lifespan)
+    http.install(app, service_metrics, health)
+    acceptor = Acceptor(
+        log=log,
+        vault=vault,
+        sealer=sealer,
+        index=index,
+        pseudonyms=pseudonyms,
+        units=units,
+        tally=metrics,
+    )
+    preparer = Preparer(units, pseudonyms, rules, clock, random_bytes)
+    add_routes(
+        app,
+        HttpParts(
+            desk=Desk(preparer, acceptor, metrics),
+            index=index,
+            units=units,
+            rules=rules,
+            proxies=TrustedProxies(settings.proxy_networks),
+            metrics=metrics,
+            settings=settings,
+            clock=clock,
+            random=SystemRandom(),
+        ),
+    )
+    app.state.vault = vault
+    return app

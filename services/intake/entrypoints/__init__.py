@@ -1,0 +1,1 @@
+"""Ways into intake: HTTP requests and the feedback stream."""

@@ -1,0 +1,191 @@
+"""What clients get: the JSON of answers, encoded fast, and the same shapes for the API's description."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from pydantic import BaseModel, Field
+
+from services.intake.application.handlers import LineResult
+from services.intake.domain.accepted import Accepted, Outcome, Verdict
+from services.intake.domain.receipts import receipt_code
+from shared.kernel.clock import rfc3339
+from shared.kernel.units import Unit
+
+_encode = msgspec.json.Encoder().encode
+
+
+class FeedbackAnswer(BaseModel):
+    """The rating is accepted and durable."""
+
+    receipt_code: Annotated[str, Field(description="For GET /v1/receipts/{code}.")]
+    event_id: Annotated[str, Field(description="Id of the FeedbackSubmitted event.")]
+    received_at: Annotated[str, Field(description="When it was accepted; RFC 3339 UTC.")]
+    duplicate: Annotated[bool, Field(description="True: it had been accepted before; this is its receipt.")]
+
+
+class ErrorAnswer(BaseModel):
+    """One thing wrong."""
+
+    field: str
+    value: Annotated[str | None, Field(description="Shortened; of private fields only the size.")]
+    expected: str
+    remedy: str
+
+
+class ProblemAnswer(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    correlation_id: str | None = None
+    errors: list[ErrorAnswer] | None = None
+
+
+class LineAnswer(BaseModel):
+    """The answer to one line of a batch."""
+
+    line: Annotated[int, Field(description="Number of the line, from 1; blank lines count.")]
+    status: Literal["accepted", "duplicate", "conflict", "rejected"]
+    event_id: Annotated[str | None, Field(description="Of a conflict: the event that stands.")] = None
+    receipt_code: str | None = None
+    errors: list[ErrorAnswer] | None = None
+
+
+class BatchAnswer(BaseModel):
+    """The answer to a batch."""
+
+    accepted: int
+    duplicate: int
+    conflict: int
+    rejected: int
+    results: Annotated[list[LineAnswer], Field(description="In the order of the lines; no blank ones.")]
+
+
+class ReceiptAnswer(BaseModel):
+    """What a receipt stands for."""
+
+    receipt_code: str
+    event_id: str
+    unit_id: str
+    unit_name: Annotated[str | None, Field(description="Null if the registry no longer has the unit.")]
+    grade: int
+    occurred_at: str
+    received_at: str
+    status: Literal["accepted"] = "accepted"
+
+
+class UnitAnswer(BaseModel):
+    """One appraised unit."""
+
+    unit_id: str
+    name: str
+    level: str
+    kind: Annotated[str, Field(description="Window kind of the rule pack, or 'bureau'.")]
+    division: Annotated[str, Field(description="GB/T 2260 code.")]
+    city: str
+    county: str
+    parent_id: str | None
+    valid_from: str
+    valid_to: str | None
+
+    @classmethod
+    def of(cls, unit: Unit) -> "UnitAnswer":
+        """Describe `unit`."""
+        return cls(
+            unit_id=unit.unit_id,
+            name=unit.name,
+            level=unit.level.value,
+            kind=unit.kind,
+            division=unit.division,
+            city=unit.city,
+            county=unit.county,
+            parent_id=unit.parent_id,
+            valid_from=unit.valid_from.isoformat(),
+            valid_to=unit.valid_to.isoformat() if unit.valid_to else None,
+        )
+
+
+class UnitPageAnswer(BaseModel):
+    """One page of units."""
+
+    items: list[UnitAnswer]
+    next_cursor: Annotated[str | None, Field(description="Cursor of the next page; null on the last.")]
+
+
+class _Error(msgspec.Struct):
+    field: str
+    value: str
+    expected: str
+    remedy: str
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    line: int
+    status: str
+    event_id: str | None = None
+    receipt_code: str | None = None
+    errors: list[_Error] | None = None
+
+
+class _Batch(msgspec.Struct):
+    accepted: int
+    duplicate: int
+    conflict: int
+    rejected: int
+    results: list[_Line]
+
+
+def encode_outcome(outcome: Outcome) -> bytes:
+    """The JSON of `FeedbackAnswer`."""
+    accepted = outcome.accepted
+    return _encode(
+        {
+            "receipt_code": receipt_code(accepted.receipt),
+            "event_id": accepted.event_id,
+            "received_at": rfc3339(accepted.received_at),
+            "duplicate": outcome.verdict is Verdict.DUPLICATE,
+        }
+    )
+
+
+def encode_batch(results: list[LineResult]) -> bytes:
+    """The JSON of `BatchAnswer`."""
+    counts = {"accepted": 0, "duplicate": 0, "conflict": 0, "rejected": 0}
+    lines: list[_Line] = []
+    for result in results:
+        line = _line(result)
+        counts[line.status] += 1
+        lines.append(line)
+    return _encode(_Batch(**counts, results=lines))
+
+
+def _line(result: LineResult) -> _Line:
+    if result.outcome is None:
+        errors = [_Error(issue.field, issue.value, issue.expected, issue.remedy) for issue in result.issues]
+        return _Line(result.number, "rejected", errors=errors)
+    accepted = result.outcome.accepted
+    if result.outcome.verdict is Verdict.CONFLICT:
+        # No receipt: it belongs to whoever sent the first one.
+        error = _Error(
+            "client_ref", "a used reference", "the content that it came with before", "send a new reference"
+        )
+        return _Line(result.number, "conflict", accepted.event_id, errors=[error])
+    return _Line(
+        result.number, result.outcome.verdict.value, accepted.event_id, receipt_code(accepted.receipt)
+    )
+
+
+def receipt_answer(accepted: Accepted, unit: Unit | None) -> ReceiptAnswer:
+    """Describe an accepted rating to whoever holds its receipt."""
+    return ReceiptAnswer(
+        receipt_code=receipt_code(accepted.receipt),
+        event_id=accepted.event_id,
+        unit_id=accepted.unit_id,
+        unit_name=unit.name if unit is not None else None,
+        grade=accepted.grade,
+        occurred_at=rfc3339(accepted.occurred_at),
+        received_at=rfc3339(accepted.received_at),
+    )

@@ -1,0 +1,173 @@
+"""What clients send: the JSON of one rating, strictly read; errors never repeat a citizen's words."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from services.intake.application.errors import RejectedError
+from services.intake.domain.acceptance import Issue, size_of
+from services.intake.domain.submission import Contact, Submission
+from shared.kernel.grades import Channel, Source
+from shared.observability.problem import field_errors
+
+# Fields whose values an error may repeat. Everything else could hold a name, a number or an opinion, also
+# fields that we don't know: a phone number at the wrong place is still a phone number.
+_SHOWN: Final = frozenset({"unit_id", "grade", "dimensions", "source", "channel", "occurred_at"})
+
+ERRORS_SHOWN: Final = 20
+"""A body can be made of thousands of unknown fields; the answer must not be."""
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time within the years 1 to 9999 in UTC") from error
+
+
+Reference = Annotated[str, Field(min_length=1, max_length=128)]
+SubGrade = Annotated[int | None, Field(ge=1, le=5)]
+
+
+class ContactBody(BaseModel):
+    """How to call the citizen back. Kept encrypted, apart from the rating, and shown to nobody else."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Annotated[str | None, Field(description="Name 姓名.")] = None
+    phone: Annotated[str | None, Field(description="Telephone number 电话.")] = None
+    id_number: Annotated[str | None, Field(description="Identity-card number 身份证号.")] = None
+    email: Annotated[str | None, Field(description="E-mail address.")] = None
+    account: Annotated[str | None, Field(description="Account within the channel.")] = None
+
+
+class DimensionsBody(BaseModel):
+    """Sub-grades 1 to 5 beside the overall grade (五比)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    service: SubGrade = None
+    efficiency: SubGrade = None
+    quality: SubGrade = None
+    conduct: SubGrade = None
+    image: SubGrade = None
+
+
+class FeedbackBody(BaseModel):
+    """One rating of one unit."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "unit_id": "U000112",
+                    "grade": 5,
+                    "channel": "qr",
+                    "client_ref": "kiosk-7-000042",
+                    "text": "工作人员很耐心，十分钟就办好了。",
+                }
+            ]
+        },
+    )
+
+    unit_id: Annotated[
+        str, Field(description="Id of the unit, see GET /v1/units.", min_length=1, max_length=64)
+    ]
+    grade: Annotated[int, Field(description="5 very satisfied … 1 very dissatisfied.", ge=1, le=5)]
+    dimensions: Annotated[DimensionsBody | None, Field(description="Optional sub-grades.")] = None
+    source: Annotated[Source, Field(description="Who appraises.")] = Source.PUBLIC
+    channel: Annotated[Channel, Field(description="The way the rating came in.")] = Channel.WEB
+    transaction_id: Annotated[
+        Reference | None, Field(description="Number of the service transaction 办件号.")
+    ] = None
+    client_ref: Annotated[
+        Reference | None,
+        Field(description="The client's own reference: the same one again is the same rating."),
+    ] = None
+    text: Annotated[
+        str | None, Field(description="Comment; numbers of people are taken out, then sealed.")
+    ] = None
+    contact: Annotated[ContactBody | None, Field(description="For a call-back.")] = None
+    device_id: Annotated[
+        str | None, Field(description="Stable id of the device or browser.", min_length=1, max_length=256)
+    ] = None
+    occurred_at: Annotated[
+        AwareDatetime | None,
+        AfterValidator(lambda moment: None if moment is None else _in_utc(moment)),
+        Field(description="When the service was rated, with offset; now if left out."),
+    ] = None
+
+
+def parse_feedback(raw: bytes) -> Submission:
+    """Read one rating.
+
+    Raises:
+        ValidationError: see `describe_errors`; never let its own text out, it quotes the input.
+    """
+    body = FeedbackBody.model_validate_json(raw)
+    text = None if body.text is None or not body.text.strip() else unicodedata.normalize("NFC", body.text)
+    return Submission(
+        unit_id=body.unit_id,
+        grade=body.grade,
+        source=body.source,
+        channel=body.channel,
+        dimensions=_given(body.dimensions) if body.dimensions is not None else {},
+        transaction_id=body.transaction_id,
+        client_ref=body.client_ref,
+        text=text,
+        contact=_contact(body.contact) if body.contact is not None else None,
+        device_id=body.device_id,
+        occurred_at=body.occurred_at,
+    )
+
+
+def _given(dimensions: DimensionsBody) -> dict[str, int]:
+    return {name: grade for name, grade in dimensions if grade is not None}
+
+
+def _contact(body: ContactBody) -> Contact | None:
+    given = {name: value for name, value in body if value is not None and value.strip()}
+    return Contact(**given) if given else None
+
+
+def parse_line(raw: bytes) -> Submission:
+    """Read one line of a batch.
+
+    Raises:
+        RejectedError: it isn't a valid rating.
+    """
+    try:
+        return parse_feedback(raw)
+    except ValidationError as error:
+        found = field_errors(describe_errors(error))
+        raise RejectedError(
+            tuple(Issue(item.field, item.value or "nothing", item.expected, item.remedy) for item in found)
+        ) from None
+
+
+def describe_errors(error: ValidationError) -> Sequence[Mapping[str, Any]]:
+    """The errors of `error`, with every value that could identify somebody replaced by its size."""
+    described = []
+    for issue in error.errors(include_url=False)[:ERRORS_SHOWN]:
+        place = [str(part) for part in issue["loc"]]
+        shown = issue["type"] != "extra_forbidden" and bool(place) and place[0] in _SHOWN
+        value = issue["input"]
+        if not shown or isinstance(value, dict | list):
+            value = _Size(size_of(value))
+        described.append({**issue, "input": value})
+    return described
+
+
+class _Size:
+    """Stands for a value that must not be repeated; shows as its size."""
+
+    def __init__(self, size: str) -> None:
+        self._size = size
+
+    def __repr__(self) -> str:
+        return self._size

@@ -1,0 +1,189 @@
+"""The feedback stream, folded into the index of accepted ratings."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.errors import Error as JetStreamError
+
+from services.intake.domain.accepted import Accepted
+from shared.kernel.clock import Clock
+from shared.kernel.errors import TransientError, describe
+from shared.messaging.reading import FoldReader, HistoryChangedError, StoredMessage
+from shared.messaging.streams import DAY_S, FEEDBACK
+from shared.messaging.subjects import metric_label
+from shared.observability.logging import get_logger
+
+WATCH_S: Final = 1.0
+"""How often the end of the stream is compared with what the index knows."""
+FLUSH_S: Final = 0.25
+RETRY_S: Final = 1.0
+PRUNE_S: Final = DAY_S
+TAKE: Final = 1000
+_RATINGS: Final = "feedback.v1.submitted.*.*"
+
+_log = get_logger(component="index")
+
+
+class FoldedIndex(Protocol):
+    """Role: an index that is folded from the stream; `adapters.sqlite_index` plays it."""
+
+    @property
+    def position(self) -> int:
+        """Everything up to this sequence is remembered."""
+        ...
+
+    @property
+    def broken(self) -> bool:
+        """Whether it must be opened again."""
+        ...
+
+    async def open(self, stream: str, *, afresh: bool = False) -> None:
+        """Take up what was folded from `stream`, or start from nothing."""
+        ...
+
+    def fold(self, accepted: list[Accepted], through: int) -> None:
+        """Remember what was read up to `through`."""
+        ...
+
+    def mark_ready(self) -> None:
+        """Say that the end of the stream was reached."""
+        ...
+
+    async def flush(self) -> None:
+        """Write what is in memory."""
+        ...
+
+
+class FoldMetrics(Protocol):
+    """Role: shows the fold to operators."""
+
+    def index_lag(self, messages: int) -> None:
+        """How far the index is behind the stream."""
+        ...
+
+    def index_skipped(self, messages: int) -> None:
+        """Messages that aren't readable ratings."""
+        ...
+
+
+class IndexFold:
+    """Keeps the index at the end of the stream.
+
+    At start it reads everything after the index's position. From then on the acknowledgements of this
+    process's own publishes keep the index complete, and the stream is read only where somebody else has
+    written: another replica, or an import.
+    """
+
+    def __init__(
+        self,
+        index: FoldedIndex,
+        client: Callable[[], Awaitable[Client]],
+        read: Callable[[bytes, int], Accepted | None],
+        metrics: FoldMetrics,
+    ) -> None:
+        """Fold what `read` makes of messages into `index`; `client` waits for the broker."""
+        self._index = index
+        self._client = client
+        self._read = read
+        self._metrics = metrics
+        self._afresh = False
+        self._stream = ""
+
+    async def run(self) -> None:
+        """Fold until cancelled, through outages; a stream that went back or is new starts the index anew."""
+        while True:
+            try:
+                client = await self._client()
+                await self._open(client)
+                while not self._index.broken:
+                    await self._read_to_end(client)
+                    self._index.mark_ready()
+                    await self._wait_for_gap(client)
+                self._afresh = True  # what broke the file may be in it
+            except HistoryChangedError as error:
+                _log.warning("index_starts_anew", reason=str(error))
+                self._afresh = True
+            except (TransientError, NatsError, JetStreamError, TimeoutError, OSError, sqlite3.Error) as error:
+                _log.warning("index_fold_retries", reason=repr(error), delay_s=RETRY_S)
+                await asyncio.sleep(RETRY_S)
+
+    async def _open(self, client: Client) -> None:
+        if not (self._index.broken or self._afresh):
+            return
+        info = await client.jetstream(timeout=5).stream_info(FEEDBACK)
+        self._stream = str(info.created)
+        await self._index.open(self._stream, afresh=self._afresh)
+        self._afresh = False
+
+    async def _read_to_end(self, client: Client) -> None:
+        last = (await client.jetstream(timeout=5).stream_info(FEEDBACK)).state.last_seq
+        reader = FoldReader(client, FEEDBACK, after=self._index.position)
+        try:
+            while not self._index.broken:
+                messages = await reader.take(TAKE, wait_s=0.2)
+                if messages:
+                    self._fold(messages)
+                    await self._index.flush()
+                    self._metrics.index_lag(max(0, reader.pending))
+                elif not client.is_connected:
+                    raise TimeoutError("the broker went away while the index was reading")
+                if reader.caught_up:
+                    break
+            # Sequences at the end may be expired or deleted: then no message ever moves the position there.
+            self._index.fold([], max(last, reader.position) if reader.caught_up else reader.position)
+        finally:
+            await reader.close()
+
+    def _fold(self, messages: list[StoredMessage]) -> None:
+        accepted: list[Accepted] = []
+        unreadable = 0
+        for message in messages:
+            rating = self._read(message.data, message.sequence)
+            if rating is not None:
+                accepted.append(rating)
+            elif metric_label(message.subject) == _RATINGS:
+                unreadable += 1
+        if unreadable:
+            # Not a dead letter: those who act on the message write it. Here it only can't be looked up.
+            _log.warning("index_skipped", messages=unreadable, through=messages[-1].sequence)
+            self._metrics.index_skipped(unreadable)
+        self._index.fold(accepted, messages[-1].sequence)
+
+    async def _wait_for_gap(self, client: Client) -> None:
+        """Return when the stream has held something for a while that our own publishes did not tell us."""
+        jetstream = client.jetstream(timeout=5)
+        before = 0
+        while not self._index.broken:
+            info = await jetstream.stream_info(FEEDBACK)
+            last = info.state.last_seq
+            if last < self._index.position or str(info.created) != self._stream:
+                raise HistoryChangedError(
+                    describe(
+                        f"{FEEDBACK} made {info.created}, ending at {last}",
+                        f"the stream made {self._stream}, going on after {self._index.position}",
+                        "nothing: the index is made anew",
+                    )
+                )
+            if self._index.position < before:
+                return
+            before = last
+            self._metrics.index_lag(last - self._index.position)
+            await asyncio.sleep(WATCH_S)
+
+
+async def keep_written(flush: Callable[[], Awaitable[None]]) -> None:
+    """Write the index every `FLUSH_S` seconds, until cancelled."""
+    while True:
+        await asyncio.sleep(FLUSH_S)
+        await flush()
+
+
+async def keep_pruned(prune: Callable[..., Awaitable[None]], clock: Clock) -> None:
+    """Let the index forget what is beyond its horizon, once a day, until cancelled."""
+    while True:
+        await prune(clock.now())
+        await asyncio.sleep(PRUNE_S)

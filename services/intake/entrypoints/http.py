@@ -1,0 +1,325 @@
+"""The HTTP interface of intake.
+
+The two ways to submit are raw Starlette handlers: FastAPI's typed endpoints cost twice as much per request.
+Their signatures here only describe them in OpenAPI.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from random import Random
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, FastAPI, Header, Path, Query
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import request_response
+
+from services.intake.application.errors import RejectedError
+from services.intake.application.handlers import Desk, find_receipt, submit_batch, submit_feedback
+from services.intake.application.ports import AcceptedIndex, Rules
+from services.intake.application.prepared import RequestFacts
+from services.intake.domain.addresses import TrustedProxies
+from services.intake.domain.lines import split_lines
+from services.intake.domain.unit_pages import MAX_PAGE, UnitFilter, page_of_units
+from services.intake.entrypoints.answers import (
+    BatchAnswer,
+    FeedbackAnswer,
+    ProblemAnswer,
+    ReceiptAnswer,
+    UnitAnswer,
+    UnitPageAnswer,
+    encode_batch,
+    encode_outcome,
+    receipt_answer,
+)
+from services.intake.entrypoints.bodies import FeedbackBody, describe_errors, parse_feedback, parse_line
+from services.intake.entrypoints.reading import read_body, require_media_type
+from services.intake.metrics import IntakeMetrics
+from services.intake.settings import Settings
+from shared.events import Provenance
+from shared.kernel.clock import Clock
+from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError
+from shared.kernel.grades import Level
+from shared.kernel.units import BUREAU, UnitRegistry
+from shared.messaging.group_commit import PublishOverloadedError
+from shared.observability.problem import (
+    MEDIA_TYPE,
+    FieldError,
+    Problem,
+    ProblemError,
+    urn,
+    validation_problem,
+)
+from shared.observability.tracing import current_context
+
+JSON_TYPES: Final = ("application/json",)
+NDJSON_TYPES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+MAX_KEY: Final = 255
+RETRY_AFTER_S: Final = 15.0
+"""Least pause before a retry; as much again is added at random, or all clients would come back at once."""
+OVERLOAD_RETRY_AFTER_S: Final = 2.0
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpParts:
+    """What the interface calls."""
+
+    desk: Desk
+    index: AcceptedIndex
+    units: UnitRegistry
+    rules: Rules
+    proxies: TrustedProxies
+    metrics: IntakeMetrics
+    settings: Settings
+    clock: Clock
+    random: Random
+
+
+def _problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """The documented errors of a route."""
+    return {
+        status.value: {
+            "description": status.phrase,
+            "model": ProblemAnswer,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemAnswer"}}},
+        }
+        for status in statuses
+    }
+
+
+_SUBMIT_PROBLEMS: Final = _problems(
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
+
+def add_routes(app: FastAPI, parts: HttpParts) -> None:
+    """Add intake's routes to `app`."""
+    _Submissions(parts).add_to(app)
+    router = APIRouter()
+    _add_receipts(router, parts)
+    _add_units(router, parts)
+    app.include_router(router)
+
+
+class _Submissions:
+    """The hot path."""
+
+    def __init__(self, parts: HttpParts) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+        self._batches = asyncio.Semaphore(parts.settings.batches_at_once)
+
+    def add_to(self, app: FastAPI) -> None:
+        common: dict[str, Any] = {
+            "methods": ["POST"],
+            "tags": ["feedback"],
+            "responses": _SUBMIT_PROBLEMS,
+            "response_class": Response,
+        }
+        single = APIRoute(
+            "/v1/feedback",
+            _describe_single,
+            summary="Submit one rating",
+            status_code=202,
+            response_model=FeedbackAnswer,
+            **common,
+        )
+        batch = APIRoute(
+            "/v1/feedback/batch",
+            _describe_batch,
+            summary="Submit up to 10,000 ratings, one on each line",
+            status_code=200,
+            response_model=BatchAnswer,
+            openapi_extra={
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        NDJSON_TYPES[0]: {
+                            "schema": {"type": "string", "description": "FeedbackBody per line"}
+                        }
+                    },
+                }
+            },
+            **common,
+        )
+        single.app = request_response(self.single)
+        batch.app = request_response(self.batch)
+        app.router.routes += [single, batch]
+
+    def _facts(self, request: Request, address: str | None = None) -> RequestFacts:
+        context = current_context()
+        headers = request.headers
+        key = headers.get("idempotency-key")
+        if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+            raise InvalidValueError(
+                f"{len(key)} characters",
+                f"1 to {MAX_KEY} printable ASCII characters",
+                "use a UUID, for example",
+                field="Idempotency-Key",
+            )
+        synthetic = headers.get("x-synthetic", "false").lower()
+        if synthetic not in {"true", "false"}:
+            raise InvalidValueError(
+                synthetic, "true or false", "leave it out for ratings", field="X-Synthetic"
+            )
+        return self._parts.desk.preparer.facts(
+            Provenance(context.correlation_id or "", None, context.traceparent),
+            idempotency_key=key,
+            address=address,
+            synthetic=synthetic == "true",
+        )
+
+    async def single(self, request: Request) -> Response:
+        """Answer 202 once the rating is durable."""
+        require_media_type(request, JSON_TYPES)
+        peer = request.client.host if request.client is not None else None
+        address = self._parts.proxies.client_address(peer, request.headers.get("x-forwarded-for"))
+        facts = self._facts(request, address)
+        advice = f"shorten the text to {facts.rules.text_max_chars} characters; send many ratings as a batch"
+        raw = await read_body(request, self._settings.max_body_bytes, self._settings.body_timeout_s, advice)
+        try:
+            submission = parse_feedback(raw)
+        except ValidationError as error:
+            self._parts.metrics.rejected("unknown", "body")
+            raise ProblemError(validation_problem(describe_errors(error), request.url.path)) from None
+        try:
+            outcome = await submit_feedback(submission, facts, self._parts.desk)
+        except RejectedError as error:
+            raise ProblemError(_rejection(error, request.url.path)) from error
+        except TransientError as error:
+            raise self._later(error) from error
+        return Response(encode_outcome(outcome), 202, media_type="application/json")
+
+    async def batch(self, request: Request) -> Response:
+        """Answer 200 with a result for each line once everything accepted is durable."""
+        require_media_type(request, NDJSON_TYPES)
+        # No address: whoever uploads a batch is not who rated, and all its lines would be one cluster.
+        facts = self._facts(request)
+        async with self._batches:
+            raw = await read_body(
+                request, self._settings.max_batch_bytes, self._settings.body_timeout_s, "split the batch"
+            )
+            lines = split_lines(raw, self._settings.max_batch_lines)
+            self._parts.metrics.batch(len(lines))
+            try:
+                results = await submit_batch(lines, facts, self._parts.desk, parse_line)
+            except TransientError as error:
+                raise self._part_later(error, request.url.path) from error
+            return Response(encode_batch(results), media_type="application/json")
+
+    def _pause_s(self, error: TransientError) -> float:
+        least = OVERLOAD_RETRY_AFTER_S if isinstance(error, PublishOverloadedError) else RETRY_AFTER_S
+        return least + self._parts.random.uniform(0, least)
+
+    def _later(self, error: TransientError) -> TransientError:
+        return TransientError(str(error), self._pause_s(error))
+
+    def _part_later(self, error: TransientError, instance: str) -> ProblemError:
+        """A batch that failed half-way; the shared wording would promise that nothing was accepted."""
+        seconds = math.ceil(self._pause_s(error))
+        detail = (
+            f"{error} Some lines may have been accepted: send the same batch again after {seconds} s, "
+            "lines that are in already are recognised."
+        )
+        problem = Problem(urn("unavailable"), "Temporarily unavailable", 503, detail, instance)
+        return ProblemError(problem, {"Retry-After": str(seconds)})
+
+
+def _rejection(error: RejectedError, instance: str) -> Problem:
+    errors = tuple(
+        FieldError(issue.field, issue.value, issue.expected, issue.remedy) for issue in error.issues
+    )
+    return Problem(urn("validation"), error.title, error.http_status, str(error), instance, errors)
+
+
+_IdempotencyKey = Annotated[
+    str | None,
+    Header(max_length=MAX_KEY, description="The same key again is the same rating; goes before client_ref."),
+]
+_Synthetic = Annotated[
+    bool, Header(alias="X-Synthetic", description="A probe or drill: goes all the way, is never counted.")
+]
+
+
+async def _describe_single(
+    body: FeedbackBody, *, idempotency_key: _IdempotencyKey = None, x_synthetic: _Synthetic = False
+) -> None:
+    """Accept a rating: 202 only after the broker has it on disk.
+
+    The same key with the same content gives the same receipt (`duplicate: true`), with other content 409.
+    """
+
+
+async def _describe_batch(
+    *, idempotency_key: _IdempotencyKey = None, x_synthetic: _Synthetic = False
+) -> None:
+    """Accept the good lines and report the others by number; the same batch again adds nothing.
+
+    Each line needs a `client_ref`, or the batch an `Idempotency-Key`. After a 503 send the same batch again.
+    """
+
+
+def _add_receipts(router: APIRouter, parts: HttpParts) -> None:
+    @router.get(
+        "/v1/receipts/{code}",
+        tags=["feedback"],
+        summary="What a receipt stands for",
+        responses=_problems(
+            HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
+        ),
+    )
+    async def receipt(
+        code: Annotated[str, Path(description="In any case, with or without hyphens.", max_length=64)],
+    ) -> ReceiptAnswer:
+        """Look an accepted rating up; whoever has the code may see this, so it names no person."""
+        accepted = find_receipt(code, index=parts.index)
+        try:
+            unit = parts.units.get(accepted.unit_id)
+        except NotFoundError:
+            unit = None
+        return receipt_answer(accepted, unit)
+
+
+def _add_units(router: APIRouter, parts: HttpParts) -> None:
+    @router.get(
+        "/v1/units",
+        tags=["units"],
+        summary="The appraised units",
+        responses=_problems(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY),
+    )
+    async def units(
+        level: Annotated[Level | None, Query(description="province, city, county or window.")] = None,
+        kind: Annotated[str | None, Query(description="Window kind of the rule pack, or 'bureau'.")] = None,
+        parent: Annotated[str | None, Query(description="Only units directly below this one.")] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Units on a page.")] = 100,
+        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+    ) -> UnitPageAnswer:
+        """List units in the order of their ids."""
+        if kind is not None and kind != BUREAU:
+            parts.rules.at(parts.clock.now()).kind_label(kind)
+        page = page_of_units(parts.units, UnitFilter(level, kind, parent), limit, cursor)
+        return UnitPageAnswer(
+            items=[UnitAnswer.of(unit) for unit in page.items], next_cursor=page.next_cursor
+        )
+
+    @router.get(
+        "/v1/units/{unit_id}",
+        tags=["units"],
+        summary="One unit",
+        responses=_problems(HTTPStatus.NOT_FOUND),
+    )
+    async def unit(unit_id: Annotated[str, Path(description="Such as U000112.")]) -> UnitAnswer:
+        """Describe a unit; for an unknown id the answer proposes similar ones."""
+        return UnitAnswer.of(parts.units.get(unit_id))

@@ -1,0 +1,75 @@
+"""Domain metrics of intake; plays `ports.Tally`."""
+
+from collections.abc import Callable
+
+from shared.observability.metrics import ServiceMetrics
+
+_COMMIT_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class IntakeMetrics:
+    """``pingyi_intake_*``: ratings by outcome and channel, commits, queues, the index."""
+
+    def __init__(self, metrics: ServiceMetrics) -> None:
+        """Register everything with `metrics`."""
+        self._accepted = metrics.counter("accepted_ratings", "Ratings stored in FEEDBACK.", ("channel",))
+        self._duplicate = metrics.counter(
+            "duplicate_ratings", "Repeats answered with their receipt.", ("channel",)
+        )
+        self._conflict = metrics.counter("conflicting_ratings", "Used keys with other content.", ("channel",))
+        self._rejected = metrics.counter(
+            "rejected_ratings", "Ratings refused, by first wrong field.", ("channel", "reason")
+        )
+        self._commits = metrics.histogram(
+            "commit_size", "messages", "Messages in one commit.", ("stream",), buckets=_COMMIT_SIZES
+        )
+        self._queue = metrics.gauge("queue", "messages", "Messages waiting for a commit.", ("stream",))
+        self._lag = metrics.gauge("index_lag", "messages", "Messages of FEEDBACK that the index lacks.")
+        self._unwritten = metrics.gauge("index_unwritten", "ratings", "Ratings of the index only in memory.")
+        self._skipped = metrics.counter(
+            "index_skipped_messages", "Messages on rating subjects that aren't readable ratings."
+        )
+        self._batch_lines = metrics.histogram(
+            "batch", "ratings", "Lines in one batch.", buckets=(1, 10, 100, 500, 1000, 2500, 5000, 10_000)
+        )
+
+    def accepted(self, channel: str, count: int) -> None:
+        """See `ports.Tally.accepted`."""
+        self._accepted.labels(channel).inc(count)
+
+    def duplicate(self, channel: str) -> None:
+        """See `ports.Tally.duplicate`."""
+        self._duplicate.labels(channel).inc()
+
+    def conflict(self, channel: str) -> None:
+        """See `ports.Tally.conflict`."""
+        self._conflict.labels(channel).inc()
+
+    def rejected(self, channel: str, reason: str) -> None:
+        """See `ports.Tally.rejected`."""
+        self._rejected.labels(channel, reason).inc()
+
+    def batch(self, lines: int) -> None:
+        """A batch of `lines` ratings came in."""
+        self._batch_lines.observe(lines)
+
+    def commit_observer(self, stream: str) -> Callable[[int], None]:
+        """What to tell the sizes of commits to `stream`."""
+        child = self._commits.labels(stream)
+        return child.observe
+
+    def watch_queue(self, stream: str, depth: Callable[[], int]) -> None:
+        """Show `depth` as the queue of `stream`, read at each scrape."""
+        self._queue.labels(stream).set_function(depth)
+
+    def watch_index(self, unwritten: Callable[[], int]) -> None:
+        """Show how much of the index is only in memory, read at each scrape."""
+        self._unwritten.set_function(unwritten)
+
+    def index_lag(self, messages: int) -> None:
+        """How far the index is behind the stream."""
+        self._lag.set(messages)
+
+    def index_skipped(self, messages: int) -> None:
+        """Messages that the index passed over because they aren't readable."""
+        self._skipped.inc(messages)

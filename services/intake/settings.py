@@ -1,0 +1,46 @@
+"""Settings of intake, from the environment."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from shared.messaging.connection import BrokerSettings
+
+MIB = 1024 * 1024
+
+
+class Settings(BrokerSettings):
+    """Environment of intake; those of the broker are inherited."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    http_host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    http_port: int = Field(default=8001, description="TCP port to listen on.")
+    log_level: str = Field(default="INFO", description="Lowest level that is logged.")
+    secrets_dir: Path = Field(default=Path("var/secrets"), description="Directory with the key files.")
+    data_dir: Path = Field(default=Path("var/intake"), description="Scratch directory: may be lost.")
+    rules_path: Path | None = Field(default=None, description="Rule packs; the committed ones if not set.")
+    units_path: Path | None = Field(default=None, description="Unit registry; the committed one if not set.")
+    trusted_proxies: str = Field(
+        default="127.0.0.0/8,::1/128",
+        description="Networks whose X-Forwarded-For is believed, comma-separated.",
+    )
+    index_horizon_days: int = Field(
+        default=400,
+        ge=31,
+        description="How long repeats and receipts are known: as long as FEEDBACK is kept.",
+    )
+    max_body_bytes: int = Field(default=64 * 1024, ge=1024, description="Largest single rating.")
+    max_batch_bytes: int = Field(default=16 * MIB, ge=1024, description="Largest batch.")
+    max_batch_lines: int = Field(default=10_000, ge=1, description="Most ratings in a batch.")
+    batches_at_once: int = Field(
+        default=4, ge=1, description="Batches read into memory at once; more wait, which bounds memory."
+    )
+    max_queued: int = Field(default=20_000, ge=1, description="Ratings that may wait for the broker.")
+    body_timeout_s: float = Field(default=30.0, gt=0, description="Time that a client has to send its body.")
+
+    @property
+    def proxy_networks(self) -> tuple[str, ...]:
+        """The single networks of `trusted_proxies`."""
+        return tuple(network for network in self.trusted_proxies.split(",") if network.strip())
