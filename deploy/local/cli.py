@@ -17,6 +17,7 @@ from deploy.local.commands.demo import demo
 from deploy.local.commands.doctor import doctor
 from deploy.local.commands.events import events
 from deploy.local.commands.rankings import rankings
+from deploy.local.commands.recompute import recompute
 from deploy.local.commands.status import status
 from deploy.local.commands.submit import submit
 from deploy.local.commands.up import down, up
@@ -30,6 +31,7 @@ COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("doctor", doctor),
     ("submit", submit),
     ("rankings", rankings),
+    ("recompute", recompute),
 )
 
 GROUPS: tuple[tuple[str, typer.Typer], ...] = (

@@ -15,6 +15,7 @@ from deploy.local.layout import SERVICES, Layout
 from deploy.local.platform_file import ChildRecord, PlatformRecord, hold, write_record
 from deploy.local.secrets import broker_public_keys, ensure_secrets
 from deploy.local.supervisor import ProcessSpec, ServerSpec, Supervisor
+from shared.auth.nats_permissions import authorization_config
 
 
 def broker_authorization(public_keys: Mapping[str, str]) -> str:
@@ -23,8 +24,7 @@ def broker_authorization(public_keys: Mapping[str, str]) -> str:
     Args:
         public_keys: NKey public key of each broker user (the services, ``provisioner``, ``cli``), by name.
     """
-    del public_keys
-    return ""
+    return authorization_config(public_keys)
 
 
 def service_spec(layout: Layout, name: str) -> ProcessSpec:

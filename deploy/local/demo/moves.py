@@ -1,22 +1,45 @@
 """Which counties' ranks moved most between noon and the end of the day, folded offline from the stream."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import json
+from collections.abc import Sequence
+from datetime import date, datetime, time
 
 from deploy.local.demo.tour import Move
+from services.scoring.application.recompute import recompute
+from services.scoring.domain.lists import Row
+from shared.kernel.clock import SHANGHAI
+from shared.kernel.units import load_units
+from shared.messaging.reading import StoredMessage
+from shared.rules import load_pack
+
+LIST = "county.all.30"
 
 
-def biggest_moves(
-    noon: Sequence[Mapping[str, Any]], evening: Sequence[Mapping[str, Any]], most: int = 5
-) -> list[Move]:
-    """The ``most`` largest changes of rank between two states of one list; ties by name.
+def moves_since_noon(messages: Sequence[StoredMessage], day: date, as_of: date) -> list[Move]:
+    """Changes of rank in the county list between noon of ``day`` (Asia/Shanghai) and all of ``messages``."""
+    noon = datetime.combine(day, time(12), SHANGHAI)
+    registry, rules = load_units(), load_pack(None, as_of)
+    morning = [message for message in messages if _occurred(message) < noon]
+    before, after = (recompute(part, registry, rules, as_of)[LIST].rows for part in (morning, messages))
+    return biggest_moves(before, after)
+
+
+def biggest_moves(before: Sequence[Row], after: Sequence[Row]) -> list[Move]:
+    """Changes of rank between two states of one list, the largest first, ties by name.
 
     Units that were not ranked both times have not moved: they appeared.
     """
-    before = {row["unit_id"]: row["rank"] for row in noon if row["rank"] is not None}
+    ranks = {row.unit_id: row.rank for row in before if row.rank is not None}
     moves = [
-        Move(row["name"], before[row["unit_id"]], row["rank"])
-        for row in evening
-        if row["rank"] is not None and row["unit_id"] in before and before[row["unit_id"]] != row["rank"]
+        Move(row.name, ranks[row.unit_id], row.rank)
+        for row in after
+        if row.rank is not None and ranks.get(row.unit_id, row.rank) != row.rank
     ]
-    return sorted(moves, key=lambda move: (-abs(move.before - move.after), move.name))[:most]
+    return sorted(moves, key=lambda move: (-abs(move.before - move.after), move.name))
+
+
+def _occurred(message: StoredMessage) -> datetime:
+    try:
+        return datetime.fromisoformat(json.loads(message.data)["time"])
+    except (ValueError, KeyError, TypeError):
+        return datetime.max.replace(tzinfo=SHANGHAI)  # no rating: left out by the fold anyway

@@ -11,11 +11,11 @@ from typing import Self
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from shared.messaging.reading import FoldReader
+from deploy.local.feedback import read_feedback
+from shared.messaging.reading import StoredMessage
 from shared.messaging.streams import FEEDBACK
 
 WATCHED_LIST = "county.all.30"
-SUBMITTED = "feedback.v1.submitted.>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +60,26 @@ class RankingObserver:
 
 
 async def read_accepted(client: Client) -> list[AcceptedRating]:
-    """Every rating in the stream, each event id once, in the order of the stream."""
-    reader = FoldReader(client, FEEDBACK, filters=(SUBMITTED,))
+    """Every rating in the stream now; see `accepted_ratings`."""
+    return accepted_ratings(await read_feedback(client))
+
+
+def accepted_ratings(messages: Sequence[StoredMessage]) -> list[AcceptedRating]:
+    """The ratings among the messages, each event id once, in the order of the stream; synthetic ones left out."""
     seen: dict[str, AcceptedRating] = {}
-    try:
-        while not reader.caught_up:
-            for message in await reader.take(wait_s=1.0):
-                try:
-                    event = json.loads(message.data)
-                    rating = AcceptedRating(
-                        message.sequence,
-                        event["id"],
-                        datetime.fromisoformat(event["receivedat"]).timestamp(),
-                        datetime.fromisoformat(event["time"]),
-                    )
-                except (ValueError, KeyError, TypeError):
-                    continue  # a poison message; archived as unparseable, not a rating
-                if not event.get("synthetic"):
-                    seen.setdefault(rating.event_id, rating)
-    finally:
-        await reader.close()
+    for message in messages:
+        try:
+            event = json.loads(message.data)
+            rating = AcceptedRating(
+                message.sequence,
+                event["id"],
+                datetime.fromisoformat(event["receivedat"]).timestamp(),
+                datetime.fromisoformat(event["time"]),
+            )
+        except (ValueError, KeyError, TypeError):
+            continue  # a poison message; archived as unparseable, not a rating
+        if not event.get("synthetic"):
+            seen.setdefault(rating.event_id, rating)
     return list(seen.values())
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from time import time
 from typing import Any
@@ -16,11 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from deploy.local.api import call
 from deploy.local.broker import cli_connection
-from deploy.local.demo.observer import AcceptedRating, RankingObserver, percentile, read_accepted
+from deploy.local.demo.moves import moves_since_noon
+from deploy.local.demo.observer import AcceptedRating, RankingObserver, accepted_ratings, percentile
 from deploy.local.demo.play import Played, play
 from deploy.local.demo.receiver import WebhookReceiver
 from deploy.local.demo.settle import Books, read_books, settled
 from deploy.local.demo.tour import (
+    Move,
     Speed,
     count_by_rule,
     show_addresses,
@@ -30,8 +32,10 @@ from deploy.local.demo.tour import (
     show_rankings,
     show_speed,
 )
+from deploy.local.feedback import read_feedback
 from deploy.local.layout import Layout
 from deploy.local.platform_file import read_running
+from shared.kernel.clock import business_day
 from shared.messaging.streams import FEEDBACK
 
 VERIFY_TIMEOUT_S = 600.0
@@ -61,6 +65,7 @@ class Outcome:
         played: intake's answers; None when the data was there already.
         ratings: every rating in the stream.
         report: the archive's verification.
+        moves: changes of the counties' ranks since noon of the day played, the largest first.
     """
 
     played: Played | None
@@ -68,6 +73,7 @@ class Outcome:
     books: Books
     report: dict[str, Any]
     speed: Speed
+    moves: Sequence[Move]
 
     @property
     def ok(self) -> bool:
@@ -86,7 +92,10 @@ async def run(
         played = await _play_once(layout, planned, client, console)
         with console.status("等待排名与存证跟上 …"):
             await settled(layout, client)
-        ratings = await read_accepted(client)
+        messages = await read_feedback(client)
+        ratings = accepted_ratings(messages)
+        today = business_day(datetime.now(UTC))
+        moves = await asyncio.to_thread(moves_since_noon, messages, planned.day, today)
         with console.status("逐条核对存证链 …"):
             report = await asyncio.to_thread(
                 call, "GET", f"{layout.service_url('archive')}/v1/verify", timeout_s=VERIFY_TIMEOUT_S
@@ -98,7 +107,7 @@ async def run(
         percentile(latencies, 0.99) if latencies else None,
         len(latencies),
     )
-    outcome = Outcome(played, ratings, books, report, speed)
+    outcome = Outcome(played, ratings, books, report, speed, moves)
     await asyncio.to_thread(_show, layout, outcome, receiver, console)
     return outcome
 
@@ -144,7 +153,7 @@ def _remember(marker: Path, stream_made: str, played: Played) -> None:
 
 def _show(layout: Layout, outcome: Outcome, receiver: WebhookReceiver, console: Console) -> None:
     ranked = [row for row in read_rows(layout, level="county") if row["rank"] is not None]
-    show_rankings(console, ranked, ())
+    show_rankings(console, ranked, outcome.moves)
     alerts = _pages(f"{layout.service_url('notify')}/v1/alerts", {})
     show_alerts(console, alerts, count_by_rule(alerts), receiver.inbox)
     show_books(console, outcome.books, outcome.report)
