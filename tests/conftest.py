@@ -1,3 +1,3 @@
-"""What every test may use: real servers on free ports (see ``tests.support.servers``)."""
+"""What every test may use: real servers (``tests.support.servers``) and the whole platform (``….platform``)."""
 
-pytest_plugins = ["tests.support.servers"]
+pytest_plugins = ["tests.support.servers", "tests.support.platform"]

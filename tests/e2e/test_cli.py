@@ -1,0 +1,159 @@
+"""The command line beside a running platform: each command, its JSON, and what it says when it can't."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from shared.kernel.grades import Level
+from tests.support.load import registry
+from tests.support.platform import PINGYI, Platform, clean_environment, free_port_base, run_pingyi, until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+
+def test_submit_gives_a_receipt_and_a_repeat_says_so(platform: Platform) -> None:
+    unit = registry().by_level(Level.WINDOW)[10]
+    arguments = ("submit", unit.unit_id, "4", "--client-ref", "cli-1", "--text", "很快")
+    told = platform.pingyi(*arguments)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("Accepted. Receipt ")
+    answer = platform.pingyi_json(*arguments)
+    assert answer["duplicate"]
+    assert answer["receipt_code"] in told.stdout
+    assert answer["event_id"] in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found", "expected"),
+    [
+        (("U999999", "5"), "U999999", "registered unit"),
+        (("U000112", "9"), "9", "grade"),
+        (("U000112", "5", "--occurred-at", "2999-01-01T00:00:00Z"), "2999-01-01", "up to now"),
+        (("U000112", "5", "--channel", "pigeon"), "pigeon", "channel"),
+    ],
+)
+def test_submit_explains_bad_input_by_value_expectation_and_field(
+    platform: Platform, arguments: tuple[str, ...], found: str, expected: str
+) -> None:
+    refused = platform.pingyi("submit", *arguments)
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert refused.stderr.startswith("pingyi: 422 ")
+    assert found in refused.stderr
+    assert expected in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_rankings_shows_a_table_and_as_json_the_list(platform: Platform) -> None:
+    answer = platform.pingyi_json("rankings", "--level", "window", "--kind", "marriage", "--window", "90")
+    assert answer["list"] == "window.marriage.90"
+    assert {"unit_id", "rank", "score", "n"} <= answer["items"][0].keys()
+    assert len(answer["items"]) == 20
+    shown = platform.pingyi("rankings", "--limit", "3")
+    assert shown.returncode == 0, shown.stderr
+    assert "名次" in shown.stdout
+    assert shown.stdout.startswith("county.all.30 ")
+
+
+def test_rankings_of_an_unknown_window_says_which_there_are(platform: Platform) -> None:
+    refused = platform.pingyi("rankings", "--window", "31")
+    assert refused.returncode == 1
+    assert "31" in refused.stderr
+    assert "365" in refused.stderr
+
+
+def test_events_tail_prints_what_happens_and_stops_at_the_count(platform: Platform) -> None:
+    unit = registry().by_level(Level.WINDOW)[11]
+    subject = f"feedback.v1.submitted.{unit.city}.{unit.county}"
+    command = [str(PINGYI), "events", "tail", subject, "--count", "2", "--json"]
+    with subprocess.Popen(
+        [*command, "--data", str(platform.layout.data)],
+        stdout=subprocess.PIPE, text=True, env=clean_environment(),
+    ) as tail:  # fmt: skip
+        numbers = iter(range(1_000))
+
+        def told_enough() -> bool:
+            # Repeated, since nothing says when the other process has subscribed.
+            reference = f"cli-tail-{next(numbers)}"
+            platform.pingyi_json("submit", unit.unit_id, "5", "--client-ref", reference)
+            return tail.poll() is not None
+
+        until(told_enough, timeout_s=60, what="two events are printed")
+        assert tail.stdout is not None
+        lines = tail.stdout.read().splitlines()
+    assert tail.returncode == 0
+    events = [json.loads(line) for line in lines]
+    assert len(events) == 2
+    assert all(event["data"]["unit_id"] == unit.unit_id for event in events)
+
+
+def test_audit_verify_passes_and_names_the_head(platform: Platform) -> None:
+    report = platform.pingyi_json("audit", "verify")
+    assert report["ok"]
+    assert report["findings"] == []
+    told = platform.pingyi("audit", "verify")
+    assert told.returncode == 0
+    assert told.stdout.startswith("OK: ")
+
+
+def test_recompute_finds_the_live_rankings_byte_for_byte(platform: Platform) -> None:
+    assert platform.pingyi("recompute").returncode == 0
+    platform.pingyi_json("recompute")
+
+
+def test_status_shows_every_part_ready(platform: Platform) -> None:
+    answer = platform.pingyi_json("status")
+    assert answer["state"] == "ready"
+    assert {part["name"] for part in answer["parts"]} == {"intake", "scoring", "notify", "archive", "nats"}
+    assert all(part["ready"] for part in answer["parts"])
+
+
+def test_doctor_is_content_beside_the_running_platform(platform: Platform) -> None:
+    findings = platform.pingyi_json("doctor")
+    assert {finding["check"] for finding in findings} >= {"ports", "disk speed", "clock"}
+    assert not [finding for finding in findings if finding["level"] == "FAIL"]
+    assert all(finding["remedy"] for finding in findings if finding["level"] != "OK")
+
+
+def test_deadletter_list_of_a_healthy_platform_is_empty(platform: Platform) -> None:
+    listed = platform.pingyi("deadletter", "list", "--json")
+    assert (listed.returncode, listed.stdout) == (0, "")
+
+
+def test_platform_is_found_by_its_ports_too(platform: Platform) -> None:
+    found = run_pingyi("rankings", "--json", "--port-base", str(platform.layout.port_base))
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["list"] == "county.all.30"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("submit", "U000112", "5"),
+        ("rankings",),
+        ("events", "tail"),
+        ("audit", "verify"),
+        ("recompute",),
+        ("deadletter", "list"),
+        ("status",),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_without_a_platform_each_command_says_how_to_name_one(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    lost = run_pingyi(*command, "--data", str(tmp_path))
+    assert lost.returncode == 1
+    assert f"no platform runs on the data directory {tmp_path}" in lost.stderr
+    assert "pingyi up" in lost.stderr
+    assert "Traceback" not in lost.stderr
+
+
+def test_ports_where_nobody_answers_are_named(tmp_path: Path) -> None:
+    base = free_port_base()
+    lost = run_pingyi("rankings", "--data", str(tmp_path), "--port-base", str(base))
+    assert lost.returncode == 1
+    assert f":{base + 2}" in lost.stderr
+    assert "Traceback" not in lost.stderr

@@ -1,0 +1,73 @@
+"""The platform as processes: told apart by ``ps``, frugal, alone on its data, gone after Ctrl-C."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy.local.layout import SERVICES
+from tests.support.load import Load, simulated
+from tests.support.platform import Platform, free_port_base, run_pingyi, running_platform
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+SERVICES_LIMIT_MB = 600
+SERVICE_LIMIT_MB = 150
+
+
+def test_ps_tells_every_part_apart(platform: Platform) -> None:
+    pids = platform.pids()
+    assert set(pids) == {*SERVICES, "nats", "mongod"}
+    shown = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "-p", ",".join(map(str, pids.values()))],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    arguments = {int(pid): args for pid, args in (line.split(maxsplit=1) for line in shown.splitlines())}
+    marks = {name: f"services.{name}" for name in SERVICES} | {"nats": "nats-server", "mongod": "mongod"}
+    for name, pid in pids.items():
+        told = [other for other, mark in marks.items() if mark in arguments[pid].split(" --")[0]]
+        assert told == [name], arguments[pid]
+
+
+async def test_four_services_stay_frugal_under_five_thousand_ratings(platform: Platform) -> None:
+    load = Load(simulated(5_000, days_ago=20).lines)
+    await load.run(platform.url("intake"))
+    assert len(load.promised) == 5_000
+    pids = platform.pids()
+    sizes = {name: psutil.Process(pids[name]).memory_info().rss / 1024**2 for name in SERVICES}
+    assert sum(sizes.values()) <= SERVICES_LIMIT_MB, sizes
+    assert max(sizes.values()) <= SERVICE_LIMIT_MB, sizes
+
+
+def test_second_platform_on_the_same_data_is_refused_and_the_first_runs_on(platform: Platform) -> None:
+    data = platform.layout.data
+    pids = platform.pids()
+    refused = run_pingyi("up", "--data", str(data), "--port-base", str(free_port_base()))
+    assert refused.returncode == 1
+    message = " ".join(refused.stderr.split())
+    assert f"the data directory {data} is in use by pid {platform.supervisor.pid}" in message
+    assert "pingyi down" in message
+    assert "Traceback" not in refused.stderr
+    assert platform.pids() == pids
+    platform.await_ready()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+async def test_stop_in_the_middle_of_work_is_quick_and_leaves_no_process(
+    tmp_path: Path, signum: signal.Signals
+) -> None:
+    with running_platform(tmp_path / "var") as running:
+        await Load(simulated(1_000).lines).run(running.url("intake"))
+        tree = running.tree()
+        assert len(tree) == 7
+        assert running.stop(signum) <= 10
+        assert not [process for process in tree if process.is_running()]
+        assert not running.layout.platform_file.exists()
+
+
+def test_only_the_chosen_service_runs_beside_the_servers(tmp_path: Path) -> None:
+    with running_platform(tmp_path / "var", "--only", "intake") as running:
+        assert set(running.pids()) == {"intake", "nats", "mongod"}
+        assert running.is_ready("intake")
