@@ -186,7 +186,7 @@ class Ledger:
             self._forget(day - self._memory_days)
 
     def _forget(self, before: int) -> None:
-        """Drop what was received before the day ``before``: whole groups, since a group's first sets its end."""
+        """Drop what was received before the day ``before``: whole groups; their first sets their end."""
         for day in [day for day in self._seen_by_day if day < before]:
             self._seen.difference_update(self._seen_by_day.pop(day))
         for day in [day for day in self._keys_by_day if day < before]:

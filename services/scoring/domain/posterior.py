@@ -11,7 +11,7 @@ beta-binomial, e.g. Kleinman 1973.
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +144,6 @@ def posterior(
     )
 
 
-def _points(share: Floats) -> list[float]:
+def _points(share: NDArray[np.floating[Any]]) -> list[float]:
     rounded: list[float] = np.round(share * 100, POINT_DECIMALS).tolist()
     return rounded

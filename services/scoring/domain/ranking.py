@@ -25,7 +25,6 @@ from services.scoring.domain.lists import (
 )
 from services.scoring.domain.posterior import MILLI, estimate_prior, posterior
 from services.scoring.domain.roster import LevelRoster, Roster
-from shared.kernel.grades import Level
 from shared.rules import RulePack
 
 GOOD_DECIMALS = 6
@@ -125,7 +124,7 @@ class Ranker:
             )
         scores[shown] = estimates.score
         rankable = np.flatnonzero(ratings >= thresholds.rank_from)
-        # Score, then n, both descending, then unit id: units are in the order of their ids. lexsort is stable.
+        # Score, then n, both descending, then unit id, by which the units are ordered already.
         order = np.lexsort((rankable, -weight[rankable], -scores[rankable]))
         return _Assessed(
             rows=rows,
@@ -141,7 +140,8 @@ class Ranker:
         """The level's list of all kinds (None) and those of each kind: rows, their JSON, their priors."""
         everyone = np.arange(len(level.units), dtype=np.int64)
         parts = [row_json(row, self._names[row.name]) for row in assessed.rows]
-        members_by_kind = {None: everyone, **level.kinds}
+        members_by_kind: dict[str | None, NDArray[np.int64]] = {None: everyone}
+        members_by_kind.update(level.kinds)
         return {
             kind: (*_list(level, assessed, parts, members), _priors_of(level, assessed, members.tolist()))
             for kind, members in members_by_kind.items()
@@ -157,10 +157,7 @@ def _list(
     ranked = assessed.ranked_first[member[assessed.ranked_first]].tolist()
     others = np.concatenate((assessed.unranked, assessed.suppressed))
     rest = others[member[others]].tolist()
-    rows = [
-        Row(*assessed.rows[place][:3], rank, *assessed.rows[place][4:])
-        for rank, place in enumerate(ranked, 1)
-    ]
+    rows = [_at(rank, assessed.rows[place]) for rank, place in enumerate(ranked, 1)]
     rows += [assessed.rows[place] for place in rest]
     items = [b"%b%d%b" % (parts[place][0], rank, parts[place][1]) for rank, place in enumerate(ranked, 1)]
     items += [b"%bnull%b" % parts[place] for place in rest]
@@ -174,12 +171,12 @@ def _priors_of(
     return {f"{level.level}.{group}": assessed.priors[group] for group in groups}
 
 
+def _at(rank: int, row: Row) -> Row:
+    # Not `_replace`: it goes by names and takes five times as long, for every ranked row of every list.
+    return Row._make((*row[:3], rank, *row[4:]))
+
+
 def _shares(good: NDArray[np.int64], weight: NDArray[np.int64]) -> list[float | None]:
     """k/n of each unit; None where a rule pack gives its ratings no weight at all."""
     rounded: list[float] = np.round(good / np.maximum(weight, 1), GOOD_DECIMALS).tolist()
     return [share if n else None for share, n in zip(rounded, weight.tolist(), strict=True)]
-
-
-def primary_list(level: Level, kind: str, window_days: int) -> ListKey:
-    """The list that a unit's announcements refer to: windows among their kind, bureaus among their level."""
-    return ListKey(level, kind if level is Level.WINDOW else None, window_days)

@@ -1,4 +1,4 @@
-"""The roster 名册: which units stand in which list on a day, whose ratings count for them, who their peers are."""
+"""The roster 名册: which units are in which list on a day, whose ratings are theirs, who their peers are."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ class Roster:
         )
 
 
-def _level(  # noqa: PLR0913, PLR0917 - one call site; a parameter object would only rename them
+def _level(
     level: Level,
     everyone: tuple[Unit, ...],
     registry: UnitRegistry,

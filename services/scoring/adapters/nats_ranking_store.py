@@ -1,0 +1,243 @@
+"""The rankings in a NATS key-value bucket: readable by anybody who may watch it, written by one at a time.
+
+All keys of one publication go in one atomic batch, so that no watcher sees half of it, and the heads carry
+the sequence that they replace: a second writer, or a zombie that wakes up, is refused as a whole (ADR 0009).
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import uuid4
+
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import RawStreamMsg
+from nats.js.errors import Error as JetStreamError
+from nats.js.errors import NotFoundError
+
+from services.scoring.application.ports import StoreConflictError
+from services.scoring.application.published import (
+    ANNOUNCED_PREFIX,
+    BOOKS_KEY,
+    PublishedBooks,
+    PublishedList,
+    StoredRankings,
+    parse_announced,
+)
+from shared.kernel.errors import (
+    InvalidValueError,
+    TransientError,
+    describe,
+)
+from shared.kernel.errors import (
+    NotFoundError as NoSuchThingError,
+)
+from shared.messaging.streams import MAX_MESSAGE_BYTES, RANKINGS_BUCKET
+
+log = structlog.get_logger(__name__)
+
+STREAM: Final = f"KV_{RANKINGS_BUCKET}"
+PREFIX: Final = f"$KV.{RANKINGS_BUCKET}."
+MAX_BATCH: Final = 1000
+"""The server's limit for one atomic batch; our lists need about 150 keys."""
+CONFLICTS: Final = frozenset({10071, 10164})
+"""The server's codes for "the last sequence of the subject is another", alone and within a batch."""
+TIMEOUT_S: Final = 10.0
+PARALLEL_READS: Final = 32
+READ_ATTEMPTS: Final = 20
+HEADER_BYTES: Final = 1024
+_HEAD_DOTS: Final = 2
+
+
+class StoreUnavailableError(TransientError):
+    """The bucket did not answer: what it holds, or whether it took a batch, is not known."""
+
+
+def _unavailable(what: str, error: BaseException | str) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        describe(what, f"an answer from {STREAM}", f"retry; if it lasts, provision the streams: {error!r}")
+    )
+
+
+class NatsRankingStore:
+    """See `RankingStore`. Remembers the sequence of every key, which the next commit states."""
+
+    def __init__(self, client: Client) -> None:
+        """Use the bucket through ``client``; it must have been provisioned."""
+        self._client = client
+        self._sequences: dict[str, int] = {}
+
+    async def load(self) -> StoredRankings:
+        """See :meth:`RankingStore.load`.
+
+        Raises:
+            StoreUnavailableError: the broker is away, or the bucket was not provisioned.
+        """
+        for _ in range(READ_ATTEMPTS):
+            found = await _read_keys(self._client, ">")
+            try:
+                stored = _assemble({key: message.data or b"" for key, message in found.items()})
+            except _TornReadError as torn:
+                # Somebody else published while we read.
+                log.info("rankings_read_again", reason=str(torn))
+                await asyncio.sleep(0.05)
+                continue
+            self._sequences = {key: int(message.seq or 0) for key, message in found.items()}
+            return stored
+        raise _unavailable("a bucket that changes all the time", "another instance publishes")
+
+    async def commit(self, fenced: Mapping[str, bytes], others: Mapping[str, bytes]) -> None:
+        """See :meth:`RankingStore.commit`.
+
+        Raises:
+            StoreConflictError: another writer was faster.
+            StoreUnavailableError: no answer; it may have been written.
+        """
+        entries = [*others.items(), *fenced.items()]
+        if len(entries) > MAX_BATCH:
+            raise InvalidValueError(
+                len(entries), f"at most {MAX_BATCH} keys in one publication", "publish fewer lists or windows"
+            )
+        _check_sizes(entries)
+        batch = uuid4().hex
+        answer: dict[str, Any] = {}
+        try:
+            for number, (key, value) in enumerate(entries, 1):
+                headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
+                if key in fenced:
+                    headers["Nats-Expected-Last-Subject-Sequence"] = str(self._sequences.get(key, 0))
+                if number < len(entries):
+                    await self._client.publish(PREFIX + key, value, headers=headers)
+                    continue
+                headers["Nats-Batch-Commit"] = "1"
+                reply = await self._client.request(PREFIX + key, value, TIMEOUT_S, headers=headers)
+                answer = json.loads(reply.data)
+        except (NatsError, TimeoutError, ValueError, OSError) as error:
+            raise _unavailable(f"a batch of {len(entries)} keys", error) from error
+        self._conclude(entries, answer)
+
+    def _conclude(self, entries: list[tuple[str, bytes]], answer: Mapping[str, Any]) -> None:
+        error = answer.get("error")
+        if error is not None:
+            if error.get("err_code") in CONFLICTS:
+                raise StoreConflictError(
+                    describe(
+                        error.get("description"),
+                        "to be the only writer",
+                        "this instance reads again and waits",
+                    )
+                )
+            raise _unavailable(f"a refused batch of {len(entries)} keys", str(error))
+        first = int(answer["seq"]) - len(entries) + 1
+        for number, (key, _) in enumerate(entries):
+            self._sequences[key] = first + number
+
+
+def _check_sizes(entries: list[tuple[str, bytes]]) -> None:
+    for key, value in entries:
+        if len(value) + HEADER_BYTES > MAX_MESSAGE_BYTES:
+            # The server would close the whole connection over it.
+            raise InvalidValueError(
+                f"{len(value)} bytes for {key}",
+                f"at most {MAX_MESSAGE_BYTES - HEADER_BYTES}",
+                "split the page",
+            )
+
+
+async def read_list(client: Client, key: str) -> PublishedList:
+    """Read one published list, e.g. ``window.marriage.30``; whole, never half old and half new.
+
+    Raises:
+        shared.kernel.errors.NotFoundError: nothing is published under this key.
+        StoreUnavailableError: the broker is away.
+    """
+    for _ in range(READ_ATTEMPTS):
+        head = await _read(client, key)
+        if head is None:
+            raise NoSuchThingError(
+                key, "the key of a published list", "write it like window.marriage.30 or county.all.30"
+            )
+        number = json.loads(head.data or b"{}").get("pages", 0)
+        pages = await asyncio.gather(*(_read(client, f"{key}.{page}") for page in range(number)))
+        bodies = tuple(page.data or b"" for page in pages if page is not None)
+        try:
+            return _check(head.data or b"", bodies)
+        except _TornReadError:
+            await asyncio.sleep(0.05)
+    raise _unavailable(f"{key}, which changes all the time", "read again later")
+
+
+async def read_all_lists(client: Client) -> dict[str, PublishedList]:
+    """Read every published list, each whole, by key; empty before the first publication.
+
+    Raises:
+        StoreUnavailableError: the broker is away, or the bucket was not provisioned.
+    """
+    heads = await _read_keys(client, "*.*.*")
+    return {key: await read_list(client, key) for key in sorted(heads)}
+
+
+async def read_books(client: Client) -> PublishedBooks | None:
+    """Read the published books; None before the first publication.
+
+    Raises:
+        StoreUnavailableError: the broker is away, or the bucket was not provisioned.
+    """
+    found = await _read(client, BOOKS_KEY)
+    return None if found is None else PublishedBooks.parse(found.data or b"")
+
+
+class _TornReadError(Exception):
+    """Head and pages do not belong together."""
+
+
+def _check(head: bytes, pages: tuple[bytes, ...]) -> PublishedList:
+    try:
+        found = PublishedList.parse(head, pages)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _TornReadError(repr(error)) from error
+    if len(pages) != found.head["pages"] or found.computed_hash() != found.hash:
+        raise _TornReadError(found.key)
+    return found
+
+
+def _assemble(values: Mapping[str, bytes]) -> StoredRankings:
+    lists: dict[str, PublishedList] = {}
+    announced: dict[str, Any] = {}
+    for key, value in values.items():
+        if key.startswith(ANNOUNCED_PREFIX):
+            announced.update(parse_announced(value))
+        elif key.count(".") == _HEAD_DOTS:
+            pages = json.loads(value).get("pages", 0)
+            bodies = tuple(values.get(f"{key}.{number}", b"") for number in range(pages))
+            lists[key] = _check(value, bodies)
+    books = PublishedBooks.parse(values[BOOKS_KEY]) if BOOKS_KEY in values else None
+    return StoredRankings(lists, books, announced)
+
+
+async def _read(client: Client, key: str) -> RawStreamMsg | None:
+    try:
+        return await client.jetstream(timeout=TIMEOUT_S).get_last_msg(STREAM, PREFIX + key, direct=True)
+    except NotFoundError:
+        return None
+    except (NatsError, JetStreamError, TimeoutError, OSError) as error:
+        raise _unavailable(key, error) from error
+
+
+async def _read_keys(client: Client, pattern: str) -> dict[str, RawStreamMsg]:
+    """The newest value of every key that matches."""
+    try:
+        info = await client.jetstream(timeout=TIMEOUT_S).stream_info(STREAM, subjects_filter=PREFIX + pattern)
+    except (NatsError, JetStreamError, TimeoutError, OSError) as error:
+        raise _unavailable("the bucket", error) from error
+    keys = sorted(subject.removeprefix(PREFIX) for subject in info.state.subjects or {})
+    gate = asyncio.Semaphore(PARALLEL_READS)
+
+    async def read(key: str) -> RawStreamMsg | None:
+        async with gate:
+            return await _read(client, key)
+
+    found = await asyncio.gather(*(read(key) for key in keys))
+    return {key: message for key, message in zip(keys, found, strict=True) if message is not None}

@@ -1,0 +1,138 @@
+"""Rankings and score changes on the bus: hundreds of events at once share the broker's fsyncs."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from services.scoring.application.ports import Announcements, Revision
+from services.scoring.application.published import STREAM
+from services.scoring.domain.announcements import Announcement
+from services.scoring.domain.lists import canonical_json
+from shared.events import Envelope, Provenance, RankingRevised, UnitScoreChanged, spec_for_data
+from shared.kernel.ids import derived_id
+from shared.kernel.units import BUREAU, Unit, UnitRegistry
+from shared.messaging.group_commit import MAX_BATCH, GroupCommit, Outgoing
+
+SERVICE: Final = "scoring"
+MAX_ROWS: Final = 1500
+"""Changed rows in one event; the contract says so, and 1,500 fit into one message."""
+_REVISED = spec_for_data(RankingRevised)
+_CHANGED = spec_for_data(UnitScoreChanged)
+_EMPTY_ROWS: Final = re.compile(rb'"changed":\[\]')
+
+
+class BusRankingEvents:
+    """See `RankingEvents`."""
+
+    def __init__(self, commit: GroupCommit, registry: UnitRegistry) -> None:
+        """Publish through ``commit``, which must be of the stream RANKING."""
+        self._commit = commit
+        self._registry = registry
+
+    async def publish(self, announcements: Announcements) -> None:
+        """See :meth:`RankingEvents.publish`.
+
+        Raises:
+            BrokerUnavailableError: not known to be stored.
+        """
+        outgoing = await asyncio.to_thread(list, encode(announcements, self._registry))
+        for start in range(0, len(outgoing), MAX_BATCH):
+            await self._commit.publish(outgoing[start : start + MAX_BATCH])
+
+
+def encode(announcements: Announcements, registry: UnitRegistry) -> Iterator[Outgoing]:
+    """Yield the events as they go on the bus: first the lists, then the units."""
+    for revision in announcements.revisions:
+        yield _revised(revision, announcements)
+    for announcement in announcements.units:
+        yield _changed(announcement, announcements, registry.get(announcement.row.unit_id))
+
+
+def _revised(revision: Revision, said: Announcements) -> Outgoing:
+    """The event of one list.
+
+    Its rows are spliced in as the bytes that the list itself consists of: validating and encoding 10,000
+    rows a second a second time would cost more than computing them. A test reads them with the contract.
+    """
+    head = revision.list.head
+    event_id = derived_id(
+        "ranking-revised",
+        revision.list.key,
+        revision.previous_hash or "",
+        revision.list.hash,
+        str(said.position),
+    )
+    data = RankingRevised(
+        list=revision.list.key,
+        level=head["level"],
+        kind=head["kind"],
+        window_days=head["window_days"],
+        as_of=revision.list.as_of,
+        sorted_by=head["sorted_by"],
+        list_hash=revision.list.hash,
+        previous_hash=revision.previous_hash,
+        positions={STREAM: said.position},
+        units=head["units"],
+        changed_units=len(revision.changed),
+        changed=(),
+    )
+    envelope = _REVISED.wrap(
+        data,
+        event_id=event_id,
+        source=SERVICE,
+        subject=revision.list.key,
+        time=said.decided_at,
+        received_at=said.decided_at,
+        provenance=Provenance(correlation_id=event_id),
+        rules=said.rules,
+    )
+    rows = b'"changed":[%b]' % b",".join(revision.items[:MAX_ROWS])
+    body, spliced = _EMPTY_ROWS.subn(lambda _: rows, envelope.to_json())
+    if spliced != 1:
+        raise AssertionError(f"RankingRevised no longer writes its empty rows once: {spliced}")
+    return Outgoing(_REVISED.subject_for(), event_id, body)
+
+
+def _changed(announcement: Announcement, said: Announcements, unit: Unit) -> Outgoing:
+    row, before = announcement.row, announcement.before
+    event_id = derived_id(
+        "unit-score-changed",
+        str(announcement.list),
+        row.unit_id,
+        said.as_of,
+        said.rules,
+        str(said.position),
+        canonical_json(list(before or ())).decode(),
+        canonical_json([row.rank, row.score, row.band]).decode(),
+    )
+    data = UnitScoreChanged.model_validate(
+        {
+            "unit_id": row.unit_id,
+            "name": row.name,
+            "level": unit.level,
+            "kind": None if unit.kind == BUREAU else unit.kind,
+            "list": str(announcement.list),
+            "window_days": announcement.list.window_days,
+            "as_of": said.as_of,
+            "reasons": announcement.reasons,
+            "rank": row.rank,
+            "previous_rank": before.rank if before else None,
+            "score": row.score,
+            "previous_score": before.score if before else None,
+            "band": row.band,
+            "previous_band": before.band if before else None,
+            "ratings": row.ratings,
+        }
+    )
+    envelope: Envelope[UnitScoreChanged] = _CHANGED.wrap(
+        data,
+        event_id=event_id,
+        source=SERVICE,
+        subject=row.unit_id,
+        time=said.decided_at,
+        received_at=said.decided_at,
+        provenance=Provenance(correlation_id=event_id),
+        rules=said.rules,
+    )
+    return Outgoing(_CHANGED.subject_for(unit.city, unit.county), event_id, envelope.to_json())

@@ -1,0 +1,1 @@
+"""Scoring's use cases: fold ratings, publish lists, answer queries, recompute."""

@@ -1,0 +1,251 @@
+"""Use cases: keep the fold going, and answer questions about what is published."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from services.scoring.application.fold import Fold, Message
+from services.scoring.application.ports import DeadLetterClerk, FoldObserver
+from services.scoring.application.published import PublishedBooks, PublishedList, StoredRankings
+from services.scoring.domain.lists import ListKey, Row
+from services.scoring.domain.roster import ALL_KINDS, RANKED_LEVELS
+from shared.events import InvalidEventError
+from shared.kernel.clock import Clock, business_day
+from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError, describe
+from shared.kernel.grades import Level
+from shared.kernel.units import Unit, UnitRegistry
+from shared.rules import RulePack
+
+RETRY_AFTER_S: Final = 2.0
+
+
+class NotCaughtUpError(TransientError):
+    """The rankings do not yet take all ratings of the stream into account."""
+
+
+RulesOn = Callable[[date], RulePack]
+
+
+class FoldFeedback:
+    """Keeps one fold of the stream, on the present day under the rules of that day."""
+
+    def __init__(
+        self,
+        registry: UnitRegistry,
+        rules_on: RulesOn,
+        clock: Clock,
+        clerk: DeadLetterClerk,
+        observer: FoldObserver,
+        note_received: Callable[[int], None],
+    ) -> None:
+        """Start at the beginning of the stream, on today's business day."""
+        self._registry = registry
+        self._rules_on = rules_on
+        self._clock = clock
+        self._clerk = clerk
+        self._observer = observer
+        self._note_received = note_received
+        today = business_day(clock.now())
+        self.fold = Fold(registry, rules_on(today), today)
+        self.caught_up = False
+        """Whether everything that was in the stream at the start has been folded."""
+        self._remaining: int | None = None
+        self._done = 0
+        self._invalid: deque[tuple[Message, InvalidEventError]] = deque()
+
+    @property
+    def publishable(self) -> bool:
+        """Whether the fold may be published: it has caught up, and all dead letters are filed."""
+        return self.caught_up and not self._invalid
+
+    @property
+    def progress(self) -> str:
+        """How far the start has come, in words."""
+        if self._remaining is None:
+            return "reading has not begun"
+        return f"{self._done} of {self._done + self._remaining} messages folded"
+
+    def renew(self) -> bool:
+        """Move on to the present day; True when other rules apply from today, so that all is folded anew.
+
+        A rule pack weighs ratings, so a change of packs can't be applied to what was folded under another.
+        """
+        today = business_day(self._clock.now())
+        if today <= self.fold.as_of:
+            return False
+        rules = self._rules_on(today)
+        if rules.hash == self.fold.rules.hash:
+            self.fold.advance(today)
+            return False
+        self.fold = Fold(self._registry, rules, today)
+        self.caught_up = False
+        self._remaining, self._done = None, 0
+        return True
+
+    def fold_messages(self, messages: Sequence[Message], pending: int, published: int) -> None:
+        """Fold what was read; what is no rating waits for :meth:`file_dead_letters`.
+
+        Args:
+            messages: in the order of the stream.
+            pending: how many are still to come.
+            published: position of the published rankings; dead letters up to there have been filed.
+        """
+
+        def set_aside(message: Message, error: InvalidEventError) -> None:
+            if message.sequence > published:
+                self._invalid.append((message, error))
+
+        self.fold.take(messages, set_aside, self._note_received if self.caught_up else None)
+        self._done += len(messages)
+        self._remaining = pending if self._remaining is None else max(0, self._remaining - len(messages))
+        # Under steady traffic nothing is ever "all": what was there when reading began is enough.
+        self.caught_up = self.caught_up or pending == 0 or self._remaining == 0
+        self._observer.folded(len(messages), pending)
+
+    async def file_dead_letters(self) -> None:
+        """File what was no rating, oldest first.
+
+        Raises:
+            TransientError: the broker did not take one; call again, the rest is kept.
+        """
+        while self._invalid:
+            await self._clerk.file(*self._invalid[0])
+            self._invalid.popleft()
+            self._observer.dead_lettered()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of a published list.
+
+    Attributes:
+        list: the list.
+        position: sequence of FEEDBACK that it is valid at; nothing up to there changes it.
+        rows: the rows of this page.
+        next: cursor of the next page; None at the end.
+    """
+
+    list: PublishedList
+    position: int
+    rows: Sequence[Row]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnitScore:
+    """One unit in the windows of its primary list."""
+
+    unit: Unit
+    position: int
+    windows: Sequence[tuple[PublishedList, Row]]
+
+
+class ReadRankings:
+    """Answers from what is published, so that HTTP, the bucket and the events say the same."""
+
+    def __init__(
+        self,
+        registry: UnitRegistry,
+        published: Callable[[], StoredRankings | None],
+        progress: Callable[[], str | None],
+    ) -> None:
+        """``published`` gives what stands in the bucket; ``progress`` says why it can't be shown yet."""
+        self._registry = registry
+        self._published = published
+        self._progress = progress
+
+    def _rankings(self) -> StoredRankings:
+        why, found = self._progress(), self._published()
+        if why is not None or found is None or found.books is None:
+            raise NotCaughtUpError(
+                describe(why or "nothing published yet", "rankings of all ratings so far", "ask again"),
+                RETRY_AFTER_S,
+            )
+        return found
+
+    def list_page(self, level: str, kind: str | None, window: str, limit: int, cursor: str | None) -> Page:
+        """Up to ``limit`` rows of a list, from ``cursor`` on.
+
+        A cursor is a place in the list: where the list changed between two pages, its hash tells.
+
+        Raises:
+            InvalidValueError: no such level, kind, window or cursor; the message names what exists.
+            NotCaughtUpError: nothing can be shown yet.
+        """
+        found = self._rankings()
+        keys = [ListKey.parse(key) for key in found.lists]
+        wanted_level = _choose("level", level, list(dict.fromkeys(str(key.level) for key in keys)))
+        of_level = [key for key in keys if str(key.level) == wanted_level]
+        wanted_kind = _choose(
+            "kind", kind or ALL_KINDS, list(dict.fromkeys(key.kind or ALL_KINDS for key in of_level))
+        )
+        days = _choose(
+            "window", window.removesuffix("d"), list(dict.fromkeys(str(key.window_days) for key in of_level))
+        )
+        chosen = found.lists[f"{wanted_level}.{wanted_kind}.{days}"]
+        start = _start(cursor, len(chosen.rows))
+        end = start + limit
+        return Page(
+            chosen, _position(found), chosen.rows[start:end], str(end) if end < len(chosen.rows) else None
+        )
+
+    def unit_score(self, unit_id: str) -> UnitScore:
+        """A unit's rows in all windows of its primary list, shortest window first.
+
+        Raises:
+            NotFoundError: no such unit, or none that is ranked; the message proposes near ones.
+            NotCaughtUpError: nothing can be shown yet.
+        """
+        unit = self._registry.get(unit_id)
+        if unit.level not in RANKED_LEVELS:
+            raise NotFoundError(
+                unit_id,
+                f"a unit of the levels {', '.join(RANKED_LEVELS)}",
+                "the province is one unit and has no peers; ask for one of its cities",
+                field="unit_id",
+            )
+        kind = unit.kind if unit.level is Level.WINDOW else None
+        rows: list[tuple[PublishedList, Row]] = []
+        rankings = self._rankings()
+        for key, found in rankings.lists.items():
+            parsed = ListKey.parse(key)
+            if parsed.level is unit.level and parsed.kind == kind:
+                rows += [(found, row) for row in found.rows if row.unit_id == unit_id]
+        return UnitScore(
+            unit, _position(rankings), sorted(rows, key=lambda each: each[0].head["window_days"])
+        )
+
+    def books(self) -> PublishedBooks:
+        """The published books.
+
+        Raises:
+            NotCaughtUpError: nothing can be shown yet.
+        """
+        books = self._rankings().books
+        if books is None:  # pragma: no cover - _rankings has looked
+            raise NotCaughtUpError("no books yet", RETRY_AFTER_S)
+        return books
+
+
+def _position(found: StoredRankings) -> int:
+    return found.books.position if found.books is not None else 0
+
+
+def _choose(field: str, value: str, known: list[str]) -> str:
+    if value not in known:
+        raise InvalidValueError(
+            value, f"one of {', '.join(known)}", f"choose a {field} that exists", field=field
+        )
+    return value
+
+
+def _start(cursor: str | None, rows: int) -> int:
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdecimal()) or int(cursor) > rows:
+        raise InvalidValueError(
+            cursor, "the `next` of an earlier answer", "begin again without a cursor", field="cursor"
+        )
+    return int(cursor)

@@ -1,0 +1,224 @@
+"""Publishing: compare what the fold gives with what stands in the bucket, tell the difference, write it down.
+
+Events go out before the bucket is written. A crash in between repeats them on the next start: with the same
+ids if nothing was folded since, otherwise as one larger change from the same previous state.
+"""
+
+import asyncio
+import time
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from services.scoring.application.fold import Fold
+from services.scoring.application.ports import (
+    Announcements,
+    FoldObserver,
+    RankingEvents,
+    RankingStore,
+    Revision,
+)
+from services.scoring.application.published import (
+    ANNOUNCED_PREFIX,
+    BOOKS_KEY,
+    PublishedBooks,
+    PublishedList,
+    StoredRankings,
+    encode_announced,
+)
+from services.scoring.domain.announcements import Announced, announce
+from services.scoring.domain.lists import ListKey, RankedList, Row, changed_rows
+from services.scoring.domain.roster import RANKED_LEVELS
+from shared.kernel.clock import Clock, rfc3339
+from shared.kernel.errors import TransientError
+from shared.kernel.grades import Level
+from shared.kernel.units import UnitRegistry
+from shared.rules import RulePack
+
+LATENCY_SAMPLES: Final = 20_000
+"""Ratings between two publications whose latency is measured; more are not, to bound memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One publication, worked out: what to say, what to write, and what is known afterwards."""
+
+    announcements: Announcements
+    fenced: Mapping[str, bytes]
+    others: Mapping[str, bytes]
+    stored: StoredRankings
+    waiting: bool
+    compute_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Frozen:
+    """The fold at one moment, to be worked on in another thread while the fold goes on."""
+
+    compute: Callable[[], dict[str, RankedList]]
+    books: PublishedBooks
+    revision: int
+    rules: RulePack
+    as_of: str
+    now: datetime
+
+
+class Publisher:
+    """Keeps the bucket and the event stream in step with the fold. One call at a time."""
+
+    def __init__(
+        self,
+        store: RankingStore,
+        events: RankingEvents,
+        registry: UnitRegistry,
+        clock: Clock,
+        observer: FoldObserver,
+    ) -> None:
+        """Nothing is read or written before :meth:`load`."""
+        self._store = store
+        self._events = events
+        self._cities: dict[str, str] = {unit.unit_id: unit.city for unit in registry}
+        self._clock = clock
+        self._observer = observer
+        self._stored: StoredRankings | None = None
+        self._stale = True
+        self._revision: int | None = None
+        self._fold: Fold | None = None
+        self._waiting = False
+        self._received: array[int] = array("q")
+
+    @property
+    def stored(self) -> StoredRankings | None:
+        """What stands in the bucket, as of the last publication of ours; None before :meth:`load`."""
+        return self._stored
+
+    @property
+    def position(self) -> int:
+        """How far into FEEDBACK the published rankings reach."""
+        if self._stored is None or self._stored.books is None:
+            return 0
+        return self._stored.books.position
+
+    def note_received(self, received_ms: int) -> None:
+        """Remember when a rating was received, to measure how long it took to become visible."""
+        if len(self._received) < LATENCY_SAMPLES:
+            self._received.append(received_ms)
+
+    async def load(self) -> StoredRankings:
+        """Read what stands in the bucket.
+
+        Raises:
+            TransientError: the store is away.
+        """
+        self._stored = await self._store.load()
+        self._revision = None
+        self._stale = False
+        return self._stored
+
+    async def publish(self, fold: Fold) -> bool:
+        """Publish what changed since the last time; whether there was anything to publish.
+
+        A fold that is behind what is published (a fresh start that has not caught up, a second instance that
+        lags) publishes nothing.
+
+        Raises:
+            TransientError: the broker or the store is away, or somebody else published; call again.
+        """
+        stored = await self.load() if self._stored is None or self._stale else self._stored
+        if fold.position < self.position:
+            return False
+        changed = fold is not self._fold or fold.revision != self._revision
+        if not changed and not self._waiting and fold.position == self.position:
+            return False
+        received, self._received = self._received, array("q")
+        frozen = self._freeze(fold)
+        try:
+            plan = await asyncio.to_thread(self._plan, frozen, stored, recompute=changed)
+            said = plan.announcements
+            if said.revisions or said.units:
+                await self._events.publish(said)
+            if plan.fenced or plan.others:
+                await self._store.commit(plan.fenced, plan.others)
+        except TransientError:
+            self._stale = True  # what stands there is unknown now: read it before the next attempt
+            received.extend(self._received[: LATENCY_SAMPLES - len(received)])
+            self._received = received
+            raise
+        self._stored, self._revision, self._fold, self._waiting = (
+            plan.stored, frozen.revision, fold, plan.waiting,
+        )  # fmt: skip
+        if changed:
+            self._observer.computed(plan.compute_s)
+        now_ms = self._clock.now().timestamp() * 1000
+        latencies = [max(0.0, now_ms - each) / 1000 for each in received]
+        self._observer.published(len(said.revisions), len(said.units), plan.stored, latencies)
+        return bool(plan.fenced or plan.others)
+
+    def _freeze(self, fold: Fold) -> _Frozen:
+        now = self._clock.now()
+        books = PublishedBooks(fold.books(), fold.position, rfc3339(now))
+        return _Frozen(fold.freeze(), books, fold.revision, fold.rules, fold.as_of.isoformat(), now)
+
+    def _plan(self, frozen: _Frozen, stored: StoredRankings, *, recompute: bool) -> _Plan:
+        """Work out one publication. Pure but for the time it takes; runs in a thread."""
+        started = time.perf_counter()
+        fenced: dict[str, bytes] = {}
+        others: dict[str, bytes] = {}
+        lists = dict(stored.lists)
+        revisions: list[Revision] = []
+        computed = frozen.compute() if recompute else {}
+        for key, found in computed.items():
+            before = stored.lists.get(key)
+            if before is not None and before.hash == found.hash:
+                continue
+            lists[key] = after = PublishedList.of(found, frozen.books.position, frozen.now)
+            heads, pages = after.entries(before)
+            fenced.update(heads)
+            others.update(pages)
+            places = changed_rows(found.rows, before.rows if before is not None else None)
+            if places:
+                items = [found.items[place] for place in places]
+                revisions.append(Revision(after, before.hash if before else None, places, items))
+        compute_s = time.perf_counter() - started
+        books = stored.books
+        if books is None or books.books != frozen.books.books or books.position != frozen.books.position:
+            books = frozen.books
+            fenced[BOOKS_KEY] = books.encode()
+        due, waiting = announce(
+            _primary_lists(lists, frozen.rules),
+            stored.announced,
+            int(frozen.now.timestamp() * 1000),
+            frozen.rules.publication,
+        )
+        announced: Mapping[str, Announced] = stored.announced
+        if due:
+            announced = {**announced, **{each.row.unit_id: each.after for each in due}}
+            cities = {self._cities[each.row.unit_id] for each in due}
+            others.update(self._announced_entries(announced, cities))
+        said = Announcements(
+            revisions, due, frozen.books.position, frozen.as_of, frozen.rules.hash, frozen.now
+        )
+        return _Plan(said, fenced, others, StoredRankings(lists, books, announced), waiting, compute_s)
+
+    def _announced_entries(self, announced: Mapping[str, Announced], cities: set[str]) -> dict[str, bytes]:
+        pages: dict[str, dict[str, Announced]] = {city: {} for city in cities}
+        for unit_id, last in announced.items():
+            city = self._cities.get(unit_id, "")
+            if city in pages:
+                pages[city][unit_id] = last
+        return {f"{ANNOUNCED_PREFIX}{city}": encode_announced(page) for city, page in pages.items()}
+
+
+def _primary_lists(
+    lists: Mapping[str, PublishedList], rules: RulePack
+) -> list[tuple[ListKey, Sequence[Row]]]:
+    """Each unit's primary list: windows among their kind, bureaus among their level."""
+    days = rules.windows.primary_days
+    keys = [
+        ListKey(level, kind, days)
+        for level in RANKED_LEVELS
+        for kind in (rules.kinds if level is Level.WINDOW else (None,))
+    ]
+    return [(key, lists[str(key)].rows) for key in keys if str(key) in lists]

@@ -1,0 +1,177 @@
+"""Published lists: how a list, the books and the announcements are laid out in the bucket.
+
+Keys: ``<level>.<kind or all>.<days>`` holds the head of a list, the same with ``.<i>`` its pages of at most
+:data:`PAGE_ROWS` rows, ``books`` the books, ``announced.<city>`` what was last announced about each unit.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+
+from services.scoring.domain.announcements import Announced
+from services.scoring.domain.books import Books
+from services.scoring.domain.lists import RankedList, Row, canonical_json, list_hash
+from shared.kernel.clock import rfc3339
+
+STREAM: Final = "FEEDBACK"
+"""The stream whose position a list states."""
+
+BOOKS_KEY: Final = "books"
+ANNOUNCED_PREFIX: Final = "announced."
+PAGE_ROWS: Final = 500
+VOLATILE: Final = frozenset({"positions", "computed_at", "list_hash", "pages"})
+"""Members of a published head that are not part of the canonical document."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedList:
+    """One list as it stands in the bucket.
+
+    Attributes:
+        head: what `RankedList.head` has, and positions, computed_at, list_hash, pages.
+        rows: all rows, in the order of the list.
+        pages: bodies of its pages.
+    """
+
+    head: Mapping[str, Any]
+    rows: Sequence[Row]
+    pages: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, computed: RankedList, position: int, computed_at: datetime) -> "PublishedList":
+        """Lay out a computed list for publication."""
+        items = computed.items
+        pages = tuple(
+            b'{"items":[%b]}' % b",".join(items[start : start + PAGE_ROWS])
+            for start in range(0, len(items), PAGE_ROWS)
+        )
+        head = {
+            **computed.head,
+            "positions": {STREAM: position},
+            "computed_at": rfc3339(computed_at),
+            "list_hash": computed.hash,
+            "pages": len(pages),
+        }
+        return cls(head, computed.rows, pages)
+
+    @classmethod
+    def parse(cls, head: bytes, pages: tuple[bytes, ...]) -> "PublishedList":
+        """Read a list back.
+
+        Raises:
+            ValueError: not what :meth:`of` lays out.
+            KeyError: likewise.
+            TypeError: likewise.
+        """
+        rows = tuple(Row(**item) for page in pages for item in json.loads(page)["items"])
+        return cls(json.loads(head), rows, pages)
+
+    @property
+    def key(self) -> str:
+        """The list's key."""
+        return str(self.head["list"])
+
+    @property
+    def as_of(self) -> date:
+        """Last day of its window."""
+        return date.fromisoformat(self.head["as_of"])
+
+    @property
+    def position(self) -> int:
+        """Last sequence of FEEDBACK that it takes into account."""
+        return int(self.head["positions"][STREAM])
+
+    @property
+    def hash(self) -> str:
+        """Hash of its canonical bytes, as stated."""
+        return str(self.head["list_hash"])
+
+    def canonical(self) -> bytes:
+        """Its canonical bytes, written anew from its values like `RankedList.canonical` does."""
+        head = {name: value for name, value in self.head.items() if name not in VOLATILE}
+        items = b",".join(canonical_json(row._asdict()) for row in self.rows)
+        return b'{"head":%b,"items":[%b]}' % (canonical_json(head), items)
+
+    def computed_hash(self) -> str:
+        """The hash of its values; another than :attr:`hash` if head and pages don't belong together."""
+        return list_hash(self.canonical())
+
+    def entries(self, before: "PublishedList | None") -> tuple[dict[str, bytes], dict[str, bytes]]:
+        """Heads and pages to write: the head, and those pages that differ from what stands there."""
+        known = before.pages if before is not None else ()
+        pages = {
+            f"{self.key}.{number}": page
+            for number, page in enumerate(self.pages)
+            if number >= len(known) or known[number] != page
+        }
+        return {self.key: canonical_json(self.head)}, pages
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedBooks:
+    """The books as they stand in the bucket; their position is how far all of it reaches."""
+
+    books: Books
+    position: int
+    computed_at: str
+
+    def encode(self) -> bytes:
+        """The key's value."""
+        return canonical_json(self.document())
+
+    def document(self) -> dict[str, Any]:
+        """The accounts by name, with the position."""
+        books = self.books
+        return {
+            "accepted": books.accepted,
+            "counted": books.counted,
+            "replaced": books.replaced,
+            "held": books.held,
+            "excluded": books.excluded,
+            "late": books.late,
+            "balanced": books.balanced,
+            "duplicates": books.duplicates,
+            "synthetic": books.synthetic,
+            "positions": {STREAM: self.position},
+            "computed_at": self.computed_at,
+        }
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "PublishedBooks":
+        """Read the books back.
+
+        Raises:
+            ValueError: not what :meth:`encode` writes.
+            KeyError: likewise.
+        """
+        found = json.loads(raw)
+        names = ("accepted", "counted", "replaced", "late", "held", "excluded", "duplicates", "synthetic")
+        return cls(
+            Books(**{name: found[name] for name in names}), found["positions"][STREAM], found["computed_at"]
+        )
+
+
+def encode_announced(announced: Mapping[str, Announced]) -> bytes:
+    """One page of announcements: unit id → time in ms, rank, score, band."""
+    return canonical_json({unit_id: list(last) for unit_id, last in announced.items()})
+
+
+def parse_announced(raw: bytes) -> dict[str, Announced]:
+    """Read :func:`encode_announced` back.
+
+    Raises:
+        ValueError: not what it writes.
+        TypeError: likewise.
+    """
+    return {unit_id: Announced(*last) for unit_id, last in json.loads(raw).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRankings:
+    """All that the bucket holds."""
+
+    lists: Mapping[str, PublishedList]
+    books: PublishedBooks | None
+    announced: Mapping[str, Announced]

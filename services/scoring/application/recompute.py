@@ -1,0 +1,136 @@
+"""Recomputing offline: the same code as the live path, from the stream's messages to the lists' bytes."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
+from typing import Final
+
+from services.scoring.application.fold import Fold, Message
+from services.scoring.application.published import STREAM, PublishedList
+from services.scoring.domain.lists import RankedList, Row, canonical_json
+from shared.events import InvalidEventError
+from shared.kernel.units import UnitRegistry
+from shared.rules import RulePack
+
+ROWS_SHOWN: Final = 10
+"""Differing rows of one list that a diff spells out."""
+
+
+def _ignore(_message: Message, _error: InvalidEventError) -> None:
+    """Leave out what the live fold left out too: it is in the dead letters."""
+
+
+def recompute(
+    messages: Iterable[Message],
+    registry: UnitRegistry,
+    rules: RulePack,
+    as_of: date,
+    positions: Mapping[str, int] | None = None,
+) -> dict[str, RankedList]:
+    """Compute every list from nothing but the stream.
+
+    Args:
+        messages: FEEDBACK's messages in order of sequence; other subjects do not matter.
+        registry: the appraised units.
+        rules: the rule pack to apply.
+        as_of: last day of the windows.
+        positions: where to stop, e.g. ``{"FEEDBACK": 4711}``; None: fold all.
+
+    Returns:
+        The lists by key; ``.canonical()`` are the bytes to compare, ``.hash`` their hash.
+    """
+    end = None if positions is None else positions.get(STREAM, 0)
+    fold = Fold(registry, rules, as_of)
+    fold.take(_until(messages, end), _ignore)
+    return fold.lists()
+
+
+def _until(messages: Iterable[Message], end: int | None) -> Iterator[Message]:
+    for message in messages:
+        if end is not None and message.sequence > end:
+            return
+        yield message
+
+
+def recompute_like(
+    messages: Iterable[Message],
+    registry: UnitRegistry,
+    rules_on: Callable[[date], RulePack],
+    live: Mapping[str, PublishedList],
+) -> dict[str, RankedList]:
+    """Recompute each published list at its own position and day, in one pass over the messages.
+
+    Args:
+        messages: FEEDBACK's messages in order of sequence.
+        registry: the appraised units.
+        rules_on: gives the rule pack of a day, e.g. ``partial(load_pack, None)``.
+        live: what `read_all_lists` found.
+
+    Returns:
+        The recomputed lists of the same keys; a published key that the rules don't know is missing.
+    """
+    folds = {day: Fold(registry, rules_on(day), day) for day in {found.as_of for found in live.values()}}
+    stops = sorted({(found.position, found.as_of) for found in live.values()})
+    wanted: dict[tuple[int, date], list[str]] = {stop: [] for stop in stops}
+    for key, found in live.items():
+        wanted[found.position, found.as_of].append(key)
+    result: dict[str, RankedList] = {}
+
+    def collect(through: int | None) -> None:
+        while stops and (through is None or stops[0][0] < through):
+            position, day = stops.pop(0)
+            lists = folds[day].lists()
+            result.update({key: lists[key] for key in wanted[position, day] if key in lists})
+
+    for message in _until(messages, max((position for position, _ in stops), default=0)):
+        collect(message.sequence)
+        for fold in folds.values():
+            fold.take((message,), _ignore)
+    collect(None)
+    return result
+
+
+def diff_lists(
+    live: Mapping[str, PublishedList | RankedList], recomputed: Mapping[str, RankedList]
+) -> list[str]:
+    """Say in lines where two sets of lists differ; empty: equal byte for byte."""
+    lines: list[str] = []
+    for key in sorted(live.keys() | recomputed.keys()):
+        if key not in live:
+            lines.append(f"{key}: not published, but the stream gives it")
+        elif key not in recomputed:
+            lines.append(f"{key}: published, but the rules know no such list")
+        elif live[key].canonical() != recomputed[key].canonical():
+            lines += _difference(key, live[key], recomputed[key])
+    return lines
+
+
+def _difference(key: str, live: PublishedList | RankedList, recomputed: RankedList) -> list[str]:
+    lines: list[str] = []
+    for name, value in recomputed.head.items():
+        published = live.head.get(name)
+        if canonical_json(published) != canonical_json(value):
+            lines.append(f"{key}: {name} is published as {published}, recomputed as {value}")
+    known = {row.unit_id: (place, row) for place, row in enumerate(live.rows)}
+    differing = 0
+    for place, row in enumerate(recomputed.rows):
+        old_place, old = known.pop(row.unit_id, (-1, None))
+        if old == row and old_place == place:
+            continue
+        differing += 1
+        if differing <= ROWS_SHOWN:
+            lines.append(f"{key}: {row.unit_id} {row.name}: {_row_difference(old, row)}")
+    lines += [f"{key}: {unit_id} is published, but not in the recomputed list" for unit_id in sorted(known)]
+    if differing > ROWS_SHOWN:
+        lines.append(f"{key}: and {differing - ROWS_SHOWN} more rows")
+    return lines or [f"{key}: same values, other bytes: a number was written differently"]
+
+
+def _row_difference(old: Row | None, new: Row) -> str:
+    if old is None:
+        return "missing in the published list"
+    parts = [
+        f"{name} published {before}, recomputed {after}"
+        for name, before, after in zip(Row._fields, old, new, strict=True)
+        if before != after
+    ]
+    return "; ".join(parts) or "at another place of the list"

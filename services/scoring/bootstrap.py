@@ -1,0 +1,156 @@
+"""Composition root of scoring: settings → adapters → fold, publisher, queries → routes → app."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from typing import Final
+
+from fastapi import FastAPI
+from nats.aio.client import Client
+
+from services.scoring.adapters.dead_letters import BusDeadLetterClerk
+from services.scoring.adapters.nats_ranking_store import NatsRankingStore
+from services.scoring.adapters.ranking_events import BusRankingEvents
+from services.scoring.application.handlers import FoldFeedback, ReadRankings
+from services.scoring.application.publication import Publisher
+from services.scoring.entrypoints.events import FeedbackStream
+from services.scoring.entrypoints.http import make_router
+from services.scoring.metrics import ScoringMetrics
+from services.scoring.settings import Settings
+from shared.kernel.clock import Clock, SystemClock, business_day
+from shared.kernel.units import UnitRegistry, load_units
+from shared.messaging.connection import make_broker
+from shared.messaging.failure import DeadLetters
+from shared.messaging.group_commit import GroupCommit
+from shared.messaging.publisher import BrokerUnavailableError, JetStreamPublisher
+from shared.messaging.session import BrokerSession
+from shared.messaging.streams import RANKING
+from shared.observability.health import Health
+from shared.observability.http import install
+from shared.observability.lifecycle import TaskSupervisor
+from shared.observability.metrics import ServiceMetrics
+from shared.rules import RulePack, load_pack
+
+SERVICE: Final = "scoring"
+VERSION: Final = "1"
+
+
+class Scoring:
+    """The running parts of the service; those that need the broker exist once it is connected."""
+
+    def __init__(self, settings: Settings, registry: UnitRegistry, clock: Clock) -> None:
+        """Put together what needs no broker."""
+        self.metrics = ServiceMetrics(SERVICE)
+        self.health = Health()
+        self.tasks = TaskSupervisor(self.health)
+        self._observer = ScoringMetrics(self.metrics)
+        self._settings = settings
+        self._registry = registry
+        self._clock = clock
+        self._publisher: Publisher | None = None
+        self._commit: GroupCommit | None = None
+        self._stream: FeedbackStream | None = None
+        self.session = BrokerSession(make_broker(settings, SERVICE), self._connected)
+        self.read = ReadRankings(
+            registry, lambda: self._publisher.stored if self._publisher else None, self._why_not_ready
+        )
+        self.health.register("broker", self.session.check)
+        self.health.register("fold", self._check_fold)
+        self.health.register("publication", self._check_publication)
+
+    async def _connected(self, client: Client) -> None:
+        """Build what needs the broker, once, and start the two loops."""
+        if self._stream is not None:
+            return
+        commit = GroupCommit(client, stream=RANKING)
+        await commit.start()
+        publisher = Publisher(
+            NatsRankingStore(client),
+            BusRankingEvents(commit, self._registry),
+            self._registry,
+            self._clock,
+            self._observer,
+        )
+        feedback = FoldFeedback(
+            self._registry,
+            self._rules_on,
+            self._clock,
+            BusDeadLetterClerk(DeadLetters(JetStreamPublisher(client), self._clock, SERVICE)),
+            self._observer,
+            publisher.note_received,
+        )
+        stream = FeedbackStream(feedback, publisher)
+        self._commit, self._publisher, self._stream = commit, publisher, stream
+        self.tasks.start("fold", stream.fold(client))
+        self.tasks.start("publish", stream.publish())
+
+    def _rules_on(self, day: date) -> RulePack:
+        return load_pack(self._settings.rules_path, day)
+
+    def _why_not_ready(self) -> str | None:
+        return self._stream.why_not_ready() if self._stream else "no connection to the broker yet"
+
+    async def _check_fold(self) -> str:
+        return await self._running().check_fold()
+
+    async def _check_publication(self) -> str:
+        return await self._running().check_publication()
+
+    def _running(self) -> FeedbackStream:
+        if self._stream is None:
+            raise BrokerUnavailableError("no connection to the broker yet: it is retried every second")
+        return self._stream
+
+    async def start(self) -> None:
+        """Begin connecting; returns at once."""
+        await self.session.start()
+
+    async def stop(self) -> None:
+        """Stop the loops, finish what is being published, close the connection."""
+        self.health.draining()
+        await self.tasks.stop()
+        if self._commit is not None:
+            await self._commit.stop()
+        await self.session.stop()
+
+
+def create_app(
+    settings: Settings, *, clock: Clock | None = None, registry: UnitRegistry | None = None
+) -> FastAPI:
+    """Build the service; nothing connects before the app's lifespan starts.
+
+    Args:
+        settings: see `Settings`.
+        clock: the machine's clock if None.
+        registry: the committed registry if None.
+
+    Raises:
+        RulePackError: no valid rule pack for today.
+    """
+    clock = clock or SystemClock()
+    load_pack(
+        settings.rules_path, business_day(clock.now())
+    )  # a broken pack must fail the start, not a request
+    scoring = Scoring(settings, registry if registry is not None else load_units(), clock)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await scoring.start()
+        try:
+            yield
+        finally:
+            await scoring.stop()
+
+    app = FastAPI(
+        title="Pingyi scoring",
+        version=VERSION,
+        description="Fair rankings of service windows, counties and cities, from the stream of ratings.",
+        openapi_tags=[
+            {"name": "rankings", "description": "Published lists, scores of single units, the books."},
+            {"name": "operations", "description": "Health and metrics."},
+        ],
+        lifespan=lifespan,
+    )
+    install(app, scoring.metrics, scoring.health)
+    app.include_router(make_router(scoring.read))
+    return app

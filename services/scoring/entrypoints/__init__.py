@@ -1,0 +1,1 @@
+"""How the world reaches scoring: the feedback stream and HTTP."""

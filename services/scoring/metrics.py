@@ -1,0 +1,61 @@
+"""Scoring's metrics: how far the fold is, how long a rating takes to be seen, what the books say."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from services.scoring.application.published import StoredRankings
+from shared.observability.metrics import ServiceMetrics
+
+VISIBLE_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+COMPUTE_BUCKETS_S: Final = (0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 2.0)
+ACCOUNTS: Final = ("accepted", "counted", "replaced", "held", "excluded", "late", "duplicates", "synthetic")
+
+
+class ScoringMetrics:
+    """Implements the application's `FoldObserver` on Prometheus."""
+
+    def __init__(self, metrics: ServiceMetrics) -> None:
+        """Register everything with ``metrics``."""
+        self._folded = metrics.counter("events_folded", "Messages of FEEDBACK folded, repeats included.")
+        self._lag = metrics.gauge("fold_lag", "messages", "Messages of FEEDBACK still to be folded.")
+        self._dead_letters = metrics.counter("dead_letters", "Messages that are no ratings.")
+        self._computed = metrics.histogram(
+            "list_computation", "seconds", "Time to compute all lists once.", buckets=COMPUTE_BUCKETS_S
+        )
+        self._visible = metrics.histogram(
+            "accepted_to_visible",
+            "seconds",
+            "From intake's receipt of a rating to the publication that includes it.",
+            buckets=VISIBLE_BUCKETS_S,
+        )
+        self._revisions = metrics.counter("lists_published", "Lists whose rows changed and were announced.")
+        self._announced = metrics.counter("score_changes_published", "Announcements about single units.")
+        self._books = metrics.gauge("books", "ratings", "Published accounts of the books.", ("account",))
+        self._position = metrics.gauge(
+            "published", "position", "Sequence of FEEDBACK that the published rankings reach to."
+        )
+
+    def folded(self, messages: int, lag: int) -> None:
+        """See `FoldObserver.folded`."""
+        self._folded.inc(messages)
+        self._lag.set(lag)
+
+    def dead_lettered(self) -> None:
+        """See `FoldObserver.dead_lettered`."""
+        self._dead_letters.inc()
+
+    def computed(self, seconds: float) -> None:
+        """See `FoldObserver.computed`."""
+        self._computed.observe(seconds)
+
+    def published(self, lists: int, units: int, stored: StoredRankings, latencies_s: Sequence[float]) -> None:
+        """See `FoldObserver.published`."""
+        self._revisions.inc(lists)
+        self._announced.inc(units)
+        for seconds in latencies_s:
+            self._visible.observe(seconds)
+        if stored.books is not None:
+            self._position.set(stored.books.position)
+            accounts = stored.books.document()
+            for account in ACCOUNTS:
+                self._books.labels(account).set(accounts[account])

@@ -1,0 +1,18 @@
+"""Scoring's settings, from the environment."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from shared.messaging.connection import BrokerSettings
+
+
+class Settings(BrokerSettings):
+    """Where scoring listens, where the broker is, and which rules apply."""
+
+    http_host: str = Field(default="127.0.0.1", description="Address to bind.")
+    http_port: int = Field(default=8002, ge=0, le=65535, description="TCP port to bind.")
+    log_level: str = Field(default="INFO", description="Lowest level written.")
+    rules_path: Path | None = Field(
+        default=None, description="Rule pack (a TOML file or a folder of them) instead of the committed ones."
+    )
