@@ -1,6 +1,5 @@
 """May this rating be accepted? Pure judgement over the registry, the rules and the time of receipt."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -8,7 +7,7 @@ from typing import Final
 from services.intake.domain.identity_numbers import is_identity_number, is_phone, normal_identity_number
 from services.intake.domain.submission import Contact, Submission
 from shared.kernel.clock import business_day, rfc3339
-from shared.kernel.errors import NotFoundError, shorten
+from shared.kernel.errors import NotFoundError
 from shared.kernel.grades import Channel, Verification
 from shared.kernel.units import Unit, UnitRegistry
 from shared.rules.pack import Intake as IntakeRules
@@ -91,17 +90,3 @@ def _is_real_name(contact: Contact) -> bool:
     if contact.id_number and is_identity_number(normal_identity_number(contact.id_number)):
         return True
     return contact.phone is not None and is_phone(contact.phone)
-
-
-def redacted(values: Mapping[str, object], shown: frozenset[str]) -> dict[str, str]:
-    """`values` for an error message: those in `shown` shortened, all others only by their size."""
-    return {name: shorten(value) if name in shown else size_of(value) for name, value in values.items()}
-
-
-def size_of(value: object) -> str:
-    """Describe a value without repeating it, e.g. ``12 characters``."""
-    if isinstance(value, str):
-        return f"{len(value)} characters"
-    if isinstance(value, dict | list):
-        return f"{len(value)} entries"
-    return f"a {type(value).__name__}"

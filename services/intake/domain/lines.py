@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from services.intake.domain.measures import Size
 from shared.kernel.errors import InvalidValueError
 
 _BOM = b"\xef\xbb\xbf"
@@ -24,7 +25,7 @@ def split_lines(body: bytes, limit: int) -> list[Line]:
     """
     if body.startswith(_BOM):
         raise InvalidValueError(
-            "a byte order mark", "UTF-8 without one", "save the file as 'UTF-8', not as 'UTF-8 with BOM'",
+            Size("a byte order mark"), "UTF-8 without one", "save the file as UTF-8 without BOM",
             field="body",
         )  # fmt: skip
     lines: list[Line] = []
@@ -32,12 +33,12 @@ def split_lines(body: bytes, limit: int) -> list[Line]:
         if len(lines) == limit:
             count = sum(1 for other in _numbered(body) if other.data)
             raise InvalidValueError(
-                f"{count} lines", f"at most {limit} lines in a batch", "split the batch", field="body"
+                Size(f"{count} lines"), f"at most {limit} lines in a batch", "split the batch", field="body"
             )
         lines.append(line)
     if not lines:
         raise InvalidValueError(
-            f"{len(body)} bytes without a rating",
+            Size(f"{len(body)} bytes without a rating"),
             "one JSON object on each line (NDJSON)",
             "send at least one rating",
             field="body",

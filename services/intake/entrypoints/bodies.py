@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from services.intake.application.errors import RejectedError
-from services.intake.domain.acceptance import Issue, size_of
+from services.intake.domain.acceptance import Issue
+from services.intake.domain.measures import size_of
 from services.intake.domain.submission import Contact, Submission
 from shared.kernel.grades import Channel, Source
 from shared.observability.problem import field_errors
@@ -19,6 +20,8 @@ _SHOWN: Final = frozenset({"unit_id", "grade", "dimensions", "source", "channel"
 
 ERRORS_SHOWN: Final = 20
 """A body can be made of thousands of unknown fields; the answer must not be."""
+NAME_SHOWN: Final = 64
+"""Characters of an unknown field's name that an error repeats."""
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -154,20 +157,10 @@ def describe_errors(error: ValidationError) -> Sequence[Mapping[str, Any]]:
     """The errors of `error`, with every value that could identify somebody replaced by its size."""
     described = []
     for issue in error.errors(include_url=False)[:ERRORS_SHOWN]:
-        place = [str(part) for part in issue["loc"]]
+        place = [str(part)[:NAME_SHOWN] for part in issue["loc"]]
         shown = issue["type"] != "extra_forbidden" and bool(place) and place[0] in _SHOWN
         value = issue["input"]
         if not shown or isinstance(value, dict | list):
-            value = _Size(size_of(value))
-        described.append({**issue, "input": value})
+            value = size_of(value)
+        described.append({**issue, "loc": place, "input": value})
     return described
-
-
-class _Size:
-    """Stands for a value that must not be repeated; shows as its size."""
-
-    def __init__(self, size: str) -> None:
-        self._size = size
-
-    def __repr__(self) -> str:
-        return self._size

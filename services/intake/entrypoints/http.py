@@ -25,6 +25,7 @@ from services.intake.application.ports import AcceptedIndex, Rules
 from services.intake.application.prepared import RequestFacts
 from services.intake.domain.addresses import TrustedProxies
 from services.intake.domain.lines import split_lines
+from services.intake.domain.measures import Size
 from services.intake.domain.unit_pages import MAX_PAGE, UnitFilter, page_of_units
 from services.intake.entrypoints.answers import (
     BatchAnswer,
@@ -126,12 +127,12 @@ class _Submissions:
             "methods": ["POST"],
             "tags": ["feedback"],
             "responses": _SUBMIT_PROBLEMS,
-            "response_class": Response,
         }
         single = APIRoute(
             "/v1/feedback",
             _describe_single,
             summary="Submit one rating",
+            operation_id="submit_feedback",
             status_code=202,
             response_model=FeedbackAnswer,
             **common,
@@ -140,6 +141,7 @@ class _Submissions:
             "/v1/feedback/batch",
             _describe_batch,
             summary="Submit up to 10,000 ratings, one on each line",
+            operation_id="submit_batch",
             status_code=200,
             response_model=BatchAnswer,
             openapi_extra={
@@ -164,7 +166,7 @@ class _Submissions:
         key = headers.get("idempotency-key")
         if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
             raise InvalidValueError(
-                f"{len(key)} characters",
+                Size(f"{len(key)} characters"),
                 f"1 to {MAX_KEY} printable ASCII characters",
                 "use a UUID, for example",
                 field="Idempotency-Key",
@@ -246,7 +248,11 @@ def _rejection(error: RejectedError, instance: str) -> Problem:
 
 _IdempotencyKey = Annotated[
     str | None,
-    Header(max_length=MAX_KEY, description="The same key again is the same rating; goes before client_ref."),
+    Header(
+        alias="Idempotency-Key",
+        max_length=MAX_KEY,
+        description="The same key again is the same rating; goes before client_ref.",
+    ),
 ]
 _Synthetic = Annotated[
     bool, Header(alias="X-Synthetic", description="A probe or drill: goes all the way, is never counted.")

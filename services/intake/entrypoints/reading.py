@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 
 from starlette.requests import ClientDisconnect, Request
 
+from services.intake.domain.measures import Size
 from shared.kernel.errors import InvalidValueError, TransientError, describe
 
 DRAIN_FACTOR: Final = 64
@@ -45,7 +46,7 @@ def require_media_type(request: Request, accepted: tuple[str, ...]) -> None:
     given = request.headers.get("content-type", "")
     if given.split(";", 1)[0].strip().lower() not in accepted:
         raise WrongMediaTypeError(
-            given or "no Content-Type",
+            given or Size("nothing"),
             " or ".join(accepted),
             f"send the header Content-Type: {accepted[0]}",
             field="Content-Type",
@@ -74,7 +75,7 @@ async def read_body(request: Request, limit: int, timeout_s: float, advice: str)
                     chunks.clear()
     except TimeoutError as error:
         raise SlowBodyError(
-            f"{size} bytes within {timeout_s:g} s",
+            Size(f"{size} bytes within {timeout_s:g} s"),
             "the whole body",
             "send it faster or in parts",
             field="body",
@@ -82,5 +83,5 @@ async def read_body(request: Request, limit: int, timeout_s: float, advice: str)
     except ClientDisconnect as error:
         raise ClientLeftError(describe(f"{size} bytes", "the whole body", "send it again")) from error
     if size > limit:
-        raise BodyTooLargeError(f"{size} bytes", f"at most {limit} bytes", advice, field="body")
+        raise BodyTooLargeError(Size(f"{size} bytes"), f"at most {limit} bytes", advice, field="body")
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
