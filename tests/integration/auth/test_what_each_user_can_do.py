@@ -1,0 +1,202 @@
+"""Every service can do all that its code needs, as its own user of a real nats-server."""
+
+import asyncio
+import json
+
+import pytest
+from faststream import AckPolicy
+from faststream.nats import JStream, PullSub
+from nats.aio.client import Client
+
+from shared.events import Envelope, FeedbackSubmitted
+from shared.messaging.connection import BrokerSettings, make_broker
+from shared.messaging.failure import DeadLetters, failure_policy
+from shared.messaging.group_commit import GroupCommit, Outgoing
+from shared.messaging.provisioner import provision
+from shared.messaging.publisher import JetStreamPublisher
+from shared.messaging.reading import DurableReader, FoldReader
+from shared.messaging.streams import ALERTS, ARCHIVED, FEEDBACK, VAULT
+from shared.testing.builders import (
+    CITY,
+    COUNTY,
+    alert_raised,
+    envelope_of,
+    feedback_submitted,
+    message_dead_lettered,
+    ranking_revised,
+    unit_score_changed,
+)
+from shared.testing.clock import FixedClock
+from tests.support.broker_users import BrokerUsers
+
+SUBJECT = f"feedback.v1.submitted.{CITY}.{COUNTY}"
+
+
+async def commit(client: Client, stream: str, outgoing: list[Outgoing]) -> list[int]:
+    """Make messages durable as intake does; their sequences."""
+    group = GroupCommit(client, stream=stream)
+    await group.start()
+    stored = await group.publish(outgoing)
+    await group.stop()
+    return [each.sequence for each in stored]
+
+
+def ratings(count: int) -> list[Outgoing]:
+    """That many ratings."""
+    events = [envelope_of(feedback_submitted()) for _ in range(count)]
+    return [Outgoing(SUBJECT, event.id, event.to_json()) for event in events]
+
+
+async def submit(broker: BrokerUsers, count: int) -> None:
+    """Store ratings as intake."""
+    await commit(await broker.connect("intake"), FEEDBACK, ratings(count))
+
+
+async def test_the_provisioner_can_provision_again(broker: BrokerUsers) -> None:
+    outcome = await provision(await broker.connect("provisioner"))
+    assert outcome.created == outcome.updated == ()
+
+
+@pytest.mark.parametrize("count", [1, 5, 50, 1500])
+async def test_intake_commits_ratings_singly_and_in_batches(broker: BrokerUsers, count: int) -> None:
+    client = await broker.connect("intake")
+    assert await commit(client, FEEDBACK, ratings(count)) == list(range(1, count + 1))
+    message = await client.jetstream().get_msg(FEEDBACK, count, direct=True)
+    assert message.subject == SUBJECT
+    assert broker.errors["intake"] == []
+
+
+async def test_intake_keeps_reads_and_erases_keys_in_the_vault(broker: BrokerUsers) -> None:
+    client = await broker.connect("intake")
+    jetstream = client.jetstream()
+    await commit(client, VAULT, [Outgoing(f"vault.v1.text.r{n}", f"r{n}", b"key") for n in range(10)])
+    found = await jetstream.get_last_msg(VAULT, "vault.v1.text.r3", direct=True)
+    assert found.data == b"key"
+    assert await jetstream.delete_msg(VAULT, found.seq or 0)
+    await jetstream.purge_stream(VAULT, subject="vault.v1.text.r4")
+    assert (await jetstream.stream_info(VAULT)).state.messages == 8
+    assert broker.errors["intake"] == []
+
+
+@pytest.mark.parametrize("service", ["intake", "scoring"])
+async def test_a_fold_of_feedback_reads_on_after_its_consumer_is_gone(
+    broker: BrokerUsers, service: str
+) -> None:
+    await submit(broker, 20)
+    client = await broker.connect(service)
+    reader = FoldReader(client, FEEDBACK, filters=("feedback.v1.submitted.>",))
+    assert len(await reader.take(wait_s=2)) == 20
+    await reader.close()
+    await submit(broker, 3)
+    assert [message.sequence for message in await reader.take(wait_s=2)] == [21, 22, 23]
+    await reader.close()
+    assert broker.errors[service] == []
+    admin = await broker.connect("provisioner")
+    consumers = await admin.jetstream().consumers_info(FEEDBACK)
+    assert [each.name for each in consumers if each.name.startswith("fold-")] == [], "closing deletes it"
+
+
+async def test_scoring_publishes_rankings_and_keeps_the_current_ones(broker: BrokerUsers) -> None:
+    client = await broker.connect("scoring")
+    publisher = JetStreamPublisher(client)
+    assert await publisher.publish(envelope_of(ranking_revised())) == 1
+    assert await publisher.publish(envelope_of(unit_score_changed()), city=CITY, county=COUNTY) == 2
+    await commit(
+        client, "KV_rankings", [Outgoing(f"$KV.rankings.window.k{n}.30", f"k{n}", b"{}") for n in range(20)]
+    )
+    bucket = await client.jetstream().key_value("rankings")
+    await bucket.put("window.marriage.30", b'{"rows":[]}')
+    assert (await bucket.get("window.marriage.30")).value == b'{"rows":[]}'
+    assert len(await bucket.keys()) == 21
+    await bucket.delete("window.k1.30")
+    assert broker.errors["scoring"] == []
+
+
+async def test_notify_handles_feedback_from_its_durable_and_folds_its_own_alerts(broker: BrokerUsers) -> None:
+    await submit(broker, 3)
+    settings = BrokerSettings(nats_url=broker.server.url, nats_nkey_seed_file=broker.seeds["notify"])
+    faststream = make_broker(settings, "notify")
+    handled: asyncio.Queue[str] = asyncio.Queue()
+
+    @faststream.subscriber(
+        "feedback.v1.submitted.>",
+        stream=JStream(FEEDBACK, declare=False),
+        durable="notify-feedback",
+        pull_sub=PullSub(batch_size=10, timeout=1.0),
+        ack_policy=AckPolicy.MANUAL,
+        inbox_prefix=b"_INBOX_notify.",
+    )
+    async def handle(event: Envelope[FeedbackSubmitted]) -> None:
+        await handled.put(event.id)
+
+    client = await broker.connect("notify")
+    publisher = JetStreamPublisher(client)
+    faststream.add_middleware(failure_policy(DeadLetters(publisher, FixedClock(), "notify")))
+    await faststream.start()
+    try:
+        ids = {await asyncio.wait_for(handled.get(), 10) for _ in range(3)}
+    finally:
+        await faststream.stop()
+    assert len(ids) == 3
+    info = await client.jetstream().consumer_info(FEEDBACK, "notify-feedback")
+    assert info.num_pending == 0
+    assert info.num_ack_pending == 0
+    assert await publisher.publish(envelope_of(alert_raised()), city=CITY, county=COUNTY) == 1
+    fold = FoldReader(client, ALERTS)
+    assert len(await fold.take(wait_s=2)) == 1
+    await fold.close()
+    delivery = DurableReader(client, ALERTS, "notify-deliver-webhook")
+    (message,) = await delivery.take(wait_s=2)
+    await delivery.acknowledge(message)
+    await delivery.close()
+    assert broker.errors["notify"] == []
+
+
+async def test_the_archive_reads_acknowledges_and_rereads_every_archived_stream(broker: BrokerUsers) -> None:
+    await submit(broker, 30)
+    client = await broker.connect("archive")
+    jetstream = client.jetstream()
+    for stream in ARCHIVED:
+        reader = DurableReader(client, stream, f"archive-{stream.lower()}")
+        messages = await reader.take(wait_s=2 if stream == FEEDBACK else 0.1)
+        if messages:
+            await reader.acknowledge(messages[-1])
+            await client.flush()
+        await reader.close()
+        assert (await jetstream.stream_info(stream)).state.last_seq == len(messages)
+    info = await jetstream.consumer_info(FEEDBACK, "archive-feedback")
+    assert info.ack_floor is not None
+    assert info.ack_floor.stream_seq == 30
+    assert (await jetstream.get_msg(FEEDBACK, 7)).subject == SUBJECT
+    inbox = client.new_inbox()
+    subscription = await client.subscribe(inbox)
+    request = {"seq": 1, "batch": 5, "next_by_subj": ">"}
+    await client.publish(f"$JS.API.DIRECT.GET.{FEEDBACK}", json.dumps(request).encode(), reply=inbox)
+    assert (await subscription.next_msg(2)).headers["Nats-Sequence"] == "1"  # type: ignore[index]  # has headers
+    assert broker.errors["archive"] == []
+
+
+@pytest.mark.parametrize("service", ["intake", "scoring", "notify", "archive"])
+async def test_every_service_can_write_dead_letters(broker: BrokerUsers, service: str) -> None:
+    publisher = JetStreamPublisher(await broker.connect(service))
+    assert await publisher.publish(envelope_of(message_dead_lettered(service=service))) == 1
+
+
+async def test_the_command_line_tails_recomputes_and_looks_at_everything(broker: BrokerUsers) -> None:
+    client = await broker.connect("cli")
+    seen = await client.subscribe("feedback.v1.>")
+    await client.flush()
+    await submit(broker, 8)
+    assert (await seen.next_msg(2)).subject == SUBJECT
+    fold = FoldReader(client, FEEDBACK, filters=("feedback.v1.submitted.>",))
+    assert len(await fold.take(wait_s=2)) == 8
+    await fold.close()
+    jetstream = client.jetstream()
+    for stream in (*ARCHIVED, "KV_rankings"):
+        assert (await jetstream.stream_info(stream)).config.name == stream
+        await jetstream.consumers_info(stream)
+    scoring = await broker.connect("scoring")
+    await (await scoring.jetstream().key_value("rankings")).put("window.marriage.30", b"{}")
+    bucket = await jetstream.key_value("rankings")
+    assert await bucket.keys() == ["window.marriage.30"]
+    assert broker.errors["cli"] == []

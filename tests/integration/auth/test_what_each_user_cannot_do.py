@@ -1,0 +1,227 @@
+"""What a stolen key or an outsider cannot do, on a real nats-server."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.errors import Error as JetStreamError
+
+from shared.messaging.publisher import BrokerUnavailableError, JetStreamPublisher
+from shared.messaging.streams import ALERTS, CASES, FEEDBACK, VAULT
+from shared.testing.builders import (
+    CITY,
+    COUNTY,
+    alert_raised,
+    envelope_of,
+    feedback_submitted,
+    unit_score_changed,
+)
+from tests.support.broker_users import BrokerUsers
+
+SECRET = (FEEDBACK, CASES, ALERTS, VAULT)
+SHORT_S = 0.3
+"""A refused request gets no answer; nothing on a loopback interface takes that long."""
+
+
+async def fill(broker: BrokerUsers) -> None:
+    """One rating, one alert, one score change, one key."""
+    intake, notify, scoring = [await broker.connect(name) for name in ("intake", "notify", "scoring")]
+    await JetStreamPublisher(intake).publish(envelope_of(feedback_submitted()), city=CITY, county=COUNTY)
+    await intake.jetstream().publish("vault.v1.text.r1", b"key")
+    await JetStreamPublisher(notify).publish(envelope_of(alert_raised()), city=CITY, county=COUNTY)
+    await JetStreamPublisher(scoring).publish(envelope_of(unit_score_changed()), city=CITY, county=COUNTY)
+
+
+async def count(broker: BrokerUsers, stream: str) -> int:
+    """Messages in a stream, as the provisioner sees it."""
+    admin = await broker.connect("provisioner")
+    return (await admin.jetstream().stream_info(stream)).state.messages
+
+
+async def refused(broker: BrokerUsers, user: str, attempt: Awaitable[object]) -> None:
+    """The attempt fails, and the broker says that permission is why."""
+    before = len(broker.errors[user])
+    with pytest.raises((NatsError, JetStreamError, BrokerUnavailableError, TimeoutError)):
+        await attempt
+    await asyncio.sleep(0.05)
+    told = broker.errors[user][before:]
+    assert any("permissions violation" in each for each in told), told
+
+
+async def unsubscribable(broker: BrokerUsers, user: str, client: Client, subject: str) -> None:
+    """A subscription is answered with a permission error."""
+    before = len(broker.errors[user])
+    await client.subscribe(subject)
+    await client.flush()
+    await asyncio.sleep(0.05)
+    assert any("subscription to" in each and "violation" in each for each in broker.errors[user][before:])
+
+
+READS: dict[str, Callable[[Client, str], Awaitable[object]]] = {
+    "stream info": lambda client, stream: client.jetstream(timeout=SHORT_S).stream_info(stream),
+    "direct get": lambda client, stream: client.jetstream(timeout=SHORT_S).get_msg(stream, 1, direct=True),
+    "stored message": lambda client, stream: client.jetstream(timeout=SHORT_S).get_msg(stream, 1),
+    "last message": lambda client, stream: client.jetstream(timeout=SHORT_S).get_last_msg(
+        stream, "*.v1.>", direct=True
+    ),
+    "own consumer": lambda client, stream: client.jetstream(timeout=SHORT_S).add_consumer(
+        stream, ConsumerConfig(name="mine", ack_policy=AckPolicy.NONE)
+    ),
+    "push consumer": lambda client, stream: client.jetstream(timeout=SHORT_S).add_consumer(
+        stream, ConsumerConfig(deliver_subject=client.new_inbox(), ack_policy=AckPolicy.NONE)
+    ),
+    "somebody's durable": lambda client, stream: client.request(
+        f"$JS.API.CONSUMER.MSG.NEXT.{stream}.archive-{stream.lower()}", b"1", timeout=SHORT_S
+    ),
+    "purge": lambda client, stream: client.jetstream(timeout=SHORT_S).purge_stream(stream),
+    "delete": lambda client, stream: client.jetstream(timeout=SHORT_S).delete_stream(stream),
+}
+
+
+@pytest.mark.parametrize("way", READS)
+async def test_an_outsider_reads_nothing_of_the_streams_that_are_not_public(
+    broker: BrokerUsers, way: str
+) -> None:
+    await fill(broker)
+    reader = await broker.connect_anonymously()
+    for stream in SECRET:
+        await refused(broker, "reader", READS[way](reader, stream))
+
+
+NOT_PUBLIC = [
+    *(">", "*.v1.>", "feedback.>", "feedback.v1.submitted.3607.360702", "cases.>", "alerts.>", "audit.>"),
+    *("deadletter.>", "vault.>", "$JS.>", "$JS.EVENT.>", "$SYS.>", "_R_.>", "_INBOX_intake.>"),
+]
+
+
+@pytest.mark.parametrize("subject", NOT_PUBLIC)
+async def test_an_outsider_may_not_subscribe_to_what_is_not_public(broker: BrokerUsers, subject: str) -> None:
+    await unsubscribable(broker, "reader", await broker.connect_anonymously(), subject)
+
+
+async def test_an_outsider_receives_live_events_of_one_city_and_nothing_else(broker: BrokerUsers) -> None:
+    reader = await broker.connect_anonymously()
+    got: list[str] = []
+
+    async def note(message: object) -> None:
+        got.append(getattr(message, "subject", ""))
+
+    for subject in ("ranking.v1.*.3607.>", "feedback.v1.>", "$KV.rankings.>"):
+        await reader.subscribe(subject, cb=note)
+    await reader.flush()
+    await fill(broker)
+    scoring = await broker.connect("scoring")
+    await JetStreamPublisher(scoring).publish(envelope_of(unit_score_changed()), city="3601", county="360121")
+    await (await scoring.jetstream().key_value("rankings")).put("window.marriage.30", b"{}")
+    await asyncio.sleep(SHORT_S)
+    assert got == ["ranking.v1.score-changed.3607.360702", "$KV.rankings.window.marriage.30"]
+
+
+async def test_an_outsider_reads_stored_events_and_current_rankings_without_a_consumer(
+    broker: BrokerUsers,
+) -> None:
+    await fill(broker)
+    scoring = await broker.connect("scoring")
+    await (await scoring.jetstream().key_value("rankings")).put("window.marriage.30", b"now")
+    reader = await broker.connect_anonymously()
+    jetstream = reader.jetstream(timeout=2)
+    assert (
+        await jetstream.get_msg("RANKING", 1, direct=True)
+    ).subject == "ranking.v1.score-changed.3607.360702"
+    key = "$KV.rankings.window.marriage.30"
+    assert (await jetstream.get_last_msg("KV_rankings", key, direct=True)).data == b"now"
+    inbox = reader.new_inbox()
+    answers = await reader.subscribe(inbox)
+    request = {"multi_last": ["$KV.rankings.>"], "batch": 100}
+    await reader.publish("$JS.API.DIRECT.GET.KV_rankings", json.dumps(request).encode(), reply=inbox)
+    assert (await answers.next_msg(2)).data == b"now"
+
+
+@pytest.mark.parametrize("stream", ["RANKING", "KV_rankings"])
+async def test_an_outsider_makes_no_consumer_even_on_public_streams(broker: BrokerUsers, stream: str) -> None:
+    reader = await broker.connect_anonymously()
+    for way in ("own consumer", "push consumer", "purge", "delete"):
+        await refused(broker, "reader", READS[way](reader, stream))
+
+
+@pytest.mark.parametrize("subject", ["feedback.v1.submitted.3607.360702", "ranking.v1.revised.all.all"])
+async def test_an_outsider_publishes_nothing(broker: BrokerUsers, subject: str) -> None:
+    reader = await broker.connect_anonymously()
+    await refused(broker, "reader", reader.jetstream(timeout=SHORT_S).publish(subject, b"{}"))
+    assert await count(broker, FEEDBACK) == await count(broker, "RANKING") == 0
+
+
+async def test_an_outsider_cannot_make_the_broker_write_an_answer_into_a_stream(broker: BrokerUsers) -> None:
+    await fill(broker)
+    reader = await broker.connect_anonymously()
+    for subject in ("feedback.v1.submitted.3607.360702", "cases.v1.opened.3607.360702"):
+        await reader.publish("$JS.API.DIRECT.GET.RANKING", b'{"seq":1}', reply=subject)
+    await reader.flush()
+    await asyncio.sleep(SHORT_S)
+    assert await count(broker, FEEDBACK) == 1, "the one rating"
+    assert await count(broker, CASES) == 0
+
+
+async def test_scoring_cannot_publish_feedback_or_alerts(broker: BrokerUsers) -> None:
+    publisher = JetStreamPublisher(await broker.connect("scoring"), timeout_s=SHORT_S)
+    await refused(broker, "scoring", publisher.publish(envelope_of(feedback_submitted())))
+    await refused(broker, "scoring", publisher.publish(envelope_of(alert_raised())))
+    assert await count(broker, FEEDBACK) == await count(broker, ALERTS) == 0
+
+
+@pytest.mark.parametrize("way", READS)
+async def test_intake_cannot_read_alerts(broker: BrokerUsers, way: str) -> None:
+    await fill(broker)
+    intake = await broker.connect("intake")
+    await refused(broker, "intake", READS[way](intake, ALERTS))
+
+
+@pytest.mark.parametrize("service", ["scoring", "notify", "archive", "cli"])
+async def test_only_intake_reads_the_vault(broker: BrokerUsers, service: str) -> None:
+    await fill(broker)
+    client = await broker.connect(service)
+    for way in ("direct get", "stored message", "own consumer", "purge"):
+        await refused(broker, service, READS[way](client, VAULT))
+    await unsubscribable(broker, service, client, "vault.>")
+
+
+@pytest.mark.parametrize("service", ["intake", "scoring", "notify", "archive"])
+async def test_a_service_hears_its_own_answers_only(broker: BrokerUsers, service: str) -> None:
+    client = await broker.connect(service)
+    for subject in ("feedback.>", "_INBOX.>", "_INBOX_provisioner.>", ">"):
+        await unsubscribable(broker, service, client, subject)
+
+
+@pytest.mark.parametrize("service", ["intake", "scoring", "cli"])
+async def test_a_fold_neither_changes_nor_steals_from_somebodys_durable(
+    broker: BrokerUsers, service: str
+) -> None:
+    await fill(broker)
+    client = await broker.connect(service)
+    jetstream = client.jetstream(timeout=SHORT_S)
+    durable = ConsumerConfig(durable_name="archive-feedback", ack_policy=AckPolicy.ALL)
+    filtered = ConsumerConfig(
+        durable_name="archive-feedback", ack_policy=AckPolicy.ALL, filter_subject="feedback.v1.x"
+    )
+    await refused(broker, service, jetstream.add_consumer(FEEDBACK, durable))
+    await refused(broker, service, jetstream.add_consumer(FEEDBACK, filtered))
+    await refused(broker, service, jetstream.delete_consumer(FEEDBACK, "archive-feedback"))
+    await refused(broker, service, READS["somebody's durable"](client, FEEDBACK))
+
+
+@pytest.mark.parametrize("service", ["intake", "scoring", "notify", "archive", "cli"])
+async def test_nobody_but_the_provisioner_changes_streams(broker: BrokerUsers, service: str) -> None:
+    client = await broker.connect(service)
+    for way in ("purge", "delete"):
+        await refused(broker, service, READS[way](client, FEEDBACK))
+    await refused(broker, service, client.jetstream(timeout=SHORT_S).add_stream(name="X", subjects=["x"]))
+
+
+async def test_the_command_line_publishes_no_event(broker: BrokerUsers) -> None:
+    publisher = JetStreamPublisher(await broker.connect("cli"), timeout_s=SHORT_S)
+    for event in (feedback_submitted(), unit_score_changed(), alert_raised()):
+        await refused(broker, "cli", publisher.publish(envelope_of(event)))
