@@ -10,6 +10,7 @@ from typing import Any
 import nats
 import structlog
 from faststream.nats import NatsBroker
+from faststream.nats.security import NatsNKey
 from nats.aio.client import Client
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -72,8 +73,11 @@ async def _log_reconnected() -> None:
 
 def make_broker(settings: BrokerSettings, name: str, *, middlewares: Sequence[Any] = ()) -> NatsBroker:
     """A FastStream broker for the service ``name``; nothing connects before ``await broker.connect()``."""
+    options = settings.connect_options(name)
+    seed = options.pop("nkeys_seed_str", None)
     return NatsBroker(
-        **settings.connect_options(name),
+        **options,
+        security=None if seed is None else NatsNKey.from_seed(seed),
         error_cb=_log_broker_error,
         disconnected_cb=_log_disconnected,
         reconnected_cb=_log_reconnected,
