@@ -14,7 +14,6 @@ from json import JSONDecodeError
 from typing import Any
 
 import structlog
-from fast_depends.exceptions import ValidationError as ArgumentError
 from faststream.message import StreamMessage
 from faststream.middlewares import BaseMiddleware
 from nats.aio.msg import Msg
@@ -77,11 +76,6 @@ def decide(
     if isinstance(error, TransientError) and error.retry_after_s is not None:
         delay_s = max(delay_s, min(error.retry_after_s, LONGEST_DELAY_S))
     return Retry(delay_s)
-
-
-def _original(error: Exception) -> Exception:
-    """What pydantic found, where FastStream wrapped it: its error is of another class and quotes input."""
-    return error.original_error if isinstance(error, ArgumentError) else error
 
 
 class DeadLetters:
@@ -166,7 +160,7 @@ class FailurePolicy(BaseMiddleware):
         try:
             result = await call_next(msg)
         except Exception as error:  # noqa: BLE001 - the boundary where every failure becomes a decision
-            await self._settle(raw, _original(error))
+            await self._settle(raw, error)
             return None
         await raw.ack()
         return result
