@@ -170,7 +170,7 @@ def create_app(
     )
     health.register("nats", session.check)
     health.register("alerts", fold.check)
-    health.register("consumers", check_consumers, cache_s=5.0)
+    health.register("consumers", check_consumers)
     install(app, metrics.service, health)
     read = ReadAlerts(fold)
     app.include_router(make_router(read, AcknowledgeAlert(read, states=fold, publisher=bus, clock=clock)))

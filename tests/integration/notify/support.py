@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 import httpx
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope as SmtpEnvelope, Session
+from aiosmtpd.smtp import SMTP, Session
+from aiosmtpd.smtp import Envelope as SmtpEnvelope
 from fastapi import FastAPI
 from nats.aio.client import Client
 
@@ -163,12 +164,13 @@ class Received:
 
 @dataclass(slots=True)
 class WebhookReceiver:
-    """Answers every request with ``status``; ``hang`` takes the request and never answers."""
+    """Answers with ``status`` after ``delay_s``; ``hang`` takes the request and never answers."""
 
     url: str = ""
     status: int = 204
     headers: dict[str, str] = field(default_factory=dict)
     hang: bool = False
+    delay_s: float = 0.0
     received: list[Received] = field(default_factory=list)
 
     @property
@@ -190,6 +192,7 @@ class WebhookReceiver:
                 if self.hang:
                     await reader.read()
                     break
+                await asyncio.sleep(self.delay_s)
                 extra = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
                 writer.write(f"HTTP/1.1 {self.status} X\r\ncontent-length: 0\r\n{extra}\r\n".encode())
                 await writer.drain()
