@@ -80,3 +80,12 @@ async def _demo(layout: Layout, script: Callable[[], Script], *, once: bool, qui
                 return outcome
         except StopRequestedError:
             return None
+        except ExceptionGroup as group:
+            # A task group wraps what its tasks raise; a person needs the first cause, in one line.
+            raise first_error(group) from group
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error that is not a group itself."""
+    first = group.exceptions[0]
+    return first_error(first) if isinstance(first, BaseExceptionGroup) else first

@@ -65,7 +65,7 @@ async def read_accepted(client: Client) -> list[AcceptedRating]:
 
 
 def accepted_ratings(messages: Sequence[StoredMessage]) -> list[AcceptedRating]:
-    """The ratings among the messages, each event id once, in the order of the stream; synthetic ones left out."""
+    """The ratings among the messages, each event id once, in order; synthetic ones left out."""
     seen: dict[str, AcceptedRating] = {}
     for message in messages:
         try:

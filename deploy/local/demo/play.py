@@ -117,9 +117,16 @@ async def _send_batch(client: httpx.AsyncClient, lines: Sequence[bytes], played:
 
 
 async def _post(client: httpx.AsyncClient, path: str, body: bytes, content_type: str) -> httpx.Response:
+    """Send until intake answers something other than "come back later": every body may be repeated."""
+    trouble = ""
     for _ in range(RETRIES):
-        answer = await client.post(path, content=body, headers={"content-type": content_type})
-        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-            return answer
+        try:
+            answer = await client.post(path, content=body, headers={"content-type": content_type})
+        except httpx.TransportError as error:
+            trouble = repr(error)
+        else:
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                return answer
+            trouble = answer.text[:200]
         await asyncio.sleep(RETRY_S)
-    return answer
+    raise LocalError(describe(trouble, f"an answer within {RETRIES} attempts", "see intake's log"))
