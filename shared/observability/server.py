@@ -10,8 +10,10 @@ from fastapi import FastAPI
 from shared.observability.logging import configure_logging
 
 GRACE_S: Final = 5
-KEEP_ALIVE_S = 75
 """Seconds that requests under way get after SIGTERM; the whole stop stays under 10 s."""
+
+KEEP_ALIVE_S: Final = 75
+"""Seconds that an idle connection is kept."""
 
 STARTUP_FAILED: Final = 3
 
@@ -58,8 +60,8 @@ def run_service(
             server_header=False,
             date_header=False,
             timeout_graceful_shutdown=grace_s,
-            # Longer than the idle time of common clients and proxies: whoever closes first must be the client,
-            # or a request that is just being sent dies with the connection.
+            # Longer than the idle time of common clients: whoever closes first must be the client, or a
+            # request that is just being sent dies with the connection.
             timeout_keep_alive=KEEP_ALIVE_S,
             backlog=2048,
         )
