@@ -158,13 +158,14 @@ class IndexFold:
         jetstream = client.jetstream(timeout=5)
         before = 0
         while not self._index.broken:
+            known = self._index.position  # before asking: our own publishes move it while the answer travels
             info = await jetstream.stream_info(FEEDBACK)
             last = info.state.last_seq
-            if last < self._index.position or str(info.created) != self._stream:
+            if last < known or str(info.created) != self._stream:
                 raise HistoryChangedError(
                     describe(
                         f"{FEEDBACK} made {info.created}, ending at {last}",
-                        f"the stream made {self._stream}, going on after {self._index.position}",
+                        f"the stream made {self._stream}, going on after {known}",
                         "nothing: the index is made anew",
                     )
                 )
