@@ -112,7 +112,7 @@ class UnitPageAnswer(BaseModel):
     """One page of units."""
 
     items: list[UnitAnswer]
-    next_cursor: Annotated[str | None, Field(description="Cursor of the next page; null on the last.")]
+    next: Annotated[str | None, Field(description="Cursor of the next page; null on the last.")]
 
 
 class _Error(msgspec.Struct):

@@ -6,7 +6,8 @@ Their signatures here only describe them in OpenAPI.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from random import Random
@@ -65,7 +66,7 @@ RETRY_AFTER_S: Final = 15.0
 """Least pause before a retry; as much again is added at random, or all clients would come back at once."""
 OVERLOAD_RETRY_AFTER_S: Final = 2.0
 
-Handler = Callable[[Request], Awaitable[Response]]
+_KEY: Final = re.compile(rb"[\x20-\x7e]{1,%d}" % MAX_KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,39 +159,44 @@ class _Submissions:
         )
         single.app = request_response(self.single)
         batch.app = request_response(self.batch)
-        app.router.routes += [single, batch]
+        # First in the list: every route before them would be matched against each rating.
+        app.router.routes[:0] = [single, batch]
 
-    def _facts(self, request: Request, address: str | None = None) -> RequestFacts:
+    def _facts(self, headers: Mapping[bytes, bytes], address: str | None = None) -> RequestFacts:
         context = current_context()
-        headers = request.headers
-        key = headers.get("idempotency-key")
-        if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+        key = headers.get(b"idempotency-key")
+        if key is not None and _KEY.fullmatch(key) is None:
             raise InvalidValueError(
                 Size(f"{len(key)} characters"),
                 f"1 to {MAX_KEY} printable ASCII characters",
                 "use a UUID, for example",
                 field="Idempotency-Key",
             )
-        synthetic = headers.get("x-synthetic", "false").lower()
-        if synthetic not in {"true", "false"}:
+        synthetic = headers.get(b"x-synthetic", b"false").lower()
+        if synthetic not in {b"true", b"false"}:
             raise InvalidValueError(
-                synthetic, "true or false", "leave it out for ratings", field="X-Synthetic"
+                _text(synthetic), "true or false", "leave it out for ratings", field="X-Synthetic"
             )
         return self._parts.desk.preparer.facts(
             Provenance(context.correlation_id or "", None, context.traceparent),
-            idempotency_key=key,
+            idempotency_key=key.decode("ascii") if key is not None else None,
             address=address,
-            synthetic=synthetic == "true",
+            synthetic=synthetic == b"true",
         )
 
     async def single(self, request: Request) -> Response:
         """Answer 202 once the rating is durable."""
-        require_media_type(request, JSON_TYPES)
-        peer = request.client.host if request.client is not None else None
-        address = self._parts.proxies.client_address(peer, request.headers.get("x-forwarded-for"))
-        facts = self._facts(request, address)
+        headers = dict(request.scope["headers"])  # one pass; Starlette's mapping makes one for each look-up
+        require_media_type(_text(headers.get(b"content-type")), JSON_TYPES)
+        peer = request.scope["client"]
+        address = self._parts.proxies.client_address(
+            peer[0] if peer is not None else None, _text(headers.get(b"x-forwarded-for"))
+        )
+        facts = self._facts(headers, address)
         advice = f"shorten the text to {facts.rules.text_max_chars} characters; send many ratings as a batch"
-        raw = await read_body(request, self._settings.max_body_bytes, self._settings.body_timeout_s, advice)
+        raw = await read_body(
+            request.receive, self._settings.max_body_bytes, self._settings.body_timeout_s, advice
+        )
         try:
             submission = parse_feedback(raw)
         except ValidationError as error:
@@ -206,12 +212,16 @@ class _Submissions:
 
     async def batch(self, request: Request) -> Response:
         """Answer 200 with a result for each line once everything accepted is durable."""
-        require_media_type(request, NDJSON_TYPES)
+        headers = dict(request.scope["headers"])
+        require_media_type(_text(headers.get(b"content-type")), NDJSON_TYPES)
         # No address: whoever uploads a batch is not who rated, and all its lines would be one cluster.
-        facts = self._facts(request)
+        facts = self._facts(headers)
         async with self._batches:
             raw = await read_body(
-                request, self._settings.max_batch_bytes, self._settings.body_timeout_s, "split the batch"
+                request.receive,
+                self._settings.max_batch_bytes,
+                self._settings.body_timeout_s,
+                "split the batch",
             )
             lines = split_lines(raw, self._settings.max_batch_lines)
             self._parts.metrics.batch(len(lines))
@@ -237,6 +247,10 @@ class _Submissions:
         )
         problem = Problem(urn("unavailable"), "Temporarily unavailable", 503, detail, instance)
         return ProblemError(problem, {"Retry-After": str(seconds)})
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
 
 
 def _rejection(error: RejectedError, instance: str) -> Problem:
@@ -310,14 +324,14 @@ def _add_units(router: APIRouter, parts: HttpParts) -> None:
         kind: Annotated[str | None, Query(description="Window kind of the rule pack, or 'bureau'.")] = None,
         parent: Annotated[str | None, Query(description="Only units directly below this one.")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Units on a page.")] = 100,
-        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+        cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
     ) -> UnitPageAnswer:
         """List units in the order of their ids."""
         if kind is not None and kind != BUREAU:
             parts.rules.at(parts.clock.now()).kind_label(kind)
         page = page_of_units(parts.units, UnitFilter(level, kind, parent), limit, cursor)
         return UnitPageAnswer(
-            items=[UnitAnswer.of(unit) for unit in page.items], next_cursor=page.next_cursor
+            items=[UnitAnswer.of(unit) for unit in page.items], next=page.next_cursor
         )
 
     @router.get(

@@ -96,7 +96,7 @@ class AlertPage(BaseModel):
     """Alerts, newest first."""
 
     items: tuple[AlertOut, ...]
-    next_cursor: str | None = Field(description="Pass it as `cursor` for the next page; null at the end.")
+    next: str | None = Field(description="Pass it as `cursor` for the next page; null at the end.")
 
 
 class AcknowledgeIn(BaseModel):
@@ -141,7 +141,7 @@ def parse_cursor(cursor: str | None) -> int | None:
         return int(cursor, HEX)
     except ValueError as error:
         raise InvalidValueError(
-            cursor, "a next_cursor of an earlier page", "start without a cursor", field="cursor"
+            cursor, "the `next` of an earlier page", "start without a cursor", field="cursor"
         ) from error
 
 
@@ -162,7 +162,7 @@ def make_router(read: ReadAlerts, acknowledge: AcknowledgeAlert) -> APIRouter:
         page, before = read.page(wanted, limit=limit, before=parse_cursor(cursor))
         return AlertPage(
             items=tuple(AlertOut.of(status) for status in page),
-            next_cursor=None if before is None else f"{before:x}",
+            next=None if before is None else f"{before:x}",
         )
 
     @router.get(

@@ -55,7 +55,7 @@ async def test_alerts_are_listed_newest_first_in_pages_that_join_without_gap(
             page = (await http.get("/v1/alerts", params=query)).json()
             seen += [item["alert_id"] for item in page["items"]]
             sequences += [item["raised_at"] for item in page["items"]]
-            cursor = page["next_cursor"]
+            cursor = page["next"]
             if cursor is None:
                 break
     assert len(seen) == 25
