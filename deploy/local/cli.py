@@ -5,10 +5,12 @@ text; shared options come from ``commands.options``) and add a line to ``COMMAND
 write a ``typer.Typer`` and add it to ``GROUPS``.
 """
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 import typer
 
 from deploy.local.commands.audit import audit
@@ -59,6 +61,11 @@ def make_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; an expected error becomes one message on stderr and exit code 1."""
+    # What shared code logs is for services; a person at a terminal sees errors only, and beside the answer.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     try:
         make_app()()
     except PingyiError as error:

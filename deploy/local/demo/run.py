@@ -39,7 +39,7 @@ from shared.kernel.clock import business_day
 from shared.messaging.streams import FEEDBACK
 
 VERIFY_TIMEOUT_S = 600.0
-PAGE = 1000
+PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def plan_day(registry: UnitRegistry, day: date, *, ratings: int = 20_000, seed: 
     windows = registry.by_level(Level.WINDOW)
     traits = random.Random(seed)
     volumes = _volumes(windows, traits)
-    quality = {unit.unit_id: traits.betavariate(13, 2.1) for unit in windows}
+    quality = _qualities(windows, traits)
     cumulative = list(accumulate(volumes))
     entries: list[tuple[datetime, int, bytes]] = []
     last_transaction: dict[str, dict[str, Any]] = {}
@@ -102,6 +102,15 @@ def _volumes(windows: Sequence[Unit], traits: random.Random) -> list[float]:
     for unit in windows:
         kinds.setdefault(unit.kind, traits.lognormvariate(0, 0.5))
     return [counties[unit.county] * kinds[unit.kind] * traits.lognormvariate(0, 0.4) for unit in windows]
+
+
+def _qualities(windows: Sequence[Unit], traits: random.Random) -> dict[str, float]:
+    """Probability of a good grade: each window's own, shifted by how well its county is run."""
+    counties = {unit.county: traits.gauss(0, 0.05) for unit in windows}
+    return {
+        unit.unit_id: min(0.995, max(0.4, traits.betavariate(13, 2.1) + counties[unit.county]))
+        for unit in windows
+    }
 
 
 def _moment(day: date, chance: random.Random) -> datetime:
