@@ -11,7 +11,7 @@ from deploy.local.api import call
 from deploy.local.errors import LocalError
 from deploy.local.layout import Layout
 from shared.kernel.errors import describe
-from shared.messaging.streams import ARCHIVED, FEEDBACK
+from shared.messaging.streams import ARCHIVED, CONSUMERS, FEEDBACK
 
 SETTLE_TIMEOUT_S = 120.0
 POLL_S = 0.25
@@ -41,7 +41,7 @@ class Books:
 
 
 async def settled(layout: Layout, client: Client) -> None:
-    """Return when scoring has folded, and the archive has stored, all that the streams hold.
+    """Return when scoring has folded, notify handled and the archive stored all that the streams hold.
 
     Raises:
         LocalError: they are not through after two minutes; the message says who lags and by how much.
@@ -51,7 +51,7 @@ async def settled(layout: Layout, client: Client) -> None:
     before: dict[str, int] = {}
     while quiet < QUIET_POLLS:
         last = await _last_sequences(client)
-        lags = await asyncio.to_thread(_lags, layout, last)
+        lags = await asyncio.to_thread(_lags, layout, last) | await _undelivered(client)
         quiet = quiet + 1 if not lags and last == before else 0
         before = last
         if time.monotonic() > deadline:
@@ -73,6 +73,19 @@ def read_books(layout: Layout, accepted: int, report: dict[str, Any]) -> Books:
         late=scored["late"],
         archived=report["books"]["archived"],
     )
+
+
+async def _undelivered(client: Client) -> dict[str, int]:
+    """Messages that notify's consumers still have to handle; a consumer that nobody reads is switched off."""
+    jetstream = client.jetstream(timeout=10)
+    lags: dict[str, int] = {}
+    for consumer in CONSUMERS:
+        if consumer.service == "notify":
+            info = await jetstream.consumer_info(consumer.stream, consumer.durable)
+            left = (info.num_pending or 0) + (info.num_ack_pending or 0)
+            if left and info.num_waiting:
+                lags[consumer.durable] = left
+    return lags
 
 
 async def _last_sequences(client: Client) -> dict[str, int]:
