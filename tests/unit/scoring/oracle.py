@@ -62,7 +62,7 @@ def statistics(
 
 
 def prior(units: Iterable[tuple[int, int]]) -> tuple[Fraction, Fraction] | None:
-    """Give mu and rho (not clamped) of (weight, good weight) in thousandths; None where there is no answer."""
+    """Give mu and rho (not clamped) of (weight, good weight) in thousandths; None without an answer."""
     rated = [(Fraction(weight, 1000), Fraction(good, 1000)) for weight, good in units if weight]
     total = sum((n for n, _ in rated), Fraction(0))
     if len(rated) < 2 or not total:

@@ -1,0 +1,105 @@
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from services.scoring.application.parsing import RatingParser, repeat_key
+from shared.events import InvalidEventError
+from shared.kernel.grades import Level, Verification
+from shared.kernel.units import load_units
+from shared.rules import load_pack
+from tests.unit.scoring.feedback import NOW, feedback, hmac
+
+UNITS = load_units()
+WINDOW = UNITS.by_level(Level.WINDOW)[7]
+PARSER = RatingParser({WINDOW.unit_id: 42}, load_pack(None, NOW.date()))
+
+
+@pytest.mark.parametrize(
+    ("verification", "weight_milli"),
+    [
+        (Verification.TRANSACTION, 1000),
+        (Verification.REAL_NAME, 800),
+        (Verification.ONSITE, 400),
+        (Verification.ANONYMOUS, 200),
+    ],
+)
+def test_an_event_of_the_contract_is_read(verification: Verification, weight_milli: int) -> None:
+    event = feedback(
+        WINDOW,
+        number=3,
+        grade=2,
+        verification=verification,
+        received_at=NOW + timedelta(seconds=1.234),
+        citizen=1,
+        transaction=2,
+    )
+    rating = PARSER.parse(event.payload)
+    assert rating.event_id.hex() == event.message_id.replace("-", "")
+    assert (rating.unit, rating.grade, rating.weight_milli) == (42, 2, weight_milli)
+    assert rating.occurred_ms == int(NOW.timestamp()) * 1000
+    assert rating.received_ms - rating.occurred_ms == 1234
+    assert rating.repeat_key == repeat_key(hmac(1), hmac(2))
+    assert not rating.synthetic
+
+
+def test_a_probe_is_known_as_one() -> None:
+    assert PARSER.parse(feedback(WINDOW, number=1, synthetic=True).payload).synthetic
+
+
+def test_without_citizen_or_transaction_nothing_is_replaced() -> None:
+    assert PARSER.parse(feedback(WINDOW, number=1, citizen=1).payload).repeat_key is None
+    assert PARSER.parse(feedback(WINDOW, number=1, transaction=1).payload).repeat_key is None
+    assert repeat_key("k1.ab", "k1.c") != repeat_key("k1.a", "k1.bc")
+
+
+def test_fields_that_come_later_are_ignored() -> None:
+    event = json.loads(feedback(WINDOW, number=1).payload)
+    event["news"] = event["data"]["news"] = {"a": 1}
+    assert PARSER.parse(json.dumps(event).encode()).grade == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"specversion": "0.3"},
+        {"type": "cn.pingyi.feedback.conflicted.v1"},
+        {"id": "not-a-uuid"},
+        {"id": "01A201CA-F6A7-7BCC-9110-C6CBF2D8E87A"},
+        {"time": "2026-11-20T12:00:00"},
+        {"time": "1969-12-31T23:59:58Z"},
+        {"receivedat": "yesterday"},
+        {"synthetic": "no"},
+        {"data": {"grade": 9}},
+        {"data": {"grade": "5"}},
+        {"data": {"unit_id": "U999999"}},
+        {"data": {"verification": "promised"}},
+        {"data": {"citizen_hmac": "x" * 65}},
+    ],
+    ids=str,
+)
+def test_what_breaks_the_contract_is_refused(change: dict[str, Any]) -> None:
+    event = json.loads(feedback(WINDOW, number=1).payload)
+    for key, value in change.items():
+        if isinstance(value, dict):
+            event[key].update(value)
+        else:
+            event[key] = value
+    with pytest.raises(InvalidEventError):
+        PARSER.parse(json.dumps(event).encode())
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"id":"\xff"}', b"[" * 100_000])
+def test_what_is_no_event_at_all_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidEventError):
+        PARSER.parse(body)
+
+
+def test_an_error_tells_what_is_wrong_without_repeating_the_body() -> None:
+    event = json.loads(feedback(WINDOW, number=1).payload)
+    event["data"]["grade"] = 9
+    event["data"]["text"] = "secret words"
+    with pytest.raises(InvalidEventError, match=r"data\.grade") as caught:
+        PARSER.parse(json.dumps(event).encode())
+    assert "secret" not in str(caught.value)
