@@ -54,7 +54,7 @@ class Scoring:
         self.read = ReadRankings(
             registry, lambda: self._publisher.stored if self._publisher else None, self._why_not_ready
         )
-        self.health.register("broker", self.session.check)
+        self.health.register("nats", self.session.check)
         self.health.register("fold", self._check_fold)
         self.health.register("publication", self._check_publication)
 
