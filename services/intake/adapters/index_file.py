@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from services.intake.domain.accepted import Accepted
+from services.intake.domain.submission import unix_ms
 from shared.observability.logging import get_logger
 
 SCHEMA: Final = 1
@@ -122,7 +123,7 @@ class IndexFile:
             sqlite3.Error: the file is broken; nothing was deleted.
         """
         with self._transaction():
-            self._writer.execute("DELETE FROM accepted WHERE received_ms < ?", (_to_ms(moment),))
+            self._writer.execute("DELETE FROM accepted WHERE received_ms < ?", (unix_ms(moment),))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -146,18 +147,14 @@ class IndexFile:
             path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _to_ms(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MILLISECOND
-
-
 def _to_row(rating: Accepted) -> _Row:
     return (
         rating.receipt,
         bytes.fromhex(rating.event_id.replace("-", "")),
         rating.digest,
         rating.sequence,
-        _to_ms(rating.received_at),
-        _to_ms(rating.occurred_at),
+        unix_ms(rating.received_at),
+        unix_ms(rating.occurred_at),
         rating.unit_id,
         rating.grade,
     )

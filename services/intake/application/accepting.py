@@ -160,14 +160,13 @@ class Acceptor:
 
 
 def _accepted(rating: Prepared, sequence: int) -> Accepted:
-    occurred_at = rating.occurred_at
     return Accepted(
         event_id=rating.event_id,
         receipt=rating.receipt,
         digest=rating.digest,
         sequence=sequence,
         received_at=rating.facts.received_at,
-        occurred_at=occurred_at.replace(microsecond=occurred_at.microsecond // 1000 * 1000),
+        occurred_at=rating.occurred_at,
         unit_id=rating.unit.unit_id,
         grade=rating.submission.grade,
     )

@@ -119,8 +119,8 @@ async def _settle(
     failure: BaseException | None = None
     while len(tasks) > leave:
         done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            failure = failure or task.exception()
+        failures = [error for task in done if (error := task.exception()) is not None]
+        failure = failure or (failures[0] if failures else None)
     return tasks, failure
 
 

@@ -8,9 +8,9 @@ from services.intake.application.errors import RejectedError
 from services.intake.application.ports import Rules
 from services.intake.domain.acceptance import Issue, issues_of
 from services.intake.domain.pseudonyms import Pseudonyms
-from services.intake.domain.submission import Submission
+from services.intake.domain.submission import Submission, unix_ms, whole_ms
 from shared.events import Provenance
-from shared.kernel.clock import Clock
+from shared.kernel.clock import Clock, rfc3339
 from shared.kernel.ids import RANDOM_BYTES, derived_id, uuid7
 from shared.kernel.units import Unit, UnitRegistry
 from shared.rules.pack import Intake as IntakeRules
@@ -24,6 +24,7 @@ class RequestFacts:
 
     Attributes:
         received_at: when it came; whole milliseconds, as the event keeps it.
+        received_text: the same in RFC 3339; formatted once for all ratings of a batch.
         rules: limits of the rule pack in force.
         rules_hash: hash of that pack.
         idempotency_key: the header's value.
@@ -32,6 +33,7 @@ class RequestFacts:
     """
 
     received_at: datetime
+    received_text: str
     rules: IntakeRules
     rules_hash: str
     provenance: Provenance
@@ -84,11 +86,17 @@ class Preparer:
         synthetic: bool = False,
     ) -> RequestFacts:
         """Take down the facts of a request that has just come in."""
-        now = self._clock.now()
-        received_at = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        received_at = whole_ms(self._clock.now())
         pack = self._rules.at(received_at)
         return RequestFacts(
-            received_at, pack.intake, pack.hash, provenance, idempotency_key, address, synthetic
+            received_at,
+            rfc3339(received_at),
+            pack.intake,
+            pack.hash,
+            provenance,
+            idempotency_key,
+            address,
+            synthetic,
         )
 
     def one(self, submission: Submission, facts: RequestFacts) -> Prepared:
@@ -103,8 +111,7 @@ class Preparer:
         elif submission.client_ref is not None:
             event_id = derived_id("client_ref", channel, submission.client_ref)
         else:
-            now_ms = int(facts.received_at.timestamp() * 1000)
-            event_id = uuid7(now_ms, self._random(RANDOM_BYTES))
+            event_id = uuid7(unix_ms(facts.received_at), self._random(RANDOM_BYTES))
             return self._prepare(submission, facts, event_id, keyed=False)
         return self._prepare(submission, facts, event_id, keyed=True)
 

@@ -2,10 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
-from shared.kernel.clock import rfc3339
 from shared.kernel.grades import Channel, Source
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def unix_ms(moment: datetime) -> int:
+    """Milliseconds since 1970, rounded down; exact, unlike a float timestamp."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def whole_ms(moment: datetime) -> datetime:
+    """`moment` cut to milliseconds, the precision of events."""
+    excess = moment.microsecond % 1000
+    return moment if excess == 0 else moment.replace(microsecond=moment.microsecond - excess)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +47,7 @@ class Submission:
         unit_id: the unit that is rated, as written; may not exist.
         grade: 1 to 5.
         dimensions: sub-grades by name; only those that were given.
-        occurred_at: when it happened; None where the client left that to us.
+        occurred_at: when it happened, whole milliseconds; None where the client left that to us.
         text: the comment in NFC, not scrubbed yet; None if there is none.
     """
 
@@ -74,7 +87,7 @@ class Submission:
         if self.device_id is not None:
             parts.append(_part("device_id", self.device_id))
         if self.occurred_at is not None:
-            parts.append(_part("occurred_at", rfc3339(self.occurred_at)))
+            parts.append(f"occurred_ms={unix_ms(self.occurred_at)};")
         return "".join(parts).encode("utf-8", "surrogatepass")
 
 

@@ -2,15 +2,17 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from services.intake.application.errors import RejectedError
 from services.intake.domain.acceptance import Issue
 from services.intake.domain.measures import size_of
-from services.intake.domain.submission import Contact, Submission
+from services.intake.domain.submission import Contact, Submission, whole_ms
+from shared.kernel.clock import parse_rfc3339
+from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Source
 from shared.observability.problem import field_errors
 
@@ -24,21 +26,25 @@ NAME_SHOWN: Final = 64
 """Characters of an unknown field's name that an error repeats."""
 
 
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("a time within the years 1 to 9999 in UTC") from error
+def _moment(value: object) -> object:
+    """Only RFC 3339 text: pydantic by itself would take the number 5 for five seconds after 1970."""
+    if value is None or isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise InvalidValueError(
+            value, "a time in RFC 3339 with its offset", "write it as 2026-01-31T09:30:00+08:00"
+        )
+    return whole_ms(parse_rfc3339(value))
 
 
 Reference = Annotated[str, Field(min_length=1, max_length=128)]
-SubGrade = Annotated[int | None, Field(ge=1, le=5)]
+SubGrade = Annotated[int | None, Field(strict=True, ge=1, le=5)]
 
 
 class ContactBody(BaseModel):
     """How to call the citizen back. Kept encrypted, apart from the rating, and shown to nobody else."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str | None, Field(description="Name 姓名.")] = None
     phone: Annotated[str | None, Field(description="Telephone number 电话.")] = None
@@ -50,7 +56,7 @@ class ContactBody(BaseModel):
 class DimensionsBody(BaseModel):
     """Sub-grades 1 to 5 beside the overall grade (五比)."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid")
 
     service: SubGrade = None
     efficiency: SubGrade = None
@@ -64,7 +70,6 @@ class FeedbackBody(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        strict=True,
         json_schema_extra={
             "examples": [
                 {
@@ -81,7 +86,9 @@ class FeedbackBody(BaseModel):
     unit_id: Annotated[
         str, Field(description="Id of the unit, see GET /v1/units.", min_length=1, max_length=64)
     ]
-    grade: Annotated[int, Field(description="5 very satisfied … 1 very dissatisfied.", ge=1, le=5)]
+    grade: Annotated[
+        int, Field(description="5 very satisfied … 1 very dissatisfied.", strict=True, ge=1, le=5)
+    ]
     dimensions: Annotated[DimensionsBody | None, Field(description="Optional sub-grades.")] = None
     source: Annotated[Source, Field(description="Who appraises.")] = Source.PUBLIC
     channel: Annotated[Channel, Field(description="The way the rating came in.")] = Channel.WEB
@@ -101,8 +108,8 @@ class FeedbackBody(BaseModel):
     ] = None
     occurred_at: Annotated[
         AwareDatetime | None,
-        AfterValidator(lambda moment: None if moment is None else _in_utc(moment)),
-        Field(description="When the service was rated, with offset; now if left out."),
+        BeforeValidator(_moment),
+        Field(description="When the service was rated, RFC 3339 with offset; now if left out."),
     ] = None
 
 

@@ -330,9 +330,7 @@ def _add_units(router: APIRouter, parts: HttpParts) -> None:
         if kind is not None and kind != BUREAU:
             parts.rules.at(parts.clock.now()).kind_label(kind)
         page = page_of_units(parts.units, UnitFilter(level, kind, parent), limit, cursor)
-        return UnitPageAnswer(
-            items=[UnitAnswer.of(unit) for unit in page.items], next=page.next_cursor
-        )
+        return UnitPageAnswer(items=[UnitAnswer.of(unit) for unit in page.items], next=page.next_cursor)
 
     @router.get(
         "/v1/units/{unit_id}",
