@@ -1,0 +1,96 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.notify.domain.alert import alert_id
+from services.notify.domain.facts import Band
+from services.notify.domain.routing import addressees
+from services.notify.domain.rules import bad_review, band_change, rank_drop, review_alerts, score_alerts
+from shared.rules import Severity
+from tests.unit.notify.support import CAUSE, PACK, alert, move, review
+
+BANDS = st.none() | st.sampled_from(Band)
+RANKS = st.none() | st.integers(1, 1188)
+
+
+@pytest.mark.parametrize("grade", [1, 2])
+def test_a_grade_that_the_pack_calls_bad_raises_an_alert(grade: int) -> None:
+    found = bad_review(review(grade), PACK)
+    assert found is not None
+    assert found.alert_id == alert_id("bad_review", CAUSE.event_id)
+    assert found.severity is PACK.alerts.bad_review.severity
+    assert found.evidence == (CAUSE.event_id,)
+    assert found.figures == {"grade": str(grade), "threshold": "1,2"}
+    assert found.title == "东湖区婚姻登记处收到差评"
+    assert (found.unit_id, found.city, found.county) == ("U000112", "3601", "360102")
+
+
+@pytest.mark.parametrize("grade", [3, 4, 5])
+def test_a_good_grade_raises_nothing(grade: int) -> None:
+    assert review_alerts(review(grade), PACK) == ()
+
+
+def test_losing_exactly_the_threshold_raises_an_alert_and_one_place_less_does_not() -> None:
+    places = PACK.alerts.rank_drop.places
+    found = rank_drop(move(rank=1 + places, previous_rank=1), PACK)
+    assert found is not None
+    assert found.figures["lost"] == found.figures["threshold"] == str(places)
+    assert found.title == "东湖区婚姻登记处排名下降10位"
+    assert rank_drop(move(rank=places, previous_rank=1), PACK) is None
+
+
+@pytest.mark.parametrize(("rank", "previous_rank"), [(None, 1), (500, None), (None, None), (1, 500)])
+def test_a_unit_without_two_ranks_or_with_a_better_one_has_not_dropped(
+    rank: int | None, previous_rank: int | None
+) -> None:
+    assert rank_drop(move(rank=rank, previous_rank=previous_rank), PACK) is None
+
+
+@pytest.mark.parametrize(
+    ("band", "previous_band", "severity"),
+    [
+        (Band.EXCELLENT, Band.UNDECIDED, Severity.INFO),
+        (Band.UNDECIDED, Band.BELOW, Severity.INFO),
+        (Band.UNDECIDED, Band.EXCELLENT, Severity.WARNING),
+        (Band.BELOW, Band.EXCELLENT, Severity.WARNING),
+    ],
+)
+def test_a_worse_band_is_more_urgent_than_a_better_one(
+    band: Band, previous_band: Band, severity: Severity
+) -> None:
+    found = band_change(move(band=band, previous_band=previous_band), PACK)
+    assert found is not None
+    assert found.severity is severity
+    assert found.title.endswith(f"{previous_band.label}→{band.label}")
+
+
+@pytest.mark.parametrize(
+    ("band", "previous_band"), [(Band.BELOW, Band.BELOW), (None, Band.BELOW), (Band.BELOW, None)]
+)
+def test_a_band_that_stays_or_appears_is_no_change(band: Band | None, previous_band: Band | None) -> None:
+    assert band_change(move(band=band, previous_band=previous_band), PACK) is None
+
+
+def test_only_the_window_that_alerts_refer_to_is_judged() -> None:
+    assert score_alerts(move(rank=900, previous_rank=1, window_days=7), PACK) == ()
+    assert len(score_alerts(move(rank=900, previous_rank=1, window_days=30), PACK)) == 1
+
+
+@given(rank=RANKS, previous_rank=RANKS, band=BANDS, previous_band=BANDS)
+def test_the_same_fact_gives_the_same_alerts_and_each_fits_its_event(
+    rank: int | None, previous_rank: int | None, band: Band | None, previous_band: Band | None
+) -> None:
+    fact = move(rank=rank, previous_rank=previous_rank, band=band, previous_band=previous_band)
+    alerts = score_alerts(fact, PACK)
+    assert alerts == score_alerts(fact, PACK)
+    assert len({each.alert_id for each in alerts}) == len(alerts)
+    for each in alerts:
+        assert each.evidence == (CAUSE.event_id,)
+        assert "threshold" in each.figures
+        assert len(each.title) <= 200
+        assert "\n" not in each.title
+
+
+def test_an_alert_goes_to_every_channel_that_is_switched_on_and_no_other() -> None:
+    assert addressees(alert(), ("console", "email")) == ("console", "email")
+    assert addressees(alert(), ()) == ()
