@@ -28,7 +28,7 @@ from shared.observability.tracing import message_context
 INBOX_PREFIX: Final = b"_INBOX_notify."
 """The only inboxes that our broker user may subscribe to; pull subscribers ignore the connection's prefix."""
 
-FEEDBACK_BATCH: Final = 200
+FEEDBACK_BATCH: Final = 500
 RANKING_BATCH: Final = 50
 DELIVERY_BATCH: Final = 20
 """Deliveries under way at once in one channel; they must end within the consumer's ack wait together."""
