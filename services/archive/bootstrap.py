@@ -64,7 +64,9 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     async def check_refused() -> str:
         refused = sequencer.refused
         if refused:
-            raise HistoryContradictedError("; ".join(refused.values()))
+            raise HistoryContradictedError(
+                f"refused: {', '.join(refused)}; the log has stream_refused with the reason"
+            )
         return "every stream continues what is archived"
 
     health.register("nats", session.check)

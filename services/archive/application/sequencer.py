@@ -35,7 +35,7 @@ BATCH_BYTES: Final = 8 * 1024 * 1024
 FIRST_DELAY_S: Final = 0.1
 LONGEST_DELAY_S: Final = 5.0
 CONFLICT_DELAY_S: Final = 0.02
-IDLE_S: Final = 5.0
+LOOK_S: Final = 2.0
 
 
 class HistoryContradictedError(PermanentError):
@@ -65,7 +65,8 @@ class Sequencer:
         self._positions: dict[str, int] = {}
         self._trusted: set[str] = set()
         self._refused: dict[str, str] = {}
-        self._looked = False
+        self._next_look = 0.0
+        self._stalled_at: dict[str, int] = {}
         self._turn = 0
         self._step = asyncio.Lock()
 
@@ -95,7 +96,7 @@ class Sequencer:
         failures = 0
         while True:
             try:
-                if self._looked:
+                if self._next_look:
                     await self._wait_for_work()
                 async with self._step:
                     await self._look_at_streams()
@@ -119,18 +120,38 @@ class Sequencer:
         if not any(self._backlogs.values()):
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), IDLE_S)
+                await asyncio.wait_for(self._wake.wait(), LOOK_S)
 
     async def _look_at_streams(self) -> None:
-        """At the start compare every stream with the log; afterwards those that were refused."""
+        """Every few seconds: what the deliveries alone would not tell.
+
+        At the start every stream is compared with the log, later those that were refused. And what was
+        delivered to a reader that died with it is fetched, instead of waiting a minute for its redelivery.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._next_look:
+            return
         if self._head is None:
             await self._read_state()
-        for stream in tuple(self._refused) if self._looked else tuple(self._backlogs):
+        for stream, backlog in self._backlogs.items():
             try:
-                await self._check_tip(stream)
+                if stream not in self._trusted:
+                    await self._check_tip(stream)
             except HistoryContradictedError as error:
                 self._refuse(stream, error)
-        self._looked = True
+                continue
+            if not backlog:
+                await self._fetch_stalled(stream, backlog)
+        self._next_look = now + LOOK_S
+
+    async def _fetch_stalled(self, stream: str, backlog: Backlog) -> None:
+        position = self._positions[stream]
+        last = (await self._source.bounds(stream)).last
+        if last > position and self._stalled_at.get(stream) == position:
+            found = await self._source.fetch(stream, position + 1, last)
+            log.info("stalled_messages_fetched", stream=stream, after=position, messages=len(found))
+            backlog.put_first(found)
+        self._stalled_at[stream] = position
 
     def _refuse(self, stream: str, error: HistoryContradictedError) -> None:
         self._trusted.discard(stream)

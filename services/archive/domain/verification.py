@@ -37,6 +37,7 @@ class StreamTally:
     first: int = 0
     last: int = 0
     missing: int = 0
+    previous: int = 0
 
 
 @dataclass(slots=True)
@@ -137,7 +138,7 @@ class ChainVerifier:
     def _check_sequence(self, entry: Entry) -> None:
         leaf = entry.leaf
         tally = self.streams.setdefault(leaf.stream, StreamTally())
-        due = tally.last + 1
+        due = tally.previous + 1
         if tally.entries == 0:
             tally.first = leaf.sequence  # what expired before the archive first looked is no finding
         elif leaf.sequence > due:
@@ -151,6 +152,7 @@ class ChainVerifier:
             self.report(
                 f"index {entry.index}", f"{leaf.stream} sequence {leaf.sequence} out of order", f"{due}"
             )
+        tally.previous = leaf.sequence
         tally.entries += 1
         tally.last = max(tally.last, leaf.sequence)
 

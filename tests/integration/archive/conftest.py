@@ -1,0 +1,29 @@
+"""A provisioned broker, a bootstrapped database and settings of an archive for them."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from nats.aio.client import Client
+
+from deploy.local.embedded import MongoServer, NatsServer
+from services.archive.adapters.schema import bootstrap
+from shared.messaging.connection import BrokerSettings, connect
+from shared.messaging.provisioner import provision
+from tests.integration.archive.support import Setup
+
+
+@pytest.fixture
+async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
+    """A client of a broker that has exactly the declared streams, all empty."""
+    connection = await connect(BrokerSettings(nats_url=nats_server.url), "test")
+    await provision(connection)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def setup(client: Client, nats_server: NatsServer, mongo_server: MongoServer, mongo_database: str) -> Setup:
+    """An archive on the provisioned broker and an empty, bootstrapped database."""
+    del client
+    bootstrap(mongo_server.url, mongo_database)
+    return Setup(nats_server.url, mongo_server.url, mongo_database)

@@ -1,0 +1,189 @@
+"""The archive as a process or in this one, and streams to archive."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from nats.aio.client import Client
+from pymongo import MongoClient
+from pymongo.collection import Collection
+
+from deploy.local.embedded import free_ports
+from services.archive.adapters.schema import ENTRIES
+from services.archive.bootstrap import create_app
+from services.archive.settings import Settings
+from shared.events import Envelope
+from shared.kernel.ids import derived_id
+from shared.messaging.group_commit import GroupCommit, Outgoing
+from shared.messaging.streams import ALERTS, FEEDBACK, RANKING
+from shared.testing.builders import alert_raised, envelope_of, feedback_submitted, unit_score_changed
+
+Document = dict[str, Any]
+
+FEEDBACK_SUBJECT = "feedback.v1.submitted.3607.360702"
+SUBJECTS = {
+    FEEDBACK: FEEDBACK_SUBJECT,
+    RANKING: "ranking.v1.score-changed.3607.360702",
+    ALERTS: "alerts.v1.raised.3607.360702",
+}
+
+
+def rating(number: int, **fields: object) -> Envelope[Any]:
+    """Rating ``number``; the same number gives the same event id."""
+    return envelope_of(feedback_submitted(**fields), event_id=derived_id("test-rating", str(number)))
+
+
+def outgoing(envelope: Envelope[Any], subject: str = FEEDBACK_SUBJECT) -> Outgoing:
+    """``envelope`` as the broker gets it."""
+    return Outgoing(subject, envelope.id, envelope.to_json())
+
+
+def ratings(first: int, count: int, subject: str = FEEDBACK_SUBJECT) -> list[Outgoing]:
+    """``count`` ratings from number ``first``."""
+    return [outgoing(rating(number), subject) for number in range(first, first + count)]
+
+
+async def publish(client: Client, messages: Sequence[Outgoing], stream: str = FEEDBACK) -> None:
+    """Store ``messages`` in ``stream``."""
+    commit = GroupCommit(client, stream=stream, max_queued=100_000)
+    await commit.start()
+    await commit.publish(messages)
+    await commit.stop()
+
+
+async def publish_others(client: Client, count: int) -> None:
+    """``count`` score changes and ``count`` alerts in their streams."""
+    changes = [envelope_of(unit_score_changed()) for _ in range(count)]
+    alerts = [envelope_of(alert_raised()) for _ in range(count)]
+    await publish(client, [outgoing(each, SUBJECTS[RANKING]) for each in changes], RANKING)
+    await publish(client, [outgoing(each, SUBJECTS[ALERTS]) for each in alerts], ALERTS)
+
+
+@dataclass
+class Setup:
+    """Where an archive of a test finds its servers, and a direct way into the collection."""
+
+    nats_url: str
+    mongodb_url: str
+    database: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def settings(self) -> Settings:
+        """Settings of an archive in this process."""
+        return Settings(
+            nats_url=self.nats_url,
+            mongodb_url=self.mongodb_url,
+            mongodb_database=self.database,
+            **self.options,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[httpx.AsyncClient]:
+        """An archive in this process, with a client of its API; stopped in order."""
+        app = create_app(self.settings())
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://archive", timeout=60) as api,
+        ):
+            yield api
+
+    @asynccontextmanager
+    async def collection(self) -> AsyncIterator[Collection[Document]]:
+        """The collection, for a look at it or for tampering."""
+        with MongoClient[Document](self.mongodb_url) as client:
+            yield client[self.database][ENTRIES]
+
+
+class Process:
+    """``python -m services.archive`` as a child of the test."""
+
+    def __init__(self, setup: Setup, log: Path) -> None:
+        self._setup = setup
+        self._log = log
+        (self.port,) = free_ports(1)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.api = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+
+    def start(self) -> None:
+        """Start it; it may not be ready yet."""
+        environment = os.environ | {
+            "NATS_URL": self._setup.nats_url,
+            "MONGODB_URL": self._setup.mongodb_url,
+            "MONGODB_DATABASE": self._setup.database,
+            "HTTP_PORT": str(self.port),
+            "BATCH_ENTRIES": str(self._setup.options.get("batch_entries", 1000)),
+        }
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "services.archive"], env=environment, stdout=log, stderr=log
+            )
+
+    @property
+    def pid(self) -> int:
+        """Process id of the last start."""
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """Crash it."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+    def stop(self) -> int:
+        """Stop it in order; its exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout=15)
+
+
+async def until_archived(api: httpx.AsyncClient, wanted: dict[str, int], limit_s: float = 30) -> Document:
+    """Wait until the log has each stream up to the sequence given; the state of the log."""
+    deadline = time.monotonic() + limit_s
+    state: Document = {}
+    while time.monotonic() < deadline:
+        try:
+            answer = await api.get("/v1/head")
+        except httpx.TransportError:
+            await asyncio.sleep(0.1)
+            continue
+        state = answer.json()
+        if answer.status_code == httpx.codes.OK and all(
+            state["streams"][stream] >= last for stream, last in wanted.items()
+        ):
+            return state
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"not archived within {limit_s} s: {wanted}, but {state}")
+
+
+async def verified(api: httpx.AsyncClient, *, against: str = "stream") -> Document:
+    """The verification's outcome."""
+    answer = await api.get("/v1/verify", params={"against": against})
+    assert answer.status_code == httpx.codes.OK, answer.text
+    outcome: Document = answer.json()
+    return outcome
+
+
+async def all_pages(api: httpx.AsyncClient, **conditions: object) -> list[Document]:
+    """Every item of a query, page by page."""
+    items: list[Document] = []
+    cursor: str | None = None
+    while True:
+        parameters = {**conditions, **({"cursor": cursor} if cursor else {})}
+        answer = await api.get("/v1/events", params={name: str(value) for name, value in parameters.items()})
+        assert answer.status_code == httpx.codes.OK, answer.text
+        page = answer.json()
+        items += page["items"]
+        cursor = page["next"]
+        if cursor is None:
+            return items

@@ -1,0 +1,172 @@
+"""Whatever is killed under load: one chain without holes, every sequence once."""
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from nats.aio.client import Client
+
+from deploy.local.embedded import MongoServer, NatsServer
+from services.archive.adapters.schema import DATABASE, bootstrap
+from shared.kernel.errors import TransientError
+from shared.messaging.connection import BrokerSettings, connect
+from shared.messaging.provisioner import provision
+from shared.messaging.streams import ALERTS, FEEDBACK, RANKING
+from tests.integration.archive.support import (
+    Process,
+    Setup,
+    publish,
+    publish_others,
+    ratings,
+    until_archived,
+    verified,
+)
+
+LOAD = 6_000
+
+pytestmark = [
+    # nats-py forgets the sockets of connections that break, or that a server which is just starting closes.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.usefixtures("forgotten_sockets"),
+]
+
+
+@pytest.fixture
+def forgotten_sockets() -> Iterator[None]:
+    """Let what a test forgot be collected in that test, not in a later one."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+async def own_client(own_nats_server: NatsServer) -> AsyncIterator[Client]:
+    connection = await connect(BrokerSettings(nats_url=own_nats_server.url), "test")
+    await provision(connection)
+    yield connection
+    await connection.close()
+
+
+async def load(client: Client, count: int = LOAD) -> None:
+    """Publish ``count`` ratings in steps, beside some other events; what fails is sent again."""
+    for first in range(0, count, 200):
+        while True:
+            try:
+                await publish(client, ratings(first, 200))
+                break
+            except TransientError:
+                await asyncio.sleep(0.2)
+        await asyncio.sleep(0.02)
+    await publish_others(client, 100)
+
+
+async def assert_complete(api: httpx.AsyncClient, limit_s: float = 60) -> None:
+    """Everything of :func:`load` is in the log, once."""
+    await until_archived(api, {FEEDBACK: LOAD, RANKING: 100, ALERTS: 100}, limit_s)
+    outcome = await verified(api)
+    assert outcome["findings"] == []
+    assert outcome["entries"] == LOAD + 200
+    assert outcome["books"]["archived"] == LOAD
+
+
+async def test_killed_under_load_the_archive_loses_and_doubles_nothing(
+    client: Client, setup: Setup, tmp_path: Path
+) -> None:
+    setup.options["batch_entries"] = 50  # many small batches: more moments to be killed in
+    archive = Process(setup, tmp_path / "archive.log")
+    archive.start()
+    publishing = asyncio.create_task(load(client))
+    try:
+        for last in (300, 1500, 3000):
+            await until_archived(archive.api, {FEEDBACK: last})
+            archive.kill()
+            archive.start()
+        await publishing
+        await assert_complete(archive.api)
+        assert archive.stop() == 0
+    finally:
+        archive.kill()
+
+
+async def test_a_mongod_killed_under_load_holds_the_archive_up_and_no_more(
+    client: Client, nats_server: NatsServer, own_mongo_server: MongoServer
+) -> None:
+    bootstrap(own_mongo_server.url)
+    setup = Setup(nats_server.url, own_mongo_server.url, DATABASE, {"batch_entries": 50})
+    async with setup.running() as api:
+        publishing = asyncio.create_task(load(client))
+        for last in (500, 2000):
+            await until_archived(api, {FEEDBACK: last})
+            await asyncio.to_thread(own_mongo_server.kill)
+            answer = await api.get("/v1/head")
+            assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert (await api.get("/livez")).status_code == httpx.codes.OK
+            await asyncio.to_thread(own_mongo_server.start)
+        await publishing
+        await assert_complete(api)
+
+
+async def test_a_broker_killed_under_load_holds_the_archive_up_and_no_more(
+    own_client: Client,
+    own_nats_server: NatsServer,
+    mongo_server: MongoServer,
+    mongo_database: str,
+) -> None:
+    bootstrap(mongo_server.url, mongo_database)
+    setup = Setup(own_nats_server.url, mongo_server.url, mongo_database, {"batch_entries": 50})
+    async with setup.running() as api:
+        publishing = asyncio.create_task(load(own_client))
+        for last in (500, 2000):
+            await until_archived(api, {FEEDBACK: last})
+            await asyncio.to_thread(own_nats_server.kill)
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(own_nats_server.start)
+        await publishing
+        await assert_complete(api)
+
+
+async def test_two_archives_at_once_write_one_chain_without_holes(
+    client: Client, setup: Setup, tmp_path: Path
+) -> None:
+    setup.options["batch_entries"] = 20
+    archives = [Process(setup, tmp_path / f"archive-{number}.log") for number in range(2)]
+    for archive in archives:
+        archive.start()
+    try:
+        await load(client)
+        await assert_complete(archives[0].api)
+        written = [(await archive.api.get("/metrics")).text for archive in archives]
+        assert all("pingyi_archive_entries_total{" in text for text in written), "both took part"
+    finally:
+        for archive in archives:
+            archive.kill()
+
+
+async def test_the_archive_starts_without_broker_and_database_and_becomes_ready_by_itself(
+    own_nats_server: NatsServer, own_mongo_server: MongoServer
+) -> None:
+    bootstrap(own_mongo_server.url)
+    connection = await connect(BrokerSettings(nats_url=own_nats_server.url), "test")
+    await provision(connection)
+    await publish(connection, ratings(0, 10))
+    await connection.close()
+    own_nats_server.stop()
+    own_mongo_server.stop()
+    setup = Setup(own_nats_server.url, own_mongo_server.url, DATABASE)
+    async with setup.running() as api:
+        assert (await api.get("/livez")).status_code == httpx.codes.OK
+        answer = await api.get("/readyz")
+        assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        failed = {name for name, check in answer.json()["checks"].items() if check["status"] == "failed"}
+        assert {"nats", "mongodb", "consumer-feedback"} <= failed
+        await asyncio.to_thread(own_mongo_server.start)
+        await asyncio.to_thread(own_nats_server.start)
+        await until_archived(api, {FEEDBACK: 10})
+        deadline = time.monotonic() + 15
+        while (answer := await api.get("/readyz")).status_code != httpx.codes.OK:
+            assert time.monotonic() < deadline, answer.text
+            await asyncio.sleep(0.3)
