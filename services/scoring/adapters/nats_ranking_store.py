@@ -26,6 +26,7 @@ from services.scoring.application.published import (
     StoredRankings,
     parse_announced,
 )
+from services.scoring.domain.announcements import Announced
 from shared.kernel.errors import (
     InvalidValueError,
     TransientError,
@@ -47,6 +48,7 @@ CONFLICTS: Final = frozenset({10071, 10164})
 TIMEOUT_S: Final = 10.0
 PARALLEL_READS: Final = 32
 READ_ATTEMPTS: Final = 20
+REREAD_S: Final = 0.05
 HEADER_BYTES: Final = 1024
 _HEAD_DOTS: Final = 2
 
@@ -75,18 +77,19 @@ class NatsRankingStore:
         Raises:
             StoreUnavailableError: the broker is away, or the bucket was not provisioned.
         """
-        for _ in range(READ_ATTEMPTS):
+        for attempt in range(1, READ_ATTEMPTS + 1):
             found = await _read_keys(self._client, ">")
+            values = {key: message.data or b"" for key, message in found.items()}
             try:
-                stored = _assemble({key: message.data or b"" for key, message in found.items()})
-            except _TornReadError as torn:
+                stored = assemble(values, leave_out_unreadable=attempt == READ_ATTEMPTS)
+            except TornReadError as torn:
                 # Somebody else published while we read.
                 log.info("rankings_read_again", reason=str(torn))
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(REREAD_S)
                 continue
             self._sequences = {key: int(message.seq or 0) for key, message in found.items()}
             return stored
-        raise _unavailable("a bucket that changes all the time", "another instance publishes")
+        raise _unavailable("the bucket", "no attempt to read it was made")  # pragma: no cover
 
     async def commit(self, fenced: Mapping[str, bytes], others: Mapping[str, bytes]) -> None:
         """See :meth:`RankingStore.commit`.
@@ -164,8 +167,8 @@ async def read_list(client: Client, key: str) -> PublishedList:
         bodies = tuple(page.data or b"" for page in pages if page is not None)
         try:
             return _check(head.data or b"", bodies)
-        except _TornReadError:
-            await asyncio.sleep(0.05)
+        except TornReadError:
+            await asyncio.sleep(REREAD_S)
     raise _unavailable(f"{key}, which changes all the time", "read again later")
 
 
@@ -189,7 +192,7 @@ async def read_books(client: Client) -> PublishedBooks | None:
     return None if found is None else PublishedBooks.parse(found.data or b"")
 
 
-class _TornReadError(Exception):
+class TornReadError(Exception):
     """Head and pages do not belong together."""
 
 
@@ -197,23 +200,40 @@ def _check(head: bytes, pages: tuple[bytes, ...]) -> PublishedList:
     try:
         found = PublishedList.parse(head, pages)
     except (ValueError, KeyError, TypeError) as error:
-        raise _TornReadError(repr(error)) from error
+        raise TornReadError(repr(error)) from error
     if len(pages) != found.head["pages"] or found.computed_hash() != found.hash:
-        raise _TornReadError(found.key)
+        raise TornReadError(found.key)
     return found
 
 
-def _assemble(values: Mapping[str, bytes]) -> StoredRankings:
+def assemble(values: Mapping[str, bytes], *, leave_out_unreadable: bool = False) -> StoredRankings:
+    """Read all values of the bucket, by key, as one.
+
+    Args:
+        values: everything in the bucket.
+        leave_out_unreadable: treat what can't be read as absent, so that it is published anew; for content
+            that no later read will mend.
+
+    Raises:
+        TornReadError: some values belong to a publication that the others are not from, or are not ours.
+    """
     lists: dict[str, PublishedList] = {}
-    announced: dict[str, Any] = {}
+    announced: dict[str, Announced] = {}
+    books: PublishedBooks | None = None
     for key, value in values.items():
-        if key.startswith(ANNOUNCED_PREFIX):
-            announced.update(parse_announced(value))
-        elif key.count(".") == _HEAD_DOTS:
-            pages = json.loads(value).get("pages", 0)
-            bodies = tuple(values.get(f"{key}.{number}", b"") for number in range(pages))
-            lists[key] = _check(value, bodies)
-    books = PublishedBooks.parse(values[BOOKS_KEY]) if BOOKS_KEY in values else None
+        try:
+            if key.startswith(ANNOUNCED_PREFIX):
+                announced.update(parse_announced(value))
+            elif key == BOOKS_KEY:
+                books = PublishedBooks.parse(value)
+            elif key.count(".") == _HEAD_DOTS:
+                pages = json.loads(value).get("pages", 0)
+                bodies = tuple(values.get(f"{key}.{number}", b"") for number in range(pages))
+                lists[key] = _check(value, bodies)
+        except (TornReadError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if not leave_out_unreadable:
+                raise TornReadError(key) from error
+            log.warning("ranking_unreadable", key=key, reason=repr(error), remedy="it is published anew")
     return StoredRankings(lists, books, announced)
 
 

@@ -5,7 +5,7 @@ costs a fifth. It checks what it reads, and `tests/unit/scoring` holds it agains
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b
 from typing import Annotated, Final, Literal
 
@@ -58,7 +58,7 @@ class RatingParser:
         """
         try:
             event = self._decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidEventError(
                 describe(
                     f"{len(body)} bytes",
@@ -99,7 +99,7 @@ def _milliseconds(moment: datetime) -> int:
     seconds = int(moment.timestamp())
     if seconds < 0:
         raise InvalidEventError(
-            describe(moment.astimezone(UTC).isoformat(), "a time since 1970", "fix the producer, then replay")
+            describe(moment.isoformat(), "a time since 1970", "fix the producer, then replay")
         )
     return seconds * 1000 + moment.microsecond // 1000
 

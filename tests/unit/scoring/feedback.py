@@ -80,6 +80,11 @@ def messages(events: Sequence[Outgoing]) -> list[Message]:
     return [Message(event.subject, event.payload, number) for number, event in enumerate(events, 1)]
 
 
+def none_is_invalid(message: object, error: Exception) -> None:
+    """For folds of valid feedback only."""
+    raise AssertionError(message) from error
+
+
 def random_feedback(
     units: Sequence[Unit], count: int, seed: int, *, first: int = 0, now: datetime = NOW
 ) -> list[Outgoing]:

@@ -1,7 +1,9 @@
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,14 +32,14 @@ from shared.rules import load_pack
 DAY = date(2026, 11, 20)
 UNITS = load_units()
 RULES = load_pack(None, DAY)
-INDEX = {unit.unit_id: place for place, unit in enumerate(UNITS)}
+INDEX: dict[str, int] = {unit.unit_id: place for place, unit in enumerate(UNITS)}
 
 
 def ranker(registry: UnitRegistry = UNITS) -> Ranker:
     return Ranker(Roster(registry, RULES.kinds, DAY, min_group=RULES.prior.min_group), RULES)
 
 
-def table(rows: dict[str, tuple[int, int]], weight_milli: int = 1000) -> IntTable:
+def table(rows: Mapping[Any, tuple[int, int]], weight_milli: int = 1000) -> IntTable:
     """Statistics with (ratings, good ratings) of some units."""
     made = np.zeros((len(UNITS), WIDTH), dtype=np.int64)
     for unit_id, (ratings, good) in rows.items():

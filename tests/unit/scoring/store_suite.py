@@ -1,0 +1,87 @@
+"""What every `RankingStore` does, the one in memory and the bucket; run by a test module for each."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from services.scoring.application.fold import Fold
+from services.scoring.application.ports import RankingStore, StoreConflictError
+from services.scoring.application.published import (
+    BOOKS_KEY,
+    PublishedBooks,
+    PublishedList,
+    encode_announced,
+)
+from services.scoring.domain.announcements import Announced
+from services.scoring.domain.books import Books
+from shared.kernel.grades import Level
+from shared.kernel.units import load_units
+from shared.rules import load_pack
+from tests.unit.scoring.feedback import NOW, messages, none_is_invalid, random_feedback
+
+UNITS = load_units()
+MakeStore = Callable[[], RankingStore]
+
+
+def computed(seed: int) -> PublishedList:
+    """A list with ratings in it, of three pages."""
+    fold = Fold(UNITS, load_pack(None, NOW.date()), NOW.date())
+    fold.take(messages(random_feedback(UNITS.by_level(Level.WINDOW)[:30], 600, seed)), none_is_invalid)
+    return PublishedList.of(fold.lists()["window.all.30"], seed, datetime(2026, 11, 20, tzinfo=UTC))
+
+
+def books(position: int) -> bytes:
+    return PublishedBooks(Books(accepted=3, counted=2, replaced=1, late=0), position, "now").encode()
+
+
+class RankingStoreSuite:
+    """Subclasses give the fixture `make_store`: each call gives one more store on the same, new bucket."""
+
+    async def test_an_empty_store_has_nothing(self, make_store: MakeStore) -> None:
+        stored = await make_store().load()
+        assert (stored.lists, stored.books, stored.announced) == ({}, None, {})
+
+    async def test_what_was_committed_is_loaded_again(self, make_store: MakeStore) -> None:
+        store, found = make_store(), computed(1)
+        heads, pages = found.entries(None)
+        assert len(pages) == 3
+        await store.load()
+        await store.commit(
+            {**heads, BOOKS_KEY: books(1)},
+            {**pages, "announced.3601": encode_announced({"U000013": Announced(1, 2, 3.5, "below")})},
+        )
+        again = await make_store().load()
+        assert again.lists["window.all.30"].canonical() == found.canonical()
+        assert again.lists["window.all.30"].hash == found.computed_hash()
+        assert again.books is not None
+        assert (again.books.position, again.books.books.replaced) == (1, 1)
+        assert again.announced == {"U000013": Announced(1, 2, 3.5, "below")}
+
+    async def test_one_writer_may_go_on_committing(self, make_store: MakeStore) -> None:
+        store = make_store()
+        await store.load()
+        before: PublishedList | None = None
+        for seed in (1, 2, 3):
+            found = computed(seed)
+            await store.commit(*found.entries(before))
+            before = found
+        assert before is not None
+        assert (await make_store().load()).lists["window.all.30"].canonical() == before.canonical()
+
+    async def test_a_second_writer_is_refused_as_a_whole_until_it_has_read(
+        self, make_store: MakeStore
+    ) -> None:
+        first, second = make_store(), make_store()
+        await first.load()
+        await second.load()
+        await first.commit({BOOKS_KEY: books(5)}, {})
+        with pytest.raises(StoreConflictError):
+            await second.commit(
+                {BOOKS_KEY: books(4)}, {"announced.3602": encode_announced({"U000014": Announced(1)})}
+            )
+        stored = await second.load()
+        assert stored.books is not None
+        assert stored.books.position == 5
+        assert stored.announced == {}
+        await second.commit({BOOKS_KEY: books(6)}, {})

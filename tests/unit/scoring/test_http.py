@@ -1,0 +1,153 @@
+"""The HTTP side over published lists, without a broker."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from services.scoring.application.fold import Fold
+from services.scoring.application.handlers import ReadRankings
+from services.scoring.application.published import PublishedBooks, PublishedList, StoredRankings
+from services.scoring.bootstrap import create_app
+from services.scoring.entrypoints.http import make_router
+from services.scoring.settings import Settings
+from shared.kernel.grades import Level
+from shared.kernel.units import load_units
+from shared.observability.problem import install_handlers
+from shared.rules import load_pack
+from tests.unit.scoring.feedback import NOW, messages, none_is_invalid, random_feedback
+
+UNITS = load_units()
+WINDOWS = UNITS.by_level(Level.WINDOW)
+MADE = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
+
+
+def stored() -> StoredRankings:
+    fold = Fold(UNITS, load_pack(None, NOW.date()), NOW.date())
+    fold.take(messages(random_feedback(WINDOWS[:40], 1500, seed=1)), none_is_invalid)
+    lists = {key: PublishedList.of(found, 1400, MADE) for key, found in fold.lists().items()}
+    return StoredRankings(lists, PublishedBooks(fold.books(), 1500, "now"), {})
+
+
+STORED = stored()
+
+
+def app(found: StoredRankings | None = STORED, progress: str | None = None) -> FastAPI:
+    made = FastAPI()
+    install_handlers(made)
+    made.include_router(make_router(ReadRankings(UNITS, lambda: found, lambda: progress)))
+    return made
+
+
+async def get(path: str, made: FastAPI | None = None, **params: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(made if made is not None else app())
+    async with httpx.AsyncClient(transport=transport, base_url="http://scoring") as client:
+        return await client.get(path, params=params)
+
+
+async def test_a_ranking_says_what_it_is_and_shows_the_number_that_it_is_sorted_by() -> None:
+    answer = (await get("/v1/rankings", level="window", kind="marriage", window=90)).json()
+    found = STORED.lists["window.marriage.90"]
+    assert answer["list"] == "window.marriage.90"
+    assert (answer["level"], answer["kind"], answer["window_days"]) == ("window", "marriage", 90)
+    assert answer["sorted_by"] == "score"
+    assert (answer["publish_from"], answer["rank_from"]) == (10, 30)
+    assert answer["list_hash"] == found.hash
+    assert answer["positions"] == {"FEEDBACK": 1500}
+    assert answer["computed_at"] == "2026-11-20T04:00:00.000Z"
+    assert answer["items"] == [row._asdict() for row in found.rows]
+    assert answer["next"] is None
+    scores = [row["score"] for row in answer["items"] if row["rank"] is not None]
+    assert scores == sorted(scores, reverse=True)
+    assert answer["priors"]["window.marriage"]["units"] > 0
+
+
+async def test_left_out_parameters_give_the_counties_of_the_last_month() -> None:
+    assert (await get("/v1/rankings")).json()["list"] == "county.all.30"
+    assert (await get("/v1/rankings", window="7d", kind="all")).json()["list"] == "county.all.7"
+
+
+async def test_pages_make_up_the_whole_list() -> None:
+    rows, cursor, pages = [], None, 0
+    while pages == 0 or cursor is not None:
+        more = {} if cursor is None else {"cursor": cursor}
+        answer = (await get("/v1/rankings", level="window", limit=500, **more)).json()
+        rows += answer["items"]
+        cursor, pages = answer["next"], pages + 1
+    assert pages == 3
+    assert rows == [row._asdict() for row in STORED.lists["window.all.30"].rows]
+
+
+@pytest.mark.parametrize(
+    ("params", "names"),
+    [
+        ({"level": "street"}, "window, county, city"),
+        ({"level": "county", "kind": "marriage"}, "one of all"),
+        ({"level": "window", "kind": "wedding"}, "marriage"),
+        ({"window": "31"}, "7, 30, 90, 365"),
+        ({"cursor": "x"}, "`next` of an earlier answer"),
+        ({"cursor": "9999"}, "`next` of an earlier answer"),
+    ],
+)
+async def test_what_does_not_exist_is_answered_with_what_does(params: dict[str, Any], names: str) -> None:
+    response = await get("/v1/rankings", **params)
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    assert names in response.json()["detail"]
+
+
+@pytest.mark.parametrize("limit", [0, 2001])
+async def test_a_limit_out_of_range_is_refused(limit: int) -> None:
+    assert (await get("/v1/rankings", limit=limit)).status_code == 422
+
+
+async def test_a_units_scores_are_its_rows_in_every_window() -> None:
+    unit = WINDOWS[0]
+    answer = (await get(f"/v1/units/{unit.unit_id}/score")).json()
+    assert (answer["name"], answer["kind"]) == (unit.name, unit.kind)
+    assert [each["window_days"] for each in answer["windows"]] == [7, 30, 90, 365]
+    for each in answer["windows"]:
+        found = STORED.lists[each["list"]]
+        row = next(row for row in found.rows if row.unit_id == unit.unit_id)
+        assert each["score"] == row.score
+        assert each["list_hash"] == found.hash
+    county = UNITS.by_level(Level.COUNTY)[0].unit_id
+    assert (await get(f"/v1/units/{county}/score")).json()["windows"][0]["list"] == "county.all.7"
+
+
+@pytest.mark.parametrize(("unit_id", "hint"), [("U999999", "did you mean"), ("U000001", "no peers")])
+async def test_a_unit_without_a_score_is_not_found(unit_id: str, hint: str) -> None:
+    response = await get(f"/v1/units/{unit_id}/score")
+    assert response.status_code == 404
+    assert hint in response.json()["detail"]
+
+
+async def test_the_books_are_the_published_ones() -> None:
+    answer = (await get("/v1/books")).json()
+    assert answer["balanced"]
+    accounts = ("counted", "replaced", "held", "excluded", "late")
+    assert answer["accepted"] == sum(answer[account] for account in accounts)
+    assert answer["positions"] == {"FEEDBACK": 1500}
+
+
+@pytest.mark.parametrize("path", ["/v1/rankings", "/v1/books", f"/v1/units/{WINDOWS[0].unit_id}/score"])
+async def test_before_the_fold_has_caught_up_the_answer_is_how_far_it_is(path: str) -> None:
+    response = await get(path, app(progress="3 of 9 messages folded"))
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) >= 1
+    assert "3 of 9 messages folded" in response.json()["detail"]
+    assert (await get(path, app(found=None))).status_code == 503
+
+
+async def test_without_a_broker_the_service_lives_and_says_what_is_missing() -> None:
+    made = create_app(Settings(nats_url="nats://127.0.0.1:1"))
+    async with made.router.lifespan_context(made):
+        assert (await get("/livez", made)).status_code == 200
+        ready = await get("/readyz", made)
+        assert ready.status_code == 503
+        assert set(ready.json()["checks"]) == {"nats", "fold", "publication"}
+        assert (await get("/v1/rankings", made)).status_code == 503
+        assert "pingyi_scoring_fold_lag_messages" in (await get("/metrics", made)).text
+        assert (await get("/openapi.json", made)).status_code == 200

@@ -1,0 +1,274 @@
+"""The publisher over fakes: what is told, what is kept, what a crash leaves behind."""
+
+from datetime import timedelta
+
+import pytest
+
+from services.scoring.application.fold import Fold
+from services.scoring.application.ports import StoreConflictError
+from services.scoring.application.publication import Publisher
+from services.scoring.application.published import STREAM, PublishedList
+from services.scoring.application.recompute import diff_lists, recompute
+from shared.kernel.errors import TransientError
+from shared.kernel.grades import Level
+from shared.kernel.units import load_units
+from shared.messaging.group_commit import Outgoing
+from shared.rules import load_pack
+from tests.unit.scoring.fakes import (
+    Measured,
+    MemoryBucket,
+    MemoryRankingStore,
+    RecordedEvents,
+    SettableClock,
+)
+from tests.unit.scoring.feedback import (
+    NOW,
+    Message,
+    feedback,
+    messages,
+    none_is_invalid,
+    random_feedback,
+)
+
+UNITS = load_units()
+RULES = load_pack(None, NOW.date())
+WINDOWS = UNITS.by_level(Level.WINDOW)
+
+
+class Platform:
+    """A bucket and an event stream that outlive any number of service lives."""
+
+    def __init__(self) -> None:
+        self.bucket = MemoryBucket()
+        self.events = RecordedEvents(UNITS)
+        self.clock = SettableClock(NOW)
+        self.measured = Measured()
+        self.stream: list[Message] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a new life: everything in memory is gone."""
+        self.store = MemoryRankingStore(self.bucket)
+        self.publisher = Publisher(self.store, self.events, UNITS, self.clock, self.measured)
+        self.fold = Fold(UNITS, RULES, NOW.date())
+        self.take(self.stream)
+
+    def take(self, found: list[Message]) -> None:
+        self.fold.take(found, none_is_invalid, self.publisher.note_received)
+
+    def feed(self, events: list[Outgoing]) -> None:
+        first = len(self.stream) + 1
+        new = [Message(event.subject, event.payload, first + n) for n, event in enumerate(events)]
+        self.stream += new
+        self.take(new)
+
+    async def publish(self) -> bool:
+        return await self.publisher.publish(self.fold)
+
+    async def live(self) -> dict[str, PublishedList]:
+        return dict((await MemoryRankingStore(self.bucket).load()).lists)
+
+    async def assert_recomputable(self) -> None:
+        live = await self.live()
+        again = recompute(self.stream, UNITS, RULES, NOW.date(), {STREAM: self.publisher.position})
+        assert diff_lists(live, again) == []
+
+
+def good(count: int, unit: int = 0, first: int = 0, grade: int = 5) -> list[Outgoing]:
+    return [
+        feedback(WINDOWS[unit], number=first + number, grade=grade, occurred_at=NOW - timedelta(minutes=5))
+        for number in range(count)
+    ]
+
+
+async def test_the_first_publication_writes_every_list_and_tells_what_is_shown() -> None:
+    platform = Platform()
+    platform.feed(good(12))
+    assert await platform.publish()
+    assert len(await platform.live()) == 60
+    assert {event.data.list for event in platform.events.revised()} == {
+        f"{level}.{days}"
+        for level in (f"window.{WINDOWS[0].kind}", "window.all", "county.all", "city.all")
+        for days in (7, 30, 90, 365)
+    }
+    for event in platform.events.revised():
+        assert event.data.previous_hash is None
+        assert (event.data.changed_units, len(event.data.changed)) == (1, 1)
+    told = {event.data.unit_id: event.data for event in platform.events.changed()}
+    assert told[WINDOWS[0].unit_id].reasons == ("published",)
+    assert {each.window_days for each in told.values()} == {30}
+    assert {each.level for each in told.values()} == {Level.WINDOW, Level.COUNTY, Level.CITY}
+    await platform.assert_recomputable()
+
+
+async def test_nothing_new_publishes_nothing() -> None:
+    platform = Platform()
+    platform.feed(good(12))
+    await platform.publish()
+    sent, written = len(platform.events.sent), platform.bucket.last
+    assert not await platform.publish()
+    assert (len(platform.events.sent), platform.bucket.last) == (sent, written)
+
+
+async def test_a_repeat_moves_the_position_and_tells_nothing() -> None:
+    platform = Platform()
+    platform.feed(good(12))
+    await platform.publish()
+    sent, computations = len(platform.events.sent), platform.measured.computations
+    platform.feed(good(1))
+    assert await platform.publish()
+    assert platform.publisher.position == 13
+    assert len(platform.events.sent) == sent
+    assert platform.measured.computations == computations
+
+
+async def test_a_revision_names_its_predecessor_and_the_rows_that_changed() -> None:
+    platform = Platform()
+    platform.feed(random_feedback(WINDOWS[:20], 500, seed=1))
+    await platform.publish()
+    before = await platform.live()
+    platform.events.sent.clear()
+    platform.feed(good(40, unit=30, first=10_000, grade=1))
+    await platform.publish()
+    after = await platform.live()
+    for event in platform.events.revised():
+        key = event.data.list
+        assert event.data.previous_hash == before[key].hash
+        assert event.data.list_hash == after[key].hash
+        old = {row.unit_id: row for row in before[key].rows}
+        changed = [row for row in after[key].rows if old[row.unit_id] != row]
+        assert [row.unit_id for row in event.data.changed] == [row.unit_id for row in changed]
+        assert [row.model_dump() for row in event.data.changed] == [row._asdict() for row in changed]
+
+
+async def test_a_change_within_the_minute_is_told_after_it_without_new_ratings() -> None:
+    platform = Platform()
+    platform.feed(good(40))
+    await platform.publish()
+    platform.events.sent.clear()
+    platform.clock.pass_time(10)
+    platform.feed(good(30, first=1000, grade=1))
+    await platform.publish()
+    unit = WINDOWS[0].unit_id
+    assert unit not in {event.data.unit_id for event in platform.events.changed()}
+    platform.clock.pass_time(10)
+    await platform.publish()
+    assert platform.events.changed() == []
+    platform.clock.pass_time(41)
+    await platform.publish()
+    (told,) = [event.data for event in platform.events.changed() if event.data.unit_id == unit]
+    assert "score" in told.reasons
+    assert told.previous_score is not None
+    assert told.score is not None
+    assert told.score < told.previous_score
+
+
+async def test_a_change_that_waits_for_its_minute_survives_a_restart() -> None:
+    platform = Platform()
+    platform.feed(good(40))
+    await platform.publish()
+    platform.clock.pass_time(10)
+    platform.feed(good(30, first=1000, grade=1))
+    await platform.publish()
+    platform.events.sent.clear()
+    platform.restart()
+    await platform.publish()
+    assert platform.events.sent == []
+    platform.clock.pass_time(60)
+    await platform.publish()
+    assert WINDOWS[0].unit_id in {event.data.unit_id for event in platform.events.changed()}
+
+
+@pytest.mark.parametrize("failure", ["not written", "answer lost"])
+async def test_a_crash_between_events_and_bucket_repeats_the_same_events_or_none(failure: str) -> None:
+    platform = Platform()
+    platform.feed(random_feedback(WINDOWS[:10], 300, seed=2))
+    platform.store.fail_next_commit = failure == "not written"
+    platform.store.lose_next_answer = failure == "answer lost"
+    with pytest.raises(TransientError):
+        await platform.publish()
+    first = [event.message_id for event in platform.events.sent]
+    platform.events.sent.clear()
+    platform.restart()
+    await platform.publish()
+    assert [event.message_id for event in platform.events.sent] == ([] if failure == "answer lost" else first)
+    await platform.assert_recomputable()
+
+
+async def test_events_that_the_bus_did_not_take_are_not_written_down() -> None:
+    platform = Platform()
+    platform.feed(good(12))
+    platform.events.fail_next = True
+    with pytest.raises(TransientError):
+        await platform.publish()
+    assert platform.bucket.values == {}
+    assert await platform.publish()
+    assert platform.events.revised()
+    assert len(platform.measured.latencies_s) == 12
+
+
+async def test_a_second_instance_steps_back_and_follows() -> None:
+    platform = Platform()
+    platform.feed(good(12))
+    await platform.publish()
+    other = Publisher(
+        MemoryRankingStore(platform.bucket), platform.events, UNITS, platform.clock, platform.measured
+    )
+    await other.load()
+    platform.feed(good(5, first=100))
+    await platform.publish()
+    with pytest.raises(StoreConflictError):
+        await other.publish(platform.fold)
+    sent = len(platform.events.sent)
+    assert not await other.publish(platform.fold)
+    assert len(platform.events.sent) == sent
+
+
+async def test_a_fold_behind_what_is_published_publishes_nothing() -> None:
+    platform = Platform()
+    platform.feed(good(12))
+    await platform.publish()
+    written = platform.bucket.last
+    platform.stream = platform.stream[:6]
+    platform.restart()
+    await platform.publisher.load()
+    assert not await platform.publish()
+    assert platform.bucket.last == written
+
+
+async def test_midnight_moves_the_windows_without_any_rating() -> None:
+    platform = Platform()
+    platform.feed(good(12))
+    await platform.publish()
+    platform.events.sent.clear()
+    platform.fold.advance(NOW.date() + timedelta(days=1))
+    assert await platform.publish()
+    live = await platform.live()
+    assert {each.as_of for each in live.values()} == {NOW.date() + timedelta(days=1)}
+    assert platform.events.sent == []
+    platform.fold.advance(NOW.date() + timedelta(days=7))
+    platform.clock.pass_time(7 * 86_400)
+    await platform.publish()
+    assert {event.data.window_days for event in platform.events.revised()} == {7}
+
+
+async def test_latency_is_measured_from_receipt_to_publication() -> None:
+    platform = Platform()
+    platform.clock.pass_time(2)
+    platform.feed([feedback(WINDOWS[0], number=1, occurred_at=NOW, received_at=NOW + timedelta(seconds=0.5))])
+    await platform.publish()
+    assert platform.measured.latencies_s == [1.5]
+
+
+async def test_a_difference_is_told_by_list_unit_and_field() -> None:
+    platform = Platform()
+    platform.feed(good(40))
+    await platform.publish()
+    again = recompute(messages(good(41)), UNITS, RULES, NOW.date())
+    lines = diff_lists(await platform.live(), again)
+    assert any(
+        line.startswith("window.all.30: ") and "ratings published 40, recomputed 41" in line for line in lines
+    )
+    assert not any(line.startswith("window.lottery.30") for line in lines)
+    missing = diff_lists({}, {"county.all.7": again["county.all.7"]})
+    assert missing == ["county.all.7: not published, but the stream gives it"]
