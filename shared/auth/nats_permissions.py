@@ -25,8 +25,6 @@ READERS_ACCOUNT = "READERS"
 RANKINGS_STREAM = f"KV_{RANKINGS_BUCKET}"
 OWNED_STORES: Mapping[str, tuple[str, ...]] = {"intake": (VAULT,), "scoring": (RANKINGS_STREAM,)}
 """Streams without events that one service uses as its store: it writes, reads and deletes there."""
-OPERATOR_SUBJECTS = ("deadletter.v1.replayed.*.*", "deadletter.v1.decided.*.*")
-"""What an operator may state on the command line: the fate of a dead letter."""
 _NKEY = re.compile(r"U[A-Z2-7]{55}")
 _API = "$JS.API"
 _STREAMS: Mapping[str, StreamSpec] = {stream.name: stream for stream in STREAMS}
@@ -102,7 +100,6 @@ def _service(name: str) -> Permissions:
 def _cli() -> Permissions:
     readable = [stream.name for stream in STREAMS if stream.name != VAULT]
     publish = [f"{_API}.INFO", f"{_API}.STREAM.NAMES", f"{_API}.STREAM.LIST", f"{_API}.STREAM.INFO.{VAULT}"]
-    publish += OPERATOR_SUBJECTS
     for stream in readable:
         publish += [*_look(stream), *_read_by_ephemeral(stream)]
         publish += [f"{_API}.CONSUMER.LIST.{stream}", f"{_API}.CONSUMER.NAMES.{stream}"]

@@ -11,7 +11,7 @@ from nats.js.errors import NotFoundError as StreamMessageMissing
 from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Envelope, InvalidEventError, parse_envelope
 from shared.events.registry import spec_for_type
-from shared.kernel.errors import NotFoundError
+from shared.kernel.errors import NotFoundError, describe
 from shared.messaging.reading import FoldReader
 from shared.messaging.streams import DEADLETTER
 
@@ -65,26 +65,30 @@ async def read_original(client: Client, letter_id: str) -> tuple[Letter, bytes]:
     return letter, message.data or b""
 
 
-async def replay_original(client: Client, letter_id: str) -> int:
-    """Publish the original body on its subject again; returns the new sequence.
-
-    Everybody who reads the stream sees it again and recognises the event id, except for whoever gave up on
-    it. A body that is invalid as it stands is refused: it would only die again.
+def producer_of(letter: Letter, body: bytes) -> str:
+    """The service that may publish the message once more: the one that published it at first.
 
     Raises:
-        NotFoundError: no such letter, or its message has expired.
-        InvalidEventError: the message is not a valid event; fix the producer and let it publish anew.
+        InvalidEventError: the message is not a valid event; it would only die again. Mend its producer.
     """
-    letter, body = await read_original(client, letter_id)
-
     try:
-        declared = json.loads(body)["type"]
+        declared = str(json.loads(body)["type"])
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidEventError(
-            f"{letter.id}: the message is not an event; a replay would fail again"
+            describe(
+                f"the message of letter {letter.id}", "an event", "mend its producer; it can't be replayed"
+            )
         ) from error
-    parse_envelope(spec_for_type(str(declared)).envelope, body)
-    ack = await client.jetstream(timeout=5).publish(
-        letter.data.message_subject, body, headers={"Nats-Msg-Id": f"replay-{letter.id}-{uuid4().hex[:8]}"}
-    )
+    return parse_envelope(spec_for_type(declared).envelope, body).source.rsplit("/", 1)[1]
+
+
+async def replay(producer: Client, letter: Letter, body: bytes) -> int:
+    """Publish the original body on its subject again; returns the new sequence.
+
+    ``producer`` is connected as the service that :func:`producer_of` names: nobody else may write there.
+    Everybody who reads the stream sees the message again and recognises its event id; whoever gave up on it
+    gets its second chance. The message id is new, or the broker itself would drop the repeat.
+    """
+    headers = {"Nats-Msg-Id": f"replay-{letter.id}-{uuid4().hex[:8]}"}
+    ack = await producer.jetstream(timeout=5).publish(letter.data.message_subject, body, headers=headers)
     return ack.seq

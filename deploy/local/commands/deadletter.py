@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.local.broker import cli_connection
+from deploy.local.broker import cli_connection, connection_as
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.layout import DEFAULT_DATA, Layout
-from shared.messaging.deadletters import Letter, list_letters, read_original, replay_original
+from shared.messaging.deadletters import Letter, list_letters, producer_of, read_original
+from shared.messaging.deadletters import replay as replay_message
 
 deadletter = typer.Typer(no_args_is_help=True, help="Messages that no retry could save.")
 LetterId = Annotated[str, typer.Argument(help="Id of the letter, from `pingyi deadletter list`.")]
@@ -40,7 +41,7 @@ def show(letter_id: LetterId, data: DataOption = DEFAULT_DATA, port_base: PortBa
 
 @deadletter.command("replay")
 def replay(letter_id: LetterId, data: DataOption = DEFAULT_DATA, port_base: PortBaseOption = None) -> None:
-    """Hand the original message to the consumer that gave up on it, once more."""
+    """Publish the original message once more, with the credentials of the service that it came from."""
     layout = find_platform(data, port_base)
     sequence = asyncio.run(_replay(layout, letter_id))
     typer.echo(f"Replayed as sequence {sequence}.")
@@ -57,5 +58,6 @@ async def _original(layout: Layout, letter_id: str) -> tuple[Letter, bytes]:
 
 
 async def _replay(layout: Layout, letter_id: str) -> int:
-    async with cli_connection(layout) as client:
-        return await replay_original(client, letter_id)
+    letter, body = await _original(layout, letter_id)
+    async with connection_as(layout, producer_of(letter, body)) as producer:
+        return await replay_message(producer, letter, body)
