@@ -1,6 +1,6 @@
 """Reads the few attributes that the archive indexes out of a message's bytes."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -59,5 +59,7 @@ def read_attributes(raw: bytes) -> Attributes | None:
 
 
 def _milliseconds(moment: datetime) -> datetime:
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)  # fails for times before the year 1 in UTC: no event, then
     microsecond = moment.microsecond
     return moment if microsecond % 1000 == 0 else moment.replace(microsecond=microsecond // 1000 * 1000)
