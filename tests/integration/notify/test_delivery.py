@@ -2,18 +2,25 @@
 
 import json
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import httpx
 import pytest
 from nats.aio.client import Client
 
+from deploy.local.embedded import free_ports
+from deploy.local.secrets import broker_public_keys, ensure_secrets
 from services.notify.domain.alert import alert_id
+from shared.auth.nats_permissions import authorization_config
 from shared.events import (
     AlertDelivered,
     AlertDeliveryFailed,
     AlertRaised,
     MessageDeadLettered,
 )
+from shared.messaging.connection import BrokerSettings, connect
+from shared.messaging.provisioner import provision
 from tests.integration.notify.support import (
     UNIT,
     Mailbox,
@@ -27,6 +34,7 @@ from tests.integration.notify.support import (
     serving,
     stored,
 )
+from tests.support.servers import StartNats
 
 pytestmark = pytest.mark.integration
 
@@ -308,3 +316,58 @@ async def test_only_channels_that_are_switched_on_are_addressed(client: Client, 
         await eventually(delivered, "the console has it")
     (raised,) = await stored(client, AlertRaised)
     assert raised.data.channels == ("console",)
+
+
+async def test_a_mail_server_that_is_away_is_given_up_after_the_last_attempt(
+    client: Client, setup: Setup
+) -> None:
+    nobody = f"smtp://127.0.0.1:{free_ports(1)[0]}"
+    async with running(setup.app(smtp_url=nobody, mail_to="duty@example.org", retry_delays_s=(0.05, 0.05))):
+        await publish(client, bad_review(1))
+
+        async def buried() -> bool:
+            return bool(await stored(client, MessageDeadLettered))
+
+        await eventually(buried, "there is a dead letter")
+    (failed,) = await stored(client, AlertDeliveryFailed)
+    assert (failed.data.channel, failed.data.attempts) == ("email", 3)
+    (letter,) = await stored(client, MessageDeadLettered)
+    assert letter.data.error == "MailFailedError"
+
+
+async def test_the_rights_of_its_broker_user_are_enough(
+    start_nats: StartNats, setup: Setup, receiver: WebhookReceiver
+) -> None:
+    ensure_secrets(setup.secrets_dir)
+    server = start_nats(authorization=authorization_config(broker_public_keys(setup.secrets_dir)))
+
+    def seed(user: str) -> Path:
+        return setup.secrets_dir / "nats" / f"{user}.seed"
+
+    async with AsyncExitStack() as connections:
+        users = {}
+        for user in ("provisioner", "intake"):
+            settings = BrokerSettings(nats_url=server.url, nats_nkey_seed_file=seed(user))
+            users[user] = await connect(settings, user)
+            connections.push_async_callback(users[user].close)
+        await provision(users["provisioner"])
+        app = Setup(server.url, setup.secrets_dir).app(
+            webhook_url=receiver.url, nats_nkey_seed_file=seed("notify")
+        )
+        async with running(app) as http:
+            await publish(users["intake"], bad_review(1))
+            await eventually(got(receiver, 1), "the alert arrives")
+            answer = await http.post(f"/v1/alerts/{receiver.ids[0]}/ack", json={"by": "zhang"})
+            assert answer.status_code == 200, answer.text
+
+            async def recorded() -> bool:
+                return bool((await alert(http, 1))["deliveries"])
+
+            await eventually(recorded, "the delivery is recorded")
+            await users["intake"].jetstream(timeout=5).publish("feedback.v1.submitted.3601.360102", b"poison")
+
+            async def buried() -> bool:
+                state = await users["provisioner"].jetstream(timeout=5).stream_info("DEADLETTER")
+                return state.state.messages == 1
+
+            await eventually(buried, "the poison is dead-lettered")
