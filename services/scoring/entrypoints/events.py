@@ -127,6 +127,9 @@ class FeedbackStream:
         """Why the rankings can't be shown yet; None once they can."""
         if not self._feedback.caught_up:
             return self._feedback.progress
+        position = self._feedback.fold.position
+        if self._publisher.position > position:
+            return f"position {position} folded, but what is published reaches {self._publisher.position}"
         return None if self._first_publication.is_set() else "first publication under way"
 
     async def check_fold(self) -> str:

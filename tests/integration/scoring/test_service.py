@@ -1,18 +1,24 @@
 """Scoring as a process against a real broker: ratings in, rankings out."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
 
+from deploy.local.embedded import NatsServer
 from services.scoring.adapters.nats_ranking_store import read_all_lists, read_books
 from services.scoring.application.recompute import diff_lists, recompute_like
 from shared.events import Envelope, MessageDeadLettered, RankingRevised, UnitScoreChanged, parse_envelope
 from shared.kernel.clock import SystemClock
 from shared.kernel.grades import Level
 from shared.kernel.units import load_units
+from shared.messaging.connection import BrokerSettings, connect
+from shared.messaging.group_commit import Outgoing
+from shared.messaging.provisioner import provision
 from shared.messaging.reading import FoldReader, StoredMessage
 from shared.messaging.streams import DEADLETTER, FEEDBACK, RANKING
 from shared.rules import load_pack
@@ -46,6 +52,15 @@ async def assert_live_equals_recomputed(client: Client) -> None:
     recomputed = recompute_like(await read_stream(client, FEEDBACK), UNITS, partial(load_pack, None), live)
     assert diff_lists(live, recomputed) == []
     assert len(live) == 60
+
+
+async def trickle(client: Client, events: Sequence[Outgoing]) -> int:
+    """Publish over some seconds, so that publications go on meanwhile; the last sequence."""
+    last = 0
+    for start in range(0, len(events), 60):
+        last = await publish(client, events[start : start + 60])
+        await asyncio.sleep(0.2)
+    return last
 
 
 async def test_ratings_become_rankings_over_http_in_the_bucket_and_on_the_bus(
@@ -92,10 +107,15 @@ async def test_ratings_become_rankings_over_http_in_the_bucket_and_on_the_bus(
 async def test_a_killed_service_comes_back_to_the_same_bytes(client: Client, scoring: ScoringProcess) -> None:
     events = random_feedback(WINDOWS[:200], 6000, seed=2, now=now())
     last = 0
-    for part, pause_s in enumerate((1.2, 2.4, 1.9, 0.7)):
+    # While it starts, then at several moments of its beat while ratings stream in.
+    for part, pause_s in enumerate((None, 0.0, 0.35, 0.6, 0.85)):
         scoring.start()
-        feeding = asyncio.create_task(publish(client, events[part * 1500 : (part + 1) * 1500]))
-        await asyncio.sleep(pause_s)
+        feeding = asyncio.create_task(trickle(client, events[part * 1200 : (part + 1) * 1200]))
+        if pause_s is None:
+            await asyncio.sleep(1.0)
+        else:
+            await scoring.reached(last + 100)
+            await asyncio.sleep(pause_s)
         scoring.kill()
         last = await feeding
     scoring.start()
@@ -149,3 +169,27 @@ async def test_an_empty_platform_lists_every_unit_as_suppressed_and_announces_no
     assert {row["score"] for row in ranking["items"]} == {None}
     assert ranking["units"] == 99
     assert (await client.jetstream().stream_info(RANKING)).state.last_seq == 0
+
+
+async def test_a_broker_that_is_killed_and_restarted_leaves_the_rankings_right(
+    own_nats_server: NatsServer, tmp_path: Path
+) -> None:
+    client = await connect(BrokerSettings(nats_url=own_nats_server.url), "test")
+    await provision(client)
+    service = ScoringProcess(own_nats_server.url, tmp_path / "scoring.log")
+    try:
+        service.start()
+        events = random_feedback(WINDOWS[:100], 4000, seed=4, now=now())
+        await service.reached(await publish(client, events[:2000]))
+        own_nats_server.kill()
+        assert (await service.get("/livez")).status_code == 200
+        assert (await service.get("/v1/rankings")).status_code == 200
+        own_nats_server.start()
+        await service.answer("/readyz", lambda report: report["status"] == "ok")
+        books = await service.reached(await publish(client, events[2000:]))
+        assert books["accepted"] == len({event.message_id for event in events})
+        await service.answer("/readyz", lambda report: report["status"] == "ok")
+        await assert_live_equals_recomputed(client)
+    finally:
+        service.kill()
+        await client.close()

@@ -41,7 +41,7 @@ def app(found: StoredRankings | None = STORED, progress: str | None = None) -> F
     return made
 
 
-async def get(path: str, made: FastAPI | None = None, **params: Any) -> httpx.Response:
+async def get(path: str, made: FastAPI | None = None, **params: Any) -> httpx.Response:  # noqa: ANN401 - query
     transport = httpx.ASGITransport(made if made is not None else app())
     async with httpx.AsyncClient(transport=transport, base_url="http://scoring") as client:
         return await client.get(path, params=params)
@@ -72,7 +72,7 @@ async def test_left_out_parameters_give_the_counties_of_the_last_month() -> None
 async def test_pages_make_up_the_whole_list() -> None:
     rows, cursor, pages = [], None, 0
     while pages == 0 or cursor is not None:
-        more = {} if cursor is None else {"cursor": cursor}
+        more: dict[str, Any] = {} if cursor is None else {"cursor": cursor}
         answer = (await get("/v1/rankings", level="window", limit=500, **more)).json()
         rows += answer["items"]
         cursor, pages = answer["next"], pages + 1
