@@ -87,7 +87,7 @@ class FeedbackBody(BaseModel):
         str, Field(description="Id of the unit, see GET /v1/units.", min_length=1, max_length=64)
     ]
     grade: Annotated[
-        int, Field(description="5 very satisfied … 1 very dissatisfied.", strict=True, ge=1, le=5)
+        int, Field(description="5 very satisfied … 1 very dissatisfied", strict=True, ge=1, le=5)
     ]
     dimensions: Annotated[DimensionsBody | None, Field(description="Optional sub-grades.")] = None
     source: Annotated[Source, Field(description="Who appraises.")] = Source.PUBLIC

@@ -1,0 +1,110 @@
+"""Batches of ratings."""
+
+import json
+
+import pytest
+from nats.aio.client import Client
+
+from tests.integration.intake.conftest import RATING, Intake, raw_messages, submitted
+
+pytestmark = pytest.mark.integration
+
+
+def line(ref: str | None, **change: object) -> str:
+    return json.dumps(RATING | {"client_ref": ref} | change)
+
+
+async def test_good_lines_go_in_and_bad_ones_are_reported_with_their_number(
+    intake: Intake, broker: Client
+) -> None:
+    answer = await intake.submit_lines(
+        line("a"),
+        "",
+        line("b", grade=9),
+        "{broken",
+        line(None),
+        b"\xff",
+        line("a"),
+        line("a", grade=1),
+        line("c"),
+    )
+    assert answer.status_code == 200
+    body = answer.json()
+    assert [(each["line"], each["status"]) for each in body["results"]] == [
+        (1, "accepted"),
+        (3, "rejected"),
+        (4, "rejected"),
+        (5, "rejected"),
+        (6, "rejected"),
+        (7, "duplicate"),
+        (8, "conflict"),
+        (9, "accepted"),
+    ]
+    assert {name: body[name] for name in ("accepted", "duplicate", "conflict", "rejected")} == {
+        "accepted": 2,
+        "duplicate": 1,
+        "conflict": 1,
+        "rejected": 4,
+    }
+    for each in body["results"]:
+        for error in each.get("errors", ()):
+            assert set(error) == {"field", "value", "expected", "remedy"}
+    assert body["results"][0]["receipt_code"] == body["results"][5]["receipt_code"]
+    assert "receipt_code" not in body["results"][6]
+    assert [event.id for event in await submitted(broker)] == [
+        body["results"][0]["event_id"],
+        body["results"][7]["event_id"],
+    ]
+
+
+async def test_the_same_batch_again_adds_nothing(intake: Intake, broker: Client) -> None:
+    lines = [line(f"r{n}", text="不错" if n % 3 == 0 else None) for n in range(1200)]
+    first = (await intake.submit_lines(*lines)).json()
+    again = (await intake.submit_lines(*lines)).json()
+    assert (first["accepted"], again["accepted"], again["duplicate"]) == (1200, 0, 1200)
+    assert [each["receipt_code"] for each in again["results"]] == [
+        each["receipt_code"] for each in first["results"]
+    ]
+    assert len(await raw_messages(broker)) == 1200
+
+
+async def test_a_key_with_the_batch_stands_for_its_lines(intake: Intake, broker: Client) -> None:
+    lines = [line(None, grade=4), "", line(None, grade=4)]
+    first = (await intake.submit_lines(*lines, **{"Idempotency-Key": "file-1"})).json()
+    again = (await intake.submit_lines(*lines, **{"Idempotency-Key": "file-1"})).json()
+    other = (await intake.submit_lines(*lines, **{"Idempotency-Key": "file-2"})).json()
+    assert (first["accepted"], again["duplicate"], other["accepted"]) == (2, 2, 2)
+    assert len(await submitted(broker)) == 4
+
+
+async def test_a_single_rating_and_a_line_with_one_reference_are_one_rating(
+    intake: Intake, broker: Client
+) -> None:
+    single = await intake.submit(RATING)
+    batch = (await intake.submit_lines(line("ref-1"))).json()
+    assert batch["results"][0]["status"] == "duplicate"
+    assert batch["results"][0]["event_id"] == single.json()["event_id"]
+    assert len(await submitted(broker)) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "words"),
+    [
+        (b"\xef\xbb\xbf{}", 422, "byte order mark"),
+        (b"\n\n", 422, "at least one rating"),
+        (b"{}\n" * 10_001, 422, "at most 10000 lines"),
+        (b"x" * (16 * 1024 * 1024 + 1), 413, "split the batch"),
+    ],
+)
+async def test_a_body_that_is_no_batch_is_refused_as_a_whole(
+    intake: Intake, content: bytes, status: int, words: str
+) -> None:
+    answer = await intake.submit_lines(content)
+    assert answer.status_code == status
+    assert words in answer.json()["detail"]
+
+
+async def test_a_batch_must_say_that_it_is_one(intake: Intake) -> None:
+    answer = await intake.submit_lines(line("a"), **{"Content-Type": "application/json"})
+    assert answer.status_code == 415
+    assert "application/x-ndjson" in answer.json()["detail"]

@@ -1,0 +1,134 @@
+"""Intake as a process of its own, and its description."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from nats.aio.client import Client
+
+from deploy.local.embedded import NatsServer, free_ports
+from tests.integration.intake.conftest import RATING, Intake, eventually, make_secrets, submitted
+
+pytestmark = pytest.mark.integration
+
+
+@asynccontextmanager
+async def process(
+    server: NatsServer, directory: Path
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, httpx.AsyncClient]]:
+    (port,) = free_ports(1)
+    environment = os.environ | {
+        "NATS_URL": server.url,
+        "SECRETS_DIR": str(make_secrets(directory / "secrets")),
+        "DATA_DIR": str(directory / "intake"),
+        "HTTP_PORT": str(port),
+    }
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.intake", env=environment, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+
+            async def ready() -> bool:
+                try:
+                    return (await client.get("/readyz")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            await eventually(ready, 40)
+            yield child, client
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+async def test_sigterm_finishes_what_is_under_way_and_exits_with_0(
+    broker: Client, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    async with process(nats_server, tmp_path) as (child, client):
+        bodies = [RATING | {"client_ref": f"t{n}", "text": "好"} for n in range(200)]
+        requests = [asyncio.create_task(client.post("/v1/feedback", json=body)) for body in bodies]
+        await asyncio.sleep(0.1)
+        child.send_signal(signal.SIGTERM)
+        answers = await asyncio.gather(*requests, return_exceptions=True)
+        async with asyncio.timeout(10):
+            assert await child.wait() == 0
+    accepted = {
+        answer.json()["event_id"]
+        for answer in answers
+        if isinstance(answer, httpx.Response) and answer.status_code == 202
+    }
+    assert accepted
+    assert accepted <= {event.id for event in await submitted(broker)}
+
+
+async def test_after_sigkill_every_acknowledged_rating_is_known(
+    broker: Client, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    lines = "\n".join(json.dumps(RATING | {"client_ref": f"k{n}"}) for n in range(3000))
+    kinds = {"Content-Type": "application/x-ndjson"}
+    async with process(nats_server, tmp_path) as (child, client):
+        first = (await client.post("/v1/feedback/batch", content=lines, headers=kinds)).json()
+        child.kill()
+        await child.wait()
+    async with process(nats_server, tmp_path) as (_, client):
+        again = (await client.post("/v1/feedback/batch", content=lines, headers=kinds)).json()
+    assert (first["accepted"], again["duplicate"]) == (3000, 3000)
+    assert len(await submitted(broker)) == 3000
+
+
+async def test_units_are_listed_in_pages_without_gap_or_repeat(intake: Intake) -> None:
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        query: dict[str, str | int] = {"level": "window", "kind": "marriage", "limit": 40}
+        page = (
+            await intake.http.get("/v1/units", params=query | ({"cursor": cursor} if cursor else {}))
+        ).json()
+        found += [unit["unit_id"] for unit in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert len(found) == len(set(found)) == 99
+    assert found == sorted(found)
+    children = (await intake.http.get("/v1/units", params={"parent": "U000001"})).json()["items"]
+    assert len(children) == 11
+    unit = (await intake.http.get("/v1/units/U000002")).json()
+    assert unit == children[0]
+    for path, status in (
+        ("/v1/units/U9", 404),
+        ("/v1/units?parent=U9", 404),
+        ("/v1/units?kind=bakery", 422),
+        ("/v1/units?level=planet", 422),
+        ("/v1/units?cursor=nonsense", 422),
+        ("/v1/units?limit=0", 422),
+    ):
+        answer = await intake.http.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), (
+            path
+        )
+        assert answer.json()["errors"]
+
+
+async def test_the_description_documents_bodies_answers_and_errors(intake: Intake) -> None:
+    assert (await intake.http.get("/docs")).status_code == 200
+    paths = (await intake.http.get("/openapi.json")).json()["paths"]
+    single = paths["/v1/feedback"]["post"]
+    reference = single["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    assert reference.endswith("/FeedbackBody")
+    assert set(single["responses"]) >= {"202", "400", "409", "413", "415", "422", "503"}
+    assert {each["name"] for each in single["parameters"]} == {"Idempotency-Key", "X-Synthetic"}
+    batch = paths["/v1/feedback/batch"]["post"]
+    assert "application/x-ndjson" in batch["requestBody"]["content"]
+    assert batch["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/BatchAnswer")
+    for path, methods in paths.items():
+        for method in methods.values():
+            assert method["summary"], path

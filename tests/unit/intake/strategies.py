@@ -1,0 +1,36 @@
+"""Hypothesis strategies for submissions."""
+
+from datetime import UTC, datetime
+
+from hypothesis import strategies as st
+
+from services.intake.domain.submission import Contact, Submission, whole_ms
+from shared.kernel.grades import Channel, Source
+
+words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+moments = st.datetimes(datetime(2010, 1, 2), datetime(2026, 6, 1), timezones=st.just(UTC)).map(whole_ms)  # noqa: DTZ001 - made aware by the strategy
+contacts = st.builds(
+    Contact,
+    name=st.none() | words,
+    phone=st.none() | words,
+    id_number=st.none() | words,
+    email=st.none() | words,
+    account=st.none() | words,
+)
+dimensions = st.dictionaries(
+    st.sampled_from(["service", "efficiency", "quality", "conduct", "image"]), st.integers(1, 5)
+)
+submissions = st.builds(
+    Submission,
+    unit_id=st.sampled_from(["U000001", "U000020", "U000200"]),
+    grade=st.integers(1, 5),
+    source=st.sampled_from(Source),
+    channel=st.sampled_from(Channel),
+    dimensions=dimensions,
+    transaction_id=st.none() | words,
+    client_ref=st.none() | words,
+    text=st.none() | words,
+    contact=st.none() | contacts.filter(lambda contact: bool(contact.given())),
+    device_id=st.none() | words,
+    occurred_at=st.none() | moments,
+)

@@ -1,0 +1,39 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.intake.domain.lines import split_lines
+from shared.kernel.errors import InvalidValueError
+
+contents = st.binary(min_size=1).filter(
+    lambda line: b"\n" not in line and line == line.strip(b" \t\r") and not line.startswith(b"\xef\xbb\xbf")
+)
+
+
+@given(
+    st.lists(contents | st.sampled_from([b"", b"  ", b"\t"]), min_size=1), st.sampled_from([b"\n", b"\r\n"])
+)
+def test_every_line_keeps_its_content_and_the_number_an_editor_shows(lines: list[bytes], end: bytes) -> None:
+    expected = [(number, line) for number, line in enumerate(lines, 1) if line.strip(b" \t")]
+    body = end.join(lines)
+    if not expected:
+        with pytest.raises(InvalidValueError, match="at least one rating"):
+            split_lines(body, 10_000)
+        return
+    assert [(line.number, line.data) for line in split_lines(body, 10_000)] == expected
+    assert [(line.number, line.data) for line in split_lines(body + end, 10_000)] == expected
+
+
+def test_a_line_separator_inside_of_a_string_does_not_cut_the_line() -> None:
+    assert len(split_lines('{"text":"a\u2028b\x85c"}'.encode(), 10)) == 1
+
+
+def test_too_many_lines_are_counted() -> None:
+    with pytest.raises(InvalidValueError, match=r"12 lines.*at most 10"):
+        split_lines(b"{}\n\n" * 12, 10)
+    assert len(split_lines(b"{}\n\n" * 10, 10)) == 10
+
+
+def test_a_byte_order_mark_is_named() -> None:
+    with pytest.raises(InvalidValueError, match="byte order mark"):
+        split_lines(b"\xef\xbb\xbf{}", 10)
