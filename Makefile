@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # Workers for `make test`. Integration tests start servers of their own on free ports, so two fit two cores.
 JOBS   ?= 2
-# Passed on to pingyi: make demo ARGS=--once
+# Passed on to pingyi and the benchmarks: make demo ARGS=--once
 ARGS   ?=
 # Passed on to pytest: make test TESTS="tests/unit -k ranking"
 TESTS  ?=
@@ -80,8 +80,8 @@ format: setup ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup ## Measure rates, as ratios to the bare parts in the same run
-	@$(BIN)/python -m pytest tests/bench -m bench -s -q -p no:randomly --timeout 1800 $(TESTS)
+bench: setup ## Measure rates, as ratios to the bare parts in the same run (ARGS=--write, ARGS="--only bus")
+	@exec $(BIN)/python -m tests.bench $(ARGS)
 
 soak: setup ## Run what needs minutes, root or millions of events
 	@$(BIN)/python -m pytest -m soak -s --timeout 0 $(TESTS)
