@@ -24,9 +24,9 @@ async def stored_count(client: Client) -> int:
     return (await client.jetstream().stream_info(FEEDBACK)).state.messages
 
 
-async def started(client: Client, **options: int) -> GroupCommit:
+async def started(client: Client) -> GroupCommit:
     """A running group commit on FEEDBACK."""
-    commit = GroupCommit(client, stream=FEEDBACK, **options)
+    commit = GroupCommit(client, stream=FEEDBACK)
     await commit.start()
     return commit
 
