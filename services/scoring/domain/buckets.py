@@ -1,7 +1,7 @@
 """Daily buckets 日桶: integer sufficient statistics of every unit and day, and rolling windows of them.
 
 One row per unit, eight columns (:class:`Column`), all integers: weights are in thousandths of a rating, so
-that adding and taking away are exact in any order (ADR 0009). A day is a number of days since 1970-01-01 in
+that adding and taking away are exact in any order. A day is a number of days since 1970-01-01 in
 Asia/Shanghai; :func:`day_number` and :func:`day_of_ms` convert.
 """
 

@@ -5,7 +5,7 @@ such units usually are (mu) and how alike they are (M, in ratings). Few ratings 
 move it freely, so neither the top nor the bottom of a list is a lottery of small units.
 
 Floats are computed from integers in a fixed way (sums by `math.fsum`, which no order can change) and rounded
-once, at the end: the same versions give the same bytes. Formulas: docs/ranking.md; method of moments for the
+once, at the end: the same versions give the same bytes. The prior is the method of moments for the
 beta-binomial, e.g. Kleinman 1973.
 """
 
