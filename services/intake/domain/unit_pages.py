@@ -71,6 +71,6 @@ def _read_cursor(cursor: str) -> str:
         text = ""
     if not text.startswith(_CURSOR_MARK):
         raise InvalidValueError(
-            cursor, "the next_cursor of a page", "leave it out to start from the first unit", field="cursor"
+            cursor, "the `next` of a page", "leave it out to start from the first unit", field="cursor"
         )
     return text.removeprefix(_CURSOR_MARK)

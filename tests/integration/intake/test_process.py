@@ -94,7 +94,7 @@ async def test_units_are_listed_in_pages_without_gap_or_repeat(intake: Intake) -
             await intake.http.get("/v1/units", params=query | ({"cursor": cursor} if cursor else {}))
         ).json()
         found += [unit["unit_id"] for unit in page["items"]]
-        cursor = page["next_cursor"]
+        cursor = page["next"]
         if cursor is None:
             break
     assert len(found) == len(set(found)) == 99

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from shared.auth.secrets import SecretMissingError, load_key, parse_key
+from shared.kernel.errors import InvalidValueError
+
+DIGITS = "ab" * 32
+
+
+def test_a_key_with_and_without_an_id_is_read(tmp_path: Path) -> None:
+    (tmp_path / "k").write_text(f"kek-1:{DIGITS}\n")
+    assert load_key(tmp_path / "k").key_id == "kek-1"
+    plain = parse_key(DIGITS, "k")
+    assert plain.secret == bytes.fromhex(DIGITS)
+    assert plain.key_id == parse_key(DIGITS.upper(), "k").key_id
+    assert plain.key_id != parse_key("cd" * 32, "k").key_id
+
+
+@pytest.mark.parametrize("text", ["", "ab", DIGITS + "a", f":{DIGITS}", f"K?:{DIGITS}", f"x:{DIGITS[:-2]}zz"])
+def test_a_malformed_key_is_refused_without_being_shown(text: str) -> None:
+    with pytest.raises(InvalidValueError, match="32 bytes") as caught:
+        parse_key(text, "hmac.key")
+    assert DIGITS not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SecretMissingError, match=r"hmac\.key"):
+        load_key(tmp_path / "hmac.key")
+
+
+def test_a_key_never_shows_in_its_representation() -> None:
+    assert DIGITS not in repr(parse_key(DIGITS, "k"))
+    assert str(bytes.fromhex(DIGITS)) not in repr(parse_key(DIGITS, "k"))
