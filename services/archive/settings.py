@@ -1,7 +1,5 @@
 """Environment of the archive."""
 
-from pathlib import Path
-
 from pydantic import Field
 
 from services.archive.adapters.schema import DATABASE
@@ -18,7 +16,6 @@ class Settings(BrokerSettings):
     mongodb_database: str = Field(default=DATABASE, description="Database of the log.")
     http_host: str = Field(default="127.0.0.1", description="Address to bind.")
     http_port: int = Field(default=8004, description="TCP port to bind.", ge=0, le=65535)
-    data_dir: Path = Field(default=Path("./var/archive"), description="Not used: the archive keeps no files.")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     batch_entries: int = Field(default=1000, description="Most entries in one insert.", ge=1, le=5000)
     verify_timeout_s: float = Field(default=900, description="Longest verification before it gives up.", gt=0)

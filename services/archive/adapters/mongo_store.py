@@ -32,6 +32,7 @@ SOCKET_MS: Final = 20_000
 QUERY_MS: Final = 10_000
 """Longest time on the server of one query of the API."""
 SCAN_BATCH: Final = 500
+SCAN_BYTES: Final = 2 * 1024 * 1024
 PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends early behind this many bytes of envelopes: revised rankings can have half a megabyte each."""
 
@@ -177,13 +178,18 @@ class MongoEntryLog:
         cursor = self._entries.find(
             {"_id": {"$lte": last}}, sort=[("_id", ASCENDING)], hint="_id_", batch_size=SCAN_BATCH
         )
+        part: list[Stored] = []
+        size = 0
         try:
-            while True:
-                with _translated("read the log"):
-                    documents = await cursor.to_list(length=SCAN_BATCH)
-                if not documents:
-                    return
-                yield [examine(document) for document in documents]
+            with _translated("read the log"):
+                async for document in cursor:
+                    part.append(examine(document))
+                    size += len(document.get("envelope", b""))
+                    if len(part) >= SCAN_BATCH or size > SCAN_BYTES:
+                        yield part
+                        part, size = [], 0
+            if part:
+                yield part
         finally:
             await cursor.close()
 
