@@ -26,6 +26,8 @@ from shared.kernel.errors import PermanentError, TransientError, describe
 log = structlog.get_logger(__name__)
 
 PULL_BATCH: Final = 1000
+PULL_BYTES: Final = 4 * 1024 * 1024
+"""Bytes that one request may bring: a thousand revised rankings would be half a gigabyte."""
 PULL_EXPIRES_S: Final = 20.0
 HEARTBEAT_S: Final = 1.0
 SILENCE_S: Final = 3 * HEARTBEAT_S
@@ -95,6 +97,7 @@ class _Pull:
         self._request = json.dumps(
             {
                 "batch": PULL_BATCH,
+                "max_bytes": PULL_BYTES,
                 "expires": int(PULL_EXPIRES_S * NANO),
                 "idle_heartbeat": int(HEARTBEAT_S * NANO),
             }
