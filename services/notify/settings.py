@@ -21,7 +21,6 @@ class Settings(BrokerSettings):
     http_host: str = Field(default="127.0.0.1", description="Address to bind.")
     http_port: int = Field(default=8003, ge=0, le=65535, description="TCP port to bind.")
     log_level: str = Field(default="INFO", description="Lowest level logged.")
-    data_dir: Path = Field(default=Path("var/notify"), description="Scratch; notify keeps nothing on disk.")
     secrets_dir: Path = Field(
         default=Path("var/secrets"), description="Folder of webhook.key, smtp.password."
     )

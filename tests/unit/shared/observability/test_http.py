@@ -241,7 +241,7 @@ async def test_the_event_loops_lag_is_watched_while_the_app_lives() -> None:
     async def send(message: dict[str, str]) -> None:
         sent.append(message["type"])
 
-    await app({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)  # type: ignore[arg-type]
+    await app({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)  # type: ignore[arg-type]  # the least that ASGI needs
     assert "event-loop-lag" in seen
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
@@ -400,7 +400,7 @@ async def test_all_wrong_fields_are_reported(probe: Probe) -> None:
 async def test_a_wrong_query_parameter_is_named_as_such(probe: Probe) -> None:
     async with probe.client() as client:
         body = problem(await client.get("/v1/limit", params={"limit": "0"}))
-    assert body["errors"][0]["field"] == "query.limit"  # type: ignore[index]
+    assert body["errors"][0]["field"] == "query.limit"  # type: ignore[index]  # JSON of unknown shape
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"[1", b'{"grade": }', b"\xff\xfe"])
