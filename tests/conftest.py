@@ -1,3 +1,3 @@
-"""What every test may use: real servers (``support.servers``) and the whole platform (``support.platform``)."""
+"""What every test may use: real servers (``support.servers``), the whole platform (``support.platform``)."""
 
 pytest_plugins = ["tests.support.servers", "tests.support.platform"]
