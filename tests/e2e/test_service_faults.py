@@ -26,7 +26,7 @@ async def test_service_killed_under_load_leaves_everything_balanced(
 ) -> None:
     plan = simulated(3_000, days_ago=1 + list(KILLS).index(service))
     load = await killed_under_load(own_platform, [service] * KILLS[service], plan.lines)
-    assert (load.retries > 0) == (service == "intake"), load.outages
+    assert service != "intake" or load.retries > 0, "no client noticed that intake was away"
     assert own_platform.record().children[service].restarts >= KILLS[service]
     assert len(load.promised) == plan.ratings
     await assert_everything_adds_up(own_platform)

@@ -5,6 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,49 +35,66 @@ class Fact:
 
 @dataclass(slots=True)
 class Alarm:
-    """What the stream of alerts tells: cause by alert id of bad reviews, other alerts, and settled ones."""
+    """What the stream of alerts tells.
+
+    Attributes:
+        bad_reviews: cause by alert id, of alerts about bad reviews.
+        raised: how often each alert id was raised.
+        delivered: alert ids that the webhook's receiver took.
+        failed: alert ids that some channel gave up on.
+    """
 
     bad_reviews: dict[str, str] = field(default_factory=dict)
-    others: set[str] = field(default_factory=set)
     raised: Counter[str] = field(default_factory=Counter)
     delivered: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
 
-
-async def read_stream(client: Client, stream: str) -> list[Fact]:
-    """Every message that a stream holds, in order."""
-    reader = FoldReader(client, stream)
-    facts: list[Fact] = []
-    try:
-        while not reader.caught_up:
-            for message in await reader.take(wait_s=1.0):
-                try:
-                    event = json.loads(message.data)
-                except ValueError:
-                    event = None
-                facts.append(Fact(message.sequence, message.subject, event))
-    finally:
-        await reader.close()
-    return facts
-
-
-async def read_alarm(client: Client) -> Alarm:
-    """Fold the stream of alerts."""
-    alarm = Alarm()
-    for fact in await read_stream(client, ALERTS):
+    def take(self, fact: Fact) -> None:
+        """Fold one message."""
         assert fact.event is not None, fact
         data, kind = fact.event["data"], fact.subject.split(".")[2]
         if kind == "raised":
-            alarm.raised[fact.event["id"]] += 1
+            self.raised[fact.event["id"]] += 1
             if data["rule"] == "bad_review":
-                alarm.bad_reviews[fact.event["id"]] = data["evidence"][0]
-            else:
-                alarm.others.add(fact.event["id"])
+                self.bad_reviews[fact.event["id"]] = data["evidence"][0]
         elif kind == "delivered" and data["channel"] == "webhook":
-            alarm.delivered.add(data["alert_id"])
+            self.delivered.add(data["alert_id"])
         elif kind == "delivery-failed":
-            alarm.failed.add(data["alert_id"])
-    return alarm
+            self.failed.add(data["alert_id"])
+
+
+@dataclass(slots=True)
+class StreamView:
+    """Reads a stream from its start, further at each call."""
+
+    client: Client
+    stream: str
+    reader: FoldReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is read yet."""
+        self.reader = FoldReader(self.client, self.stream)
+
+    async def news(self) -> list[Fact]:
+        """What the stream holds now and earlier calls did not give, in order; waits a little for more."""
+        facts: list[Fact] = []
+        while messages := await self.reader.take(wait_s=POLL_S):
+            facts += [Fact(each.sequence, each.subject, _parsed(each.data)) for each in messages]
+            if self.reader.caught_up:
+                break
+        return facts
+
+    async def aclose(self) -> None:
+        """Let the consumer go."""
+        await self.reader.close()
+
+
+def _parsed(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        event: Mapping[str, Any] = json.loads(body)
+    except ValueError:
+        return None
+    return event
 
 
 def bad_review_alert(event_id: str) -> str:
@@ -84,16 +102,19 @@ def bad_review_alert(event_id: str) -> str:
     return derived_id("alert", "bad_review", event_id)
 
 
-async def assert_everything_adds_up(platform: Platform, *, poisoned: int = 0) -> None:
+async def assert_everything_adds_up(
+    platform: Platform, *, poisoned: int = 0, alerts_timeout_s: float = ALERTS_TIMEOUT_S
+) -> None:
     """Check the whole chain against what intake promised: stream, books, rankings, archive, alerts.
 
     Args:
         platform: every rating that tests sent to it must be in its ``promised``.
         poisoned: messages in FEEDBACK that are no events.
+        alerts_timeout_s: how long notify may take to be through.
     """
     platform.await_ready()
     async with cli_connection(platform.layout) as client:
-        await _assert_alerts(client, platform)
+        await _assert_alerts(client, platform, alerts_timeout_s)
         await settled(platform.layout, client)
         await _assert_stream(client, platform.promised, poisoned)
         accepted = len(await read_accepted(client))
@@ -116,7 +137,10 @@ async def _assert_stream(client: Client, promised: Mapping[str, int], poisoned: 
     times: Counter[str] = Counter()
     grades: dict[str, int] = {}
     invalid = 0
-    for fact in await read_stream(client, FEEDBACK):
+    async with aclosing(StreamView(client, FEEDBACK)) as view:
+        facts = await view.news()
+        assert view.reader.caught_up
+    for fact in facts:
         if fact.event is None:
             invalid += 1
         elif fact.subject.startswith("feedback.v1.submitted."):
@@ -129,24 +153,25 @@ async def _assert_stream(client: Client, promised: Mapping[str, int], poisoned: 
     assert invalid == poisoned
 
 
-async def _assert_alerts(client: Client, platform: Platform) -> None:
+async def _assert_alerts(client: Client, platform: Platform, timeout_s: float) -> None:
     """One alert for each bad review that was accepted, at the receiver at least once, and no other."""
     bad = [event_id for event_id, grade in platform.promised.items() if grade <= 2]
     expected = {bad_review_alert(event_id): event_id for event_id in bad}
-    inbox = platform.webhooks.inbox
-    deadline_s = time.monotonic() + ALERTS_TIMEOUT_S
-    while True:
-        alarm = await read_alarm(client)
-        arrived = set(inbox.ids)
-        missing = expected.keys() - alarm.bad_reviews.keys()
-        undelivered = alarm.raised.keys() - alarm.delivered
-        if not missing and not undelivered:
-            break
-        assert time.monotonic() < deadline_s, (
-            f"after {ALERTS_TIMEOUT_S:g} s {len(missing)} of {len(expected)} alerts are not raised and "
-            f"{len(undelivered)} not delivered; the receiver has {len(arrived)}, forged {inbox.forged}"
-        )
-        await asyncio.sleep(POLL_S)
+    inbox, alarm = platform.webhooks.inbox, Alarm()
+    deadline_s = time.monotonic() + timeout_s
+    async with aclosing(StreamView(client, ALERTS)) as view:
+        while True:
+            for fact in await view.news():
+                alarm.take(fact)
+            missing = expected.keys() - alarm.bad_reviews.keys()
+            undelivered = alarm.raised.keys() - alarm.delivered
+            if not missing and not undelivered:
+                break
+            assert time.monotonic() < deadline_s, (
+                f"after {timeout_s:g} s {len(missing)} of {len(expected)} alerts are not raised and "
+                f"{len(undelivered)} not delivered; the receiver has {len(inbox.ids)}, forged {inbox.forged}"
+            )
+    arrived = set(inbox.ids)
     assert alarm.bad_reviews == expected
     assert not [alert_id for alert_id, count in alarm.raised.items() if count > 1], "raised twice"
     assert not alarm.failed

@@ -25,6 +25,11 @@ class Inbox:
     forged: int = 0
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 256
+    """Notify opens many connections at once; the default of 5 lets the kernel reset those that wait."""
+
+
 class WebhookReceiver:
     """Context manager around a running receiver; ``url`` is where to send, ``inbox`` what came."""
 
@@ -32,7 +37,7 @@ class WebhookReceiver:
         """Listen on ``port`` (0: any free one). ``key_file`` is 32 bytes as hex, read at each request."""
         self.inbox = Inbox()
         self._key_file = key_file
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._server = _Server(("127.0.0.1", port), self._handler())
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="webhook-receiver", daemon=True
         )
