@@ -1,7 +1,7 @@
 """The HTTP interface of intake.
 
-The two ways to submit are raw Starlette handlers: FastAPI's typed endpoints cost twice as much per request.
-Their signatures here only describe them in OpenAPI.
+The two ways to submit are plain ASGI: FastAPI's typed endpoints cost twice as much per request. Functions
+without a body describe them in OpenAPI; errors are answered by the app's handlers like all others.
 """
 
 import asyncio
@@ -16,9 +16,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, FastAPI, Header, Path, Query
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import request_response
+from starlette.types import Receive, Scope, Send
 
 from services.intake.application.errors import RejectedError
 from services.intake.application.handlers import Desk, find_receipt, submit_batch, submit_feedback
@@ -157,8 +155,8 @@ class _Submissions:
             },
             **common,
         )
-        single.app = request_response(self.single)
-        batch.app = request_response(self.batch)
+        single.app = self.single
+        batch.app = self.batch
         # First in the list: every route before them would be matched against each rating.
         app.router.routes[:0] = [single, batch]
 
@@ -184,41 +182,39 @@ class _Submissions:
             synthetic=synthetic == b"true",
         )
 
-    async def single(self, request: Request) -> Response:
+    async def single(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 202 once the rating is durable."""
-        headers = dict(request.scope["headers"])  # one pass; Starlette's mapping makes one for each look-up
+        headers = dict(scope["headers"])  # one pass; Starlette's mapping makes one for each look-up
         require_media_type(_text(headers.get(b"content-type")), JSON_TYPES)
-        peer = request.scope["client"]
+        peer = scope["client"]
         address = self._parts.proxies.client_address(
             peer[0] if peer is not None else None, _text(headers.get(b"x-forwarded-for"))
         )
         facts = self._facts(headers, address)
         advice = f"shorten the text to {facts.rules.text_max_chars} characters; send many ratings as a batch"
-        raw = await read_body(
-            request.receive, self._settings.max_body_bytes, self._settings.body_timeout_s, advice
-        )
+        raw = await read_body(receive, self._settings.max_body_bytes, self._settings.body_timeout_s, advice)
         try:
             submission = parse_feedback(raw)
         except ValidationError as error:
             self._parts.metrics.rejected("unknown", "body")
-            raise ProblemError(validation_problem(describe_errors(error), request.url.path)) from None
+            raise ProblemError(validation_problem(describe_errors(error), scope["path"])) from None
         try:
             outcome = await submit_feedback(submission, facts, self._parts.desk)
         except RejectedError as error:
-            raise ProblemError(_rejection(error, request.url.path)) from error
+            raise ProblemError(_rejection(error, scope["path"])) from error
         except TransientError as error:
             raise self._later(error) from error
-        return Response(encode_outcome(outcome), 202, media_type="application/json")
+        await _answer(send, 202, encode_outcome(outcome))
 
-    async def batch(self, request: Request) -> Response:
+    async def batch(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 200 with a result for each line once everything accepted is durable."""
-        headers = dict(request.scope["headers"])
+        headers = dict(scope["headers"])
         require_media_type(_text(headers.get(b"content-type")), NDJSON_TYPES)
         # No address: whoever uploads a batch is not who rated, and all its lines would be one cluster.
         facts = self._facts(headers)
         async with self._batches:
             raw = await read_body(
-                request.receive,
+                receive,
                 self._settings.max_batch_bytes,
                 self._settings.body_timeout_s,
                 "split the batch",
@@ -228,8 +224,9 @@ class _Submissions:
             try:
                 results = await submit_batch(lines, facts, self._parts.desk, parse_line)
             except TransientError as error:
-                raise self._part_later(error, request.url.path) from error
-            return Response(encode_batch(results), media_type="application/json")
+                raise self._part_later(error, scope["path"]) from error
+            answer = encode_batch(results)
+        await _answer(send, 200, answer)
 
     def _pause_s(self, error: TransientError) -> float:
         least = OVERLOAD_RETRY_AFTER_S if isinstance(error, PublishOverloadedError) else RETRY_AFTER_S
@@ -247,6 +244,12 @@ class _Submissions:
         )
         problem = Problem(urn("unavailable"), "Temporarily unavailable", 503, detail, instance)
         return ProblemError(problem, {"Retry-After": str(seconds)})
+
+
+async def _answer(send: Send, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode("ascii"))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _text(value: bytes | None) -> str | None:
