@@ -16,6 +16,8 @@ BATCH_LINES = 500
 SINGLE_EVERY = 10
 """Of each batch's lines, one in so many goes as a single POST, as from a window's terminal."""
 CONCURRENT = 3
+CONCURRENT_SINGLES = 8
+"""Single posts under way at once; httpx' pool searches all waiting requests, so many waiters cost CPU."""
 RETRIES = 30
 RETRY_S = 1.0
 
@@ -56,8 +58,7 @@ async def play(
     """
     played = Played()
     slots = asyncio.Semaphore(CONCURRENT)
-    limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-    async with httpx.AsyncClient(base_url=intake_url, timeout=60, limits=limits, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=intake_url, timeout=60, trust_env=False) as client:
         started = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for piece in _pieces(lines):
@@ -84,13 +85,18 @@ async def _send_piece(
         singles = piece[::single_every] if single_every else ()
         rest = [line for number, line in enumerate(piece) if not single_every or number % single_every]
         async with asyncio.TaskGroup() as group:
-            for line in singles:
-                group.create_task(_send_single(client, line, played))
+            for start in range(min(len(singles), CONCURRENT_SINGLES)):
+                group.create_task(_send_singles(client, singles[start::CONCURRENT_SINGLES], played))
             if rest:
                 group.create_task(_send_batch(client, rest, played))
         on_progress(len(piece))
     finally:
         slots.release()
+
+
+async def _send_singles(client: httpx.AsyncClient, lines: Sequence[bytes], played: Played) -> None:
+    for line in lines:
+        await _send_single(client, line, played)
 
 
 async def _send_single(client: httpx.AsyncClient, line: bytes, played: Played) -> None:

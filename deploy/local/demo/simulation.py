@@ -108,7 +108,7 @@ def _qualities(windows: Sequence[Unit], traits: random.Random) -> dict[str, floa
     """Probability of a good grade: each window's own, shifted by how well its county is run."""
     counties = {unit.county: traits.gauss(0, 0.05) for unit in windows}
     return {
-        unit.unit_id: min(0.995, max(0.4, traits.betavariate(13, 2.1) + counties[unit.county]))
+        unit.unit_id: min(0.995, max(0.4, traits.betavariate(20, 2) + counties[unit.county]))
         for unit in windows
     }
 
