@@ -1,4 +1,4 @@
-"""The log in MongoDB. The only module that imports Motor (ADR 0008).
+"""The log in MongoDB. The only module that imports Motor (ADR 0009).
 
 Motor gets critical fixes until 2027-05-14; moving to PyMongo's own asynchronous client is a change of this
 module. Errors and BSON come from PyMongo already.

@@ -1,6 +1,6 @@
 """The collection of the log as data, and its bootstrap by a user who may create indexes.
 
-The service itself has a role with ``insert`` and ``find`` and nothing else (ADR 0008), so it can't run this;
+The service itself has a role with ``insert`` and ``find`` and nothing else (ADR 0010), so it can't run this;
 ``python -m deploy.provision`` does, before it starts.
 """
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 LAYOUT: Final = 1
-"""Version of the leaf and of the stored document; a change of either is a new number (ADR 0012)."""
+"""Version of the leaf and of the stored document; a change of either is a new number (ADR 0010)."""
 
 SUBJECT_PLACE_TOKENS: Final = 5
 

@@ -1,4 +1,4 @@
-"""Sealing texts and contacts with AES-256-GCM, each text under a key of its own (ADR: sealed text).
+"""Sealing texts and contacts with AES-256-GCM, each text under a key of its own (ADR 0007).
 
 The event carries nonce and ciphertext, the vault record the text's key and the contact, both encrypted under
 the key-encryption key (KEK) of the installation. So the streams alone open nothing, the vault alone opens

@@ -1,7 +1,7 @@
 """The rankings in a NATS key-value bucket: readable by anybody who may watch it, written by one at a time.
 
 All keys of one publication go in one atomic batch, so that no watcher sees half of it, and the heads carry
-the sequence that they replace: a second writer, or a zombie that wakes up, is refused as a whole.
+the sequence that they replace: a second writer, or a zombie that wakes up, is refused as a whole (ADR 0011).
 """
 
 import asyncio
