@@ -66,7 +66,11 @@ class WebhookReceiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                length = int(self.headers.get("content-length", 0))
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    self.close_connection = True  # the sender died in the middle; it will come again
+                    return
                 valid = receiver.accept(
                     self.headers.get("webhook-id", ""),
                     self.headers.get("webhook-timestamp", ""),
