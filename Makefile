@@ -83,8 +83,8 @@ format: setup ## Format and fix what can be fixed
 bench: setup ## Measure rates, as ratios to the bare parts in the same run (ARGS=--write, ARGS="--only bus")
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
-soak: setup ## Run what needs minutes, root or millions of events
-	@$(BIN)/python -m pytest -m soak -s --timeout 0 $(TESTS)
+soak: setup ## Minutes of load with random kills of every part (SOAK_MINUTES=10 SOAK_RATINGS=200000)
+	@$(BIN)/python -m pytest tests/soak -m soak -s -q --timeout 0 $(TESTS)
 
 # --- generate ---------------------------------------------------------------------------------------------------------
 
