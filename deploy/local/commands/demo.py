@@ -54,9 +54,12 @@ def demo(
 
     def insteval() -> Script:
         # Fixed name: the data set is the same on every day, and its references make a repeat harmless.
-        return Script("insteval", load_insteval(load_units(), yesterday).lines, yesterday)
+        loaded = load_insteval(load_units(), yesterday)
+        return Script("insteval", loaded.lines, yesterday, loaded.grades)
 
-    outcome = asyncio.run(_demo(layout, insteval if real else simulated, once=once, quiet=json_output))
+    outcome = asyncio.run(
+        _demo(layout, insteval if real else simulated, once=once, quiet=json_output, webhook=not real)
+    )
     if outcome is None:
         raise typer.Exit(1)
     if json_output:
@@ -64,11 +67,16 @@ def demo(
     raise typer.Exit(0 if outcome.ok else 1)
 
 
-async def _demo(layout: Layout, script: Callable[[], Script], *, once: bool, quiet: bool) -> Outcome | None:
+async def _demo(
+    layout: Layout, script: Callable[[], Script], *, once: bool, quiet: bool, webhook: bool
+) -> Outcome | None:
     """None when the platform was stopped before the tour was over."""
     console = Console(stderr=quiet, highlight=False)
     with WebhookReceiver(layout.secrets / "webhook.key", port=layout.port_base + RECEIVER_OFFSET) as receiver:
-        os.environ["WEBHOOK_URL"] = receiver.url  # children inherit it: notify addresses its alerts there
+        if webhook:
+            # Children inherit it: notify addresses its alerts there. Real ratings come without: one in three
+            # is bad, and what they are to show is the ranking.
+            os.environ["WEBHOOK_URL"] = receiver.url
         try:
             async with running_platform(
                 layout, say=lambda sentence: console.print(f"[dim]{sentence}[/]")

@@ -8,6 +8,7 @@ shares no code with the scoring service: two implementations must agree on 1,128
 """
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from shared.rules import RulePack
 
 RATINGS: Final = 73_421
 GOOD_FROM: Final = 3
+DECIMALS: Final = 4
+"""Of the scores that the platform shows."""
 SPREAD: Final = timedelta(hours=23)
 
 
@@ -49,6 +52,15 @@ class Difference:
     unit_id: str
     shown: tuple[int | None, float | None]
     computed: tuple[int | None, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How many units were compared, how many of them ranked, and which differ."""
+
+    units: int
+    ranked: int
+    differences: tuple[Difference, ...]
 
 
 def load_insteval(registry: UnitRegistry, day: date) -> RealRatings:
@@ -95,7 +107,7 @@ def load_insteval(registry: UnitRegistry, day: date) -> RealRatings:
 def independent_ranking(
     grades: Mapping[str, Sequence[int]], registry: UnitRegistry, rules: RulePack
 ) -> list[tuple[int | None, str, float]]:
-    """(rank, unit id, score x100) of every window with enough ratings, best first, from grades alone."""
+    """(rank, unit id, score x100) of every window with enough ratings, best first, from grades."""
     windows = registry.by_level(Level.WINDOW)
     n = np.array([float(len(grades.get(unit.unit_id, ()))) for unit in windows])
     k = np.array(
@@ -107,7 +119,8 @@ def independent_ranking(
         members = kinds == kind
         mean, strength = _prior(n[members & (n > 0)], k[members & (n > 0)], rules)
         scores[members] = 100 * (mean * strength + k[members]) / (strength + n[members])
-    return _ranked(windows, n, scores, rules)
+    # What is shown is what is sorted by: rounded scores can tie, and then the number of ratings decides.
+    return _ranked(windows, n, np.round(scores, DECIMALS), rules)
 
 
 def _prior(n: np.ndarray, k: np.ndarray, rules: RulePack) -> tuple[float, float]:
@@ -134,22 +147,21 @@ def _ranked(
     return listed
 
 
-def differences(
-    shown: Sequence[Mapping[str, Any]], computed: Sequence[tuple[int | None, str, float]], decimals: int
-) -> list[Difference]:
-    """Units whose rank differs, or whose score differs in any of the ``decimals`` digits shown."""
-    ours = {unit_id: (rank, round(score, decimals)) for rank, unit_id, score in computed}
+def compare(
+    shown: Sequence[Mapping[str, Any]], computed: Sequence[tuple[int | None, str, float]]
+) -> Comparison:
+    """Hold the platform's rows against the independent ranking: same units, ranks and scores."""
+    ours = {unit_id: (rank, score) for rank, unit_id, score in computed}
     theirs = {row["unit_id"]: (row["rank"], row["score"]) for row in shown if row["score"] is not None}
-    return [
+    differing = tuple(
         Difference(unit_id, theirs.get(unit_id, (None, None)), ours.get(unit_id, (None, None)))
         for unit_id in sorted(ours.keys() | theirs.keys())
-        if not _same(theirs.get(unit_id), ours.get(unit_id), decimals)
-    ]
+        if not _same(theirs.get(unit_id), ours.get(unit_id))
+    )
+    return Comparison(len(ours), sum(rank is not None for rank, _ in ours.values()), differing)
 
 
-def _same(
-    one: tuple[int | None, float] | None, other: tuple[int | None, float] | None, decimals: int
-) -> bool:
-    if one is None or other is None:
+def _same(shown: tuple[int | None, float] | None, computed: tuple[int | None, float] | None) -> bool:
+    if shown is None or computed is None:
         return False
-    return one[0] == other[0] and abs(one[1] - other[1]) < 1.5 * 10**-decimals
+    return shown[0] == computed[0] and math.isclose(shown[1], computed[1], abs_tol=0.1 * 10**-DECIMALS)

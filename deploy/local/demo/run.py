@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from deploy.local.broker import cli_connection
 from deploy.local.demo.moves import moves_since_noon
 from deploy.local.demo.observer import AcceptedRating, RankingObserver, accepted_ratings, percentile
 from deploy.local.demo.play import Played, play
+from deploy.local.demo.real import Comparison, compare, independent_ranking
 from deploy.local.demo.receiver import WebhookReceiver
 from deploy.local.demo.settle import Books, read_books, settled
 from deploy.local.demo.tour import (
@@ -28,6 +29,7 @@ from deploy.local.demo.tour import (
     show_addresses,
     show_alerts,
     show_books,
+    show_comparison,
     show_play,
     show_rankings,
     show_speed,
@@ -36,10 +38,13 @@ from deploy.local.feedback import read_feedback
 from deploy.local.layout import Layout
 from deploy.local.platform_file import read_running
 from shared.kernel.clock import business_day
+from shared.kernel.units import load_units
 from shared.messaging.streams import FEEDBACK
+from shared.rules import load_pack
 
 VERIFY_TIMEOUT_S = 600.0
 PAGE = 200
+WINDOW_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +55,13 @@ class Script:
         name: names what was played, so that a second run knows that it is there already.
         lines: bodies for intake.
         day: the day that they happen on.
+        grades: unit id → its grades, where the ranking is to be computed independently from them.
     """
 
     name: str
     lines: Sequence[bytes]
     day: date
+    grades: Mapping[str, Sequence[int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ class Outcome:
         ratings: every rating in the stream.
         report: the archive's verification.
         moves: changes of the counties' ranks since noon of the day played, the largest first.
+        comparison: with the independent computation, where the script has grades.
     """
 
     played: Played | None
@@ -74,11 +82,13 @@ class Outcome:
     report: dict[str, Any]
     speed: Speed
     moves: Sequence[Move]
+    comparison: Comparison | None
 
     @property
     def ok(self) -> bool:
-        """Whether the books balance and the audit trail is whole."""
-        return self.books.balanced and bool(self.report["ok"])
+        """Whether the books balance, the audit trail is whole and no independent computation disagrees."""
+        agreed = self.comparison is None or not self.comparison.differences
+        return self.books.balanced and bool(self.report["ok"]) and agreed
 
 
 async def run(
@@ -101,13 +111,18 @@ async def run(
                 call, "GET", f"{layout.service_url('archive')}/v1/verify", timeout_s=VERIFY_TIMEOUT_S
             )
         books = await asyncio.to_thread(read_books, layout, len(ratings), report)
+        comparison = (
+            None
+            if planned.grades is None
+            else await asyncio.to_thread(_compare, layout, planned.grades, today)
+        )
         latencies = observer.latencies_s([rating for rating in ratings if rating.received_at >= started])
     speed = Speed(
         percentile(latencies, 0.5) if latencies else None,
         percentile(latencies, 0.99) if latencies else None,
         len(latencies),
     )
-    outcome = Outcome(played, ratings, books, report, speed, moves)
+    outcome = Outcome(played, ratings, books, report, speed, moves, comparison)
     await asyncio.to_thread(_show, layout, outcome, receiver, console)
     return outcome
 
@@ -151,12 +166,20 @@ def _remember(marker: Path, stream_made: str, played: Played) -> None:
     marker.write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def _compare(layout: Layout, grades: Mapping[str, Sequence[int]], today: date) -> Comparison:
+    shown = read_rows(layout, level="window", window=WINDOW_DAYS)
+    computed = independent_ranking(grades, load_units(), load_pack(None, today))
+    return compare(shown, computed)
+
+
 def _show(layout: Layout, outcome: Outcome, receiver: WebhookReceiver, console: Console) -> None:
     ranked = [row for row in read_rows(layout, level="county") if row["rank"] is not None]
     show_rankings(console, ranked, outcome.moves)
     alerts = _pages(f"{layout.service_url('notify')}/v1/alerts", {})
     show_alerts(console, alerts, count_by_rule(alerts), receiver.inbox)
     show_books(console, outcome.books, outcome.report)
+    if outcome.comparison is not None:
+        show_comparison(console, outcome.comparison)
     show_speed(console, outcome.speed, resident_mb(layout))
     show_addresses(console, layout)
 
@@ -199,4 +222,5 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         if played
         else None,
         "visible_s": asdict(outcome.speed),
+        "independent": asdict(outcome.comparison) if outcome.comparison else None,
     }

@@ -44,20 +44,22 @@ async def settled(layout: Layout, client: Client) -> None:
     """Return when scoring has folded, notify handled and the archive stored all that the streams hold.
 
     Raises:
-        LocalError: they are not through after two minutes; the message says who lags and by how much.
+        LocalError: nothing moves for two minutes; the message says who lags and by how much.
     """
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     quiet = 0
-    before: dict[str, int] = {}
+    before: tuple[dict[str, int], dict[str, int]] = ({}, {})
     while quiet < QUIET_POLLS:
         last = await _last_sequences(client)
         lags = await asyncio.to_thread(_lags, layout, last) | await _undelivered(client)
-        quiet = quiet + 1 if not lags and last == before else 0
-        before = last
+        if (last, lags) != before:
+            before = (last, lags)
+            quiet = 0
+            deadline = time.monotonic() + SETTLE_TIMEOUT_S
+        elif not lags:
+            quiet += 1
         if time.monotonic() > deadline:
-            raise LocalError(
-                describe(str(lags), f"everybody through within {SETTLE_TIMEOUT_S} s", "see the logs")
-            )
+            raise LocalError(describe(str(lags), f"progress within {SETTLE_TIMEOUT_S} s", "see the logs"))
         await asyncio.sleep(POLL_S)
 
 
@@ -76,14 +78,15 @@ def read_books(layout: Layout, accepted: int, report: dict[str, Any]) -> Books:
 
 
 async def _undelivered(client: Client) -> dict[str, int]:
-    """Messages that notify's consumers still have to handle; a consumer that nobody reads is switched off."""
+    """Messages that notify's consumers still have to handle; one that nobody reads is switched off."""
     jetstream = client.jetstream(timeout=10)
     lags: dict[str, int] = {}
     for consumer in CONSUMERS:
         if consumer.service == "notify":
             info = await jetstream.consumer_info(consumer.stream, consumer.durable)
             left = (info.num_pending or 0) + (info.num_ack_pending or 0)
-            if left and info.num_waiting:
+            somebody_reads = info.num_waiting or info.num_ack_pending
+            if left and somebody_reads:
                 lags[consumer.durable] = left
     return lags
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from deploy.local.commands.rankings import ranking_table
 from deploy.local.demo.play import Played
+from deploy.local.demo.real import Comparison
 from deploy.local.demo.receiver import Inbox
 from deploy.local.demo.settle import Books
 from deploy.local.layout import SERVICES, Layout
@@ -105,6 +106,18 @@ def show_books(console: Console, books: Books, report: Mapping[str, Any]) -> Non
     console.print(f"[bold]存证链[/]  {report['entries']} 条，逐条重算哈希：{chain}")
     for finding in report["findings"]:
         console.print(f"  [red]{finding['where']}：{finding['what']}[/]")
+
+
+def show_comparison(console: Console, comparison: Comparison) -> None:
+    """Whether the ranking computed straight from the data frame is the one that the platform shows."""
+    verdict = "[bold red]有差异 ✗[/]" if comparison.differences else "[bold green]完全一致 ✓[/]"
+    console.print()
+    console.print(
+        f"[bold]独立核算[/]  {comparison.units} 个单位（其中 {comparison.ranked} 个参与排名）"
+        f"逐一核对名次与得分（四位小数）：{verdict}"
+    )
+    for difference in comparison.differences[:SHOWN]:
+        console.print(f"  {difference.unit_id}：平台 {difference.shown}，独立核算 {difference.computed}")
 
 
 def show_speed(console: Console, speed: Speed, memory_mb: Mapping[str, float]) -> None:
