@@ -106,6 +106,15 @@ class IndexFile:
             for row in self._reader.execute(query, some):
                 yield _from_row(row)
 
+    def receipts(self) -> Iterator[bytes]:
+        """Every receipt that is remembered.
+
+        Raises:
+            sqlite3.Error: the file is broken.
+        """
+        for (receipt,) in self._reader.execute("SELECT receipt FROM accepted"):
+            yield receipt
+
     def write(self, ratings: Iterable[Accepted], position: int) -> None:
         """Add `ratings`, and say that everything up to `position` is here, in one transaction.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from services.intake.adapters.index_file import IndexFile, Origin
+from services.intake.adapters.receipt_filter import ReceiptFilter
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.domain.accepted import Accepted
 from shared.observability.logging import get_logger
@@ -37,6 +38,7 @@ class SqliteAcceptedIndex:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index")
         self._writing = asyncio.Lock()
         self._file: IndexFile | None = None
+        self._filter = ReceiptFilter()
         self._fresh: dict[bytes, Accepted] = {}
         self._flushing: dict[bytes, Accepted] = {}
         self._ahead: set[int] = set()
@@ -81,14 +83,27 @@ class SqliteAcceptedIndex:
             self._drop_file()
             self._fresh, self._flushing, self._ahead = {}, {}, set()
             origin = Origin(stream, self._key_id)
-            file = await self._in_thread(self._open_file, origin, afresh)
+            file, self._filter = await self._in_thread(self._open_file, origin, afresh)
+            for receipt in self._fresh:  # acknowledged while the file was being read
+                self._filter.add(receipt)
             self._position = self._written = file.position
             self._file = file
 
-    def _open_file(self, origin: Origin, afresh: bool) -> IndexFile:  # noqa: FBT001 - called by position only
+    def _open_file(
+        self,
+        origin: Origin,
+        afresh: bool,  # noqa: FBT001 - called by position only
+    ) -> tuple[IndexFile, ReceiptFilter]:
         if afresh:
             IndexFile.delete(self._path)
-        return IndexFile(self._path, origin)
+        file = IndexFile(self._path, origin)
+        try:
+            return file, ReceiptFilter(file.receipts())
+        except sqlite3.Error as error:
+            _log.warning("index_discarded", reason=repr(error))
+            file.close()
+            IndexFile.delete(self._path)
+            return IndexFile(self._path, origin), ReceiptFilter()
 
     async def _in_thread(self, work: Callable[[*A], T], *arguments: *A) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
@@ -101,10 +116,10 @@ class SqliteAcceptedIndex:
         stored: list[bytes] = []
         for receipt in receipts:
             recent = self._fresh.get(receipt) or self._flushing.get(receipt)
-            if recent is None:
-                stored.append(receipt)
-            else:
+            if recent is not None:
                 found[receipt] = recent
+            elif receipt in self._filter:
+                stored.append(receipt)
         try:
             found.update((rating.receipt, rating) for rating in self._file.find(stored))
         except sqlite3.Error as error:
@@ -118,6 +133,7 @@ class SqliteAcceptedIndex:
             earlier = self._fresh.get(rating.receipt)
             if earlier is None or rating.sequence < earlier.sequence:
                 self._fresh[rating.receipt] = rating
+                self._filter.add(rating.receipt)
             self._ahead.add(rating.sequence)
         self._move_up()
 
