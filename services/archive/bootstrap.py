@@ -86,6 +86,8 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
             {"name": "log", "description": "The log itself: its end, and whether it is intact."},
             {"name": "operations", "description": "Health and metrics."},
         ],
+        docs_url=None,
+        redoc_url=None,
     )
     http.install(app, service_metrics, health)
     app.include_router(make_router(entry_log, verification))

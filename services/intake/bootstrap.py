@@ -111,7 +111,14 @@ def create_app(
         await index.close()
         await session.stop()
 
-    app = FastAPI(title="Pingyi intake 评议受理", version="1", description=_DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="Pingyi intake 评议受理",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
     http.install(app, service_metrics, health)
     acceptor = Acceptor(
         log=log,

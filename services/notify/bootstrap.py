@@ -167,6 +167,8 @@ def create_app(
             {"name": "operations", "description": "Health and metrics."},
         ],
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
     )
     health.register("nats", session.check)
     health.register("alerts", fold.check)

@@ -150,6 +150,8 @@ def create_app(
             {"name": "operations", "description": "Health and metrics."},
         ],
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
     )
     install(app, scoring.metrics, scoring.health)
     app.include_router(make_router(scoring.read))

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kernel.ids import RANDOM_BYTES, uuid7
+from shared.observability.docs_page import install_docs
 from shared.observability.health import Health
 from shared.observability.logging import get_logger
 from shared.observability.metrics import ServiceMetrics, watch_loop_lag
@@ -185,7 +186,7 @@ async def _send_internal(scope: Scope, send: Send) -> None:
 
 
 def install(app: FastAPI, metrics: ServiceMetrics, health: Health) -> None:
-    """Give `app` ``/livez``, ``/readyz``, ``/metrics``, the request middleware and problem details.
+    """Give `app` ``/livez``, ``/readyz``, ``/metrics``, ``/docs``, the request middleware, problem details.
 
     Call it once, before the app starts.
 
@@ -215,5 +216,6 @@ def install(app: FastAPI, metrics: ServiceMetrics, health: Health) -> None:
     app.add_api_route("/livez", livez, tags=list(tags), summary="Is the process alive?")
     app.add_api_route("/readyz", readyz, tags=list(tags), summary="Can it do its work?")
     app.add_api_route("/metrics", expose, tags=list(tags), summary="Metrics for Prometheus")
+    install_docs(app)
     install_handlers(app)
     app.add_middleware(RequestMiddleware, metrics=metrics)
