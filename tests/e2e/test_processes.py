@@ -10,6 +10,7 @@ import pytest
 from deploy.local.layout import SERVICES
 from tests.support.load import Load, simulated
 from tests.support.platform import Platform, free_port_base, run_pingyi, running_platform
+from tests.support.processes import wait_until_gone
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -71,3 +72,25 @@ def test_only_the_chosen_service_runs_beside_the_servers(tmp_path: Path) -> None
         assert set(running.pids()) == {"intake", "nats", "mongod"}
         assert running.is_ready("intake")
         assert running.stop(signal.SIGTERM) <= 10
+
+
+def test_killed_supervisor_takes_everything_along_and_its_data_is_taken_up(tmp_path: Path) -> None:
+    data = tmp_path / "var"
+    with pytest.raises(SupervisorKilledError), running_platform(data) as first:  # noqa: PT012 - the block is the life of a platform
+        receipt = first.pingyi_json("submit", "U000112", "5", "--client-ref", "before-the-crash")
+        tree = first.tree()
+        assert len(tree) == 1 + len(first.pids()) == 7
+        first.supervisor.kill()
+        first.supervisor.wait()
+        wait_until_gone(tree, timeout_s=5)
+        raise SupervisorKilledError
+    assert (data / "platform.json").exists(), "a killed supervisor cannot clean up"
+    with running_platform(data) as second:
+        assert not [process for process in tree if psutil.pid_exists(process.pid) and process.is_running()]
+        repeated = second.pingyi_json("submit", "U000112", "5", "--client-ref", "before-the-crash")
+        assert repeated["event_id"] == receipt["event_id"]
+        assert repeated["duplicate"]
+
+
+class SupervisorKilledError(Exception):
+    """Leaves the block of a platform that no longer runs."""

@@ -103,20 +103,19 @@ def bad_review_alert(event_id: str) -> str:
 
 
 async def assert_everything_adds_up(
-    platform: Platform, *, poisoned: int = 0, alerts_timeout_s: float = ALERTS_TIMEOUT_S
+    platform: Platform, *, alerts_timeout_s: float = ALERTS_TIMEOUT_S
 ) -> None:
     """Check the whole chain against what intake promised: stream, books, rankings, archive, alerts.
 
     Args:
         platform: every rating that tests sent to it must be in its ``promised``.
-        poisoned: messages in FEEDBACK that are no events.
         alerts_timeout_s: how long notify may take to be through.
     """
     platform.await_ready()
     async with cli_connection(platform.layout) as client:
         await _assert_alerts(client, platform, alerts_timeout_s)
         await settled(platform.layout, client)
-        submitted = await _assert_stream(client, platform.promised, poisoned)
+        submitted = await _assert_stream(client, platform.promised, platform.poisoned)
         accepted = len(await read_accepted(client))
     report, rankings = await asyncio.gather(
         asyncio.to_thread(platform.pingyi_json, "audit", "verify"),
@@ -127,7 +126,7 @@ async def assert_everything_adds_up(
     assert rankings["messages"] == submitted
     assert report["ok"], report["findings"]
     assert report["findings"] == []
-    assert report["books"]["unparseable"] == poisoned
+    assert report["books"]["unparseable"] == platform.poisoned
     books = read_books(platform.layout, accepted, report)
     assert books.balanced, books
     assert books.accepted == len(platform.promised)

@@ -98,7 +98,8 @@ class Platform:
         announced: the line of JSON that it printed when it was ready, as text.
         started_s: seconds from start to that line.
         went: processes of this platform that were seen, to check that none stays.
-        promised: grade by event id of everything that intake accepted from tests; kept by ``support.audit``.
+        promised: grade by event id of everything that intake accepted from tests; kept by ``support.faults``.
+        poisoned: messages in FEEDBACK that tests put there and that are no events.
     """
 
     layout: Layout
@@ -108,6 +109,7 @@ class Platform:
     started_s: float
     went: set[psutil.Process] = field(default_factory=set)
     promised: dict[str, int] = field(default_factory=dict)
+    poisoned: int = 0
 
     def record(self) -> PlatformRecord:
         """What ``platform.json`` says now."""

@@ -1,0 +1,24 @@
+"""What is derived, killed under load: scoring, notify, archive and its database. Everything catches up."""
+
+import pytest
+
+from tests.support.audit import assert_everything_adds_up
+from tests.support.faults import killed_under_load
+from tests.support.load import simulated
+from tests.support.platform import Platform
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+KILLS = {"scoring": 2, "notify": 1, "archive": 1, "mongod": 2}
+
+
+@pytest.mark.parametrize("victim", KILLS)
+async def test_derived_part_killed_under_load_catches_up_and_all_balances(
+    own_platform: Platform, victim: str
+) -> None:
+    plan = simulated(3_000, days_ago=1 + list(KILLS).index(victim))
+    load = await killed_under_load(own_platform, [victim] * KILLS[victim], plan.lines)
+    assert not load.retries, f"accepting needs neither of the others: {load.outages}"
+    assert own_platform.record().children[victim].restarts >= KILLS[victim]
+    assert len(load.promised) == plan.ratings
+    await assert_everything_adds_up(own_platform)
