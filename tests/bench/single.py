@@ -11,7 +11,7 @@ from tests.bench.stage import Stage, http_program
 
 PATH = "/v1/feedback"
 ACCEPTED = "202"
-CONNECTIONS = 64
+CONNECTIONS = 128
 WARM_S = 0.7
 SECONDS = 2.5
 LATENCY_S = 4.0
@@ -42,7 +42,7 @@ async def measure(stage: Stage, rounds: int, where: str) -> Section:
         await _rounds(stage, closed, jobs, {"endpoint": bare_pid}, rounds)
         half = Series(tuple(load.rate for load in closed.our_loads)).middle / 2
         jobs = {
-            name: Job(job.port, PATH, 1, 4 * CONNECTIONS, warm_s=WARM_S, seconds=LATENCY_S, rate=half)
+            name: Job(job.port, PATH, 1, 2 * CONNECTIONS, warm_s=WARM_S, seconds=LATENCY_S, rate=half)
             for name, job in jobs.items()
         }
         await _rounds(stage, opened, jobs, {"endpoint": bare_pid}, max(3, rounds - 2))
