@@ -7,12 +7,14 @@ archive process or a repeat of the broker's can neither lose a sequence nor arch
 - ``_id`` is the next index. Whoever comes second gets a duplicate key, reads the head again and goes on.
 - A run of a stream is archived from its position + 1 only. Whatever the broker delivered out of order in
   between is fetched by sequence, because acknowledging a later message acknowledges everything before it.
+
+A stream that does not answer is left out for a while, longer each time: it must not hold up the others.
 """
 
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from time import perf_counter
 from typing import Final
@@ -21,7 +23,7 @@ import structlog
 
 from services.archive.application.backlog import Backlog
 from services.archive.application.envelopes import read_attributes
-from services.archive.application.ports import EntryLog, HeadMovedError, StreamSource
+from services.archive.application.ports import EntryLog, HeadMovedError, LogUnavailableError, StreamSource
 from services.archive.domain.chain import seal
 from services.archive.domain.entries import Arrival, Head
 from services.archive.metrics import ArchiveMetrics
@@ -36,6 +38,9 @@ FIRST_DELAY_S: Final = 0.1
 LONGEST_DELAY_S: Final = 5.0
 CONFLICT_DELAY_S: Final = 0.02
 LOOK_S: Final = 2.0
+FIRST_SILENCE_S: Final = 1.0
+LONGEST_SILENCE_S: Final = 15.0
+"""A stream without a leader costs the others a request's five seconds whenever it is asked."""
 
 
 class HistoryContradictedError(PermanentError):
@@ -67,6 +72,7 @@ class Sequencer:
         self._refused: dict[str, str] = {}
         self._next_look = 0.0
         self._stalled_at: dict[str, int] = {}
+        self._silences: dict[str, tuple[int, float]] = {}
         self._turn = 0
         self._step = asyncio.Lock()
 
@@ -117,7 +123,7 @@ class Sequencer:
                 failures = 0
 
     async def _wait_for_work(self) -> None:
-        if not any(self._backlogs.values()):
+        if not any(backlog and not self._left_out(stream) for stream, backlog in self._backlogs.items()):
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LOOK_S)
@@ -128,21 +134,46 @@ class Sequencer:
         At the start every stream is compared with the log, later those that were refused. And what was
         delivered to a reader that died with it is fetched, instead of waiting a minute for its redelivery.
         """
-        now = asyncio.get_running_loop().time()
-        if now < self._next_look:
+        if _now() < self._next_look:
             return
         if self._head is None:
             await self._read_state()
-        for stream, backlog in self._backlogs.items():
-            try:
-                if stream not in self._trusted:
-                    await self._check_tip(stream)
-            except HistoryContradictedError as error:
-                self._refuse(stream, error)
-                continue
-            if not backlog:
-                await self._fetch_stalled(stream, backlog)
-        self._next_look = now + LOOK_S
+        for stream in self._backlogs:
+            await self._alone(stream, self._look_at)
+        self._next_look = _now() + LOOK_S
+
+    async def _alone(self, stream: str, step: Callable[[str, Backlog], Awaitable[None]]) -> None:
+        """Take one step with ``stream``; what is wrong with it stays its own trouble."""
+        if self._left_out(stream):
+            return
+        try:
+            await step(stream, self._backlogs[stream])
+        except HistoryContradictedError as error:
+            self._refuse(stream, error)
+        except LogUnavailableError:
+            raise
+        except TransientError as error:
+            self._leave_out(stream, error)
+        else:
+            self._silences.pop(stream, None)
+
+    def _left_out(self, stream: str) -> bool:
+        _, until = self._silences.get(stream, (0, 0.0))
+        return _now() < until
+
+    def _leave_out(self, stream: str, error: TransientError) -> None:
+        self._trusted.discard(stream)
+        failures = self._silences.get(stream, (0, 0.0))[0] + 1
+        delay = min(FIRST_SILENCE_S * 2 ** min(failures - 1, 10), LONGEST_SILENCE_S)
+        self._silences[stream] = failures, _now() + delay
+        self._metrics.retries.inc()
+        log.warning("stream_left_out", stream=stream, reason=str(error), failures=failures, delay_s=delay)
+
+    async def _look_at(self, stream: str, backlog: Backlog) -> None:
+        if stream not in self._trusted:
+            await self._check_tip(stream)
+        if not backlog:
+            await self._fetch_stalled(stream, backlog)
 
     async def _fetch_stalled(self, stream: str, backlog: Backlog) -> None:
         position = self._positions[stream]
@@ -188,7 +219,9 @@ class Sequencer:
     async def _gather(self) -> list[StoredMessage]:
         """The next batch: each stream with work gets its share, and what others leave over."""
         await self._tidy()
-        waiting = [stream for stream, backlog in self._backlogs.items() if backlog]
+        waiting = [
+            stream for stream, backlog in self._backlogs.items() if backlog and stream in self._trusted
+        ]
         self._turn += 1
         batch: list[StoredMessage] = []
         left, left_bytes = self._batch_entries, BATCH_BYTES
@@ -206,12 +239,8 @@ class Sequencer:
     async def _tidy(self) -> None:
         """Bring every backlog to its position + 1: drop repeats, fetch what is missing before the front."""
         for stream, backlog in self._backlogs.items():
-            if not backlog:
-                continue
-            try:
-                await self._tidy_one(stream, backlog)
-            except HistoryContradictedError as error:
-                self._refuse(stream, error)
+            if backlog:
+                await self._alone(stream, self._tidy_one)
 
     async def _tidy_one(self, stream: str, backlog: Backlog) -> None:
         if backlog.first.sequence <= self._positions[stream]:
@@ -271,3 +300,7 @@ class Sequencer:
             if last is not None:
                 self._positions[stream] = last.sequence
                 await self._source.acknowledge(last)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,84 @@
+"""The sequencer's ports in memory, to inject what a broker seldom does."""
+
+from collections.abc import Collection, Sequence
+
+from services.archive.application.ports import HeadMovedError, StreamBounds
+from services.archive.domain.chain import EMPTY
+from services.archive.domain.entries import Entry, Head
+from shared.messaging.publisher import BrokerUnavailableError
+from shared.messaging.reading import StoredMessage
+
+
+def stored(stream: str, sequence: int, data: bytes = b"no event") -> StoredMessage:
+    """A message as the source delivers it."""
+    return StoredMessage(f"{stream.lower()}.v1.fact.all.all", data, stream, sequence, 0, 1, 0, 0, "reply")
+
+
+class MemoryLog:
+    """The part of an `EntryLog` that the sequencer uses."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def sequences(self, stream: str) -> list[int]:
+        return [entry.leaf.sequence for entry in self.entries if entry.leaf.stream == stream]
+
+    async def head(self) -> Head:
+        return Head(self.entries[-1].index, self.entries[-1].chain_hash) if self.entries else EMPTY
+
+    async def positions(self, streams: Collection[str]) -> dict[str, int]:
+        return {stream: max(self.sequences(stream), default=0) for stream in streams}
+
+    async def data_hashes(self, stream: str, first: int, last: int) -> dict[int, bytes]:
+        return {
+            entry.leaf.sequence: entry.leaf.data_hash
+            for entry in self.entries
+            if entry.leaf.stream == stream and first <= entry.leaf.sequence <= last
+        }
+
+    async def indexes_of(self, event_ids: Collection[str]) -> dict[str, int]:
+        del event_ids  # the messages of these tests are no events
+        return {}
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        if entries[0].index != len(self.entries):
+            raise HeadMovedError(str(entries[0].index))
+        self.entries += entries
+
+
+class MemoryStreams:
+    """A `StreamSource` of streams that tests fill, expire, replace or silence."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, dict[int, bytes]] = {}
+        self.silent: set[str] = set()
+        self.interrupted = 0
+        self.asked: list[str] = []
+        self.acknowledged: dict[str, int] = {}
+
+    def put(self, stream: str, sequences: Sequence[int], data: bytes = b"no event") -> list[StoredMessage]:
+        """Store messages; what the source would deliver of them."""
+        self.kept.setdefault(stream, {}).update(dict.fromkeys(sequences, data))
+        return [stored(stream, sequence, data) for sequence in sequences]
+
+    def _ask(self, stream: str) -> dict[int, bytes]:
+        self.asked.append(stream)
+        if stream in self.silent:
+            raise BrokerUnavailableError(f"{stream} does not answer")
+        return self.kept.get(stream, {})
+
+    async def take(self, stream: str, most: int, wait_s: float) -> list[StoredMessage]:
+        raise NotImplementedError("the tests offer deliveries by themselves")
+
+    async def acknowledge(self, message: StoredMessage) -> None:
+        self.acknowledged[message.stream] = message.sequence
+
+    async def bounds(self, stream: str) -> StreamBounds:
+        kept = self._ask(stream)
+        return StreamBounds(min(kept), max(kept)) if kept else StreamBounds(1, 0)
+
+    async def fetch(self, stream: str, first: int, last: int) -> list[StoredMessage]:
+        kept = self._ask(stream)
+        return [
+            stored(stream, sequence, kept[sequence]) for sequence in sorted(kept) if first <= sequence <= last
+        ]

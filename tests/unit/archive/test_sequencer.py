@@ -1,0 +1,89 @@
+"""The sequencer over streams in memory: faults of one stream stay with that stream."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import cast
+
+import pytest
+
+from services.archive.application.ports import EntryLog
+from services.archive.application.sequencer import Sequencer
+from services.archive.metrics import ArchiveMetrics
+from shared.messaging.streams import ALERTS, FEEDBACK
+from shared.observability.metrics import ServiceMetrics
+from tests.unit.archive.fakes import MemoryLog, MemoryStreams
+
+LIMIT_S = 10.0
+
+
+class Archive:
+    """A sequencer of two streams, its log and its source."""
+
+    def __init__(self) -> None:
+        self.log = MemoryLog()
+        self.streams = MemoryStreams()
+        self.service_metrics = ServiceMetrics("archive")
+        self.metrics = ArchiveMetrics(self.service_metrics)
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin another life of the process."""
+        # The log's other half answers the API, which the sequencer does not use.
+        self.sequencer = Sequencer(cast("EntryLog", self.log), self.streams, self.metrics, (FEEDBACK, ALERTS))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.sequencer.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def until_archived(self, stream: str, sequences: Sequence[int]) -> None:
+        async with asyncio.timeout(LIMIT_S):
+            while self.log.sequences(stream) != list(sequences):  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def archive() -> Archive:
+    return Archive()
+
+
+async def test_a_stream_that_does_not_answer_holds_up_no_other(archive: Archive) -> None:
+    archive.streams.put(FEEDBACK, range(1, 4))
+    archive.streams.silent.add(FEEDBACK)
+    archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, range(1, 4)))
+    archive.sequencer.offer(ALERTS, archive.streams.put(ALERTS, range(1, 6)))
+    async with archive.running():
+        await archive.until_archived(ALERTS, [1, 2, 3, 4, 5])
+        assert archive.log.sequences(FEEDBACK) == []
+        assert FEEDBACK not in archive.streams.acknowledged
+        archive.streams.silent.clear()
+        await archive.until_archived(FEEDBACK, [1, 2, 3])
+
+
+async def test_a_stream_that_falls_silent_before_a_gap_is_filled_holds_up_no_other(archive: Archive) -> None:
+    async with archive.running():
+        archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [1]))
+        await archive.until_archived(FEEDBACK, [1])
+        archive.streams.silent.add(FEEDBACK)
+        archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [2, 3])[1:])
+        archive.sequencer.offer(ALERTS, archive.streams.put(ALERTS, [1]))
+        await archive.until_archived(ALERTS, [1])
+        assert archive.log.sequences(FEEDBACK) == [1]
+        archive.streams.silent.clear()
+        await archive.until_archived(FEEDBACK, [1, 2, 3])
+
+
+async def test_a_silent_stream_is_not_asked_before_every_batch_of_the_others(archive: Archive) -> None:
+    archive.streams.silent.add(FEEDBACK)
+    archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [1]))
+    async with archive.running():
+        for sequence in range(1, 21):
+            archive.sequencer.offer(ALERTS, archive.streams.put(ALERTS, [sequence]))
+            await archive.until_archived(ALERTS, range(1, sequence + 1))
+    assert archive.streams.asked.count(FEEDBACK) <= 2
