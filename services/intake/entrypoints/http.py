@@ -38,7 +38,7 @@ from services.intake.entrypoints.answers import (
     receipt_answer,
 )
 from services.intake.entrypoints.bodies import FeedbackBody, describe_errors, parse_feedback, parse_line
-from services.intake.entrypoints.reading import read_body, require_media_type
+from services.intake.entrypoints.reading import read_body, read_body_in_time, require_media_type
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
 from shared.events import Provenance
@@ -213,7 +213,7 @@ class _Submissions:
         # No address: whoever uploads a batch is not who rated, and all its lines would be one cluster.
         facts = self._facts(headers)
         async with self._batches:
-            raw = await read_body(
+            raw = await read_body_in_time(
                 receive,
                 self._settings.max_batch_bytes,
                 self._settings.body_timeout_s,

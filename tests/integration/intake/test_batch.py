@@ -1,11 +1,14 @@
 """Batches of ratings."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 from nats.aio.client import Client
 
-from tests.integration.intake.conftest import RATING, Intake, raw_messages, submitted
+from deploy.local.embedded import NatsServer
+from tests.integration.intake.conftest import RATING, Intake, StartIntake, raw_messages, submitted
 
 pytestmark = pytest.mark.integration
 
@@ -108,3 +111,26 @@ async def test_a_batch_must_say_that_it_is_one(intake: Intake) -> None:
     answer = await intake.submit_lines(line("a"), **{"Content-Type": "application/json"})
     assert answer.status_code == 415
     assert "application/x-ndjson" in answer.json()["detail"]
+
+
+async def test_a_client_that_sends_no_body_does_not_keep_others_from_their_batches(
+    broker: Client, nats_server: NatsServer, start_intake: StartIntake
+) -> None:
+    assert broker.is_connected
+    never = asyncio.Event()
+
+    async def nothing() -> AsyncIterator[bytes]:
+        await never.wait()
+        yield b""
+
+    async with start_intake(nats_server, batches_at_once=1, body_timeout_s=0.5) as intake:
+        idle = asyncio.create_task(
+            intake.http.post(
+                "/v1/feedback/batch", content=nothing(), headers={"Content-Type": "application/x-ndjson"}
+            )
+        )
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(10):
+            answer = await intake.submit_lines(line("a"))
+        assert answer.json()["accepted"] == 1
+        assert (await idle).status_code == 408
