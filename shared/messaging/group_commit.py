@@ -143,6 +143,11 @@ class GroupCommit:
         """Messages waiting for a batch."""
         return self._queued
 
+    @property
+    def awaited(self) -> int:
+        """Acknowledgements that are still waited for."""
+        return len(self._replies)
+
     async def publish(self, items: Sequence[Outgoing]) -> list[Stored]:
         """Make ``items`` durable; the answers come in their order.
 
@@ -187,25 +192,31 @@ class GroupCommit:
                 self._wake.clear()
                 await self._wake.wait()
             calls = self._take()
-            items = [item for call in calls for item in call.items]
-            if self._on_batch is not None:
-                self._on_batch(len(items))
             try:
-                stored = await self._commit_unique(items)
+                await self._serve(calls)
             except (TransientError, PermanentError) as error:
                 _fail(calls, error)
-                continue
             except BaseException as error:
+                # Whatever nobody thought of, too: a worker that ends here leaves callers waiting for ever.
                 _fail(
                     calls,
                     BrokerUnavailableError(f"publishing stopped unexpectedly: {error!r}; send it again"),
                 )
-                raise
-            start = 0
-            for call in calls:
-                if not call.done.done():
-                    call.done.set_result(stored[start : start + len(call.items)])
-                start += len(call.items)
+                if not isinstance(error, Exception):
+                    raise
+                log.exception("group_commit_failed_unexpectedly", calls=len(calls))
+
+    async def _serve(self, calls: list[_Call]) -> None:
+        """Commit what the calls hold, and answer them."""
+        items = [item for call in calls for item in call.items]
+        if self._on_batch is not None:
+            self._on_batch(len(items))
+        stored = await self._commit_unique(items)
+        start = 0
+        for call in calls:
+            if not call.done.done():
+                call.done.set_result(stored[start : start + len(call.items)])
+            start += len(call.items)
 
     def _take(self) -> list[_Call]:
         """Calls for one round: as many as fit into one batch, at least one."""
@@ -283,8 +294,11 @@ class GroupCommit:
             else:
                 commit = headers + b"Nats-Batch-Commit: 1\r\n\r\n"
                 lines.append(_hpub(item, commit, reply_to=f"{self._inbox}.{batch}"))
-        await self._write(lines)
-        return _answer(await self._await_reply(batch, reply))
+        try:
+            await self._write(lines)
+            return _answer(await self._await_reply(reply))
+        finally:
+            self._replies.pop(batch, None)
 
     async def _publish_singly(self, items: list[Outgoing]) -> list[Stored]:
         """Pipelined single publishes: one write, one acknowledgement each."""
@@ -298,8 +312,12 @@ class GroupCommit:
                 item.message_id.encode(),
             )
             lines.append(_hpub(item, headers, reply_to=f"{self._inbox}.{token}"))
-        await self._write(lines)
-        answers = [_answer(await self._await_reply(token, reply)) for token, reply in waiting]
+        try:
+            await self._write(lines)
+            answers = [_answer(await self._await_reply(reply)) for _, reply in waiting]
+        finally:
+            for token, _ in waiting:
+                self._replies.pop(token, None)
         return [_stored(item, answer) for item, answer in zip(items, answers, strict=True)]
 
     def _expect(self, token: str) -> "asyncio.Future[bytes]":
@@ -307,7 +325,7 @@ class GroupCommit:
         self._replies[token] = reply
         return reply
 
-    async def _await_reply(self, token: str, reply: "asyncio.Future[bytes]") -> bytes:
+    async def _await_reply(self, reply: "asyncio.Future[bytes]") -> bytes:
         try:
             return await asyncio.wait_for(reply, self._timeout_s)
         except TimeoutError as error:
@@ -316,8 +334,6 @@ class GroupCommit:
                     f"{self._timeout_s} s without an answer", "the broker's acknowledgement", "send it again"
                 )
             ) from error
-        finally:
-            self._replies.pop(token, None)
 
     async def _on_reply(self, message: Msg) -> None:
         reply = self._replies.get(message.subject.rsplit(".", 1)[1])
