@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 
-from shared.kernel.errors import TransientError, describe
+from shared.kernel.errors import TransientError, describe, shorten
 from shared.messaging.publisher import BrokerUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -36,6 +36,7 @@ class BrokerSession:
         self._on_connect = on_connect
         self._client: Client | None = None
         self._ready = asyncio.Event()
+        self._trouble: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -51,10 +52,20 @@ class BrokerSession:
                 await self._broker.start()
             except (NatsError, JetStreamError, TransientError, OSError, TimeoutError) as error:
                 log.warning("broker_session_retries", reason=repr(error), delay_s=RETRY_S)
-                await asyncio.sleep(RETRY_S)
+                await self._retry(error)
+            except Exception as error:
+                # A defect, or a library's surprise. Ending here would leave a process that is alive and will
+                # never be connected; so it is tried again too, and readiness says what happens.
+                log.exception("broker_session_failed_unexpectedly", delay_s=RETRY_S)
+                await self._retry(error)
             else:
+                self._trouble = None
                 self._ready.set()
                 log.info("broker_session_ready")
+
+    async def _retry(self, error: BaseException) -> None:
+        self._trouble = error
+        await asyncio.sleep(RETRY_S)
 
     @property
     def client(self) -> Client:
@@ -65,7 +76,11 @@ class BrokerSession:
         """
         if self._client is None or not self._client.is_connected:
             raise BrokerUnavailableError(
-                describe("no connection to the broker", "one at NATS_URL", "it reconnects by itself; retry")
+                describe(
+                    f"no connection to the broker{self._last_trouble()}",
+                    "one at NATS_URL",
+                    "it reconnects by itself; retry",
+                )
             )
         return self._client
 
@@ -84,7 +99,7 @@ class BrokerSession:
         if not self._ready.is_set():
             raise BrokerUnavailableError(
                 describe(
-                    "a connection that is being set up",
+                    f"a connection that is being set up{self._last_trouble()}",
                     "streams and consumers",
                     "run `python -m deploy.provision`",
                 )
@@ -95,6 +110,9 @@ class BrokerSession:
             raise BrokerUnavailableError(
                 describe("no pong within 1 s", "a living broker", "see /healthz")
             ) from error
+
+    def _last_trouble(self) -> str:
+        return "" if self._trouble is None else f" ({shorten(repr(self._trouble))})"
 
     async def stop(self) -> None:
         """Stop the subscribers (in-flight handlers finish), then close the connection."""
