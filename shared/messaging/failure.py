@@ -9,9 +9,11 @@ The consumers' own ``backoff`` setting does not apply to negative acknowledgemen
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import timedelta
 from json import JSONDecodeError
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from faststream.message import StreamMessage
@@ -35,6 +37,9 @@ LONGEST_DELAY_S = 3600.0
 """A receiver may ask for a longer pause than ours (``TransientError.retry_after_s``), but not for ever."""
 MAX_ATTEMPTS = len(RETRY_DELAYS_S) + 1
 REASON_LENGTH = 2000
+
+CLOCKS_AGREE: Final = 0.9
+"""Share of the delays' sum at which a message is old enough: broker and service have clocks of their own."""
 
 INVALID = (ValidationError, JSONDecodeError, UnicodeDecodeError)
 INFRASTRUCTURE: tuple[type[BaseException], ...] = (BrokerUnavailableError, ConnectionError)
@@ -78,6 +83,25 @@ def decide(
     return Retry(delay_s)
 
 
+def fair_attempts(delivered: int, age: timedelta, delays_s: tuple[float, ...] = RETRY_DELAYS_S) -> int:
+    """How many attempts to hold against a message that was ``delivered`` so many times. Pure.
+
+    The broker also counts deliveries that ended in a crash or in trouble of the infrastructure, and these
+    come quickly one after the other. So the final attempt is only due when the message, stored ``age`` ago,
+    is as old as all the delays together make it; until then it counts as the one before.
+    """
+    old_enough = age.total_seconds() >= CLOCKS_AGREE * sum(delays_s)
+    return delivered if old_enough else min(delivered, max(1, len(delays_s)))
+
+
+_attempt: ContextVar[int] = ContextVar("pingyi_attempt", default=1)
+
+
+def current_attempt() -> int:
+    """The number that :func:`decide` gets if handling the current message fails (:func:`fair_attempts`)."""
+    return _attempt.get()
+
+
 class DeadLetters:
     """Writes dead letters. The raw body stays where it is: the letter names stream and sequence only.
 
@@ -86,8 +110,8 @@ class DeadLetters:
 
     def __init__(self, publisher: EventPublisher, clock: Clock, service: str) -> None:
         """Write in the name of ``service``."""
+        self.clock = clock
         self._publisher = publisher
-        self._clock = clock
         self._service = service
 
     async def write(self, message: FailedMessage, error: BaseException) -> str:
@@ -96,7 +120,7 @@ class DeadLetters:
         Raises:
             TransientError: the broker did not take it; keep the message.
         """
-        now = self._clock.now()
+        now = self.clock.now()
         digest = hashlib.sha256(message.data).hexdigest()
         letter = MessageDeadLettered(
             service=self._service,
@@ -157,17 +181,24 @@ class FailurePolicy(BaseMiddleware):
         raw = msg.raw_message
         if not raw.reply.startswith("$JS.ACK."):
             return await call_next(msg)
+        metadata = raw.metadata
+        attempt = fair_attempts(
+            metadata.num_delivered or 1, self.dead_letters.clock.now() - metadata.timestamp, self.delays_s
+        )
+        token = _attempt.set(attempt)
         try:
             result = await call_next(msg)
         except Exception as error:  # noqa: BLE001 - the boundary where every failure becomes a decision
-            await self._settle(raw, error)
+            await self._settle(raw, error, attempt)
             return None
+        finally:
+            _attempt.reset(token)
         await raw.ack()
         return result
 
-    async def _settle(self, raw: Msg, error: Exception) -> None:
-        attempts = raw.metadata.num_delivered or 1
-        decision = decide(error, attempts, self.delays_s)
+    async def _settle(self, raw: Msg, error: Exception, attempt: int) -> None:
+        delivered = raw.metadata.num_delivered or 1
+        decision = decide(error, attempt, self.delays_s)
         if isinstance(decision, GiveUp):
             failed = FailedMessage(
                 raw.metadata.consumer,
@@ -175,7 +206,7 @@ class FailurePolicy(BaseMiddleware):
                 raw.metadata.sequence.stream,
                 raw.subject,
                 raw.data,
-                attempts,
+                delivered,
             )
             try:
                 await self.dead_letters.write(failed, error)
@@ -187,7 +218,7 @@ class FailurePolicy(BaseMiddleware):
         log.warning(
             "message_retried",
             subject=raw.subject,
-            attempts=attempts,
+            attempts=delivered,
             delay_s=decision.delay_s,
             error=repr(error),
         )

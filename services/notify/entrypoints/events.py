@@ -11,7 +11,6 @@ from typing import Any, Final
 from faststream import AckPolicy
 from faststream.message import StreamMessage
 from faststream.nats import JStream, NatsBroker, PullSub
-from faststream.nats.annotations import NatsMessage
 
 from services.notify.application.handlers import DeliverAlert, RaiseAlerts
 from shared.events import (
@@ -23,6 +22,7 @@ from shared.events import (
     parse_envelope,
     spec_for_data,
 )
+from shared.messaging.failure import current_attempt
 from shared.observability.tracing import message_context
 
 INBOX_PREFIX: Final = b"_INBOX_notify."
@@ -65,10 +65,10 @@ def subscribe(broker: NatsBroker, raise_alerts: RaiseAlerts, deliver: Mapping[st
 
 
 def _delivery(handler: DeliverAlert) -> Callable[..., Awaitable[None]]:
-    async def on_alert_raised(event: Envelope[AlertRaised], message: NatsMessage) -> None:
+    async def on_alert_raised(event: Envelope[AlertRaised]) -> None:
         """Deliver an alert through one channel."""
         with _context_of(event):
-            await handler(event, message.raw_message.metadata.num_delivered or 1)
+            await handler(event, current_attempt())
 
     return on_alert_raised
 
