@@ -44,7 +44,8 @@ class ConsumerSpec:
     Attributes:
         ack_all: acknowledging one message acknowledges all before it (the archive's ordered batches);
             otherwise each message is acknowledged by itself.
-        max_ack_pending: deliveries that may be outstanding; bounds a service's memory.
+        max_ack_pending: deliveries that may be outstanding, those that wait for a retry included; at this
+            bound nothing new is delivered.
     """
 
     stream: str
@@ -114,7 +115,11 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
     *(
         ConsumerSpec(
             ALERTS, f"notify-deliver-{channel}", "notify", ("alerts.v1.raised.>",),
-            f"Delivers alerts by {channel}: each channel at its own pace.", max_ack_pending=200,
+            f"Delivers alerts by {channel}: each channel at its own pace.",
+            # Alerts that wait for another attempt (10 minutes, an hour if the receiver asks so) count as
+            # outstanding. With a small bound, a receiver that refuses some alerts holds up all others.
+            # It costs the broker's bookkeeping only: notify pulls a few at a time.
+            max_ack_pending=5000,
         )
         for channel in ("console", "webhook", "email")
     ),
