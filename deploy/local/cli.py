@@ -5,6 +5,7 @@ text; shared options come from ``commands.options``) and add a line to ``COMMAND
 write a ``typer.Typer`` and add it to ``GROUPS``.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import structlog
 import typer
 
+from deploy.local.api import ServiceRefusedError
 from deploy.local.commands.audit import audit
 from deploy.local.commands.deadletter import deadletter
 from deploy.local.commands.demo import demo
@@ -68,6 +70,16 @@ def main() -> None:
     )
     try:
         make_app()()
-    except PingyiError as error:
-        typer.echo(f"pingyi: {error}", err=True)
+    except (PingyiError, OSError) as error:
+        if "--json" in sys.argv:
+            typer.echo(json.dumps(problem_of(error), ensure_ascii=False))
+        else:
+            typer.echo(f"pingyi: {error}", err=True)
         sys.exit(1)
+
+
+def problem_of(error: Exception) -> dict[str, Any]:
+    """An error for machines: the service's own problem detail, or one in the same form."""
+    if isinstance(error, ServiceRefusedError):
+        return error.problem
+    return {"title": "The command failed", "detail": str(error), "errors": []}

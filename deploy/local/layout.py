@@ -20,6 +20,9 @@ SERVICE_OFFSETS: Mapping[str, int] = {"intake": 1, "scoring": 2, "notify": 3, "a
 """Every service of the platform, in the order of the data flow, with its port's distance from the base."""
 SERVICES = tuple(SERVICE_OFFSETS)
 
+NATS_SCHEMES = ("nats", "tls", "ws", "wss")
+MONGODB_SCHEMES = ("mongodb", "mongodb+srv")
+
 NATS_OFFSET = 22
 NATS_MONITOR_OFFSET = 23
 MONGO_OFFSET = 27
@@ -86,12 +89,19 @@ class Layout:
         """Make sure that a platform can be started on this layout: half of the servers cannot be external.
 
         Raises:
-            LocalError: only one of NATS_URL and MONGODB_URL is given.
+            LocalError: only one of NATS_URL and MONGODB_URL is given, or one is no address of its kind.
         """
         if (self.external_nats_url is None) != (self.external_mongodb_url is None):
             given = "NATS_URL" if self.external_nats_url else "MONGODB_URL"
             expected = "NATS_URL and MONGODB_URL both set, or neither"
             raise LocalError(describe(f"only {given}", expected, "set or unset both"))
+        for name, url, schemes in (
+            ("NATS_URL", self.external_nats_url, NATS_SCHEMES),
+            ("MONGODB_URL", self.external_mongodb_url, MONGODB_SCHEMES),
+        ):
+            if url is not None and url.partition("://")[0] not in schemes:
+                expected = f"{name} to start with one of {', '.join(f'{scheme}://' for scheme in schemes)}"
+                raise LocalError(describe(url.partition("://")[0], expected, "correct the address"))
 
     @property
     def nats_port(self) -> int:

@@ -103,7 +103,8 @@ def _cli() -> Permissions:
     for stream in readable:
         publish += [*_look(stream), *_read_by_ephemeral(stream)]
         publish += [f"{_API}.CONSUMER.LIST.{stream}", f"{_API}.CONSUMER.NAMES.{stream}"]
-    events = [subject for stream in readable for subject in _STREAMS[stream].subjects]
+    # From the context on, so that an operator may leave the version open: `feedback.>`.
+    events = [f"{subject.split('.')[0]}.>" for stream in readable for subject in _STREAMS[stream].subjects]
     return Permissions.of(publish, [_inbox(CLI), *events], _protect_durables(readable, of_others_than=CLI))
 
 

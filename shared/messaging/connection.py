@@ -3,6 +3,8 @@
 The connection reconnects for ever: a service outlives any outage of its broker and says so in ``/readyz``.
 """
 
+import asyncio
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +14,18 @@ import structlog
 from faststream.nats import NatsBroker
 from faststream.nats.security import NatsNKey
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.kernel.errors import TransientError, describe
+from shared.messaging.publisher import BrokerUnavailableError
 
 log = structlog.get_logger(__name__)
 RECONNECT_WAIT_S = 0.5
 PING_INTERVAL_S = 10
 PENDING_BYTES = 64 * 1024 * 1024
+FIRST_CONNECT_S = 30.0
 
 
 class BrokerSettings(BaseSettings):
@@ -87,11 +92,26 @@ def make_broker(settings: BrokerSettings, name: str, *, middlewares: Sequence[An
     )
 
 
-async def connect(settings: BrokerSettings, name: str) -> Client:
-    """A bare client, for tools that need no framework (provisioner, CLI)."""
-    return await nats.connect(
+async def connect(settings: BrokerSettings, name: str, *, timeout_s: float = FIRST_CONNECT_S) -> Client:
+    """A bare client, for tools that need no framework (provisioner, CLI).
+
+    Raises:
+        BrokerUnavailableError: nobody answered within ``timeout_s``, or the address is none.
+    """
+    connecting = nats.connect(
         **settings.connect_options(name),
         error_cb=_log_broker_error,
         disconnected_cb=_log_disconnected,
         reconnected_cb=_log_reconnected,
     )
+    try:
+        return await asyncio.wait_for(connecting, timeout_s)
+    except (TimeoutError, NatsError, OSError, ValueError) as error:
+        remedy = f"start the broker or correct NATS_URL ({error!r})"
+        raise BrokerUnavailableError(
+            describe(
+                re.sub(r"//[^@/]*@", "//…@", settings.nats_url),
+                f"a nats-server that lets {name} in within {timeout_s:.0f} s",
+                remedy,
+            )
+        ) from error

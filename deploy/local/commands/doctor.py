@@ -23,8 +23,10 @@ def doctor(
     fallback = record.port_base if record else DEFAULT_PORT_BASE
     layout = Layout.from_environment(data, port_base or fallback, os.environ)
     findings = examine(layout, record)
+    failed = any(finding.level is Level.FAIL for finding in findings)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
+        answer = {"ok": not failed, "checks": [asdict(finding) for finding in findings]}
+        typer.echo(json.dumps(answer, ensure_ascii=False))
     else:
         console = Console(highlight=False, soft_wrap=True)
         for finding in findings:

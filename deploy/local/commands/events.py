@@ -9,7 +9,10 @@ from nats.aio.msg import Msg
 
 from deploy.local.broker import cli_connection
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
+from deploy.local.errors import LocalError
 from deploy.local.layout import DEFAULT_DATA, Layout
+from shared.events import EVENTS
+from shared.kernel.errors import describe
 
 DEFAULT_SUBJECTS = (
     "feedback.v1.>",
@@ -34,8 +37,8 @@ def tail(
     as_json: JsonOption = False,
 ) -> None:
     """Print events as they are published: one line each, or with --json their envelopes as NDJSON."""
+    subjects = (checked_subject(subject),) if subject else DEFAULT_SUBJECTS
     layout = find_platform(data, port_base)
-    subjects = (subject,) if subject else DEFAULT_SUBJECTS
     try:
         asyncio.run(_tail(layout, subjects, count, as_json=as_json))
     except KeyboardInterrupt:
@@ -47,6 +50,12 @@ async def _tail(layout: Layout, subjects: tuple[str, ...], count: int, *, as_jso
     async with cli_connection(layout) as client:
         for subject in subjects:
             await client.subscribe(subject, cb=arrived.put)
+        await client.flush()
+        if client.last_error is not None:
+            # The server's refusal arrives beside the subscription, which would just stay silent.
+            raise LocalError(
+                describe(", ".join(subjects), "a subject that may be read", str(client.last_error))
+            )
         shown = 0
         while count == 0 or shown < count:
             message = await arrived.get()
@@ -54,6 +63,23 @@ async def _tail(layout: Layout, subjects: tuple[str, ...], count: int, *, as_jso
                 message.data.decode("utf-8", "replace") if as_json else line_of(message.subject, message.data)
             )
             shown += 1
+
+
+def checked_subject(subject: str) -> str:
+    """The subject, if NATS takes it and events can match it.
+
+    Raises:
+        LocalError: an empty token, a blank, a `>` before the end, or a context without events.
+    """
+    contexts = sorted({spec.context for spec in EVENTS} | {"audit", "cases"})
+    tokens = subject.split(".")
+    well_formed = all(token and not any(char.isspace() for char in token) for token in tokens)
+    if not well_formed or ">" in tokens[:-1] or tokens[0] not in {*contexts, "*", ">"}:
+        expected = (
+            f"tokens joined by dots, * and a final > as wildcards, starting with one of {', '.join(contexts)}"
+        )
+        raise LocalError(describe(subject, expected, "for example ranking.v1.*.3607.>"))
+    return subject
 
 
 def line_of(subject: str, body: bytes) -> str:

@@ -1,6 +1,7 @@
 """``pingyi status``: what runs, and whether it is ready."""
 
 import json
+import socket
 from dataclasses import asdict, dataclass
 
 import httpx
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
+from deploy.local.embedded.ports import LOOPBACK
 from deploy.local.layout import DEFAULT_DATA, SERVICES, Layout
 from deploy.local.platform_file import PlatformRecord, read_running
 
@@ -65,7 +67,28 @@ def probe(layout: Layout, record: PlatformRecord | None) -> list[PartStatus]:
                     restarts=child.restarts if child else None,
                 )
             )
+    if not layout.external:
+        parts.append(_mongod(layout, record))
     return parts
+
+
+def _mongod(layout: Layout, record: PlatformRecord | None) -> PartStatus:
+    """Mongod speaks no HTTP; the archive's readiness tells whether it works, this only whether it listens."""
+    child = record.children.get("mongod") if record else None
+    try:
+        socket.create_connection((LOOPBACK, layout.mongo_port), timeout=PROBE_TIMEOUT_S).close()
+    except OSError as error:
+        ready, detail = False, f"no answer: {error}"
+    else:
+        ready, detail = True, "listens"
+    return PartStatus(
+        name="mongod",
+        ready=ready,
+        detail=detail,
+        url=f"{LOOPBACK}:{layout.mongo_port}",
+        pid=child.pid if child else None,
+        restarts=child.restarts if child else None,
+    )
 
 
 def _ask(client: httpx.Client, url: str) -> tuple[bool, str]:
@@ -73,7 +96,21 @@ def _ask(client: httpx.Client, url: str) -> tuple[bool, str]:
         answer = client.get(url)
     except httpx.HTTPError as error:
         return False, f"no answer: {error}"
-    return answer.status_code == httpx.codes.OK, answer.text.strip()
+    return answer.status_code == httpx.codes.OK, _summary(answer)
+
+
+def _summary(answer: httpx.Response) -> str:
+    """The checks that are not well, by name, or ``ok``."""
+    try:
+        checks: dict[str, dict[str, str]] = answer.json().get("checks", {})
+    except (ValueError, AttributeError):
+        return answer.text.strip()
+    unwell = [
+        f"{name} {check['status']}: {check.get('detail', '')}"
+        for name, check in checks.items()
+        if check.get("status") != "ok"
+    ]
+    return "; ".join(unwell) or "ok"
 
 
 def _print(state: str, record: PlatformRecord | None, parts: list[PartStatus]) -> None:
