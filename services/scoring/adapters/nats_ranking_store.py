@@ -17,7 +17,7 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from services.scoring.application.ports import StoreConflictError
+from services.scoring.application.ports import StoreConflictError, check_fence
 from services.scoring.application.published import (
     ANNOUNCED_PREFIX,
     BOOKS_KEY,
@@ -95,9 +95,11 @@ class NatsRankingStore:
         """See :meth:`RankingStore.commit`.
 
         Raises:
+            InvalidValueError: nothing is fenced, or the batch or an entry is too large.
             StoreConflictError: another writer was faster.
             StoreUnavailableError: no answer; it may have been written.
         """
+        check_fence(fenced)
         entries = [*others.items(), *fenced.items()]
         if len(entries) > MAX_BATCH:
             raise InvalidValueError(

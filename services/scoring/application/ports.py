@@ -8,7 +8,17 @@ from typing import Protocol
 from services.scoring.application.fold import Message
 from services.scoring.application.published import PublishedList, StoredRankings
 from services.scoring.domain.announcements import Announcement
-from shared.kernel.errors import TransientError
+from shared.kernel.errors import InvalidValueError, TransientError
+
+
+def check_fence(fenced: Mapping[str, bytes]) -> None:
+    """Refuse a commit without a fence; every :class:`RankingStore` asks first.
+
+    Raises:
+        InvalidValueError: ``fenced`` is empty.
+    """
+    if not fenced:
+        raise InvalidValueError(0, "at least one fenced key in a commit", "fence the books")
 
 
 class StoreConflictError(TransientError):
@@ -59,10 +69,11 @@ class RankingStore(Protocol):
         """Write all entries, or none.
 
         Args:
-            fenced: keys that must stand as they were at the last load or commit.
+            fenced: keys that must stand as they were at the last load or commit; at least one.
             others: keys written along with them.
 
         Raises:
+            InvalidValueError: nothing is fenced, so that two writers could not be told apart.
             StoreConflictError: a fenced key was written by somebody else; load again.
             TransientError: it is not known whether the entries were written; load again.
         """

@@ -139,7 +139,7 @@ class Publisher:
             said = plan.announcements
             if said.revisions or said.units:
                 await self._events.publish(said)
-            if plan.fenced or plan.others:
+            if plan.fenced:
                 await self._store.commit(plan.fenced, plan.others)
         except TransientError:
             self._stale = True  # what stands there is unknown now: read it before the next attempt
@@ -154,7 +154,7 @@ class Publisher:
         now_ms = self._clock.now().timestamp() * 1000
         latencies = [max(0.0, now_ms - each) / 1000 for each in received]
         self._observer.published(len(said.revisions), len(said.units), plan.stored, latencies)
-        return bool(plan.fenced or plan.others)
+        return bool(plan.fenced)
 
     def _freeze(self, fold: Fold) -> _Frozen:
         now = self._clock.now()
@@ -182,10 +182,6 @@ class Publisher:
                 items = [found.items[place] for place in places]
                 revisions.append(Revision(after, before.hash if before else None, places, items))
         compute_s = time.perf_counter() - started
-        books = stored.books
-        if books is None or books.books != frozen.books.books or books.position != frozen.books.position:
-            books = frozen.books
-            fenced[BOOKS_KEY] = books.encode()
         due, waiting = announce(
             _primary_lists(lists, frozen.rules),
             stored.announced,
@@ -197,6 +193,11 @@ class Publisher:
             announced = {**announced, **{each.row.unit_id: each.after for each in due}}
             cities = {self._cities[each.row.unit_id] for each in due}
             others.update(self._announced_entries(announced, cities))
+        books, new = stored.books, frozen.books
+        if fenced or others or books is None or (books.books, books.position) != (new.books, new.position):
+            # In every batch, so that none goes without a fence: announcements alone change no head.
+            books = new
+            fenced[BOOKS_KEY] = new.encode()
         said = Announcements(
             revisions, due, frozen.books.position, frozen.as_of, frozen.rules.hash, frozen.now
         )

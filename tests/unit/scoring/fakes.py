@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from services.scoring.adapters.nats_ranking_store import assemble
 from services.scoring.adapters.ranking_events import encode
 from services.scoring.application.fold import Message
-from services.scoring.application.ports import Announcements, StoreConflictError
+from services.scoring.application.ports import Announcements, StoreConflictError, check_fence
 from services.scoring.application.published import StoredRankings
 from shared.events import Envelope, RankingRevised, UnitScoreChanged, parse_envelope
 from shared.kernel.units import UnitRegistry
@@ -47,6 +47,7 @@ class MemoryRankingStore:
         return assemble({key: value for key, (value, _) in self.bucket.values.items()})
 
     async def commit(self, fenced: Mapping[str, bytes], others: Mapping[str, bytes]) -> None:
+        check_fence(fenced)
         if self.fail_next_commit:
             self.fail_next_commit = False
             raise BrokerUnavailableError("away")

@@ -15,6 +15,7 @@ from services.scoring.application.published import (
 )
 from services.scoring.domain.announcements import Announced
 from services.scoring.domain.books import Books
+from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Level
 from shared.kernel.units import load_units
 from shared.rules import load_pack
@@ -85,3 +86,10 @@ class RankingStoreSuite:
         assert stored.books.position == 5
         assert stored.announced == {}
         await second.commit({BOOKS_KEY: books(6)}, {})
+
+    async def test_a_commit_always_has_a_fence(self, make_store: MakeStore) -> None:
+        store = make_store()
+        await store.load()
+        with pytest.raises(InvalidValueError, match="fenced"):
+            await store.commit({}, {"announced.3602": encode_announced({"U000014": Announced(1)})})
+        assert (await make_store().load()).announced == {}

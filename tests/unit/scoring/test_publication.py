@@ -224,6 +224,26 @@ async def test_a_second_instance_steps_back_and_follows() -> None:
     assert len(platform.events.sent) == sent
 
 
+async def test_a_second_instance_is_refused_when_only_an_announcement_is_due() -> None:
+    platform = Platform()
+    platform.feed(good(40))
+    await platform.publish()
+    platform.clock.pass_time(10)
+    platform.feed(good(30, first=1000, grade=1))
+    await platform.publish()  # the lists; the announcement waits for its minute
+    other = Publisher(
+        MemoryRankingStore(platform.bucket), platform.events, UNITS, platform.clock, platform.measured
+    )
+    await other.publish(platform.fold)
+    platform.clock.pass_time(51)
+    assert await platform.publish()
+    assert WINDOWS[0].unit_id in {event.data.unit_id for event in platform.events.changed()}
+    written = platform.bucket.last
+    with pytest.raises(StoreConflictError):
+        await other.publish(platform.fold)
+    assert platform.bucket.last == written
+
+
 async def test_a_fold_behind_what_is_published_publishes_nothing() -> None:
     platform = Platform()
     platform.feed(good(12))
