@@ -96,13 +96,14 @@ def _revised(revision: Revision, said: Announcements) -> Outgoing:
 
 def _changed(announcement: Announcement, said: Announcements, unit: Unit) -> Outgoing:
     row, before = announcement.row, announcement.before
+    # No position: of two instances that overlap, one has folded more, and the same move must be one event.
+    # When it was last announced is part of what was before, so a move that is made again later is another.
     event_id = derived_id(
         "unit-score-changed",
         str(announcement.list),
         row.unit_id,
         said.as_of,
         said.rules,
-        str(said.position),
         canonical_json(list(before or ())).decode(),
         canonical_json([row.rank, row.score, row.band]).decode(),
     )

@@ -244,6 +244,41 @@ async def test_a_second_instance_is_refused_when_only_an_announcement_is_due() -
     assert platform.bucket.last == written
 
 
+async def test_two_overlapping_instances_tell_the_same_move_under_the_same_id() -> None:
+    platform = Platform()
+    platform.feed(good(40))
+    await platform.publish()
+    platform.clock.pass_time(61)
+    other = Publisher(
+        MemoryRankingStore(platform.bucket), platform.events, UNITS, platform.clock, platform.measured
+    )
+    await other.load()
+    platform.feed(good(30, first=1000, grade=1))
+    platform.events.sent.clear()
+    await platform.publish()
+    ids = {event.data.unit_id: event.id for event in platform.events.changed()}
+    platform.events.sent.clear()
+    platform.feed(good(1, first=1000, grade=1))  # a repeat: the fold has moved on, the scores have not
+    with pytest.raises(StoreConflictError):
+        await other.publish(platform.fold)
+    assert {event.data.unit_id: event.id for event in platform.events.changed()} == ids
+    assert WINDOWS[0].unit_id in ids
+
+
+async def test_the_same_move_made_again_later_has_another_id() -> None:
+    platform = Platform()
+    platform.feed(good(40))
+    await platform.publish()
+    unit, ids = WINDOWS[0].unit_id, []
+    for number in range(3):
+        platform.clock.pass_time(61)
+        platform.feed(good(30 * (number + 1), first=1000 * (number + 1), grade=1 if number % 2 == 0 else 5))
+        await platform.publish()
+        ids += [event.id for event in platform.events.changed() if event.data.unit_id == unit]
+        platform.events.sent.clear()
+    assert len(set(ids)) == len(ids) >= 3
+
+
 async def test_a_fold_behind_what_is_published_publishes_nothing() -> None:
     platform = Platform()
     platform.feed(good(12))
