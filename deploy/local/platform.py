@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -16,6 +16,9 @@ from deploy.local.platform_file import ChildRecord, PlatformRecord, hold, write_
 from deploy.local.secrets import broker_public_keys, ensure_secrets
 from deploy.local.supervisor import ProcessSpec, ServerSpec, Supervisor
 from shared.auth.nats_permissions import authorization_config
+
+NICENESS = {"notify": 5, "archive": 10}
+"""On one machine all share its cores: taking ratings and ranking them goes first, the rest catches up."""
 
 
 def broker_authorization(public_keys: Mapping[str, str]) -> str:
@@ -35,6 +38,7 @@ def service_spec(layout: Layout, name: str) -> ProcessSpec:
         env=layout.env_for(name),
         log=layout.log(name),
         ready_url=f"{layout.service_url(name)}/readyz",
+        nice=NICENESS.get(name, 0),
     )
 
 
@@ -120,7 +124,8 @@ def _logged(say: Callable[[str], None], layout: Layout) -> Callable[[str], None]
     open_log(layout.log("supervisor")).close()  # bounds its size, once per start
 
     def say_and_log(sentence: str) -> None:
-        with layout.log("supervisor").open("a", encoding="utf-8") as log:
+        # Best effort: with a full disk, the console should still get the sentence.
+        with suppress(OSError), layout.log("supervisor").open("a", encoding="utf-8") as log:
             log.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {sentence}\n")
         say(sentence)
 

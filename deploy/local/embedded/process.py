@@ -31,8 +31,13 @@ class ChildProcess:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        nice: int = 0,
     ) -> None:
-        """Remember what to run; ``env`` is the whole environment (None: ours). Nothing is started yet."""
+        """Remember what to run; nothing is started yet.
+
+        ``env`` is the whole environment (None: ours); ``nice`` (0-19) lowers the priority, on Linux.
+        """
+        self._nice = nice
         self.command = tuple(command)
         self.log = log
         self._env = dict(env) if env is not None else None
@@ -94,7 +99,7 @@ class ChildProcess:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with open_log(self.log) as log:
             return subprocess.Popen(
-                [*_life_binding(), *self.command],
+                [*_life_binding(self._nice), *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -115,7 +120,7 @@ def _spawner() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
-def _life_binding() -> list[str]:
+def _life_binding(nice: int) -> list[str]:
     if sys.platform != "linux":
         return []
-    return [sys.executable, "-I", "-S", launch.__file__, str(os.getpid())]
+    return [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(nice)]
