@@ -310,6 +310,13 @@ class DurableReader:
         self._stream = stream
         self._durable = durable
         self._pull: _Pull | None = None
+        self.openings = 0
+        """How often reading began; the stream may have been replaced in between."""
+
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was lost and made again; the reader may have gone on over it."""
+        return self._client.stats["reconnects"]
 
     async def take(self, most: int = PULL_BATCH, wait_s: float = 1.0) -> list[StoredMessage]:
         """The next messages; empty when nothing came for ``wait_s`` seconds or the broker is away."""
@@ -317,6 +324,7 @@ class DurableReader:
             if self._pull is None:
                 await self._client.jetstream(timeout=5).consumer_info(self._stream, self._durable)
                 self._pull = _Pull(self._client, self._stream, self._durable)
+                self.openings += 1
                 await self._pull.start()
             return await self._pull.take(most, wait_s)
         except NotFoundError:

@@ -44,6 +44,11 @@ class JetStreamSource:
             self._readers[stream] = reader
         return await reader.take(most, wait_s)
 
+    def interruptions(self, stream: str) -> int:
+        """See :meth:`StreamSource.interruptions`; a reader outlives a reconnect that is fast enough."""
+        reader = self._readers.get(stream)
+        return 0 if reader is None else reader.openings + reader.reconnects
+
     async def acknowledge(self, message: StoredMessage) -> None:
         """See :meth:`StreamSource.acknowledge`; a lost one means a repeat, which is recognised."""
         reader = self._readers.get(message.stream)

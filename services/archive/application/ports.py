@@ -117,6 +117,10 @@ class StreamSource(Protocol):
         """
         ...
 
+    def interruptions(self, stream: str) -> int:
+        """How often reading ``stream`` was interrupted; grows before anything behind the gap is delivered."""
+        ...
+
     async def acknowledge(self, message: StoredMessage) -> None:
         """Acknowledge a delivery and all of its stream before it."""
         ...

@@ -73,6 +73,7 @@ class Sequencer:
         self._next_look = 0.0
         self._stalled_at: dict[str, int] = {}
         self._silences: dict[str, tuple[int, float]] = {}
+        self._interruptions: dict[str, int] = {}
         self._turn = 0
         self._step = asyncio.Lock()
 
@@ -144,6 +145,7 @@ class Sequencer:
 
     async def _alone(self, stream: str, step: Callable[[str, Backlog], Awaitable[None]]) -> None:
         """Take one step with ``stream``; what is wrong with it stays its own trouble."""
+        self._note_interruptions(stream)
         if self._left_out(stream):
             return
         try:
@@ -155,6 +157,14 @@ class Sequencer:
         except TransientError as error:
             self._leave_out(stream, error)
         else:
+            self._silences.pop(stream, None)
+
+    def _note_interruptions(self, stream: str) -> None:
+        """Trust ``stream`` no longer if its reading was interrupted: it may be another one since."""
+        interruptions = self._source.interruptions(stream)
+        if self._interruptions.get(stream) != interruptions:
+            self._interruptions[stream] = interruptions
+            self._trusted.discard(stream)
             self._silences.pop(stream, None)
 
     def _left_out(self, stream: str) -> bool:
@@ -219,6 +229,8 @@ class Sequencer:
     async def _gather(self) -> list[StoredMessage]:
         """The next batch: each stream with work gets its share, and what others leave over."""
         await self._tidy()
+        for stream in self._backlogs:
+            self._note_interruptions(stream)  # what was delivered while others were asked
         waiting = [
             stream for stream, backlog in self._backlogs.items() if backlog and stream in self._trusted
         ]
@@ -254,7 +266,10 @@ class Sequencer:
             await self._fill_gap(stream, backlog)
 
     async def _check_tip(self, stream: str) -> None:
-        """Compare the last archived message of ``stream`` with the broker's: never trust a sequence alone."""
+        """Compare the last archived message of ``stream`` with the broker's: never trust a sequence alone.
+
+        At the start, and again whenever reading was interrupted or a sequence came again.
+        """
         position = self._positions[stream]
         bounds = await self._source.bounds(stream)
         if bounds.last < position:

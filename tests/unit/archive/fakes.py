@@ -70,6 +70,10 @@ class MemoryStreams:
     async def take(self, stream: str, most: int, wait_s: float) -> list[StoredMessage]:
         raise NotImplementedError("the tests offer deliveries by themselves")
 
+    def interruptions(self, stream: str) -> int:
+        del stream
+        return self.interrupted
+
     async def acknowledge(self, message: StoredMessage) -> None:
         self.acknowledged[message.stream] = message.sequence
 

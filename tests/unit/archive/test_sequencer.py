@@ -87,3 +87,32 @@ async def test_a_silent_stream_is_not_asked_before_every_batch_of_the_others(arc
             archive.sequencer.offer(ALERTS, archive.streams.put(ALERTS, [sequence]))
             await archive.until_archived(ALERTS, range(1, sequence + 1))
     assert archive.streams.asked.count(FEEDBACK) <= 2
+
+
+async def test_a_stream_that_was_made_anew_during_an_interruption_is_refused(archive: Archive) -> None:
+    async with archive.running():
+        archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [1, 2, 3]))
+        await archive.until_archived(FEEDBACK, [1, 2, 3])
+        # The broker comes back with another stream that has already reached the same sequence, and goes on.
+        archive.streams.put(FEEDBACK, [1, 2, 3], b"another stream")
+        archive.streams.interrupted += 1
+        archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [4], b"another stream"))
+        archive.sequencer.offer(ALERTS, archive.streams.put(ALERTS, [1]))
+        await archive.until_archived(ALERTS, [1])
+        assert FEEDBACK in archive.sequencer.refused
+    assert archive.log.sequences(FEEDBACK) == [1, 2, 3]
+    assert archive.streams.acknowledged[FEEDBACK] == 3
+
+
+async def test_after_an_interruption_the_same_stream_goes_on_and_is_asked_again_at_once(
+    archive: Archive,
+) -> None:
+    async with archive.running():
+        archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [1, 2, 3]))
+        await archive.until_archived(FEEDBACK, [1, 2, 3])
+        archive.streams.asked.clear()
+        archive.streams.interrupted += 1
+        archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [4]))
+        await archive.until_archived(FEEDBACK, [1, 2, 3, 4])
+    assert archive.streams.asked
+    assert archive.sequencer.refused == {}
