@@ -1,7 +1,7 @@
 """Binds a child's life to its parent's, then becomes the child's program.
 
 Run as a script: ``python -I -S launch.py <parent pid> <nice> <program> [argument…]``. Linux only. The kernel
-is asked to send SIGKILL to this process when the *thread* that created it ends; the request survives ``exec``.
+is asked to send SIGKILL to this process when the *thread* that created it ends; that survives ``exec``.
 A separate program does this, and no ``preexec_fn``, because Python code between fork and exec of a process
 with threads can deadlock (and warns from Python 3.12 on).
 """
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
 
 
 def _yield_to_others(nice: int) -> None:
-    """Lower our priority, and that of our session: where the kernel groups by session, ``nice`` alone is moot."""
+    """Lower our priority, and our session's: where the kernel groups by session, ``nice`` alone is moot."""
     os.nice(nice)
     try:
         # Not pathlib, whose import would cost every child's start.
