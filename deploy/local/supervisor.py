@@ -7,6 +7,7 @@ without anybody noticing is worse than one that is down. Nothing here knows whic
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import time
@@ -81,6 +82,8 @@ class ProcessSpec:
     env: Mapping[str, str]
     """Added to our own environment."""
     log: Path
+    nice: int = 0
+    """How far it stands back when the machine is busy: 0 not at all, 19 most."""
     ready_url: str | None = None
     """Answers 200 when the process can work; None: ready as soon as it runs."""
 
@@ -90,6 +93,7 @@ class Timing:
     """Bounds of the supervisor, in seconds; the three of the stop add up to less than ten."""
 
     ready_s: float = 60.0
+    """How long a service may take to get ready without any progress to be seen in its readiness."""
     provision_s: float = 60.0
     drain_s: float = 5.5
     server_stop_s: float = 3.0
@@ -146,12 +150,13 @@ class Supervisor:
 
     async def _start_all(self) -> None:
         await _all(self._start_server(spec) for spec in self.servers)
-        self._keepers += [asyncio.create_task(self._keep_server(spec)) for spec in self.servers]
+        for server in self.servers:
+            self._keep(server.name, self._keep_server(server))
         if self.provision is not None:
             await self._provision(self.provision)
         for spec in self.services:
             self._launch(spec)
-            self._keepers.append(asyncio.create_task(self._keep_service(spec)))
+            self._keep(spec.name, self._keep_service(spec))
         await _all(self._until_ready(spec) for spec in self.services)
 
     async def wait(self) -> None:
@@ -199,6 +204,21 @@ class Supervisor:
         await asyncio.gather(*(asyncio.to_thread(each.stop, self.timing.drain_s) for each in processes))
         await asyncio.gather(*(self._stop_server(spec) for spec in self.servers))
 
+    def _keep(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            # A keeper runs until it is cancelled; one that ends otherwise leaves a child nobody restarts.
+            if not task.cancelled():
+                self._fail(
+                    GaveUpError(
+                        f"whoever keeps {name} running ended ({task.exception()!r}); expected it never to: "
+                        "this is a defect, start the platform again"
+                    )
+                )
+
+        keeper = asyncio.create_task(work, name=f"keep-{name}")
+        keeper.add_done_callback(ended)
+        self._keepers.append(keeper)
+
     async def _start_server(self, spec: ServerSpec) -> None:
         began_s = self.monotonic()
         # The start blocks a thread, which nothing can interrupt: remembered, so that stop() can outlast it.
@@ -206,7 +226,7 @@ class Supervisor:
         self._server_starts[spec.name] = start
         await asyncio.shield(start)
         self._note(spec.name, spec.server.pid)
-        self.say(f"{spec.name} is ready after {self.monotonic() - began_s:.1f} s (pid {spec.server.pid})")
+        self._tell(f"{spec.name} is ready after {self.monotonic() - began_s:.1f} s (pid {spec.server.pid})")
 
     async def _stop_server(self, spec: ServerSpec) -> None:
         await asyncio.to_thread(spec.server.stop, self.timing.server_stop_s)
@@ -223,8 +243,8 @@ class Supervisor:
             await self._before_restart(spec.name, spec.server.log, history, began_s, reason)
             try:
                 await self._start_server(spec)
-            except LocalError as error:
-                self.say(str(error))
+            except (LocalError, OSError) as error:  # OSError: a full disk takes no configuration
+                self._tell(f"{spec.name} could not be started: {error}")
 
     async def _until_server_fails(self, spec: ServerSpec) -> str:
         unhealthy, next_check_s = 0, self.monotonic() + self.timing.health_interval_s
@@ -249,13 +269,13 @@ class Supervisor:
         if process.returncode != 0:
             raise LocalError(
                 f"{spec.name} ended with code {process.returncode}; expected 0 within "
-                f"{self.timing.provision_s:g} s: see {spec.log}, which ends:\n{tail(spec.log)}"
+                f"{self.timing.provision_s:g} s: see {spec.log}, which ends:\n{_tail(spec.log)}"
             )
         del self._processes[spec.name], self.children[spec.name]
-        self.on_change()
+        self._changed()
 
     def _launch(self, spec: ProcessSpec) -> ChildProcess:
-        process = ChildProcess(spec.command, log=spec.log, env={**os.environ, **spec.env})
+        process = ChildProcess(spec.command, log=spec.log, env={**os.environ, **spec.env}, nice=spec.nice)
         self._processes[spec.name] = process
         process.start()
         self._note(spec.name, process.pid)
@@ -263,14 +283,21 @@ class Supervisor:
 
     async def _keep_service(self, spec: ProcessSpec) -> None:
         history = RestartHistory(self.policy, self.uniform)
-        process = self._processes[spec.name]
+        process, failure = self._processes[spec.name], ""
         while True:
             began_s = self.monotonic()
             while process.is_alive():  # noqa: ASYNC110 - the end of a process sets no event
                 await asyncio.sleep(POLL_S)
-            reason = f"ended with code {process.returncode}"
+            reason = failure or f"ended with code {process.returncode}"
             await self._before_restart(spec.name, spec.log, history, began_s, reason)
-            process = self._launch(spec)
+            try:
+                process = self._launch(spec)
+            except (
+                OSError
+            ) as error:  # a full disk, or no more processes; the next round counts it as a failure
+                process, failure = self._processes[spec.name], f"could not be started: {error}"
+            else:
+                failure = ""
 
     async def _before_restart(
         self, name: str, log: Path, history: RestartHistory, began_s: float, reason: str
@@ -281,12 +308,12 @@ class Supervisor:
             self._fail(
                 GaveUpError(
                     f"{name} {reason}, failure {self.policy.max_failures} within {self.policy.window_s:g} s; "
-                    f"expected it to keep running: see {log}, which ends:\n{tail(log)}"
+                    f"expected it to keep running: see {log}, which ends:\n{_tail(log)}"
                 )
             )
             await asyncio.Event().wait()  # until stop() cancels this task
             return
-        self.say(f"{name} {reason} (see {log}); starting it again in {delay_s:.1f} s")
+        self._tell(f"{name} {reason} (see {log}); starting it again in {delay_s:.1f} s")
         self.children[name].restarts += 1
         await asyncio.sleep(delay_s)
 
@@ -294,27 +321,59 @@ class Supervisor:
         if spec.ready_url is None:
             return
         began_s, answer = self.monotonic(), "nothing"
+        seen: set[str] = set()
+        deadline_s = began_s + self.timing.ready_s
         async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
-            while self.monotonic() - began_s < self.timing.ready_s:
+            while self.monotonic() < deadline_s:
                 with contextlib.suppress(httpx.HTTPError):
                     response = await client.get(spec.ready_url)
                     if response.status_code == httpx.codes.OK:
-                        self.say(f"{spec.name} is ready after {self.monotonic() - began_s:.1f} s")
+                        self._tell(f"{spec.name} is ready after {self.monotonic() - began_s:.1f} s")
                         return
+                    progress = _progress(response)
+                    if progress not in seen:  # never answered before: going to and fro is no progress
+                        seen.add(progress)
+                        deadline_s = self.monotonic() + self.timing.ready_s
                     answer = f"{response.status_code} {response.text[:300]}"
                 await asyncio.sleep(POLL_S)
         raise GaveUpError(
-            f"{spec.name} was not ready within {self.timing.ready_s:g} s; expected 200 from "
-            f"{spec.ready_url}, got {answer}: see {spec.log}, which ends:\n{tail(spec.log)}"
+            f"{spec.name} was not ready and made no progress within {self.timing.ready_s:g} s; "
+            f"expected 200 from {spec.ready_url}, got {answer}: "
+            f"see {spec.log}, which ends:\n{_tail(spec.log)}"
         )
 
     def _note(self, name: str, pid: int | None) -> None:
         self.children.setdefault(name, ChildState()).pid = pid
-        self.on_change()
+        self._changed()
+
+    def _tell(self, sentence: str) -> None:
+        # Best effort: with a full disk there is no place for the sentence, but children can still be kept.
+        with contextlib.suppress(OSError):
+            self.say(sentence)
+
+    def _changed(self) -> None:
+        with contextlib.suppress(OSError):
+            self.on_change()
 
     def _fail(self, error: LocalError) -> None:
-        self._failure = error
+        self._failure = self._failure or error
         self._ended.set()
+
+
+def _tail(log: Path) -> str:
+    try:
+        return tail(log)
+    except OSError as error:
+        return f"(unreadable: {error})"
+
+
+def _progress(answer: httpx.Response) -> str:
+    """What of an answer of ``/readyz`` tells how far the service is: all but how long the checks took."""
+    try:
+        checks = answer.json()["checks"]
+        return json.dumps({name: [check["status"], check["detail"]] for name, check in checks.items()})
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return answer.text[:300]
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -112,11 +113,61 @@ async def test_service_that_keeps_dying_is_given_up_with_its_last_words(tmp_path
 async def test_service_that_never_gets_ready_is_given_up(tmp_path: Path) -> None:
     spec = python(tmp_path, "scoring", "import time; time.sleep(60)")
     (port,) = free_ports(1)
-    silent = ProcessSpec(spec.name, spec.command, spec.env, spec.log, f"http://127.0.0.1:{port}/readyz")
+    silent = replace(spec, ready_url=f"http://127.0.0.1:{port}/readyz")
     supervisor = Supervisor(servers=[], provision=None, services=[silent], timing=Timing(ready_s=0.5))
     async with stopped_at_the_end(supervisor):
-        with pytest.raises(GaveUpError, match=r"scoring was not ready within 0\.5 s"):
+        with pytest.raises(GaveUpError, match=r"scoring was not ready and made no progress within 0\.5 s"):
             await supervisor.start()
+
+
+READING = """
+import http.server, json, sys, time
+began, changes = time.monotonic(), sys.argv[2] == "changes"
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        passed = time.monotonic() - began
+        detail = f"position {int(passed * 10)}" if changes else f"try {int(passed * 10) % 2}"
+        ready = changes and passed > 3
+        body = json.dumps({"checks": {"fold": {"status": "failed", "detail": detail, "latency_ms": passed}}})
+        self.send_response(200 if ready else 503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+
+
+def reading(directory: Path, how: str) -> ProcessSpec:
+    (port,) = free_ports(1)
+    return ProcessSpec(
+        name="scoring",
+        command=(sys.executable, "-c", READING, str(port), how),
+        env={},
+        log=directory / "scoring.log",
+        ready_url=f"http://127.0.0.1:{port}/readyz",
+    )
+
+
+async def test_service_that_reads_on_is_waited_for_longer_than_the_limit(tmp_path: Path) -> None:
+    began_s = time.monotonic()
+    supervisor = Supervisor(
+        servers=[], provision=None, services=[reading(tmp_path, "changes")], timing=Timing(ready_s=2)
+    )
+    async with stopped_at_the_end(supervisor):
+        await supervisor.start()
+    assert time.monotonic() - began_s > 3
+
+
+async def test_service_whose_readiness_goes_to_and_fro_is_given_up(tmp_path: Path) -> None:
+    supervisor = Supervisor(
+        servers=[], provision=None, services=[reading(tmp_path, "flaps")], timing=Timing(ready_s=2)
+    )
+    async with stopped_at_the_end(supervisor):
+        async with asyncio.timeout(15):
+            with pytest.raises(GaveUpError, match=r"no progress within 2 s(?s:.*)try [01]"):
+                await supervisor.start()
 
 
 async def test_failed_provisioning_keeps_the_services_from_starting(tmp_path: Path) -> None:
