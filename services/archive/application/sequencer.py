@@ -295,8 +295,16 @@ class Sequencer:
         self._refused.pop(stream, None)
 
     async def _fill_gap(self, stream: str, backlog: Backlog) -> None:
-        """Fetch what is missing before the front; what the stream has lost is recorded and passed over."""
+        """Fetch what is missing before the front; what the stream has lost is recorded and passed over.
+
+        What had expired before anything of the stream was archived is not lost: the log begins behind it.
+        """
         first, last = self._positions[stream] + 1, backlog.first.sequence - 1
+        if first == 1:
+            first = min(max(1, (await self._source.bounds(stream)).first), last + 1)
+            self._positions[stream] = first - 1
+        if first > last:
+            return
         found = await self._source.fetch(stream, first, last)
         until = found[0].sequence if found else last + 1
         if until > first:

@@ -47,6 +47,11 @@ class Archive:
             while self.log.sequences(stream) != list(sequences):  # noqa: ASYNC110 - a list has no event
                 await asyncio.sleep(0.005)
 
+    def lost(self, stream: str) -> float:
+        """What the metrics say was lost of ``stream``."""
+        name = "pingyi_archive_sequences_lost_total"
+        return self.service_metrics.registry.get_sample_value(name, {"stream": stream}) or 0.0
+
 
 @pytest.fixture
 def archive() -> Archive:
@@ -116,3 +121,38 @@ async def test_after_an_interruption_the_same_stream_goes_on_and_is_asked_again_
         await archive.until_archived(FEEDBACK, [1, 2, 3, 4])
     assert archive.streams.asked
     assert archive.sequencer.refused == {}
+
+
+async def test_what_expired_before_the_archive_first_saw_a_stream_is_not_lost(archive: Archive) -> None:
+    archive.streams.put(FEEDBACK, range(101, 106))
+    archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [101, 102]))
+    async with archive.running():
+        await archive.until_archived(FEEDBACK, range(101, 106))
+    assert archive.lost(FEEDBACK) == 0
+
+
+async def test_what_expires_of_a_stream_while_its_first_deliveries_wait_is_not_lost(archive: Archive) -> None:
+    deliveries = archive.streams.put(FEEDBACK, [101, 102])
+    archive.streams.kept[FEEDBACK] = {102: b"no event"}
+    archive.sequencer.offer(FEEDBACK, deliveries)
+    async with archive.running():
+        await archive.until_archived(FEEDBACK, [101, 102])
+    assert archive.lost(FEEDBACK) == 0
+
+
+async def test_the_first_message_delivered_out_of_order_is_not_taken_for_the_beginning(
+    archive: Archive,
+) -> None:
+    archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, range(101, 106))[3:])
+    async with archive.running():
+        await archive.until_archived(FEEDBACK, range(101, 106))
+    assert archive.lost(FEEDBACK) == 0
+
+
+async def test_what_vanishes_from_the_middle_is_lost(archive: Archive) -> None:
+    archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [1, 2]))
+    async with archive.running():
+        await archive.until_archived(FEEDBACK, [1, 2])
+        archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [6]))
+        await archive.until_archived(FEEDBACK, [1, 2, 6])
+    assert archive.lost(FEEDBACK) == 3
