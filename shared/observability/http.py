@@ -218,4 +218,5 @@ def install(app: FastAPI, metrics: ServiceMetrics, health: Health) -> None:
     app.add_api_route("/metrics", expose, tags=list(tags), summary="Metrics for Prometheus")
     install_docs(app)
     install_handlers(app)
+    app.state.health = health  # for `server.run_service`
     app.add_middleware(RequestMiddleware, metrics=metrics)

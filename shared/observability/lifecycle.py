@@ -17,8 +17,9 @@ _log = get_logger(component="lifecycle")
 class TaskSupervisor:
     """Runs named tasks; one that ends by itself makes the process fatally unhealthy.
 
-    A process whose consumer has silently died looks well and does nothing. So the death is logged and
-    ``/livez`` turns 503, and whoever supervises the process restarts it: a fresh fold beats a repair.
+    A process whose consumer has silently died looks well and does nothing. So the death is logged,
+    ``/livez`` turns 503 and `server.run_service` ends the process; whoever supervises it starts it again: a
+    fresh fold beats a repair.
     Use it as an async context manager inside the app's lifespan.
     """
 

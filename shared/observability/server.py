@@ -1,13 +1,16 @@
 """Serving one app in one process: uvicorn with uvloop and httptools, one worker, bounded shutdown."""
 
+import os
 import signal
+import threading
 from types import FrameType
 from typing import Final, Literal
 
 import uvicorn
 from fastapi import FastAPI
 
-from shared.observability.logging import configure_logging
+from shared.observability.health import Health
+from shared.observability.logging import configure_logging, get_logger
 
 GRACE_S: Final = 5
 """Seconds that requests under way get after SIGTERM; the whole stop stays under 10 s."""
@@ -16,6 +19,32 @@ KEEP_ALIVE_S: Final = 75
 """Seconds that an idle connection is kept."""
 
 STARTUP_FAILED: Final = 3
+BROKEN: Final = 4
+"""Exit code after `Health.fatal`: only a restart helps, and whoever supervises the process makes it."""
+
+BROKEN_STOP_S: Final = 20.0
+"""Seconds that a broken process gets for its orderly stop; what broke it may also block that."""
+
+_log = get_logger(component="server")
+
+
+class _Server(uvicorn.Server):
+    """Serves until a signal comes, or until the app's health is fatal."""
+
+    broken = False
+
+    def __init__(self, config: uvicorn.Config, health: Health | None) -> None:
+        super().__init__(config)
+        self._health = health
+
+    async def on_tick(self, counter: int) -> bool:  # uvicorn calls it every 0.1 s
+        if self._health is not None and self._health.fatal_reason is not None and not self.broken:
+            self.broken = self.should_exit = True
+            _log.critical("process ends, only a restart helps", reason=self._health.fatal_reason)
+            watchdog = threading.Timer(BROKEN_STOP_S, os._exit, args=(BROKEN,))
+            watchdog.daemon = True
+            watchdog.start()
+        return await super().on_tick(counter)
 
 
 def run_service(
@@ -28,9 +57,10 @@ def run_service(
     grace_s: int = GRACE_S,
     loop: Literal["uvloop", "asyncio", "auto"] = "auto",
 ) -> int:
-    """Serve `app` until SIGTERM or SIGINT; blocks.
+    """Serve `app` until SIGTERM or SIGINT, or until its health is fatal; blocks.
 
-    On the signal: no new connections, requests under way get `grace_s`, then the app's lifespan ends.
+    Then: no new connections, requests under way get `grace_s`, then the app's lifespan ends. A process that
+    is fatally broken ends by itself, because not everybody who supervises processes looks at ``/livez``.
     One worker, because each service is one fold of its streams; more capacity means more processes.
 
     Args:
@@ -43,10 +73,10 @@ def run_service(
         loop: auto means uvloop where it exists.
 
     Returns:
-        The process's exit code: 0 after a clean stop, 3 if start-up failed.
+        The process's exit code: 0 after a clean stop, 3 if start-up failed, 4 if the health became fatal.
     """
     configure_logging(service, log_level)
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             app,
             host=host,
@@ -64,7 +94,8 @@ def run_service(
             # request that is just being sent dies with the connection.
             timeout_keep_alive=KEEP_ALIVE_S,
             backlog=2048,
-        )
+        ),
+        getattr(app.state, "health", None),
     )
     # uvicorn raises the signal once more after its shutdown; without these, that would end the process
     # by the signal (exit -15) although everything was finished in order.
@@ -74,6 +105,8 @@ def run_service(
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+    if server.broken:
+        return BROKEN
     return 0 if server.started else STARTUP_FAILED
 
 

@@ -22,13 +22,15 @@ from shared.observability.http import install
 from shared.observability.lifecycle import TaskSupervisor
 from shared.observability.logging import get_logger
 from shared.observability.metrics import ServiceMetrics
+from shared.observability import server
 from shared.observability.server import run_service
 
 port, mode = int(sys.argv[1]), sys.argv[2]
 health = Health()
+server.BROKEN_STOP_S = 1.0 if mode == "hangs" else server.BROKEN_STOP_S
 
 async def work():
-    await asyncio.sleep(0.2 if mode == "dies" else 1000)
+    await asyncio.sleep(0.2 if mode in ("dies", "hangs") else 1000)
 
 @asynccontextmanager
 async def lifespan(app):
@@ -37,6 +39,8 @@ async def lifespan(app):
     async with TaskSupervisor(health) as tasks:
         tasks.start("work", work())
         yield
+    if mode == "hangs":
+        await asyncio.sleep(1000)
     get_logger().info("drained")
 
 app = FastAPI(lifespan=lifespan)
@@ -105,15 +109,21 @@ def test_a_signal_finishes_requests_and_exits_zero_with_json_logs_only(number: s
     assert b"\r\nserver:" not in answer.lower()
 
 
-def test_a_dead_background_task_turns_livez_503() -> None:
-    port = free_port()
-    with service(port, "dies"):
-        wait_until_alive(port)
-        until = time.monotonic() + 10
-        while (answer := httpx.get(f"http://127.0.0.1:{port}/livez")).status_code == 200:
-            assert time.monotonic() < until, "livez stayed 200"
-            time.sleep(0.05)
-    assert answer.json() == {"status": "fatal", "reason": "background task work died: returned"}
+def test_a_dead_background_task_ends_the_process_in_order_with_an_error() -> None:
+    with service(free_port(), "dies") as process:
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 4
+    lines = [json.loads(line) for line in output.splitlines()]
+    (why,) = [line for line in lines if line["event"] == "process ends, only a restart helps"]
+    assert (why["level"], why["reason"]) == ("critical", "background task work died: returned")
+    assert lines[-1]["event"] != why["event"]
+    assert "drained" in {line["event"] for line in lines}
+
+
+def test_a_broken_process_ends_although_its_stop_hangs() -> None:
+    with service(free_port(), "hangs") as process:
+        process.communicate(timeout=20)
+    assert process.returncode == 4
 
 
 def test_a_failed_start_exits_with_three_and_says_why() -> None:
