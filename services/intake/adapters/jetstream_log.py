@@ -9,6 +9,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
+from services.intake.application.ports import Standing
 from services.intake.domain.accepted import Accepted
 from services.intake.domain.pseudonyms import Pseudonyms
 from shared.events import FeedbackSubmitted, spec_for_data
@@ -40,8 +41,24 @@ class _Envelope(msgspec.Struct):
     data: _Data
 
 
+class _Sealed(msgspec.Struct):
+    record: str
+
+
+class _Private(msgspec.Struct):
+    text: _Sealed | None = None
+    contact_record: str | None = None
+
+
+class _VaultUse(msgspec.Struct):
+    """What of an envelope names a vault record; text and contact share one."""
+
+    data: _Private
+
+
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode = msgspec.json.Decoder(_Envelope).decode
+_decode_vault_use = msgspec.json.Decoder(_VaultUse).decode
 
 
 def read_accepted(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Accepted | None:
@@ -66,6 +83,18 @@ def read_accepted(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Accepte
         )
     except (msgspec.MsgspecError, InvalidValueError, UnicodeDecodeError):
         return None
+
+
+def _read_standing(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Standing | None:
+    """`read_accepted` with the vault record, which the index does without."""
+    accepted = read_accepted(data, sequence, pseudonyms)
+    if accepted is None:
+        return None
+    try:
+        private = _decode_vault_use(data).data
+    except msgspec.MsgspecError:
+        return None
+    return Standing(accepted, private.contact_record if private.text is None else private.text.record)
 
 
 class JetStreamFeedbackLog:
@@ -102,7 +131,7 @@ class JetStreamFeedbackLog:
             raise not_connected()
         return await self._commit.publish(messages)
 
-    async def read(self, sequence: int) -> Accepted:
+    async def read(self, sequence: int) -> Standing:
         """See `ports.FeedbackLog.read`."""
         if self._jetstream is None:
             raise not_connected()
@@ -113,12 +142,12 @@ class JetStreamFeedbackLog:
             raise BrokerUnavailableError(
                 describe(f"no answer for sequence {sequence}", "the rating stored there", "send it again")
             ) from error
-        accepted = read_accepted(message.data or b"", sequence, self._pseudonyms)
-        if accepted is None:
+        standing = _read_standing(message.data or b"", sequence, self._pseudonyms)
+        if standing is None:
             raise BrokerUnavailableError(
                 describe(f"sequence {sequence}", "a rating", "report it: the id was used for something else")
             )
-        return accepted
+        return standing
 
 
 def not_connected() -> BrokerUnavailableError:

@@ -10,8 +10,8 @@ from services.intake.application.ports import AcceptedIndex, FeedbackLog, Sealed
 from services.intake.application.prepared import Prepared
 from services.intake.domain.accepted import Accepted, Outcome, Verdict, judge_repeat
 from services.intake.domain.pseudonyms import Pseudonyms
-from services.intake.domain.scrubbing import scrub
 from shared.kernel.errors import NotFoundError, TransientError
+from shared.kernel.scrubbing import scrub
 from shared.kernel.units import UnitRegistry
 from shared.messaging.group_commit import Outgoing
 from shared.messaging.publisher import BrokerUnavailableError
@@ -123,8 +123,10 @@ class Acceptor:
         outcomes: list[Outcome] = []
         for rating, record, answer in zip(ratings, sealed, answers, strict=True):
             if answer.duplicate:
-                outcomes.append(judge_repeat(rating.digest, await self._log.read(answer.sequence)))
-                if record is not None:
+                standing = await self._log.read(answer.sequence)
+                outcomes.append(judge_repeat(rating.digest, standing.accepted))
+                # What stands may be this very publish: group commit repeats one whose answer was unclear.
+                if record is not None and record.record_id != standing.record_id:
                     await self._vault.erase(record.record_id)
             else:
                 outcomes.append(Outcome(Verdict.ACCEPTED, _accepted(rating, answer.sequence)))

@@ -30,6 +30,18 @@ class SealedRecord:
     has_contact: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A rating as it stands in the stream.
+
+    Attributes:
+        record_id: name of its vault record; None without text and contact.
+    """
+
+    accepted: Accepted
+    record_id: str | None
+
+
 class Sealer(Protocol):
     """Role: encrypts texts and contacts, each under a key that can be destroyed."""
 
@@ -69,7 +81,7 @@ class FeedbackLog(Protocol):
         """
         ...
 
-    async def read(self, sequence: int) -> Accepted:
+    async def read(self, sequence: int) -> Standing:
         """Read back the rating at `sequence`.
 
         Raises:

@@ -1,0 +1,92 @@
+"""Intake's ports in memory; `port_suites` holds them equal to the real adapters."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from services.intake.adapters.jetstream_log import read_accepted
+from services.intake.application.ports import SealedRecord, Standing
+from services.intake.domain.accepted import Accepted
+from services.intake.domain.pseudonyms import Pseudonyms
+from shared.messaging.group_commit import Outgoing, Stored
+from shared.messaging.publisher import BrokerUnavailableError
+
+
+class MemoryFeedbackLog:
+    """Plays `ports.FeedbackLog`: a stream that remembers every message id."""
+
+    def __init__(self, pseudonyms: Pseudonyms) -> None:
+        self._pseudonyms = pseudonyms
+        self.messages: list[Outgoing] = []
+        self._sequences: dict[str, int] = {}
+
+    async def append(self, messages: Sequence[Outgoing]) -> list[Stored]:
+        return [self._append(message) for message in messages]
+
+    def _append(self, message: Outgoing) -> Stored:
+        earlier = self._sequences.get(message.message_id)
+        if earlier is not None:
+            return Stored(earlier, duplicate=True)
+        self.messages.append(message)
+        self._sequences[message.message_id] = len(self.messages)
+        return Stored(len(self.messages), duplicate=False)
+
+    async def read(self, sequence: int) -> Standing:
+        data = self.messages[sequence - 1].payload if 0 < sequence <= len(self.messages) else b""
+        accepted = read_accepted(data, sequence, self._pseudonyms)
+        if accepted is None:
+            raise BrokerUnavailableError(f"sequence {sequence} holds no rating")
+        given = json.loads(data)["data"]
+        return Standing(accepted, given.get("contact_record") or given.get("text", {}).get("record"))
+
+
+class MemoryVault:
+    """Plays `ports.Vault`."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, bytes] = {}
+
+    async def store(self, records: Sequence[SealedRecord]) -> None:
+        self.records.update((record.record_id, record.payload) for record in records)
+
+    async def erase(self, record_id: str) -> bool:
+        return self.records.pop(record_id, None) is not None
+
+
+class MemoryIndex:
+    """Plays `ports.AcceptedIndex`."""
+
+    def __init__(self) -> None:
+        self.ready = True
+        self._ratings: dict[bytes, Accepted] = {}
+
+    def find(self, receipts: Iterable[bytes]) -> Mapping[bytes, Accepted]:
+        return {receipt: self._ratings[receipt] for receipt in receipts if receipt in self._ratings}
+
+    def add(self, accepted: Iterable[Accepted]) -> None:
+        for rating in accepted:
+            earlier = self._ratings.get(rating.receipt)
+            if earlier is None or rating.sequence < earlier.sequence:
+                self._ratings[rating.receipt] = rating
+
+    def skip(self, sequences: Iterable[int]) -> None:
+        """Nothing follows from a position that nobody asks for."""
+
+
+class CountingTally:
+    """Plays `ports.Tally`; `counts` by outcome."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def accepted(self, _channel: str, count: int) -> None:
+        self.counts["accepted"] += count
+
+    def duplicate(self, _channel: str) -> None:
+        self.counts["duplicate"] += 1
+
+    def conflict(self, _channel: str) -> None:
+        self.counts["conflict"] += 1
+
+    def rejected(self, _channel: str, _reason: str) -> None:
+        self.counts["rejected"] += 1
