@@ -43,12 +43,12 @@ class SqliteAcceptedIndex:
         self._flushing: dict[bytes, Accepted] = {}
         self._ahead: set[int] = set()
         self._position = self._written = 0
-        self._ready = False
+        self._ready = asyncio.Event()
 
     @property
     def ready(self) -> bool:
         """Whether it has caught up with the stream, and is sound."""
-        return self._ready
+        return self._ready.is_set()
 
     @property
     def position(self) -> int:
@@ -67,7 +67,12 @@ class SqliteAcceptedIndex:
 
     def mark_ready(self) -> None:
         """Say that the stream has been read to its end."""
-        self._ready = self._file is not None
+        if self._file is not None:
+            self._ready.set()
+
+    def mark_behind(self) -> None:
+        """Say that the stream may hold more than is remembered."""
+        self._ready.clear()
 
     async def open(self, stream: str, *, afresh: bool = False) -> None:
         """Take up the file where it belongs to `stream` (the time of its creation), else start from nothing.
@@ -189,7 +194,7 @@ class SqliteAcceptedIndex:
         self._drop_file()
 
     def _drop_file(self) -> None:
-        self._ready = False
+        self._ready.clear()
         if self._file is not None:
             # In the writer's thread, where it can't pull the connection from under a statement.
             self._thread.submit(self._file.close)

@@ -83,9 +83,10 @@ class Acceptor:
         keyed = [rating.receipt for rating in ratings if rating.keyed]
         if not keyed:
             return {}
-        if not self._index.ready:
+        found = dict(self._index.find(keyed))
+        if not self._index.ready and any(receipt not in found for receipt in keyed):
             raise IndexNotReadyError
-        return dict(self._index.find(keyed))
+        return found
 
     async def _claim(self, ratings: list[Prepared]) -> list[Outcome]:
         """Store ratings that this call answers for, and let everybody who joined know."""

@@ -95,7 +95,7 @@ class AcceptedIndex(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether it has caught up with the stream."""
+        """Whether it knows the whole stream; otherwise what it finds stands, and it may lack the rest."""
         ...
 
     def find(self, receipts: Iterable[bytes]) -> Mapping[bytes, Accepted]:

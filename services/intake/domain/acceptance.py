@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.intake.domain.identity_numbers import is_identity_number, is_phone, normal_identity_number
 from services.intake.domain.submission import Contact, Submission
 from shared.kernel.clock import business_day, rfc3339
 from shared.kernel.errors import NotFoundError
 from shared.kernel.grades import Channel, Verification
+from shared.kernel.identity_numbers import is_identity_number, is_phone, normal_identity_number
 from shared.kernel.units import Unit, UnitRegistry
 from shared.rules.pack import Intake as IntakeRules
 

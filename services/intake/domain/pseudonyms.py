@@ -9,9 +9,9 @@ import ipaddress
 import unicodedata
 from typing import Final
 
-from services.intake.domain.identity_numbers import normal_identity_number, normal_phone
 from services.intake.domain.submission import Contact, Submission
 from shared.kernel.grades import Channel
+from shared.kernel.identity_numbers import normal_identity_number, normal_phone
 
 RECEIPT_BYTES: Final = 10
 _HEX_DIGITS = 32

@@ -53,6 +53,10 @@ class FoldedIndex(Protocol):
         """Say that the end of the stream was reached."""
         ...
 
+    def mark_behind(self) -> None:
+        """Say that the stream may hold more than was read."""
+        ...
+
     async def flush(self) -> None:
         """Write what is in memory."""
         ...
@@ -106,9 +110,13 @@ class IndexFold:
                 self._afresh = True  # what broke the file may be in it
             except HistoryChangedError as error:
                 _log.warning("index_starts_anew", reason=str(error))
+                self._index.mark_behind()
                 self._afresh = True
             except (TransientError, NatsError, JetStreamError, TimeoutError, OSError, sqlite3.Error) as error:
                 _log.warning("index_fold_retries", reason=repr(error), delay_s=RETRY_S)
+                # Meanwhile another replica may accept what only this index would recognise afterwards: the
+                # broker's window for repeats may be shorter than the outage.
+                self._index.mark_behind()
                 await asyncio.sleep(RETRY_S)
 
     async def _open(self, client: Client) -> None:

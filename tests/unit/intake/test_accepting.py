@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from services.intake.application.accepting import Acceptor
+from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.prepared import Prepared
 from services.intake.domain.accepted import Outcome, Verdict
 from services.intake.domain.submission import Contact
@@ -199,6 +200,19 @@ async def test_the_vault_is_asked_before_the_stream() -> None:
     with pytest.raises(BrokerUnavailableError):
         await desk.replica().accept([prepared(text="很好")])
     assert desk.log.messages == []
+
+
+async def test_an_index_that_is_behind_lets_known_ratings_and_those_without_a_key_through() -> None:
+    desk = Desk()
+    await desk.accept(prepared("known"))
+    desk.index.ready = False
+    assert verdicts(await desk.accept(prepared("known"), prepared(None))) == [
+        Verdict.DUPLICATE,
+        Verdict.ACCEPTED,
+    ]
+    with pytest.raises(IndexNotReadyError):
+        await desk.accept(prepared("known"), prepared("new"))
+    assert desk.subjects == ["submitted", "submitted"]
 
 
 async def test_the_subject_says_where_and_the_payload_nothing_of_the_text() -> None:
