@@ -102,7 +102,7 @@ def create_app(
         async with TaskSupervisor(health) as tasks:
             tasks.start("index-fold", fold.run())
             tasks.start("index-writer", keep_written(index.flush))
-            tasks.start("index-pruner", keep_pruned(index.prune, clock))
+            tasks.start("index-pruner", keep_pruned(index.wait_ready, index.prune, clock))
             yield
             health.draining()
         # The requests are answered; what their commits still hold is finished before the connection closes.

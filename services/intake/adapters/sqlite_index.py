@@ -50,6 +50,10 @@ class SqliteAcceptedIndex:
         """Whether it has caught up with the stream, and is sound."""
         return self._ready.is_set()
 
+    async def wait_ready(self) -> None:
+        """Wait until it is `ready`."""
+        await self._ready.wait()
+
     @property
     def position(self) -> int:
         """Every rating of the stream up to this sequence is remembered."""
@@ -139,12 +143,13 @@ class SqliteAcceptedIndex:
             if earlier is None or rating.sequence < earlier.sequence:
                 self._fresh[rating.receipt] = rating
                 self._filter.add(rating.receipt)
-            self._ahead.add(rating.sequence)
+            self._note(rating.sequence)
         self._move_up()
 
     def skip(self, sequences: Iterable[int]) -> None:
         """See `ports.AcceptedIndex.skip`."""
-        self._ahead.update(sequences)
+        for sequence in sequences:
+            self._note(sequence)
         self._move_up()
 
     def fold(self, accepted: Iterable[Accepted], through: int) -> None:
@@ -153,6 +158,10 @@ class SqliteAcceptedIndex:
         self._position = max(self._position, through)
         self._ahead = {sequence for sequence in self._ahead if sequence > self._position}
         self._move_up()
+
+    def _note(self, sequence: int) -> None:
+        if sequence > self._position:  # repeats name a place that was passed long ago
+            self._ahead.add(sequence)
 
     def _move_up(self) -> None:
         while self._position + 1 in self._ahead:

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Final, Protocol
 
 from nats.aio.client import Client
@@ -191,8 +192,11 @@ async def keep_written(flush: Callable[[], Awaitable[None]]) -> None:
         await flush()
 
 
-async def keep_pruned(prune: Callable[..., Awaitable[None]], clock: Clock) -> None:
-    """Let the index forget what is beyond its horizon, once a day, until cancelled."""
+async def keep_pruned(
+    wait_ready: Callable[[], Awaitable[None]], prune: Callable[[datetime], Awaitable[None]], clock: Clock
+) -> None:
+    """Let the index forget what is beyond its horizon, once it is ready and then daily, until cancelled."""
     while True:
+        await wait_ready()
         await prune(clock.now())
         await asyncio.sleep(PRUNE_S)

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ from nats.aio.client import Client
 
 from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
 from services.intake.domain.accepted import Accepted
-from services.intake.entrypoints.events import IndexFold
+from services.intake.entrypoints.events import IndexFold, keep_pruned
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.reading import HistoryChangedError
+from shared.testing.clock import FixedClock
 from tests.unit.intake.port_suites import accepted
 
 
@@ -58,3 +60,19 @@ async def test_an_outage_makes_a_ready_index_unready_and_keeps_what_it_knows(
     await eventually(lambda: not index.ready)
     assert index.find([known.receipt]) == {known.receipt: known}
     fold.cancel()
+
+
+async def test_what_is_beyond_the_horizon_is_forgotten_as_soon_as_the_index_is_ready(
+    index: SqliteAcceptedIndex,
+) -> None:
+    old = accepted("old", 1)
+    clock = FixedClock(old.received_at + timedelta(days=401))
+    pruner = asyncio.create_task(keep_pruned(index.wait_ready, index.prune, clock))
+    await asyncio.sleep(0)
+    await index.open("stream")
+    index.add([old])
+    await index.flush()
+    assert index.find([old.receipt])
+    index.mark_ready()
+    await eventually(lambda: not index.find([old.receipt]))
+    pruner.cancel()
