@@ -2,14 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.intake.domain.identity_numbers import (
+from shared.kernel.identity_numbers import (
     check_digit,
     is_identity_number,
     is_phone,
     normal_identity_number,
     normal_phone,
 )
-from services.intake.domain.scrubbing import IDENTITY_MARK, PHONE_MARK, scrub
+from shared.kernel.scrubbing import IDENTITY_MARK, PHONE_MARK, scrub
 
 WIDE = str.maketrans("0123456789", "０１２３４５６７８９")
 mobiles = st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True)
