@@ -38,13 +38,16 @@ class ProvisionSettings(BrokerSettings):
 
 
 async def provision_all(settings: ProvisionSettings) -> None:
-    """Provision the broker, then the archive's collections; both idempotent."""
+    """Provision the archive's collections, then the broker; both idempotent.
+
+    In this order, because the archive begins to write as soon as its consumers exist.
+    """
+    await asyncio.to_thread(schema.bootstrap, settings.mongodb_url, settings.mongodb_database)
     client = await connect(settings, "provisioner")
     try:
         await provision(client, replicas=settings.nats_replicas, storage_bytes=settings.nats_storage_bytes)
     finally:
         await client.close()
-    await asyncio.to_thread(schema.bootstrap, settings.mongodb_url, settings.mongodb_database)
 
 
 def main() -> int:

@@ -152,11 +152,18 @@ class Supervisor:
         await _all(self._start_server(spec) for spec in self.servers)
         for server in self.servers:
             self._keep(server.name, self._keep_server(server))
-        if self.provision is not None:
-            await self._provision(self.provision)
-        for spec in self.services:
-            self._launch(spec)
-            self._keep(spec.name, self._keep_service(spec))
+        provisioning = asyncio.create_task(self._provision_if_any())
+        await asyncio.sleep(
+            0
+        )  # it starts first: whatever is to be provisioned, services wait for by themselves
+        try:
+            # Meanwhile the services load their code, which takes longer than provisioning.
+            for spec in self.services:
+                self._launch(spec)
+                self._keep(spec.name, self._keep_service(spec))
+            await provisioning
+        finally:
+            await _cancel([provisioning])
         await _all(self._until_ready(spec) for spec in self.services)
 
     async def wait(self) -> None:
@@ -258,6 +265,10 @@ class Supervisor:
                 return f"was not healthy {unhealthy} times in a row"
             next_check_s = self.monotonic() + self.timing.health_interval_s
         return f"ended with code {spec.server.returncode}"
+
+    async def _provision_if_any(self) -> None:
+        if self.provision is not None:
+            await self._provision(self.provision)
 
     async def _provision(self, spec: ProcessSpec) -> None:
         process = self._launch(spec)

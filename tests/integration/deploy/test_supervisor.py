@@ -67,14 +67,11 @@ async def eventually(condition: Callable[[], bool], timeout_s: float = 10) -> No
             await asyncio.sleep(0.02)
 
 
-async def test_servers_start_before_the_provisioner_and_that_before_the_services(tmp_path: Path) -> None:
+async def test_servers_start_before_the_provisioner_and_the_services(tmp_path: Path) -> None:
     nats = new_nats(tmp_path)
     service = toy(tmp_path, "scoring")
     provision = python(
-        tmp_path,
-        "provision",
-        f"import socket, pathlib; socket.create_connection(('127.0.0.1', {nats.port}));"
-        f"assert not pathlib.Path({str(service.log)!r}).exists()",
+        tmp_path, "provision", f"import socket; socket.create_connection(('127.0.0.1', {nats.port}))"
     )
     supervisor = Supervisor(servers=[as_spec(nats)], provision=provision, services=[service])
     async with stopped_at_the_end(supervisor):
@@ -170,14 +167,16 @@ async def test_service_whose_readiness_goes_to_and_fro_is_given_up(tmp_path: Pat
                 await supervisor.start()
 
 
-async def test_failed_provisioning_keeps_the_services_from_starting(tmp_path: Path) -> None:
+async def test_failed_provisioning_fails_the_start_and_stop_leaves_no_service_behind(tmp_path: Path) -> None:
     provision = python(tmp_path, "provision", "raise SystemExit('no such stream')")
     service = toy(tmp_path, "scoring")
     supervisor = Supervisor(servers=[], provision=provision, services=[service])
     async with stopped_at_the_end(supervisor):
         with pytest.raises(LocalError, match=r"provision ended with code 1(?s:.*)no such stream"):
             await supervisor.start()
-    assert not service.log.exists()
+        pid = supervisor.children["scoring"].pid
+    assert pid is not None
+    assert not psutil.pid_exists(pid)
 
 
 async def test_killed_broker_is_started_again(tmp_path: Path) -> None:
