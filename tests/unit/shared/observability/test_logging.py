@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import BinaryIO, cast
 
 import pytest
 import structlog
@@ -131,6 +132,31 @@ def test_a_closed_pipe_does_not_take_the_service_down(stream: io.BytesIO) -> Non
     configure_logging("intake", stream=stream)
     stream.close()
     get_logger().info("nobody reads this")
+
+
+def test_held_lines_wait_for_a_flush_a_warning_or_the_release(stream: io.BytesIO) -> None:
+    writer = configure_logging(
+        "intake", stream=cast("BinaryIO", io.BufferedWriter(cast("io.RawIOBase", stream)))
+    )
+
+    def written() -> list[str]:
+        return [json.loads(line)["event"] for line in stream.getvalue().splitlines()]
+
+    get_logger().info("at once")
+    assert written() == ["at once"]
+    writer.hold()
+    get_logger().info("waits")
+    assert written() == ["at once"]
+    writer.flush()
+    assert written()[1:] == ["waits"]
+    get_logger().info("waits too")
+    get_logger().warning("goes out")
+    assert written()[2:] == ["waits too", "goes out"]
+    logging.getLogger("x").info("of a library")
+    writer.release()
+    assert written()[4:] == ["of a library"]
+    get_logger().info("at once again")
+    assert written()[5:] == ["at once again"]
 
 
 def test_an_unknown_level_is_rejected_with_the_known_ones() -> None:

@@ -109,6 +109,31 @@ def test_a_signal_finishes_requests_and_exits_zero_with_json_logs_only(number: s
     assert b"\r\nserver:" not in answer.lower()
 
 
+def test_a_clean_stop_loses_no_line() -> None:
+    port = free_port()
+    with service(port) as process:
+        wait_until_alive(port)
+        with httpx.Client() as client:
+            for _ in range(200):
+                client.get(f"http://127.0.0.1:{port}/nowhere")
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=10)
+    events = [json.loads(line)["event"] for line in output.splitlines()]
+    assert events.count("request") == 200
+    assert "drained" in events
+
+
+def test_lines_are_written_soon_while_nothing_happens() -> None:
+    port = free_port()
+    with service(port) as process:
+        wait_until_alive(port)
+        httpx.get(f"http://127.0.0.1:{port}/nowhere")
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        time.sleep(1)
+        assert b'"event":"request"' in (process.stdout.read() or b"")
+
+
 def test_a_dead_background_task_ends_the_process_in_order_with_an_error() -> None:
     with service(free_port(), "dies") as process:
         output, _ = process.communicate(timeout=20)
