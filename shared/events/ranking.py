@@ -71,6 +71,10 @@ class UnitScoreChanged(EventData):
     previous_rank: Annotated[
         int | None, Field(description="Rank at the last event about this unit.", ge=1)
     ] = None
+    day_start_rank: Annotated[
+        int | None,
+        Field(description="Rank when the day `as_of` began, or at the day's first event with a rank.", ge=1),
+    ] = None
     score: Annotated[Points | None, Field(description="New score, x100.")] = None
     previous_score: Annotated[Points | None, Field(description="Score at the last event, x100.")] = None
     band: Annotated[Band | None, Field(description="New band.")] = None

@@ -150,8 +150,10 @@ NUMBERS = [
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize(("spec", "name"), NUMBERS)
 def test_no_number_of_an_event_can_be_nan_or_infinite(spec: EventSpec, name: str, value: str) -> None:
-    document = load(EXAMPLES / contract_name(spec) / "full.json")
-    assert name in document["data"]
+    # A field that was added later is in an example that was added with it: committed ones stay as they are.
+    documents = [load(path) for each, path in example_files() if each is spec]
+    document = next((each for each in documents if name in each["data"]), None)
+    assert document is not None, f"no example has {name}"
     raw = json.dumps(document | {"data": document["data"] | {name: "HERE"}}).replace('"HERE"', value)
     with pytest.raises(InvalidEventError):
         parse_envelope(spec.envelope, raw.encode())

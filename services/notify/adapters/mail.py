@@ -23,6 +23,7 @@ _FIGURES: Final = {
     "threshold": "阈值",
     "rank": "现排名",
     "previous_rank": "原排名",
+    "day_start_rank": "今日起始排名",
     "lost": "下降位数",
     "list": "榜单",
     "window_days": "统计天数",

@@ -43,6 +43,8 @@ def move_of(event: Envelope[UnitScoreChanged], units: UnitRegistry) -> ScoreMove
         window_days=data.window_days,
         rank=data.rank,
         previous_rank=data.previous_rank,
+        day=data.as_of,
+        day_start_rank=data.day_start_rank,
         score=data.score,
         band=_band(data.band),
         previous_band=_band(data.previous_band),

@@ -18,7 +18,10 @@ SEVERITY_LABELS: Final[Mapping[Severity, str]] = {
 
 
 def alert_id(rule: str, *cause: str) -> str:
-    """Return the id of the alert that `rule` raises about `cause`; a redelivered cause gives the same id."""
+    """Return the id of the alert that `rule` raises about `cause`; a redelivered cause gives the same id.
+
+    A cause is the id of an event, or what a rule fires only once for, in words.
+    """
     return derived_id("alert", rule, *cause)
 
 

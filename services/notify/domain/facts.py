@@ -1,7 +1,7 @@
 """What the rules look at: the part of an event that may lead to an alert, nothing about a citizen in it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import IntEnum
 from typing import Final
 
@@ -60,6 +60,8 @@ class ScoreMove:
     Attributes:
         ranking: name of the list, ``<level>.<kind or all>.<window days>``.
         window_days: length of the rolling window that the list covers.
+        day: business day that the list ends with.
+        day_start_rank: rank when that day began; None where scoring does not say.
         score: new score on the scale 0-100.
         ratings: plain count behind it.
     """
@@ -69,6 +71,8 @@ class ScoreMove:
     window_days: int
     rank: int | None
     previous_rank: int | None
+    day: date
+    day_start_rank: int | None
     score: float | None
     band: Band | None
     previous_band: Band | None

@@ -34,24 +34,46 @@ def bad_review(review: Review, rules: RulePack) -> Alert | None:
 
 
 def rank_drop(move: ScoreMove, rules: RulePack) -> Alert | None:
-    """A unit lost at least the rule pack's number of places; needs a rank before and after."""
-    rule = rules.alerts.rank_drop
-    if move.rank is None or move.previous_rank is None or move.rank - move.previous_rank < rule.places:
+    """A unit lost at least the rule pack's number of places; needs a rank before and after.
+
+    Counted from the rank with which the business day began, so that a slide of a place a minute is seen: one
+    alert for each unit, list and day whenever the loss reaches a further multiple of the threshold, the
+    greatest one where it reaches several at once. Events of scoring that don't name that rank are compared
+    with the announcement before, one alert for each event.
+    """
+    places = rules.alerts.rank_drop.places
+    start = move.previous_rank if move.day_start_rank is None else move.day_start_rank
+    if move.rank is None or start is None or move.rank - start < places:
         return None
-    lost = move.rank - move.previous_rank
+    lost = move.rank - start
+    if move.day_start_rank is None:
+        return _drop_alert(move, rules, start, "", (move.cause.event_id,))
+    step = lost // places
+    if move.previous_rank is not None and step <= (move.previous_rank - start) // places:
+        return None  # reached by an earlier event; a unit that recovers must not be reported as dropping
+    once = (move.cause.unit_id, move.ranking, move.day.isoformat(), str(step))
+    return _drop_alert(move, rules, start, "今日", once)
+
+
+def _drop_alert(
+    move: ScoreMove, rules: RulePack, start: int, since: str, key: tuple[str, ...]
+) -> Alert | None:
+    rule = rules.alerts.rank_drop
+    lost = (move.rank or 0) - start
     name = move.cause.unit_name
     return _alert(
         "rank_drop",
         rule.severity,
         move.cause,
-        title=f"{name}排名下降{lost}位",
+        key=key,
+        title=f"{name}{since}排名下降{lost}位",
         body=(
-            f"{name}在近{move.window_days}天榜单中由第{move.previous_rank}名降至第{move.rank}名。"
+            f"{name}{since}在近{move.window_days}天榜单中由第{start}名降至第{move.rank}名。"
             "请查看近期评价,查明原因并采取措施。"
         ),
         figures={
             "rank": str(move.rank),
-            "previous_rank": str(move.previous_rank),
+            "day_start_rank" if since else "previous_rank": str(start),
             "lost": str(lost),
             "threshold": str(rule.places),
             **_basis(move),
@@ -119,10 +141,17 @@ def _basis(move: ScoreMove) -> dict[str, str]:
 
 
 def _alert(
-    rule: str, severity: Severity, cause: Cause, *, title: str, body: str, figures: Mapping[str, str]
+    rule: str,
+    severity: Severity,
+    cause: Cause,
+    *,
+    title: str,
+    body: str,
+    figures: Mapping[str, str],
+    key: tuple[str, ...] = (),
 ) -> Alert:
     return Alert(
-        alert_id=alert_id(rule, cause.event_id),
+        alert_id=alert_id(rule, *(key or (cause.event_id,))),
         rule=rule,
         severity=severity,
         known_at=cause.known_at,

@@ -119,6 +119,7 @@ def _changed(announcement: Announcement, said: Announcements, unit: Unit) -> Out
             "reasons": announcement.reasons,
             "rank": row.rank,
             "previous_rank": before.rank if before else None,
+            "day_start_rank": announcement.after.day_start_rank if row.rank is not None else None,
             "score": row.score,
             "previous_score": before.score if before else None,
             "band": row.band,

@@ -1,8 +1,8 @@
 """Publishing: compare what the fold gives with what stands in the bucket, tell the difference, write it down.
 
 Events go out before the bucket is written. A crash in between repeats them on the next start: with the same
-ids if nothing was folded since, otherwise as one larger change from the same previous state. The same goes for
-an instance that is refused afterwards; a unit's move that it tells alike is the same event.
+ids if nothing was folded since, otherwise as one larger change from the same previous state. So does another
+instance that overlaps with this one; a unit's move that both tell alike is the same event.
 """
 
 import asyncio
@@ -187,6 +187,7 @@ class Publisher:
             _primary_lists(lists, frozen.rules),
             stored.announced,
             int(frozen.now.timestamp() * 1000),
+            frozen.as_of,
             frozen.rules.publication,
         )
         announced: Mapping[str, Announced] = stored.announced

@@ -154,12 +154,12 @@ class PublishedBooks:
 
 
 def encode_announced(announced: Mapping[str, Announced]) -> bytes:
-    """One page of announcements: unit id → time in ms, rank, score, band."""
+    """One page of announcements: unit id → time in ms, rank, score, band, day, rank at its start."""
     return canonical_json({unit_id: list(last) for unit_id, last in announced.items()})
 
 
 def parse_announced(raw: bytes) -> dict[str, Announced]:
-    """Read :func:`encode_announced` back.
+    """Read :func:`encode_announced` back; entries of before the day was kept end with the band.
 
     Raises:
         ValueError: not what it writes.

@@ -20,12 +20,18 @@ _COMPARED_DECIMALS: Final = 6
 
 
 class Announced(NamedTuple):
-    """What the last event about a unit said; all but the time is None after a withdrawal."""
+    """What the last event about a unit said; all but the time is None after a withdrawal.
+
+    `day` is the business day of that event, ISO 8601, and `day_start_rank` the unit's rank when that day
+    began, or at its first event of that day that had one.
+    """
 
     at_ms: int
     rank: int | None = None
     score: float | None = None
     band: str | None = None
+    day: str | None = None
+    day_start_rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,23 @@ def reasons_for(row: Row, last: Announced | None, min_points: float) -> tuple[st
     return tuple(reason for reason, has in moved if has)
 
 
+def remember(row: Row, last: Announced | None, now_ms: int, day: str) -> Announced:
+    """Return what is remembered of an announcement of ``row`` made on the business day ``day``."""
+    if row.status == SUPPRESSED:
+        return Announced(now_ms)
+    start = row.rank
+    if last is not None and last.day == day and last.day_start_rank is not None:
+        start = last.day_start_rank
+    elif last is not None and last.rank is not None:
+        start = last.rank  # every move of a rank is announced: this is where the day before ended
+    return Announced(now_ms, row.rank, row.score, row.band, day, start)
+
+
 def announce(
     lists: Iterable[tuple[ListKey, Iterable[Row]]],
     announced: Mapping[str, Announced],
     now_ms: int,
+    day: str,
     rules: Publication,
 ) -> tuple[list[Announcement], bool]:
     """The announcements that are due now, in the order of the lists and their rows.
@@ -75,6 +94,7 @@ def announce(
         lists: each unit's primary list.
         announced: the last announcement of each unit, by unit id.
         now_ms: the time, Unix milliseconds.
+        day: the business day that the lists end with, ISO 8601.
         rules: step and interval.
 
     Returns:
@@ -93,6 +113,5 @@ def announce(
             if last is not None and 0 <= now_ms - last.at_ms < interval_ms:
                 waiting = True
                 continue
-            after = Announced(now_ms, row.rank, row.score, row.band)
-            due.append(Announcement(key, row, reasons, last, after))
+            due.append(Announcement(key, row, reasons, last, remember(row, last, now_ms, day)))
     return due, waiting

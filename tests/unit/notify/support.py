@@ -101,9 +101,21 @@ def move(
     band: Band | None = None,
     previous_band: Band | None = None,
     window_days: int = 30,
+    day: date = date(2026, 11, 20),
+    day_start_rank: int | None = None,
 ) -> ScoreMove:
     return ScoreMove(
-        CAUSE, "window.marriage.30", window_days, rank, previous_rank, 81.5, band, previous_band, 40
+        cause=CAUSE,
+        ranking="window.marriage.30",
+        window_days=window_days,
+        rank=rank,
+        previous_rank=previous_rank,
+        day=day,
+        day_start_rank=day_start_rank,
+        score=81.5,
+        band=band,
+        previous_band=previous_band,
+        ratings=40,
     )
 
 

@@ -279,6 +279,27 @@ async def test_the_same_move_made_again_later_has_another_id() -> None:
     assert len(set(ids)) == len(ids) >= 3
 
 
+async def test_every_move_of_a_day_names_the_rank_that_the_day_began_with_also_after_a_restart() -> None:
+    platform = Platform()
+    places = [place for place, unit in enumerate(WINDOWS) if unit.kind == WINDOWS[0].kind][:4]
+    for number, place in enumerate(places):
+        platform.feed(good(40 + number, unit=place, first=1000 * number))  # the fewest ratings: the last rank
+    best = WINDOWS[places[-1]].unit_id
+    await platform.publish()
+    platform.fold.advance(NOW.date() + timedelta(days=1))
+    platform.events.sent.clear()
+    for number in (1, 2):
+        platform.clock.pass_time(61)
+        platform.feed(good(number, unit=places[-1], first=50_000 + 1000 * number, grade=3 - number))
+        await platform.publish()
+        platform.restart()
+        platform.fold.advance(NOW.date() + timedelta(days=1))
+    told = [event.data for event in platform.events.changed() if event.data.unit_id == best]
+    assert len(told) == 2
+    assert {each.day_start_rank for each in told} == {1}
+    assert told[-1].rank == 4
+
+
 async def test_a_fold_behind_what_is_published_publishes_nothing() -> None:
     platform = Platform()
     platform.feed(good(12))
