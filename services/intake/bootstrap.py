@@ -90,7 +90,7 @@ def create_app(
 
     async def check_index() -> str:
         if not index.ready:
-            raise IndexNotReadyError
+            raise IndexNotReadyError(index.position)
         return f"up to {index.position}"
 
     health.register("nats", session.check)

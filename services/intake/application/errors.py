@@ -39,11 +39,12 @@ class KeyReusedError(ConflictError):
 class IndexNotReadyError(TransientError):
     """What was accepted earlier isn't known yet, so a repeat could not be told from a new rating."""
 
-    def __init__(self) -> None:
-        """Word the message; how long it takes depends on the stream's length."""
+    def __init__(self, position: int | None = None) -> None:
+        """Word the message, with the position if it is for the operator; a long stream takes long."""
+        where = "" if position is None else f" (at {position})"
         super().__init__(
             describe(
-                "an index that is still reading the feedback stream",
+                f"an index that is still reading the feedback stream{where}",
                 "one that has caught up",
                 "retry; /readyz says when it has",
             )
