@@ -17,7 +17,7 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from services.scoring.application.ports import StoreConflictError, check_fence
+from services.scoring.application.ports import StoreConflictError
 from services.scoring.application.published import (
     ANNOUNCED_PREFIX,
     BOOKS_KEY,
@@ -138,6 +138,16 @@ class NatsRankingStore:
         first = int(answer["seq"]) - len(entries) + 1
         for number, (key, _) in enumerate(entries):
             self._sequences[key] = first + number
+
+
+def check_fence(fenced: Mapping[str, bytes]) -> None:
+    """Refuse a commit without a fence; every `RankingStore` asks first.
+
+    Raises:
+        InvalidValueError: ``fenced`` is empty.
+    """
+    if not fenced:
+        raise InvalidValueError(0, "at least one fenced key in a commit", "fence the books")
 
 
 def _check_sizes(entries: list[tuple[str, bytes]]) -> None:

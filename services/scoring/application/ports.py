@@ -8,17 +8,7 @@ from typing import Protocol
 from services.scoring.application.fold import Message
 from services.scoring.application.published import PublishedList, StoredRankings
 from services.scoring.domain.announcements import Announcement
-from shared.kernel.errors import InvalidValueError, TransientError
-
-
-def check_fence(fenced: Mapping[str, bytes]) -> None:
-    """Refuse a commit without a fence; every :class:`RankingStore` asks first.
-
-    Raises:
-        InvalidValueError: ``fenced`` is empty.
-    """
-    if not fenced:
-        raise InvalidValueError(0, "at least one fenced key in a commit", "fence the books")
+from shared.kernel.errors import TransientError
 
 
 class StoreConflictError(TransientError):

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from services.scoring.adapters.nats_ranking_store import assemble
+from services.scoring.adapters.nats_ranking_store import assemble, check_fence
 from services.scoring.adapters.ranking_events import encode
 from services.scoring.application.fold import Message
-from services.scoring.application.ports import Announcements, StoreConflictError, check_fence
+from services.scoring.application.ports import Announcements, StoreConflictError
 from services.scoring.application.published import StoredRankings
 from shared.events import Envelope, RankingRevised, UnitScoreChanged, parse_envelope
 from shared.kernel.units import UnitRegistry
