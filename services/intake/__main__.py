@@ -1,5 +1,6 @@
 """``python -m services.intake``: serve until SIGTERM."""
 
+import gc
 import sys
 
 from services.intake.bootstrap import NAME, create_app
@@ -12,13 +13,25 @@ def main() -> int:
     """Run intake; returns the exit code."""
     settings = Settings()
     configure_logging(NAME, settings.log_level)
+    app = create_app(settings)
+    _collect_seldom()
     return run_service(
-        create_app(settings),
+        app,
         service=NAME,
         host=settings.http_host,
         port=settings.http_port,
         log_level=settings.log_level,
     )
+
+
+def _collect_seldom() -> None:
+    """Spare the garbage collector what lives for ever, and objects that one commit is waiting for.
+
+    Reference counting frees what a rating leaves behind. With Python's own limits the collector looked
+    through ratings under way again and again: a tenth of the processor time of a request.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 if __name__ == "__main__":
