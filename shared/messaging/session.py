@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 
-from shared.kernel.errors import TransientError, describe, shorten
+from shared.kernel.errors import TransientError, describe
 from shared.messaging.publisher import BrokerUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,7 @@ class BrokerSession:
         if self._client is None or not self._client.is_connected:
             raise BrokerUnavailableError(
                 describe(
-                    f"no connection to the broker{self._last_trouble()}",
+                    self._what_is_wrong("no connection to the broker"),
                     "one at NATS_URL",
                     "it reconnects by itself; retry",
                 )
@@ -99,7 +99,7 @@ class BrokerSession:
         if not self._ready.is_set():
             raise BrokerUnavailableError(
                 describe(
-                    f"a connection that is being set up{self._last_trouble()}",
+                    self._what_is_wrong("a connection that is being set up"),
                     "streams and consumers",
                     "run `python -m deploy.provision`",
                 )
@@ -111,8 +111,9 @@ class BrokerSession:
                 describe("no pong within 1 s", "a living broker", "see /healthz")
             ) from error
 
-    def _last_trouble(self) -> str:
-        return "" if self._trouble is None else f" ({shorten(repr(self._trouble))})"
+    def _what_is_wrong(self, otherwise: str) -> str:
+        # First in the message: readiness shortens it.
+        return otherwise if self._ready.is_set() or self._trouble is None else repr(self._trouble)
 
     async def stop(self) -> None:
         """Stop the subscribers (in-flight handlers finish), then close the connection."""

@@ -41,10 +41,10 @@ class IndexNotReadyError(TransientError):
 
     def __init__(self, position: int | None = None) -> None:
         """Word the message, with the position if it is for the operator; a long stream takes long."""
-        where = "" if position is None else f" (at {position})"
+        where = "an index" if position is None else f"an index at {position}"
         super().__init__(
             describe(
-                f"an index that is still reading the feedback stream{where}",
+                f"{where} that is still reading the feedback stream",
                 "one that has caught up",
                 "retry; /readyz says when it has",
             )
