@@ -1,6 +1,7 @@
 """Errors over HTTP, in one place: RFC 9457 problem details for everything that goes wrong.
 
-Each problem of a client names the field, the value (shortened), what was expected and the remedy.
+Each problem of a client names the field, the value (shortened), what was expected and the remedy; see
+`withholding` for the values and names that are described instead.
 Whatever we did not foresee becomes a 500 that tells nothing about the inside; the log has the details
 under the same correlation id.
 """
@@ -8,7 +9,7 @@ under the same correlation id.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -18,11 +19,28 @@ from starlette.responses import Response
 
 from shared.kernel.errors import InvalidValueError, PermanentError, PingyiError, TransientError, shorten
 from shared.observability.tracing import current_correlation_id
+from shared.observability.withholding import (
+    Withheld,
+    described,
+    media_type_or_described,
+    safe_name,
+    safe_path,
+    safe_text,
+    safe_value,
+    token_or_described,
+)
 
 MEDIA_TYPE: Final = "application/problem+json"
 DEFAULT_RETRY_AFTER_S: Final = 5.0
+ERRORS_SHOWN: Final = 20
+"""A body can be made of thousands of unknown fields; the answer must not be."""
+UNPARSABLE: Final = "There was an error parsing the body"
+"""FastAPI's words for a body that fails in another way than by JSON's grammar, such as its encoding."""
 _HTTP_NOT_FOUND: Final = 404
 _HTTP_METHOD_NOT_ALLOWED: Final = 405
+_HTTP_BAD_REQUEST: Final = 400
+_READING: Final = frozenset({"GET", "HEAD"})
+_PARAMETERS: Final = frozenset({"query", "path", "header", "cookie"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +51,11 @@ class FieldError:
     value: str | None
     expected: str
     remedy: str
+
+    def presentable(self) -> "FieldError":
+        """Return it without names and values that hold a number of a person."""
+        value = None if self.value is None else safe_value(self.value)
+        return replace(self, field=safe_name(self.field), value=value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +79,31 @@ class Problem:
     errors: tuple[FieldError, ...] = ()
 
     def as_json(self) -> dict[str, object]:
-        """Return the members that have a value, the correlation id of the current request included."""
+        """Return the members that have a value, the correlation id of the current request included.
+
+        Whoever made the problem, numbers of people do not get out: not in errors, nor in the detail that
+        words one of them, nor in the path.
+        """
+        detail, errors = self.detail, []
+        for error in self.errors:
+            safe = error.presentable()
+            errors.append(safe)
+            if error.value and safe.value:
+                detail = detail.replace(error.value, safe.value)
+            detail = detail.replace(error.field, safe.field)
         body: dict[str, object] = {
             "type": self.type,
             "title": self.title,
             "status": self.status,
-            "detail": self.detail,
+            "detail": detail,
         }
         if self.instance is not None:
-            body["instance"] = self.instance
+            body["instance"] = safe_path(self.instance)
         correlation_id = current_correlation_id()
         if correlation_id is not None:
             body["correlation_id"] = correlation_id
-        if self.errors:
-            body["errors"] = [asdict(error) for error in self.errors]
+        if errors:
+            body["errors"] = [asdict(error) for error in errors]
         return body
 
     def encode(self) -> bytes:
@@ -128,6 +162,33 @@ _REMEDIES: Final = {
 }
 
 
+_TYPED: Final = frozenset({"enum", "literal_error", "value_error", "assertion_error"})
+_TYPED_SUFFIXES: Final = ("_parsing", "_from_float", "timezone_aware", "_past", "_future")
+
+
+def _shown(kind: str, place: Sequence[str], value: object) -> object:
+    """What may be shown of a value: of strings only short words where a parameter or its type allows no text.
+
+    Values that a service has replaced by their size beforehand stay as they are.
+    """
+    if kind == "extra_forbidden":
+        return Withheld(f"a value of type {_json_type(value)}") if _is_scalar(value) else described(value)
+    typed = kind in _TYPED or kind.endswith(_TYPED_SUFFIXES)
+    if typed or (place and place[0] in _PARAMETERS):
+        return token_or_described(value)
+    return described(value)
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _json_type(value: object) -> str:
+    if value is None:
+        return "null"
+    return "boolean" if isinstance(value, bool) else "number"
+
+
 def field_errors(errors: Sequence[Mapping[str, Any]]) -> tuple[FieldError, ...]:
     """Word the errors of pydantic (``error.errors()``) by field, value, expectation and remedy."""
     return tuple(_field_error(error) for error in errors)
@@ -141,10 +202,11 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
     if kind == "json_invalid":
         place = []  # the position in the text is in the message; it is no field
     cause = error.get("ctx", {}).get("error")
-    value = None if kind == "missing" else shorten(error.get("input"))
+    value = None if kind == "missing" else shorten(_shown(kind, place, error.get("input")))
+    field = ".".join(safe_name(part) for part in place) or "body"
     if isinstance(cause, InvalidValueError):
-        return FieldError(".".join(place) or "body", value, cause.expected, cause.remedy)
-    message = str(error["msg"])
+        return FieldError(field, value, cause.expected, cause.remedy)
+    message = safe_text(str(error["msg"]))
     if kind == "json_invalid":
         message = f"valid JSON ({cause})" if isinstance(cause, str) else "valid JSON"
         value = None
@@ -158,15 +220,15 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
             .removeprefix("Input should be ")
             .removeprefix("Input should ")
         )
-    return FieldError(".".join(place) or "body", value, message, _REMEDIES.get(kind, "correct the value"))
+    return FieldError(field, value, message, _REMEDIES.get(kind, "correct the value"))
 
 
 def validation_problem(errors: Sequence[Mapping[str, Any]], instance: str | None = None) -> Problem:
     """Return the problem of a request that doesn't fit its model: 400 for broken JSON, else 422."""
     broken = any(error["type"] == "json_invalid" for error in errors)
-    found = field_errors(errors)
+    found = field_errors(errors[:ERRORS_SHOWN])
     first = found[0] if found else None
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     detail = (
         f"{first.field}: expected {first.expected}: {first.remedy}{more}."
         if first
@@ -184,11 +246,11 @@ def validation_problem(errors: Sequence[Mapping[str, Any]], instance: str | None
 
 def permanent_problem(error: PermanentError, instance: str | None = None) -> Problem:
     """Return the problem of a `PermanentError`, with the status of its class."""
-    errors: tuple[FieldError, ...] = ()
+    kind = {404: "not-found", 409: "conflict", 413: "too-large"}.get(error.http_status, "rejected")
     if isinstance(error, InvalidValueError):
         errors = (FieldError(error.field or "request", error.value, error.expected, error.remedy),)
-    kind = {404: "not-found", 409: "conflict", 413: "too-large"}.get(error.http_status, "rejected")
-    return Problem(urn(kind), error.title, error.http_status, str(error), instance, errors)
+        return Problem(urn(kind), error.title, error.http_status, str(error), instance, errors)
+    return Problem(urn(kind), error.title, error.http_status, safe_text(str(error)), instance)
 
 
 def internal_problem(instance: str | None = None) -> Problem:
@@ -202,10 +264,41 @@ def internal_problem(instance: str | None = None) -> Problem:
     )
 
 
+def unknown_parameters_problem(unknown: Sequence[str], known: Sequence[str], instance: str) -> Problem:
+    """Return the 422 of query parameters that the address doesn't declare; the answer names those it does."""
+    listed = f"one of {', '.join(known)}" if known else "no parameters"
+    remedy = "correct or remove it; see /docs"
+    errors = tuple(FieldError(f"query.{safe_name(name)}", None, listed, remedy) for name in unknown)
+    detail = f"There is no parameter {safe_name(unknown[0])} here, expected {listed}: {remedy}."
+    return Problem(urn("validation"), "The request is not valid", 422, detail, instance, errors)
+
+
+def malformed_problem(instance: str | None = None) -> Problem:
+    """Return the 400 of a body that is no JSON, not even text in UTF-8, or nested beyond any use."""
+    error = FieldError("body", None, "valid JSON in UTF-8", _REMEDIES["json_invalid"])
+    detail = f"body: expected {error.expected}: {error.remedy}."
+    return Problem(
+        urn("malformed"), "The body is not valid JSON", _HTTP_BAD_REQUEST, detail, instance, (error,)
+    )
+
+
+def media_type_problem(found: str | None, expected: str, instance: str | None = None) -> Problem:
+    """Return the 415 of a body of the media type `found`, None if the header is missing."""
+    shown = "nothing" if found is None else shorten(media_type_or_described(found))
+    error = FieldError("Content-Type", shown, expected, f"send the header Content-Type: {expected}")
+    detail = f"Got {shown}, expected {expected}: {error.remedy}."
+    return Problem(urn("media-type"), "The media type is not supported", 415, detail, instance, (error,))
+
+
 async def _on_validation(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):  # pragma: no cover - registered for it
         raise error
-    return validation_problem(error.errors(), request.url.path).response()
+    errors = error.errors()
+    # FastAPI hands a body of another type than JSON on as bytes, and finds that bytes are no object.
+    if any(tuple(each["loc"]) == ("body",) and isinstance(each.get("input"), bytes) for each in errors):
+        found = request.headers.get("content-type")
+        return media_type_problem(found, "application/json", request.url.path).response()
+    return validation_problem(errors, request.url.path).response()
 
 
 async def _on_permanent(request: Request, error: Exception) -> Response:
@@ -217,12 +310,16 @@ async def _on_permanent(request: Request, error: Exception) -> Response:
 async def _on_transient(request: Request, error: Exception) -> Response:
     after = error.retry_after_s if isinstance(error, TransientError) else None
     seconds = max(1, math.ceil(DEFAULT_RETRY_AFTER_S if after is None else after))
+    again = (
+        f"Try again after {seconds} s."
+        if request.method in _READING
+        else (
+            "It may or may not have been accepted: send the same request, with the same Idempotency-Key "
+            f"(or client_ref), again after {seconds} s."
+        )
+    )
     problem = Problem(
-        urn("unavailable"),
-        "Temporarily unavailable",
-        503,
-        f"{error} Nothing was accepted; send the same request again after {seconds} s.",
-        request.url.path,
+        urn("unavailable"), "Temporarily unavailable", 503, f"{error} {again}", request.url.path
     )
     return problem.response({"Retry-After": str(seconds)})
 
@@ -236,16 +333,34 @@ async def _on_problem(_request: Request, error: Exception) -> Response:
 async def _on_http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):  # pragma: no cover - registered for it
         raise error
-    kind, title, detail = "http", f"HTTP {error.status_code}", str(error.detail)
-    if error.status_code == _HTTP_NOT_FOUND:
-        kind, title = "not-found", "Not found"
-        if detail == "Not Found":
-            detail = f"There is nothing at {shorten(request.url.path)}: see /docs for the addresses."
+    path = request.url.path
+    if error.status_code == _HTTP_NOT_FOUND and error.detail == "Not Found":
+        problem = _no_route(path)
     elif error.status_code == _HTTP_METHOD_NOT_ALLOWED:
-        kind, title = "method-not-allowed", "Method not allowed"
-        allowed = (error.headers or {}).get("Allow", "another method")
-        detail = f"Got {shorten(request.method)}, expected {allowed}: use that method or another address."
-    return Problem(urn(kind), title, error.status_code, detail, request.url.path).response(error.headers)
+        problem = _wrong_method(request.method, (error.headers or {}).get("Allow", "another method"), path)
+    elif error.status_code == _HTTP_BAD_REQUEST and error.detail == UNPARSABLE:
+        problem = malformed_problem(path)
+    else:
+        found = error.status_code != _HTTP_NOT_FOUND
+        kind, title = ("http", f"HTTP {error.status_code}") if found else ("not-found", "Not found")
+        problem = Problem(urn(kind), title, error.status_code, safe_text(str(error.detail)), path)
+    return problem.response(error.headers)
+
+
+def _no_route(path: str) -> Problem:
+    shown = shorten(path)
+    error = FieldError("path", shown, "an address of this service", "see /docs for the addresses")
+    detail = f"There is nothing at {shown}: see /docs for the addresses."
+    return Problem(urn("not-found"), "Not found", _HTTP_NOT_FOUND, detail, path, (error,))
+
+
+def _wrong_method(method: str, allowed: str, path: str) -> Problem:
+    shown = shorten(method)
+    error = FieldError("method", shown, allowed, "use that method or another address")
+    detail = f"Got {shown}, expected {allowed}: {error.remedy}."
+    return Problem(
+        urn("method-not-allowed"), "Method not allowed", _HTTP_METHOD_NOT_ALLOWED, detail, path, (error,)
+    )
 
 
 def install_handlers(app: FastAPI) -> None:
