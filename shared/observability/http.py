@@ -10,13 +10,14 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter, time_ns
-from typing import Final
+from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Response
 from prometheus_client import Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kernel.ids import RANDOM_BYTES, uuid7
@@ -24,7 +25,13 @@ from shared.observability.docs_page import install_docs
 from shared.observability.health import Health
 from shared.observability.logging import get_logger
 from shared.observability.metrics import ServiceMetrics, watch_loop_lag
-from shared.observability.problem import MEDIA_TYPE, install_handlers, internal_problem
+from shared.observability.problem import (
+    MEDIA_TYPE,
+    Problem,
+    install_handlers,
+    internal_problem,
+    unknown_parameters_problem,
+)
 from shared.observability.tracing import RandomBytes, RequestContext, child_of, enter, leave
 
 CORRELATION_HEADER: Final = "X-Correlation-Id"
@@ -37,7 +44,15 @@ QUIET_ROUTES: Final = frozenset({"/livez", "/readyz", "/metrics"})
 CLIENT_LEFT: Final = 499
 """Status in logs and metrics of a request that ended before any answer, as nginx counts it."""
 
+MOST_UNKNOWN: Final = 20
+"""Unknown parameters that an answer names."""
+
 _CORRELATION: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_HEX_ID: Final = re.compile(
+    rb"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+)
+_DIGITS_OF_A_PERSON: Final = re.compile(rb"(?:[._-]*[0-9]){6,}[._-]*[Xx]?|.*(?:[0-9][._-]?){10}[0-9].*")
+"""Digits alone, or as many in a row as a telephone number has: ids go into logs and events for good."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SERVER_ERROR: Final = 500
 
@@ -46,6 +61,12 @@ _log = get_logger()
 
 def _now_ms() -> int:
     return time_ns() // 1_000_000
+
+
+def _is_correlation_id(value: bytes) -> bool:
+    if _HEX_ID.fullmatch(value) is not None:
+        return True
+    return _CORRELATION.fullmatch(value) is not None and _DIGITS_OF_A_PERSON.fullmatch(value) is None
 
 
 class _RequestMetrics:
@@ -92,6 +113,43 @@ class _Templates:
         return found
 
 
+class _KnownParameters:
+    """Finds query parameters that an address doesn't declare, from the app's own OpenAPI document.
+
+    Ignoring them is dangerous where they choose what to show: a mistyped filter of the audit log would answer
+    with everything. Probes and metrics are let be, since scrapers add parameters of their own.
+    """
+
+    def __init__(self) -> None:
+        self._routes: list[tuple[re.Pattern[str], dict[str, frozenset[str]]]] | None = None
+
+    def __call__(self, scope: Scope) -> Problem | None:
+        if self._routes is None:
+            self._routes = self._read(scope["app"].openapi()["paths"])
+        for pattern, by_method in self._routes:
+            known = by_method.get(scope["method"])
+            if known is not None and pattern.match(scope["path"]) is not None:
+                given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+                unknown = list(dict.fromkeys(name for name, _ in given if name not in known))
+                if not unknown:
+                    return None
+                return unknown_parameters_problem(unknown[:MOST_UNKNOWN], sorted(known), scope["path"])
+        return None
+
+    @staticmethod
+    def _read(paths: dict[str, dict[str, Any]]) -> list[tuple[re.Pattern[str], dict[str, frozenset[str]]]]:
+        def names(operation: dict[str, Any]) -> frozenset[str]:
+            return frozenset(
+                each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"
+            )
+
+        return [
+            (compile_path(path)[0], {method.upper(): names(each) for method, each in operations.items()})
+            for path, operations in paths.items()
+            if path not in QUIET_ROUTES
+        ]
+
+
 class RequestMiddleware:
     """Correlation, trace, metrics and the canonical log line around every request; a 500 for the unforeseen.
 
@@ -110,6 +168,7 @@ class RequestMiddleware:
         self._observe = _RequestMetrics(metrics).observe
         self._lag = metrics.gauge("event_loop_lag", "seconds", "Greatest recent delay of the event loop.")
         self._template = _Templates()
+        self._unknown_parameters = _KnownParameters()
         self._random = random
         self._now_ms = now_ms
 
@@ -136,7 +195,7 @@ class RequestMiddleware:
         traceparent: str | None = None
         for name, value in scope["headers"]:
             if name == b"x-correlation-id":
-                correlation = value if _CORRELATION.fullmatch(value) else b""
+                correlation = value if _is_correlation_id(value) else b""
             elif name == b"traceparent":
                 traceparent = value.decode("latin-1")
         if not correlation:
@@ -158,7 +217,9 @@ class RequestMiddleware:
 
         token = enter(context)
         try:
-            await self._app(scope, receive, send_with_id)
+            # Hardly any request of the hot path has a query, so this costs it one look.
+            wrong = self._unknown_parameters(scope) if scope["query_string"] else None
+            await (self._app if wrong is None else wrong.response())(scope, receive, send_with_id)
         except Exception:
             _log.exception("unexpected error", route=self._template(scope))
             if status:
@@ -216,6 +277,9 @@ def install(app: FastAPI, metrics: ServiceMetrics, health: Health) -> None:
     app.add_api_route("/livez", livez, tags=list(tags), summary="Is the process alive?")
     app.add_api_route("/readyz", readyz, tags=list(tags), summary="Can it do its work?")
     app.add_api_route("/metrics", expose, tags=list(tags), summary="Metrics for Prometheus")
+    for path, probe in (("/livez", livez), ("/readyz", readyz)):
+        # A route of its own, or both methods would have the same id in OpenAPI.
+        app.add_api_route(path, probe, methods=["HEAD"], include_in_schema=False)
     install_docs(app)
     install_handlers(app)
     app.state.health = health  # for `server.run_service`
