@@ -36,6 +36,17 @@ def is_identity_number(text: str) -> bool:
     return len(text) == _SHORT and text[-1].isdigit() and _is_birthday(text[8:12])
 
 
+def resembles_identity_number(text: str) -> bool:
+    """Whether `text` is an identity number, or one of 18 with a wrong check digit and a possible birthday.
+
+    A mistyped number still tells whose it is, to whoever knows the person.
+    """
+    if is_identity_number(text):
+        return True
+    born = re.fullmatch(r"[1-9]\d{5}(?:18|19|20)\d{2}(\d{4})\d{3}[0-9Xx]", text, re.ASCII)
+    return born is not None and _is_birthday(born[1])
+
+
 def _is_birthday(month_day: str) -> bool:
     return 1 <= int(month_day[:2]) <= 12 and 1 <= int(month_day[2:]) <= 31  # noqa: PLR2004 - a calendar
 

@@ -1,9 +1,10 @@
 """Taking telephone and identity numbers out of free text before it is kept (DOMAIN: people's data)."""
 
 import re
+from collections.abc import Callable
 from typing import Final
 
-from shared.kernel.identity_numbers import is_identity_number
+from shared.kernel.identity_numbers import is_identity_number, resembles_identity_number
 
 PHONE_MARK: Final = "[手机号]"
 IDENTITY_MARK: Final = "[身份证号]"
@@ -23,15 +24,20 @@ _DIGITS_NEEDED: Final = 10
 _ANY_DIGIT = re.compile(r"[0-9０-９]")
 
 
-def scrub(text: str) -> str:
+def scrub(text: str, *, mistyped: bool = False) -> str:
     """Return `text` with every mainland phone and identity number replaced by a mark.
 
     Recognised also with full-width digits, country code and up to two separators between digits; an
     18-digit number only with its right check digit. Idempotent; text without such numbers comes back as is.
+
+    Args:
+        text: whatever somebody wrote.
+        mistyped: take numbers with a wrong check digit out too, for text that needs no order numbers.
     """
     if not _may_hold_number(text):
         return text
-    text = _replace(text, _IDENTITY, IDENTITY_MARK, check=True)
+    is_identity = resembles_identity_number if mistyped else is_identity_number
+    text = _replace(text, _IDENTITY, IDENTITY_MARK, is_identity)
     text = _replace(text, _MOBILE, PHONE_MARK)
     return _replace(text, _LANDLINE, PHONE_MARK)
 
@@ -41,12 +47,14 @@ def _may_hold_number(text: str) -> bool:
     return len(_ANY_DIGIT.findall(text)) >= _DIGITS_NEEDED
 
 
-def _replace(text: str, pattern: re.Pattern[str], mark: str, *, check: bool = False) -> str:
+def _replace(
+    text: str, pattern: re.Pattern[str], mark: str, accept: Callable[[str], bool] | None = None
+) -> str:
     folded = text.translate(_FOLD)
     pieces: list[str] = []
     end = 0
     for match in pattern.finditer(folded):
-        if check and not is_identity_number(re.sub(r"[^0-9Xx]", "", match[0])):
+        if accept is not None and not accept(re.sub(r"[^0-9Xx]", "", match[0])):
             continue
         pieces += [text[end : match.start()], mark]
         end = match.end()

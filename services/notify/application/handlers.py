@@ -1,5 +1,7 @@
 """The use cases of notify, one class each; raising and delivering have modules of their own."""
 
+from typing import ClassVar
+
 from services.notify.application.delivering import DeliverAlert
 from services.notify.application.ports import AlertStates, Publisher
 from services.notify.application.raising import RaiseAlerts
@@ -8,10 +10,17 @@ from services.notify.domain.alert import AlertStatus
 from services.notify.domain.book import AlertFilter
 from shared.events import AlertAcknowledged, Provenance, spec_for_data
 from shared.kernel.clock import Clock
-from shared.kernel.errors import ConflictError, NotFoundError, describe
+from shared.kernel.errors import ConflictError, InvalidValueError, NotFoundError
 from shared.kernel.ids import derived_id
+from shared.kernel.scrubbing import scrub
 
-__all__ = ["AcknowledgeAlert", "DeliverAlert", "RaiseAlerts", "ReadAlerts"]
+__all__ = ["AcknowledgeAlert", "AlreadyTakenError", "DeliverAlert", "RaiseAlerts", "ReadAlerts"]
+
+
+class AlreadyTakenError(ConflictError, InvalidValueError):
+    """Another person has taken the alert over (HTTP 409)."""
+
+    title: ClassVar[str] = "The alert is taken"
 
 
 class ReadAlerts:
@@ -65,13 +74,15 @@ class AcknowledgeAlert:
         """Acknowledge in the name of `by`; the same person again gets the same answer.
 
         The event's id derives from the alert alone, so of two people at two replicas the stream keeps one,
-        and both learn who it is.
+        and both learn who it is. Telephone and identity numbers are taken out of `by` and `note` first: the
+        event stays in the log for good.
 
         Raises:
             NotFoundError: see `ReadAlerts.get`.
-            ConflictError: another person has acknowledged it.
+            AlreadyTakenError: another person has acknowledged it.
             TransientError: not known to be recorded; ask again.
         """
+        by, note = scrub(by, mistyped=True), scrub(note, mistyped=True)
         status = self._read.get(alert_id)
         if status.acknowledgement is None:
             sequence = await self._publish(status, by, note, provenance)
@@ -79,12 +90,11 @@ class AcknowledgeAlert:
             status = self._read.get(alert_id)
         taken = status.acknowledgement
         if taken is None or taken.by != by:
-            raise ConflictError(
-                describe(
-                    by,
-                    f"{taken.by if taken else 'the person who acknowledged'}, who has taken this alert over",
-                    "speak to them; an alert is acknowledged once",
-                )
+            raise AlreadyTakenError(
+                by,
+                f"{taken.by if taken else 'the person who acknowledged'}, who has taken this alert over",
+                "speak to them; an alert is acknowledged once",
+                field="by",
             )
         return status
 

@@ -1,10 +1,13 @@
 """The HTTP side: recent alerts, and taking one over."""
 
+import re
+import unicodedata
+from dataclasses import fields
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.notify.application.handlers import AcknowledgeAlert, ReadAlerts
 from services.notify.domain.alert import AlertState, AlertStatus
@@ -13,9 +16,14 @@ from shared.events import Provenance
 from shared.kernel.errors import InvalidValueError
 from shared.observability.tracing import current_context
 from shared.rules import Severity
+from shared.rules.pack import Alerts
 
-MAX_PAGE = 200
-HEX = 16
+MAX_PAGE: Final = 200
+HEX: Final = 16
+RULES: Final = tuple(rule.name for rule in fields(Alerts))
+"""Names of the rules: those that a rule pack sets thresholds for."""
+
+_CURSOR: Final = re.compile(r"[1-9a-f][0-9a-f]{0,15}")
 
 
 class DeliveryOut(BaseModel):
@@ -99,13 +107,31 @@ class AlertPage(BaseModel):
     next: str | None = Field(description="Pass it as `cursor` for the next page; null at the end.")
 
 
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of characters that nobody sees; between digits they would hide a number from the scrubber."""
+
+
+def _visible(text: str) -> str:
+    for place, character in enumerate(text, start=1):
+        if unicodedata.category(character) in _UNSEEN:
+            raise InvalidValueError(
+                f"U+{ord(character):04X} at character {place}",
+                f"one line without control characters (found U+{ord(character):04X} at character {place})",
+                "remove line breaks, tabs and invisible characters",
+            )
+    return text
+
+
+Line = Annotated[str, AfterValidator(_visible)]
+
+
 class AcknowledgeIn(BaseModel):
-    """Who takes the alert over."""
+    """Who takes the alert over; telephone and identity numbers are taken out."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    by: str = Field(min_length=1, max_length=64, description="Account or post; never a citizen.")
-    note: str = Field(default="", max_length=500, description="What will be done.")
+    by: Line = Field(min_length=1, max_length=64, description="Account or post; never a citizen.")
+    note: Line = Field(default="", max_length=500, description="What will be done.")
 
 
 class ProblemOut(BaseModel):
@@ -137,12 +163,17 @@ def parse_cursor(cursor: str | None) -> int | None:
     """
     if cursor is None:
         return None
-    try:
-        return int(cursor, HEX)
-    except ValueError as error:
+    if _CURSOR.fullmatch(cursor) is None:
         raise InvalidValueError(
             cursor, "the `next` of an earlier page", "start without a cursor", field="cursor"
-        ) from error
+        )
+    return int(cursor, HEX)
+
+
+def _known_rule(rule: str | None) -> str | None:
+    if rule is not None and rule not in RULES:
+        raise InvalidValueError(rule, f"one of {', '.join(RULES)}", "name a rule", field="rule")
+    return rule
 
 
 def make_router(read: ReadAlerts, acknowledge: AcknowledgeAlert) -> APIRouter:
@@ -158,7 +189,7 @@ def make_router(read: ReadAlerts, acknowledge: AcknowledgeAlert) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most alerts to return.")] = 50,
         cursor: Annotated[str | None, Query(max_length=32, description="From the previous page.")] = None,
     ) -> AlertPage:
-        wanted = AlertFilter(unit_id, rule, severity, state)
+        wanted = AlertFilter(unit_id, _known_rule(rule), severity, state)
         page, before = read.page(wanted, limit=limit, before=parse_cursor(cursor))
         return AlertPage(
             items=tuple(AlertOut.of(status) for status in page),

@@ -26,6 +26,8 @@ from tests.integration.notify.support import (
 
 pytestmark = pytest.mark.integration
 
+NO_CURSORS = ("zz", "", "-1", "0x1f", "1_0", "%20f", "f%20", "F", "0", "01", "%EF%BC%91", "1" * 17)
+
 
 def id_of(number: int) -> str:
     return alert_id("bad_review", bad_review(number).id)
@@ -136,7 +138,8 @@ async def test_of_two_people_at_once_one_gets_the_alert_and_the_other_learns_who
     ("path", "status", "field"),
     [
         ("/v1/alerts/nonsense", 404, "alert_id"),
-        ("/v1/alerts?cursor=zz", 422, "cursor"),
+        *((f"/v1/alerts?cursor={cursor}", 422, "cursor") for cursor in NO_CURSORS),
+        ("/v1/alerts?rule=rank_dorp", 422, "rule"),
         ("/v1/alerts?limit=0", 422, "query.limit"),
         ("/v1/alerts?state=asleep", 422, "query.state"),
         ("/v1/alerts?severity=loud", 422, "query.severity"),

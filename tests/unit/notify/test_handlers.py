@@ -223,6 +223,16 @@ async def test_the_first_person_takes_the_alert_and_a_second_one_is_refused() ->
     assert len(stream.of(AlertAcknowledged)) == 1
 
 
+async def test_numbers_of_people_do_not_get_into_the_log_with_an_acknowledgement() -> None:
+    stream = Stream()
+    event = await raised(stream)
+    who, note = "王 １３８１２３４５６７８", "已联系 13812345678 身份证360102199003074514"
+    status = await acknowledging(stream)(event.id, by=who, note=note, provenance=Provenance("r"))
+    (stored,) = stream.of(AlertAcknowledged)
+    assert (stored.data.by, stored.data.note) == ("王 [手机号]", "已联系 [手机号] 身份证[身份证号]")
+    assert await acknowledging(stream)(event.id, by=who, note="", provenance=Provenance("r")) == status
+
+
 async def test_an_unknown_alert_cannot_be_acknowledged() -> None:
     with pytest.raises(NotFoundError, match="GET /v1/alerts"):
         await acknowledging(Stream())("nonsense", by="zhang", note="", provenance=Provenance("r"))

@@ -77,6 +77,21 @@ def test_known_cases(text: str, expected: str) -> None:
     assert scrub(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("身份证360102199003074514", f"身份证{IDENTITY_MARK}"),
+        ("３６０１０２１９９００３０７４５１４", IDENTITY_MARK),
+        ("360102 19900307 4514", IDENTITY_MARK),
+        ("编号 360102299003074514", "编号 360102299003074514"),
+        ("编号 360102199013074514", "编号 360102199013074514"),
+    ],
+)
+def test_a_mistyped_identity_number_goes_where_that_is_asked_for(text: str, expected: str) -> None:
+    assert scrub(text) == text
+    assert scrub(text, mistyped=True) == expected
+
+
 @given(st.text("0123456789-+ xX１２３8619电话", max_size=60))
 def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
     assert scrub(scrub(text)) == scrub(text)

@@ -1,0 +1,99 @@
+"""The HTTP side over a stream in memory: what is refused before anything is stored."""
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from services.notify.application.handlers import AcknowledgeAlert, ReadAlerts
+from services.notify.application.translation import raised_event
+from services.notify.entrypoints.http import RULES, make_router
+from shared.events import AlertAcknowledged, Provenance
+from shared.observability.problem import install_handlers
+from tests.unit.notify.support import NOW, SetClock, Stream, alert
+
+
+class Api:
+    """A stream with one alert, and the routes over it."""
+
+    def __init__(self) -> None:
+        self.stream = Stream()
+        self.app = FastAPI()
+        install_handlers(self.app)
+        read = ReadAlerts(self.stream)
+        acknowledge = AcknowledgeAlert(read, states=self.stream, publisher=self.stream, clock=SetClock())
+        self.app.include_router(make_router(read, acknowledge))
+        self.event = raised_event(
+            alert(), ("webhook",), NOW, rules="sha256:00", provenance=Provenance("request-1")
+        )
+
+    async def ack(self, body: dict[str, Any]) -> httpx.Response:
+        await self.stream.publish(self.event)
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://notify") as client:
+            return await client.post(f"/v1/alerts/{self.event.id}/ack", json=body)
+
+    async def list(self, **query: str) -> httpx.Response:
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://notify") as client:
+            return await client.get("/v1/alerts", params=query)
+
+
+@pytest.mark.parametrize("field", ["by", "note"])
+@pytest.mark.parametrize(
+    ("hidden", "name"),
+    [("\n", "U+000A"), ("\x00", "U+0000"), ("\x1b", "U+001B"), ("\u200b", "U+200B"), ("\u202e", "U+202E")],
+)
+async def test_invisible_characters_are_refused_and_named(field: str, hidden: str, name: str) -> None:
+    api = Api()
+    answer = await api.ack({"by": "王", field: f"138{hidden}12345678"})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["field"] == field
+    assert f"{name} at character 4" in error["expected"]
+    assert "remove" in error["remedy"]
+    assert "12345678" not in answer.text
+    assert api.stream.of(AlertAcknowledged) == []
+
+
+async def test_numbers_of_people_are_neither_stored_nor_answered() -> None:
+    api = Api()
+    answer = await api.ack({"by": "处长王", "note": "已联系 13812345678 身份证360102199003074514"})
+    assert answer.status_code == 200
+    assert answer.json()["acknowledgement"]["note"] == "已联系 [手机号] 身份证[身份证号]"
+    assert (await api.ack({"by": "处长王", "note": "已联系 13812345678"})).status_code == 200
+    (stored,) = api.stream.of(AlertAcknowledged)
+    assert "13812345678" not in stored.to_json().decode()
+    assert "360102199003074514" not in stored.to_json().decode()
+
+
+async def test_who_comes_second_learns_which_field_contradicts_what() -> None:
+    api = Api()
+    await api.ack({"by": "zhang"})
+    answer = await api.ack({"by": "li"})
+    assert answer.status_code == 409
+    (error,) = answer.json()["errors"]
+    assert (error["field"], error["value"]) == ("by", "'li'")
+    assert "zhang" in error["expected"]
+    assert error["remedy"]
+
+
+@pytest.mark.parametrize("rule", RULES)
+async def test_every_rule_can_be_asked_for(rule: str) -> None:
+    assert (await Api().list(rule=rule)).status_code == 200
+
+
+async def test_an_unknown_rule_is_answered_with_the_known_ones() -> None:
+    answer = await Api().list(rule="rank_dorp")
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["field"] == "rule"
+    assert all(rule in error["expected"] for rule in RULES)
+
+
+@pytest.mark.parametrize("cursor", ["-1", "0x1f", "1_0", " f", "f\n", "F", "0", "", "１", "1" * 17])
+async def test_only_a_cursor_as_it_was_given_out_is_taken(cursor: str) -> None:
+    answer = await Api().list(cursor=cursor)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "cursor"
