@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from services.scoring.application.cursors import decode_cursor, encode_cursor
 from services.scoring.application.fold import Fold, Message
 from services.scoring.application.ports import DeadLetterClerk, FoldObserver
 from services.scoring.application.published import PublishedBooks, PublishedList, StoredRankings
@@ -168,10 +169,11 @@ class ReadRankings:
     def list_page(self, level: str, kind: str | None, window: str, limit: int, cursor: str | None) -> Page:
         """Up to ``limit`` rows of a list, from ``cursor`` on.
 
-        A cursor is a place in the list: where the list changed between two pages, its hash tells.
+        A cursor holds for one list until that is revised: pages that join can only come from one state.
 
         Raises:
             InvalidValueError: no such level, kind, window or cursor; the message names what exists.
+            ListRevisedError: the list has been revised since the page before.
             NotCaughtUpError: nothing can be shown yet.
         """
         found = self._rankings()
@@ -185,11 +187,10 @@ class ReadRankings:
             "window", window.removesuffix("d"), list(dict.fromkeys(str(key.window_days) for key in of_level))
         )
         chosen = found.lists[f"{wanted_level}.{wanted_kind}.{days}"]
-        start = _start(cursor, len(chosen.rows))
+        start = 0 if cursor is None else decode_cursor(cursor, chosen)
         end = start + limit
-        return Page(
-            chosen, _position(found), chosen.rows[start:end], str(end) if end < len(chosen.rows) else None
-        )
+        more = encode_cursor(end, chosen) if end < len(chosen.rows) else None
+        return Page(chosen, _position(found), chosen.rows[start:end], more)
 
     def unit_score(self, unit_id: str) -> UnitScore:
         """A unit's rows in all windows of its primary list, shortest window first.
@@ -239,13 +240,3 @@ def _choose(field: str, value: str, known: list[str]) -> str:
             value, f"one of {', '.join(known)}", f"choose a {field} that exists", field=field
         )
     return value
-
-
-def _start(cursor: str | None, rows: int) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdecimal()) or int(cursor) > rows:
-        raise InvalidValueError(
-            cursor, "the `next` of an earlier answer", "begin again without a cursor", field="cursor"
-        )
-    return int(cursor)

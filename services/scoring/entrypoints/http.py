@@ -115,6 +115,9 @@ _PROBLEM: dict[str, Any] = {
 _UNPROCESSABLE: dict[int | str, dict[str, Any]] = {
     422: {**_PROBLEM, "description": "No such level, kind, window or cursor; the answer names what exists."}
 }
+_REVISED: dict[int | str, dict[str, Any]] = {
+    409: {**_PROBLEM, "description": "The list was revised after the page before: begin at the first page."}
+}
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {**_PROBLEM, "description": "No such unit; the answer proposes near ids."}
 }
@@ -127,13 +130,15 @@ def make_router(read: ReadRankings) -> APIRouter:
     """The routes over ``read``."""
     router = APIRouter(prefix="/v1", tags=["rankings"])
 
-    @router.get("/rankings", responses={**_UNPROCESSABLE, **_UNAVAILABLE})
+    @router.get("/rankings", responses={**_REVISED, **_UNPROCESSABLE, **_UNAVAILABLE})
     async def get_ranking(
         level: Annotated[str, Query(description="window, county or city.")] = "county",
         kind: Annotated[str | None, Query(description="Window kind; left out: all kinds.")] = None,
         window: Annotated[str, Query(description="Days of the rolling window: 7, 30, 90, 365.")] = "30",
         limit: Annotated[int, Query(ge=1, le=MOST_ROWS, description="Most rows.")] = DEFAULT_LIMIT,
-        cursor: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+        cursor: Annotated[
+            str | None, Query(max_length=256, description="The `next` of the page before; for the same list.")
+        ] = None,
     ) -> RankingBody:
         """One page of a list, as it stands in the bucket."""
         page = read.list_page(level, kind, window, limit, cursor)

@@ -1,5 +1,8 @@
 """The HTTP side over published lists, without a broker."""
 
+import base64
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,6 +83,37 @@ async def test_pages_make_up_the_whole_list() -> None:
     assert rows == [row._asdict() for row in STORED.lists["window.all.30"].rows]
 
 
+async def test_a_cursor_of_another_list_is_refused() -> None:
+    cursor = (await get("/v1/rankings", level="window", limit=5)).json()["next"]
+    response = await get("/v1/rankings", level="window", window="7", cursor=cursor)
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["field"] == "cursor"
+    assert "window.all.7" in error["expected"]
+    assert "first page" in error["remedy"]
+
+
+async def test_a_list_that_was_revised_between_two_pages_is_begun_again() -> None:
+    cursor = (await get("/v1/rankings", level="window", limit=5)).json()["next"]
+    key = "window.all.30"
+    before = STORED.lists[key]
+    revised = replace(before, head={**before.head, "list_hash": "0" * 64})
+    made = app(replace(STORED, lists={**STORED.lists, key: revised}))
+    response = await get("/v1/rankings", made, level="window", limit=5, cursor=cursor)
+    assert response.status_code == 409
+    (error,) = response.json()["errors"]
+    assert (error["field"], "first page" in error["remedy"]) == ("cursor", True)
+    assert (await get("/v1/rankings", level="window", limit=5, cursor=cursor)).status_code == 200
+
+
+@pytest.mark.parametrize("start", [-1, 0, 10_000, True, 1.5, "5"])
+async def test_a_made_up_place_in_the_right_list_is_refused(start: object) -> None:
+    found = STORED.lists["county.all.30"]
+    raw = json.dumps([found.key, found.hash[:16], start])
+    cursor = base64.urlsafe_b64encode(raw.encode()).decode()
+    assert (await get("/v1/rankings", cursor=cursor)).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("params", "names"),
     [
@@ -88,7 +122,9 @@ async def test_pages_make_up_the_whole_list() -> None:
         ({"level": "window", "kind": "wedding"}, "marriage"),
         ({"window": "31"}, "7, 30, 90, 365"),
         ({"cursor": "x"}, "`next` of an earlier answer"),
-        ({"cursor": "9999"}, "`next` of an earlier answer"),
+        ({"cursor": "100"}, "`next` of an earlier answer"),
+        ({"cursor": "WzEsMl0"}, "`next` of an earlier answer"),
+        ({"cursor": "W1tdLFtdLFtdXQ"}, "`next` of an earlier answer"),
     ],
 )
 async def test_what_does_not_exist_is_answered_with_what_does(params: dict[str, Any], names: str) -> None:
