@@ -61,7 +61,12 @@ def _period(
         str | None, Query(alias="to", description="Time before which the fact was, RFC 3339 with offset.")
     ] = None,
 ) -> _Period:
-    return _Period(_moment("from", start), _moment("to", end))
+    first, last = _moment("from", start), _moment("to", end)
+    if first is not None and last is not None and first > last:
+        raise InvalidValueError(
+            start, f"a time not after `to`, which is {end}", "swap the two or correct one", field="from"
+        )
+    return _Period(first, last)
 
 
 def _moment(name: str, text: str | None) -> datetime | None:
