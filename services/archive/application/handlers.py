@@ -7,6 +7,8 @@ from services.archive.application.ports import EntryLog, EventQuery, Position
 from services.archive.domain.entries import Entry, Head
 from shared.kernel.errors import NotFoundError
 
+STATE_ATTEMPTS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -57,10 +59,17 @@ async def find_event(entry_log: EntryLog, event_id: str) -> list[Entry]:
 
 
 async def read_state(entry_log: EntryLog, streams: Sequence[str]) -> LogState:
-    """Where the log ends now.
+    """Where the log ends now: head and positions of one moment, unless entries arrive faster than we read.
+
+    Then the positions may be a little older than the head, never newer.
 
     Raises:
         LogUnavailableError: the store does not answer.
     """
     head = await entry_log.head()
-    return LogState(head, await entry_log.positions(streams))
+    for _ in range(STATE_ATTEMPTS):
+        positions = await entry_log.positions(streams)
+        before, head = head, await entry_log.head()
+        if head == before:
+            break
+    return LogState(head, positions)
