@@ -8,9 +8,17 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+import structlog
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ASCENDING, DESCENDING
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -38,17 +46,27 @@ PAGE_BYTES: Final = 8 * 1024 * 1024
 
 _DUPLICATE_KEY: Final = 11000
 
+log = structlog.get_logger(__name__)
+
 
 @contextmanager
 def _translated(action: str) -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
+        # The driver's words hold addresses and topology: for the log, not for whoever asked over HTTP.
+        log.warning("mongodb_failed", action=action, reason=f"{type(error).__name__}: {error}")
         raise LogUnavailableError(
-            describe(
-                f"{type(error).__name__}: {error}", f"MongoDB to {action}", "it is tried again by itself"
-            )
+            describe(_trouble(error), f"MongoDB to {action}", "it is tried again by itself")
         ) from error
+
+
+def _trouble(error: PyMongoError) -> str:
+    if isinstance(error, ConnectionFailure):
+        return "no answer"
+    if isinstance(error, ExecutionTimeout | WTimeoutError):
+        return "no answer in time"
+    return "a refusal" if isinstance(error, OperationFailure) else "a failure"
 
 
 class MongoEntryLog:

@@ -83,7 +83,7 @@ async def test_conditions_select(archived: Setup, conditions: dict[str, str], co
 
 async def test_an_item_has_the_envelope_as_it_was_published(archived: Setup) -> None:
     async with archived.running() as api:
-        (item,) = (await api.get("/v1/events", params={"limit": 1})).json()["items"]
+        (item,) = (await api.get("/v1/events", params={"limit": 1, "stream": FEEDBACK})).json()["items"]
         same = (await api.get(f"/v1/events/{item['event']['id']}")).json()
     assert item["event"]["type"] == "cn.pingyi.feedback.submitted.v1"
     assert item["event"]["data"]["grade"] == 5
