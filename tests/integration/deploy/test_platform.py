@@ -82,7 +82,7 @@ def test_running_platform_is_found_refuses_a_second_one_and_obeys_down(tmp_path:
         status = pingyi("status", "--data", str(layout.data), "--json")
         assert status.returncode == 0, status.stderr
         parts = json.loads(status.stdout)["parts"]
-        assert [(part["name"], part["ready"]) for part in parts] == [("nats", True)]
+        assert [(part["name"], part["ready"]) for part in parts] == [("nats", True), ("mongod", True)]
 
         same_data = pingyi("up", "--data", str(layout.data))
         assert same_data.returncode == 1
@@ -100,7 +100,7 @@ def test_running_platform_is_found_refuses_a_second_one_and_obeys_down(tmp_path:
 
 def test_doctor_finds_nothing_to_complain_of_where_the_tests_run(tmp_path: Path) -> None:
     answer = pingyi("doctor", "--data", str(tmp_path), "--port-base", str(free_port_base()), "--json")
-    findings = json.loads(answer.stdout)
+    findings = json.loads(answer.stdout)["checks"]
     assert answer.returncode == 0, answer.stdout
     assert {finding["check"] for finding in findings} >= {"python", "ports", "servers start", "clock"}
     assert all(finding["remedy"] for finding in findings if finding["level"] != "OK")
