@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.cli import main
+from deploy.local.layout import SERVICES
 from shared.kernel.grades import Level
 from tests.support.load import registry
 from tests.support.platform import PINGYI, Platform, clean_environment, free_port_base, run_pingyi, until
@@ -121,7 +122,7 @@ def test_recompute_finds_the_live_rankings_byte_for_byte(platform: Platform) -> 
 def test_status_shows_every_part_ready(platform: Platform) -> None:
     answer = platform.pingyi_json("status")
     assert answer["state"] == "ready"
-    assert {part["name"] for part in answer["parts"]} == {"intake", "scoring", "notify", "archive", "nats"}
+    assert {part["name"] for part in answer["parts"]} == {*SERVICES, "nats", "mongod"}
     assert all(part["ready"] for part in answer["parts"])
 
 
