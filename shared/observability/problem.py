@@ -162,7 +162,9 @@ _REMEDIES: Final = {
 }
 
 
-_TYPED: Final = frozenset({"enum", "literal_error", "value_error", "assertion_error"})
+_WORDED: Final = frozenset({"value_error", "assertion_error"})
+"""Their message is that of any Python exception, which may quote the value."""
+_TYPED: Final = frozenset({"enum", "literal_error"}) | _WORDED
 _TYPED_SUFFIXES: Final = ("_parsing", "_from_float", "timezone_aware", "_past", "_future")
 
 
@@ -206,7 +208,9 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
     field = ".".join(safe_name(part) for part in place) or "body"
     if isinstance(cause, InvalidValueError):
         return FieldError(field, value, cause.expected, cause.remedy)
-    message = safe_text(str(error["msg"]))
+    message = str(error["msg"])
+    if kind in _WORDED:
+        message = safe_text(message)
     if kind == "json_invalid":
         message = f"valid JSON ({cause})" if isinstance(cause, str) else "valid JSON"
         value = None

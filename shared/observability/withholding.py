@@ -8,11 +8,13 @@ more digits in a row is repeated at all.
 import re
 from typing import Final
 
-from shared.kernel.errors import shorten
 from shared.kernel.scrubbing import scrub
 
 NAME_SHOWN: Final = 64
 """Most characters of an unknown field's name that an error repeats."""
+
+PATH_SHOWN: Final = 256
+"""Most characters of a path that a problem repeats."""
 
 WHOLE_BELOW: Final = 80
 """A printable value of fewer characters has not been shortened."""
@@ -83,9 +85,10 @@ def safe_value(shown: str) -> str:
 
 def safe_name(name: str) -> str:
     """The name of a field or parameter that a client made up, shortened; its length if it holds a number."""
-    if holds_number(name):
+    shown = name[:NAME_SHOWN]  # first, for a name can be as long as a body
+    if holds_number(shown):
         return f"<a name of {len(name)} characters>"
-    return name if len(name) <= NAME_SHOWN else name[:NAME_SHOWN] + "…"
+    return name if len(name) <= NAME_SHOWN else shown + "…"
 
 
 def safe_text(text: str) -> str:
@@ -99,5 +102,5 @@ def safe_text(text: str) -> str:
 
 def safe_path(path: str) -> str:
     """`path` of a request, without long numbers and of bounded length."""
-    shown = safe_text(path)
-    return shown if len(shown) <= NAME_SHOWN * 2 else shorten(shown)
+    shown = safe_text(path[:PATH_SHOWN])
+    return shown if len(path) <= PATH_SHOWN else shown + "…"
