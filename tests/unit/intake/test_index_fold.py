@@ -2,12 +2,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from nats.aio.client import Client
 
 from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
 from services.intake.domain.accepted import Accepted
+from services.intake.entrypoints import events
 from services.intake.entrypoints.events import IndexFold, keep_pruned
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.reading import HistoryChangedError
@@ -60,6 +63,71 @@ async def test_an_outage_makes_a_ready_index_unready_and_keeps_what_it_knows(
     await eventually(lambda: not index.ready)
     assert index.find([known.receipt]) == {known.receipt: known}
     fold.cancel()
+
+
+class EmptyReader:
+    """Plays `FoldReader` on a stream without messages."""
+
+    position = 0
+    pending = 0
+    caught_up = True
+
+    def __init__(self, *_arguments: object, **_options: object) -> None:
+        """Nothing to open."""
+
+    async def take(self, _limit: int, *, wait_s: float) -> list[object]:
+        del wait_s
+        return []
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class OvertakenBroker:
+    """A broker of which each answer about the stream's end is out of date when it arrives.
+
+    While the answer travels, a publish of this process is acknowledged.
+    """
+
+    is_connected = True
+
+    def __init__(self, index: SqliteAcceptedIndex) -> None:
+        self._index = index
+        self.looks = 0
+        self.last = 0
+
+    def jetstream(self, *, timeout: float) -> "OvertakenBroker":
+        del timeout
+        return self
+
+    async def stream_info(self, _stream: str) -> SimpleNamespace:
+        answer = SimpleNamespace(created="once", state=SimpleNamespace(last_seq=self.last))
+        self.looks += 1
+        if self._index.ready:
+            self.last += 1
+            self._index.add([accepted(f"rating-{self.last}", self.last)])
+        await asyncio.sleep(0)
+        return answer
+
+
+async def test_acknowledgements_that_overtake_the_look_at_the_end_do_not_throw_the_index_away(
+    index: SqliteAcceptedIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "FoldReader", EmptyReader)
+    monkeypatch.setattr(events, "WATCH_S", 0.001)
+    broker = OvertakenBroker(index)
+    unready: list[int] = []
+    monkeypatch.setattr(index, "mark_behind", lambda: unready.append(broker.looks))
+
+    async def client() -> Client:
+        return cast("Client", broker)
+
+    fold = asyncio.create_task(IndexFold(index, client, read, NoMetrics()).run())
+    await eventually(lambda: broker.last >= 5)
+    fold.cancel()
+    assert unready == []
+    assert index.ready
+    assert index.position == broker.last
 
 
 async def test_what_is_beyond_the_horizon_is_forgotten_as_soon_as_the_index_is_ready(
