@@ -24,7 +24,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from shared.kernel.errors import PermanentError, TransientError, describe
-from shared.messaging.publisher import BrokerUnavailableError
+from shared.messaging.publisher import BrokerUnavailableError, NothingSentError
 from shared.messaging.streams import MAX_MESSAGE_BYTES
 
 log = structlog.get_logger(__name__)
@@ -153,6 +153,7 @@ class GroupCommit:
 
         Raises:
             PublishOverloadedError: the queue is full; nothing was sent.
+            NothingSentError: there is no connection; nothing was sent.
             BrokerUnavailableError: not known to be stored; send the same ids again.
             PublishRefusedError: one of the messages is too large; nothing was sent.
         """
@@ -169,7 +170,7 @@ class GroupCommit:
                     )
                 )
         if self._closing or not self._client.is_connected:
-            raise BrokerUnavailableError(
+            raise NothingSentError(
                 describe("the broker connection", "to be up", "retry; it reconnects by itself")
             )
         if self._queued + len(items) > self._max_queued:

@@ -23,6 +23,10 @@ class BrokerUnavailableError(TransientError):
     """The broker did not acknowledge: the outcome is unknown, and the same id may be sent again."""
 
 
+class NothingSentError(BrokerUnavailableError):
+    """There is no connection, and nothing was sent: the outcome is known."""
+
+
 class EventPublisher(Protocol):
     """Role: makes an event durable and gives its sequence."""
 
@@ -48,7 +52,7 @@ class JetStreamPublisher:
         spec = spec_for_type(envelope.type)
         if not self._client.is_connected:
             # A publish made now would be buffered and sent after the reconnect, although we said it failed.
-            raise BrokerUnavailableError(
+            raise NothingSentError(
                 describe("the broker connection", "to be up", "retry; it reconnects by itself")
             )
         try:

@@ -16,7 +16,7 @@ from shared.events import FeedbackSubmitted, spec_for_data
 from shared.kernel.clock import parse_rfc3339
 from shared.kernel.errors import InvalidValueError, describe
 from shared.messaging.group_commit import GroupCommit, Outgoing, Stored
-from shared.messaging.publisher import BrokerUnavailableError
+from shared.messaging.publisher import BrokerUnavailableError, NothingSentError
 from shared.messaging.streams import FEEDBACK
 
 _TYPE: Final = spec_for_data(FeedbackSubmitted).event_type
@@ -150,8 +150,8 @@ class JetStreamFeedbackLog:
         return standing
 
 
-def not_connected() -> BrokerUnavailableError:
+def not_connected() -> NothingSentError:
     """The error of every call before the first connection."""
-    return BrokerUnavailableError(
+    return NothingSentError(
         describe("no connection to the broker yet", "one at NATS_URL", "retry; it connects by itself")
     )

@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
-from services.intake.application.errors import RejectedError
+from services.intake.application.errors import IndexNotReadyError, RejectedError
 from services.intake.application.handlers import Desk, find_receipt, submit_batch, submit_feedback
 from services.intake.application.ports import AcceptedIndex, Rules
 from services.intake.application.prepared import RequestFacts
@@ -47,6 +47,7 @@ from shared.kernel.errors import InvalidValueError, NotFoundError, TransientErro
 from shared.kernel.grades import Level
 from shared.kernel.units import BUREAU, UnitRegistry
 from shared.messaging.group_commit import PublishOverloadedError
+from shared.messaging.publisher import NothingSentError
 from shared.observability.problem import (
     MEDIA_TYPE,
     FieldError,
@@ -63,6 +64,9 @@ MAX_KEY: Final = 255
 RETRY_AFTER_S: Final = 15.0
 """Least pause before a retry; as much again is added at random, or all clients would come back at once."""
 OVERLOAD_RETRY_AFTER_S: Final = 2.0
+
+_NOTHING_SENT: Final = (NothingSentError, PublishOverloadedError, IndexNotReadyError)
+"""Errors that are raised before anything went to the broker."""
 
 _KEY: Final = re.compile(rb"[\x20-\x7e]{1,%d}" % MAX_KEY)
 
@@ -203,7 +207,7 @@ class _Submissions:
         except RejectedError as error:
             raise ProblemError(_rejection(error, scope["path"])) from error
         except TransientError as error:
-            raise self._later(error) from error
+            raise self._later(error, scope["path"]) from error
         await _answer(send, 202, encode_outcome(outcome))
 
     async def batch(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -232,18 +236,31 @@ class _Submissions:
         least = OVERLOAD_RETRY_AFTER_S if isinstance(error, PublishOverloadedError) else RETRY_AFTER_S
         return least + self._parts.random.uniform(0, least)
 
-    def _later(self, error: TransientError) -> TransientError:
-        return TransientError(str(error), self._pause_s(error))
+    def _later(self, error: TransientError, instance: str) -> ProblemError:
+        """A rating that may be in all the same, unless nothing of it was sent."""
+        seconds = math.ceil(self._pause_s(error))
+        if isinstance(error, _NOTHING_SENT):
+            again = f"Nothing of this request was accepted: send it again after {seconds} s."
+        else:
+            again = (
+                "It may or may not have been accepted: send it again with the same Idempotency-Key "
+                f"(or client_ref) after {seconds} s; without one, a repeat counts twice."
+            )
+        return _unavailable(f"{error} {again}", seconds, instance)
 
     def _part_later(self, error: TransientError, instance: str) -> ProblemError:
-        """A batch that failed half-way; the shared wording would promise that nothing was accepted."""
+        """A batch that failed half-way; each of its lines has a key."""
         seconds = math.ceil(self._pause_s(error))
-        detail = (
-            f"{error} Some lines may have been accepted: send the same batch again after {seconds} s, "
+        again = (
+            f"Some lines may have been accepted: send the same batch again after {seconds} s, "
             "lines that are in already are recognised."
         )
-        problem = Problem(urn("unavailable"), "Temporarily unavailable", 503, detail, instance)
-        return ProblemError(problem, {"Retry-After": str(seconds)})
+        return _unavailable(f"{error} {again}", seconds, instance)
+
+
+def _unavailable(detail: str, seconds: int, instance: str) -> ProblemError:
+    problem = Problem(urn("unavailable"), "Temporarily unavailable", 503, detail, instance)
+    return ProblemError(problem, {"Retry-After": str(seconds)})
 
 
 async def _answer(send: Send, status: int, body: bytes) -> None:

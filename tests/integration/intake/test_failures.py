@@ -10,6 +10,8 @@ import pytest
 from nats.aio.client import Client
 
 from deploy.local.embedded import NatsServer
+from shared.messaging.group_commit import GroupCommit, Stored
+from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.streams import FEEDBACK, VAULT
 from tests.integration.intake.conftest import RATING, Intake, StartIntake, eventually, raw_messages, submitted
 
@@ -71,6 +73,21 @@ async def test_a_batch_during_which_the_broker_dies_is_repeated_safely(
         assert state.messages == 6000
 
 
+async def test_a_rating_whose_acknowledgement_did_not_come_may_have_been_accepted(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(_commit: GroupCommit, _items: object) -> list[Stored]:
+        raise BrokerUnavailableError("Got 5.0 s without an answer.")
+
+    monkeypatch.setattr(GroupCommit, "publish", silent)
+    assert_unavailable(answer := await intake.submit(RATING))
+    detail = answer.json()["detail"]
+    assert "may or may not have been accepted" in detail
+    assert "with the same Idempotency-Key (or client_ref)" in detail
+    assert "without one, a repeat counts twice" in detail
+    assert "Nothing" not in detail
+
+
 async def test_intake_starts_without_a_broker_and_becomes_ready_by_itself(
     own_broker: Client, own_nats_server: NatsServer, start_intake: StartIntake
 ) -> None:
@@ -79,8 +96,9 @@ async def test_intake_starts_without_a_broker_and_becomes_ready_by_itself(
     async with start_intake(own_nats_server, wait=False) as intake:
         assert (await intake.http.get("/livez")).status_code == 200
         assert (await intake.http.get("/readyz")).status_code == 503
-        assert_unavailable(await intake.submit(RATING))
-        assert_unavailable(await intake.submit({"unit_id": "U000200", "grade": 3}))
+        for body in (RATING, {"unit_id": "U000200", "grade": 3}):  # no index, no connection
+            assert_unavailable(answer := await intake.submit(body))
+            assert "Nothing of this request was accepted" in answer.json()["detail"]
         assert (await intake.http.get("/v1/units/U000200")).status_code == 200
         own_nats_server.start()
         await intake.wait_ready(after_outage=True)
