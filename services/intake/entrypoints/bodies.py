@@ -5,7 +5,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from services.intake.application.errors import RejectedError
 from services.intake.domain.acceptance import Issue
@@ -37,7 +45,20 @@ def _moment(value: object) -> object:
     return whole_ms(parse_rfc3339(value))
 
 
-Reference = Annotated[str, Field(min_length=1, max_length=128)]
+def _visible(value: str) -> str:
+    """Only text that people can see and copy: a blank number would stand for a real transaction."""
+    if value.isprintable() and not value.isspace():
+        return value
+    if not any(char.isprintable() and not char.isspace() for char in value):
+        raise InvalidValueError(value, "a value that isn't blank", "fill it in or leave the field out")
+    if any(unicodedata.category(char) == "Cc" for char in value):
+        raise InvalidValueError(
+            value, "text without control characters", "remove tabs, line ends and other control characters"
+        )
+    return value
+
+
+Reference = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_visible)]
 SubGrade = Annotated[int | None, Field(strict=True, ge=1, le=5)]
 
 
@@ -104,7 +125,8 @@ class FeedbackBody(BaseModel):
     ] = None
     contact: Annotated[ContactBody | None, Field(description="For a call-back.")] = None
     device_id: Annotated[
-        str | None, Field(description="Stable id of the device or browser.", min_length=1, max_length=256)
+        Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_visible)] | None,
+        Field(description="Stable id of the device or browser."),
     ] = None
     occurred_at: Annotated[
         AwareDatetime | None,
