@@ -16,7 +16,7 @@ KILLS = {"scoring": 2, "notify": 1, "archive": 1, "mongod": 2}
 async def test_derived_part_killed_under_load_catches_up_and_all_balances(
     own_platform: Platform, victim: str
 ) -> None:
-    plan = simulated(3_000, days_ago=1 + list(KILLS).index(victim))
+    plan = simulated(5_000, days_ago=1 + list(KILLS).index(victim))
     load = await killed_under_load(own_platform, [victim] * KILLS[victim], plan.lines)
     assert not load.retries, f"accepting needs neither of the others: {load.outages}"
     assert own_platform.record().children[victim].restarts >= KILLS[victim]

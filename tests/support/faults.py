@@ -18,7 +18,7 @@ async def killed_under_load(platform: Platform, victims: Sequence[str], lines: S
         async with asyncio.TaskGroup() as group:
             group.create_task(load.run(platform.url("intake")))
             for number, victim in enumerate(victims, 1):
-                await load.reach(number / (len(victims) + 1))
+                await load.reach(number / (len(victims) + 2))
                 pid = await asyncio.to_thread(platform.kill, victim)
                 assert load.progress < 1, "the load was over before the fault: send more"
                 await asyncio.to_thread(platform.await_restart, victim, pid)

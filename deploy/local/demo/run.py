@@ -43,7 +43,9 @@ from shared.messaging.streams import FEEDBACK
 from shared.rules import load_pack
 
 VERIFY_TIMEOUT_S = 600.0
-PAGE = 200
+ALERTS_PAGE = 200
+WHOLE_LIST = 2000
+"""Rows of one page: a list that is revised between two pages has to be read again from the start."""
 WINDOW_DAYS = 30
 
 
@@ -175,7 +177,7 @@ def _compare(layout: Layout, grades: Mapping[str, Sequence[int]], today: date) -
 def _show(layout: Layout, outcome: Outcome, receiver: WebhookReceiver, console: Console) -> None:
     ranked = [row for row in read_rows(layout, level="county") if row["rank"] is not None]
     show_rankings(console, ranked, outcome.moves)
-    alerts = _pages(f"{layout.service_url('notify')}/v1/alerts", {})
+    alerts = _pages(f"{layout.service_url('notify')}/v1/alerts", {}, ALERTS_PAGE)
     show_alerts(console, alerts, count_by_rule(alerts), receiver.inbox)
     show_books(console, outcome.books, outcome.report)
     if outcome.comparison is not None:
@@ -186,14 +188,14 @@ def _show(layout: Layout, outcome: Outcome, receiver: WebhookReceiver, console: 
 
 def read_rows(layout: Layout, **params: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - query parameters
     """All rows of one ranking, page by page."""
-    return _pages(f"{layout.service_url('scoring')}/v1/rankings", params)
+    return _pages(f"{layout.service_url('scoring')}/v1/rankings", params, WHOLE_LIST)
 
 
-def _pages(url: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+def _pages(url: str, params: dict[str, Any], limit: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
-        page = call("GET", url, params={**params, "limit": PAGE, "cursor": cursor})
+        page = call("GET", url, params={**params, "limit": limit, "cursor": cursor})
         rows += page["items"]
         cursor = page["next"]
         if cursor is None:

@@ -41,3 +41,39 @@ def test_a_reference_that_is_blank_or_holds_control_characters_is_refused(
 @pytest.mark.parametrize("value", ["办件 2026-07", "a\u3000b", " x ", "\U0001f600"])
 def test_a_reference_may_be_any_visible_text(value: str) -> None:
     assert parse_line(json.dumps(RATING | {"transaction_id": value}).encode()).transaction_id == value
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ('{"unit_id":"U000200","grade":5,"grade":1}', "grade"),
+        ('{"unit_id":"U000200","grade":1,"grade" : 1}', "grade"),
+        ('{"unit_id":"U000200","grade":5,"\\u0067rade":1}', "grade"),
+        ('{"unit_id":"U000200","grade":[[1]],"grade":1}', "grade"),
+        ('{"unit_id":"U000200","grade":%s,"grade":1}' % ("9" * 5000), "grade"),
+        ('{"unit_id":"U000200","grade":5,"text":"a:b","text":"c"}', "text"),
+        ('{"unit_id":"U000200","grade":5,"contact":{"phone":"13800138000","phone":"1"}}', "contact.phone"),
+        ('{"unit_id":"U000200","grade":5,"dimensions":{"image":1},"dimensions":null}', "dimensions"),
+        (
+            '{"unit_id":"U000200","grade":5,"occurred_at":"2026-07-01T00:00:00Z","occurred_at":null}',
+            "occurred_at",
+        ),
+    ],
+)
+def test_a_member_that_is_there_twice_is_named_without_its_values(body: str, field: str) -> None:
+    (issue,) = issues_of(body)
+    assert (issue.field, issue.value) == (field, "the name more than once")
+    assert issue.expected == "each name once in an object"
+    assert issue.remedy
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": 'a: "grade": 1, {"grade": 2}', "occurred_at": "2026-07-01T00:00:00+08:00"},
+        {"contact": {"name": "grade"}, "dimensions": {"image": 1, "conduct": None}},
+        {"text": None, "contact": None, "dimensions": None},
+    ],
+)
+def test_members_that_only_look_alike_are_no_repeat(change: dict[str, Any]) -> None:
+    assert parse_line(json.dumps(RATING | change).encode()).grade == 5
