@@ -1,7 +1,8 @@
 """What clients send: the JSON of one rating, strictly read; errors never repeat a citizen's words."""
 
+import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -32,6 +33,10 @@ ERRORS_SHOWN: Final = 20
 """A body can be made of thousands of unknown fields; the answer must not be."""
 NAME_SHOWN: Final = 64
 """Characters of an unknown field's name that an error repeats."""
+
+
+# Objects become tuples of (name, value), arrays stay lists. No digit string is too long for `str`.
+_read_members: Final = json.JSONDecoder(object_pairs_hook=tuple, parse_int=str).decode
 
 
 def _moment(value: object) -> object:
@@ -140,8 +145,13 @@ def parse_feedback(raw: bytes) -> Submission:
 
     Raises:
         ValidationError: see `describe_errors`; never let its own text out, it quotes the input.
+        RejectedError: a name comes twice, so that the rating says two things.
     """
     body = FeedbackBody.model_validate_json(raw)
+    # Each member has one colon outside of strings: with no more colons than members there is no repeat, and
+    # most ratings need no second reading.
+    if raw.count(b":") != _members_of(body):
+        _refuse_repeats(raw)
     text = None if body.text is None or not body.text.strip() else unicodedata.normalize("NFC", body.text)
     return Submission(
         unit_id=body.unit_id,
@@ -156,6 +166,43 @@ def parse_feedback(raw: bytes) -> Submission:
         device_id=body.device_id,
         occurred_at=body.occurred_at,
     )
+
+
+def _members_of(body: FeedbackBody) -> int:
+    """How many different members the JSON of `body` has."""
+    count = len(body.model_fields_set)
+    if body.dimensions is not None:
+        count += len(body.dimensions.model_fields_set)
+    if body.contact is not None:
+        count += len(body.contact.model_fields_set)
+    return count
+
+
+def _refuse_repeats(raw: bytes) -> None:
+    name = _repeated(_read_members(raw.decode()))
+    if name is not None:
+        raise RejectedError(
+            (
+                Issue(
+                    name,
+                    "the name more than once",
+                    "each name once in an object",
+                    "send only the value that is meant",
+                ),
+            )
+        )
+
+
+def _repeated(members: Iterable[tuple[str, object]]) -> str | None:
+    """The path of the first member that its object holds twice."""
+    seen: set[str] = set()
+    for name, value in members:
+        if name in seen:
+            return name
+        seen.add(name)
+        if isinstance(value, tuple) and (inner := _repeated(value)) is not None:
+            return f"{name}.{inner}"
+    return None
 
 
 def _given(dimensions: DimensionsBody) -> dict[str, int]:

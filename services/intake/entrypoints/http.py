@@ -202,6 +202,9 @@ class _Submissions:
         except ValidationError as error:
             self._parts.metrics.rejected("unknown", "body")
             raise ProblemError(validation_problem(describe_errors(error), scope["path"])) from None
+        except RejectedError as error:
+            self._parts.metrics.rejected("unknown", "body")
+            raise ProblemError(_rejection(error, scope["path"])) from error
         try:
             outcome = await submit_feedback(submission, facts, self._parts.desk)
         except RejectedError as error:

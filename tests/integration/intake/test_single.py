@@ -89,6 +89,11 @@ async def test_broken_json_wrong_type_and_bad_headers_are_refused(intake: Intake
     assert wrong.status_code == 415
     assert (await intake.submit(RATING, **{"Idempotency-Key": "x" * 256})).status_code == 422
     assert (await intake.submit(RATING, **{"X-Synthetic": "maybe"})).status_code == 422
+    twice = await intake.http.post(
+        "/v1/feedback", content=b'{"unit_id":"U000200","grade":5,"grade":1}', headers=kinds
+    )
+    assert twice.status_code == 422
+    assert twice.json()["errors"][0]["field"] == "grade"
     assert await raw_messages(broker) == []
 
 
