@@ -6,10 +6,12 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from services.intake.application.handlers import LineResult
+from services.intake.domain.acceptance import Issue
 from services.intake.domain.accepted import Accepted, Outcome, Verdict
 from services.intake.domain.receipts import receipt_code
 from shared.kernel.clock import rfc3339
 from shared.kernel.units import Unit
+from shared.observability.problem import FieldError
 
 _encode = msgspec.json.Encoder().encode
 
@@ -117,7 +119,7 @@ class UnitPageAnswer(BaseModel):
 
 class _Error(msgspec.Struct):
     field: str
-    value: str
+    value: str | None
     expected: str
     remedy: str
 
@@ -164,8 +166,7 @@ def encode_batch(results: list[LineResult]) -> bytes:
 
 def _line(result: LineResult) -> _Line:
     if result.outcome is None:
-        errors = [_Error(issue.field, issue.value, issue.expected, issue.remedy) for issue in result.issues]
-        return _Line(result.number, "rejected", errors=errors)
+        return _Line(result.number, "rejected", errors=[_error(issue) for issue in result.issues])
     accepted = result.outcome.accepted
     if result.outcome.verdict is Verdict.CONFLICT:
         # No receipt: it belongs to whoever sent the first one.
@@ -176,6 +177,12 @@ def _line(result: LineResult) -> _Line:
     return _Line(
         result.number, result.outcome.verdict.value, accepted.event_id, receipt_code(accepted.receipt)
     )
+
+
+def _error(issue: Issue) -> _Error:
+    """`issue` without numbers of people; single ratings get the same from `Problem`."""
+    shown = FieldError(issue.field, issue.value, issue.expected, issue.remedy).presentable()
+    return _Error(shown.field, shown.value, shown.expected, shown.remedy)
 
 
 def receipt_answer(accepted: Accepted, unit: Unit | None) -> ReceiptAnswer:

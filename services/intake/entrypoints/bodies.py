@@ -31,8 +31,6 @@ _SHOWN: Final = frozenset({"unit_id", "grade", "dimensions", "source", "channel"
 
 ERRORS_SHOWN: Final = 20
 """A body can be made of thousands of unknown fields; the answer must not be."""
-NAME_SHOWN: Final = 64
-"""Characters of an unknown field's name that an error repeats."""
 
 
 # Objects become tuples of (name, value), arrays stay lists. No digit string is too long for `str`.
@@ -233,10 +231,10 @@ def describe_errors(error: ValidationError) -> Sequence[Mapping[str, Any]]:
     """The errors of `error`, with every value that could identify somebody replaced by its size."""
     described = []
     for issue in error.errors(include_url=False)[:ERRORS_SHOWN]:
-        place = [str(part)[:NAME_SHOWN] for part in issue["loc"]]
+        place = issue["loc"]
         shown = issue["type"] != "extra_forbidden" and bool(place) and place[0] in _SHOWN
         value = issue["input"]
         if not shown or isinstance(value, dict | list):
             value = size_of(value)
-        described.append({**issue, "loc": place, "input": value})
+        described.append({**issue, "input": value})
     return described

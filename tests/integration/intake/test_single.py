@@ -188,10 +188,21 @@ async def test_no_identity_reaches_stream_vault_or_logs(
     headers = {"X-Forwarded-For": "203.0.113.77"}
     assert (await intake.submit(body, **headers)).status_code == 202
     assert (await intake.submit(body | {"grade": 1}, **headers)).status_code == 409
+    misplaced: list[dict[str, Any]] = [
+        {"13800990011": 1},
+        {"contact": {"phone13800990011": "x"}},
+        {"unit_id": "U13800990011"},
+        {"unit_id": "138 0099 0011"},
+        {"channel": "13800990011"},
+        {"occurred_at": "13800990011"},
+        {"occurred_at": 13800990011},
+        {"grade": 13800990011},
+    ]
     answers = [
         await intake.submit(body | {"grade": 9, "contact": canaries | {"age": "canaryage"}}),
         await intake.submit(body | {"text": "canary" * 400, "contact": canaries | {"name": "canary" * 50}}),
         await intake.submit(body | {"phone": "13800990011"}),
+        *[await intake.submit(body | change) for change in misplaced],
         await intake.submit(
             body | {"transaction_id": ["canary"], "device_id": 1, "client_ref": "canary" * 40}
         ),
@@ -200,6 +211,7 @@ async def test_no_identity_reaches_stream_vault_or_logs(
         json.dumps(body | {"client_ref": "canaryline", "text": 5}),
         '{"text":"canary"}',
         '{"text":"canary',
+        *[json.dumps(body | change) for change in misplaced],
     ]
     answers.append(await intake.submit_lines(*lines))
     (event,) = await submitted(broker)
@@ -213,5 +225,5 @@ async def test_no_identity_reaches_stream_vault_or_logs(
     captured = capsys.readouterr()
     everything.append((captured.out + captured.err).encode())
     everything.append((await intake.http.get("/metrics")).content)
-    for spelling in spellings:
+    for spelling in [*spellings, "138 0099 0011", "0099001"]:
         assert [data for data in everything if spelling.encode() in data] == [], spelling
