@@ -222,8 +222,19 @@ def parse_line(raw: bytes) -> Submission:
         return parse_feedback(raw)
     except ValidationError as error:
         found = field_errors(describe_errors(error))
+        broken = error.errors(include_url=False)[0]["type"] == "json_invalid"
+        nothing = f"{len(raw)} bytes" if broken else "nothing"
         raise RejectedError(
-            tuple(Issue(item.field, item.value or "nothing", item.expected, item.remedy) for item in found)
+            tuple(
+                Issue(
+                    item.field,
+                    item.value or nothing,
+                    # What was read is one line; its number in the batch stands beside.
+                    item.expected.replace(" at line 1 column ", " at column "),
+                    item.remedy,
+                )
+                for item in found
+            )
         ) from None
 
 

@@ -77,3 +77,20 @@ def test_a_member_that_is_there_twice_is_named_without_its_values(body: str, fie
 )
 def test_members_that_only_look_alike_are_no_repeat(change: dict[str, Any]) -> None:
     assert parse_line(json.dumps(RATING | change).encode()).grade == 5
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [(b'{"unit_id', "column 9"), (b"{broken", "column 2"), (b"\xff", "column 1"), (b"[1,", "column 3")],
+)
+def test_broken_json_in_a_line_is_told_with_its_size_and_the_place(line: bytes, place: str) -> None:
+    (issue,) = issues_of(line)
+    assert (issue.field, issue.value) == ("body", f"{len(line)} bytes")
+    assert issue.expected.startswith("valid JSON (")
+    assert place in issue.expected
+    assert "line 1" not in issue.expected
+
+
+def test_a_field_that_is_missing_is_nothing() -> None:
+    (issue,) = issues_of(b'{"unit_id":"U000200"}')
+    assert (issue.field, issue.value) == ("grade", "nothing")
