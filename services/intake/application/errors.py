@@ -3,7 +3,8 @@
 from typing import ClassVar
 
 from services.intake.domain.acceptance import Issue
-from shared.kernel.errors import ConflictError, PermanentError, TransientError, describe
+from services.intake.domain.measures import Size
+from shared.kernel.errors import ConflictError, InvalidValueError, PermanentError, TransientError, describe
 
 
 class RejectedError(PermanentError):
@@ -19,19 +20,18 @@ class RejectedError(PermanentError):
         self.issues = issues
 
 
-class KeyReusedError(ConflictError):
-    """The idempotency key came before, with other content."""
+class KeyReusedError(ConflictError, InvalidValueError):
+    """The client's key came before, with other content."""
 
     title: ClassVar[str] = "The idempotency key was used for other content"
 
-    def __init__(self, event_id: str) -> None:
-        """`event_id` names the rating that stands."""
+    def __init__(self, event_id: str, field: str) -> None:
+        """`event_id` names the rating that stands, `field` what held the key."""
         super().__init__(
-            describe(
-                "other content under a key that was used before",
-                f"the content of event {event_id}, which stands",
-                "send a new rating under a new key; repeat an old one unchanged",
-            )
+            Size("other content under a key that was used before"),
+            f"the content of event {event_id}, which stands",
+            "send a new rating under a new key; repeat an old one unchanged",
+            field=field,
         )
         self.event_id = event_id
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from services.intake.application.accepting import Acceptor
 from services.intake.application.errors import KeyReusedError, RejectedError
 from services.intake.application.ports import AcceptedIndex, Tally
-from services.intake.application.prepared import Prepared, Preparer, RequestFacts
+from services.intake.application.prepared import CLIENT_REF, Prepared, Preparer, RequestFacts
 from services.intake.domain.acceptance import Issue
 from services.intake.domain.accepted import Accepted, Outcome, Verdict
 from services.intake.domain.lines import Line
@@ -25,7 +25,7 @@ _KNOWN_FIELDS = frozenset({"body", *(part.name for part in fields(Submission))})
 
 @dataclass(frozen=True, slots=True)
 class LineResult:
-    """The answer to one line of a batch: an outcome, or the issues that keep it out."""
+    """The answer to one line of a batch: an outcome, or none; and the issues that keep it out."""
 
     number: int
     outcome: Outcome | None
@@ -56,7 +56,7 @@ async def submit_feedback(submission: Submission, facts: RequestFacts, desk: Des
         raise
     (outcome,) = await desk.acceptor.accept((prepared,))
     if outcome.verdict is Verdict.CONFLICT:
-        raise KeyReusedError(outcome.accepted.event_id)
+        raise _reused(prepared, outcome)
     return outcome
 
 
@@ -80,8 +80,8 @@ async def submit_batch(
 
     async def accept(chunk: list[tuple[int, Prepared]]) -> None:
         outcomes = await desk.acceptor.accept([prepared for _, prepared in chunk])
-        for (number, _), outcome in zip(chunk, outcomes, strict=True):
-            results[number] = LineResult(number, outcome)
+        for (number, prepared), outcome in zip(chunk, outcomes, strict=True):
+            results[number] = LineResult(number, outcome, _conflict_issues(prepared, outcome))
 
     for start in range(0, len(lines), CHUNK):
         good, bad = _prepare(lines[start : start + CHUNK], facts, desk, parse)
@@ -104,7 +104,7 @@ def _prepare(
     bad: dict[int, LineResult] = {}
     for line in lines:
         try:
-            good.append((line.number, desk.preparer.line(parse(line.data), facts, line.number)))
+            good.append((line.number, desk.preparer.line(parse(line.data), facts, line.place)))
         except RejectedError as error:
             bad[line.number] = LineResult(line.number, None, error.issues)
             desk.tally.rejected("batch", _reason(error))
@@ -122,6 +122,17 @@ async def _settle(
         failures = [error for task in done if (error := task.exception()) is not None]
         failure = failure or (failures[0] if failures else None)
     return tasks, failure
+
+
+def _reused(prepared: Prepared, outcome: Outcome) -> KeyReusedError:
+    return KeyReusedError(outcome.accepted.event_id, prepared.key_field or CLIENT_REF)
+
+
+def _conflict_issues(prepared: Prepared, outcome: Outcome) -> tuple[Issue, ...]:
+    if outcome.verdict is not Verdict.CONFLICT:
+        return ()
+    error = _reused(prepared, outcome)
+    return (Issue(error.field or CLIENT_REF, error.value, error.expected, error.remedy),)
 
 
 def _reason(error: RejectedError) -> str:

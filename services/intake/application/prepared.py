@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from services.intake.application.errors import RejectedError
 from services.intake.application.ports import Rules
@@ -14,6 +15,9 @@ from shared.kernel.clock import Clock, rfc3339
 from shared.kernel.ids import RANDOM_BYTES, derived_id, uuid7
 from shared.kernel.units import Unit, UnitRegistry
 from shared.rules.pack import Intake as IntakeRules
+
+KEY_HEADER: Final = "Idempotency-Key"
+CLIENT_REF: Final = "client_ref"
 
 RandomBytes = Callable[[int], bytes]
 
@@ -47,7 +51,7 @@ class Prepared:
     """A rating that may be accepted.
 
     Attributes:
-        keyed: the id comes from the client's key, so it may have been accepted before.
+        key_field: what held the client's key that the id comes from; None: the id is new.
     """
 
     submission: Submission
@@ -56,7 +60,12 @@ class Prepared:
     event_id: str
     receipt: bytes
     digest: str
-    keyed: bool
+    key_field: str | None
+
+    @property
+    def keyed(self) -> bool:
+        """Whether it may have been accepted before."""
+        return self.key_field is not None
 
     @property
     def occurred_at(self) -> datetime:
@@ -108,15 +117,15 @@ class Preparer:
         channel = submission.channel.value
         if facts.idempotency_key is not None:
             event_id = derived_id("idempotency", channel, facts.idempotency_key)
-        elif submission.client_ref is not None:
+            return self._prepare(submission, facts, event_id, KEY_HEADER)
+        if submission.client_ref is not None:
             event_id = derived_id("client_ref", channel, submission.client_ref)
-        else:
-            event_id = uuid7(unix_ms(facts.received_at), self._random(RANDOM_BYTES))
-            return self._prepare(submission, facts, event_id, keyed=False)
-        return self._prepare(submission, facts, event_id, keyed=True)
+            return self._prepare(submission, facts, event_id, CLIENT_REF)
+        event_id = uuid7(unix_ms(facts.received_at), self._random(RANDOM_BYTES))
+        return self._prepare(submission, facts, event_id, None)
 
-    def line(self, submission: Submission, facts: RequestFacts, number: int) -> Prepared:
-        """Prepare line `number` of a batch; its `client_ref` goes before the header's key.
+    def line(self, submission: Submission, facts: RequestFacts, place: int) -> Prepared:
+        """Prepare the rating at `place` in a batch; its `client_ref` goes before the header's key.
 
         Raises:
             RejectedError: it can't be accepted, or nothing would tell a repeat of it from a new rating.
@@ -124,23 +133,23 @@ class Preparer:
         channel = submission.channel.value
         if submission.client_ref is not None:
             event_id = derived_id("client_ref", channel, submission.client_ref)
-        elif facts.idempotency_key is not None:
-            event_id = derived_id("idempotency-line", channel, facts.idempotency_key, str(number))
-        else:
-            raise RejectedError(
-                (
-                    Issue(
-                        "client_ref",
-                        "nothing",
-                        "a reference of the client's own, so that the batch can be repeated safely",
-                        "add client_ref to the line, or send the header Idempotency-Key with the batch",
-                    ),
-                )
+            return self._prepare(submission, facts, event_id, CLIENT_REF)
+        if facts.idempotency_key is not None:
+            event_id = derived_id("idempotency-line", channel, facts.idempotency_key, str(place))
+            return self._prepare(submission, facts, event_id, KEY_HEADER)
+        raise RejectedError(
+            (
+                Issue(
+                    CLIENT_REF,
+                    "nothing",
+                    "a reference of the client's own, so that the batch can be repeated safely",
+                    f"add client_ref to the line, or send the header {KEY_HEADER} with the batch",
+                ),
             )
-        return self._prepare(submission, facts, event_id, keyed=True)
+        )
 
     def _prepare(
-        self, submission: Submission, facts: RequestFacts, event_id: str, *, keyed: bool
+        self, submission: Submission, facts: RequestFacts, event_id: str, key_field: str | None
     ) -> Prepared:
         issues = issues_of(submission, self._units, facts.rules, facts.received_at)
         if issues:
@@ -152,5 +161,5 @@ class Preparer:
             event_id=event_id,
             receipt=self._pseudonyms.receipt(event_id),
             digest=self._pseudonyms.digest(submission),
-            keyed=keyed,
+            key_field=key_field,
         )

@@ -11,9 +11,15 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line that isn't blank; `number` counts from 1 and blank lines too, as an editor shows it."""
+    """One line that isn't blank.
+
+    Attributes:
+        number: counts from 1 and blank lines too, as an editor shows it; for people.
+        place: counts from 1 and blank lines not; for keys, which blank lines must not change.
+    """
 
     number: int
+    place: int
     data: bytes
 
 
@@ -48,7 +54,9 @@ def split_lines(body: bytes, limit: int) -> list[Line]:
 
 def _numbered(body: bytes) -> Iterator[Line]:
     # Only LF ends a line: splitlines() would also cut at characters that JSON strings may contain.
+    place = 0
     for number, raw in enumerate(body.split(b"\n"), 1):
         data = raw.strip(b" \t\r")
         if data:
-            yield Line(number, data)
+            place += 1
+            yield Line(number, place, data)

@@ -170,10 +170,8 @@ def _line(result: LineResult) -> _Line:
     accepted = result.outcome.accepted
     if result.outcome.verdict is Verdict.CONFLICT:
         # No receipt: it belongs to whoever sent the first one.
-        error = _Error(
-            "client_ref", "a used reference", "the content that it came with before", "send a new reference"
-        )
-        return _Line(result.number, "conflict", accepted.event_id, errors=[error])
+        errors = [_error(issue) for issue in result.issues]
+        return _Line(result.number, "conflict", accepted.event_id, errors=errors)
     return _Line(
         result.number, result.outcome.verdict.value, accepted.event_id, receipt_code(accepted.receipt)
     )

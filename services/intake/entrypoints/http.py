@@ -288,7 +288,18 @@ _IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         max_length=MAX_KEY,
-        description="The same key again is the same rating; goes before client_ref.",
+        description="The same key again is the same rating; it goes before client_ref.",
+    ),
+]
+_BatchKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=MAX_KEY,
+        description=(
+            "Key of the lines that have no client_ref, together with their place among the lines that aren't "
+            "blank; a line's client_ref goes before it."
+        ),
     ),
 ]
 _Synthetic = Annotated[
@@ -305,12 +316,11 @@ async def _describe_single(
     """
 
 
-async def _describe_batch(
-    *, idempotency_key: _IdempotencyKey = None, x_synthetic: _Synthetic = False
-) -> None:
+async def _describe_batch(*, idempotency_key: _BatchKey = None, x_synthetic: _Synthetic = False) -> None:
     """Accept the good lines and report the others by number; the same batch again adds nothing.
 
-    Each line needs a `client_ref`, or the batch an `Idempotency-Key`. After a 503 send the same batch again.
+    Each line needs a `client_ref`, or the batch an `Idempotency-Key`: then repeat it with its lines in the
+    same order; blank lines don't matter. After a 503 send the same batch again.
     """
 
 

@@ -75,9 +75,38 @@ async def test_a_key_with_the_batch_stands_for_its_lines(intake: Intake, broker:
     lines = [line(None, grade=4), "", line(None, grade=4)]
     first = (await intake.submit_lines(*lines, **{"Idempotency-Key": "file-1"})).json()
     again = (await intake.submit_lines(*lines, **{"Idempotency-Key": "file-1"})).json()
+    blank = (await intake.submit_lines("", *lines, "", **{"Idempotency-Key": "file-1"})).json()
+    assert [(each["line"], each["status"]) for each in blank["results"]] == [
+        (2, "duplicate"),
+        (4, "duplicate"),
+    ]
     other = (await intake.submit_lines(*lines, **{"Idempotency-Key": "file-2"})).json()
     assert (first["accepted"], again["duplicate"], other["accepted"]) == (2, 2, 2)
     assert len(await submitted(broker)) == 4
+
+
+async def test_a_conflict_names_the_key_that_the_line_had(intake: Intake) -> None:
+    key = {"Idempotency-Key": "file-1"}
+    await intake.submit_lines(line(None), line("own"), **key)
+    answer = await intake.submit_lines(line(None, grade=1), line("own", grade=1), **key)
+    conflicts = answer.json()["results"]
+    assert [each["status"] for each in conflicts] == ["conflict", "conflict"]
+    errors = [error for each in conflicts for error in each["errors"]]
+    assert [error["field"] for error in errors] == ["Idempotency-Key", "client_ref"]
+    assert "client_ref" not in str(errors[0])
+    assert "reference" not in str(errors[0])
+
+
+async def test_the_description_says_which_key_of_a_batch_goes_first(intake: Intake) -> None:
+    paths = (await intake.http.get("/openapi.json")).json()["paths"]
+    described = {
+        path: parameter["description"]
+        for path in ("/v1/feedback", "/v1/feedback/batch")
+        for parameter in paths[path]["post"]["parameters"]
+        if parameter["name"] == "Idempotency-Key"
+    }
+    assert "it goes before client_ref" in described["/v1/feedback"]
+    assert "client_ref goes before it" in described["/v1/feedback/batch"]
 
 
 async def test_a_single_rating_and_a_line_with_one_reference_are_one_rating(

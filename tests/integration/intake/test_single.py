@@ -107,11 +107,25 @@ async def test_the_same_key_and_body_give_the_same_receipt_and_other_content_con
     for _ in range(2):
         conflict = await intake.submit(RATING | {"grade": 1}, **{"Idempotency-Key": "k"})
         assert conflict.status_code == 409
+        (error,) = conflict.json()["errors"]
+        assert error["field"] == "Idempotency-Key"
+        assert first.json()["event_id"] in error["expected"]
+        assert "new key" in error["remedy"]
         assert first.json()["receipt_code"] not in conflict.text
+    await intake.submit(RATING)
+    by_reference = await intake.submit(RATING | {"grade": 1})
+    assert by_reference.status_code == 409
+    assert [error["field"] for error in by_reference.json()["errors"]] == ["client_ref"]
     other_channel = await intake.submit(RATING | {"channel": "app"}, **{"Idempotency-Key": "k"})
     assert other_channel.json()["duplicate"] is False
     messages = await raw_messages(broker)
-    assert [subject.split(".")[2] for subject, _ in messages] == ["submitted", "conflicted", "submitted"]
+    assert [subject.split(".")[2] for subject, _ in messages] == [
+        "submitted",
+        "conflicted",
+        "submitted",
+        "conflicted",
+        "submitted",
+    ]
     report = parse_envelope(Envelope[FeedbackConflicted], messages[1][1]).data
     assert report.first_event_id == first.json()["event_id"]
     assert report.first_digest != report.other_digest

@@ -22,6 +22,7 @@ def test_every_line_keeps_its_content_and_the_number_an_editor_shows(lines: list
         return
     assert [(line.number, line.data) for line in split_lines(body, 10_000)] == expected
     assert [(line.number, line.data) for line in split_lines(body + end, 10_000)] == expected
+    assert [line.place for line in split_lines(body, 10_000)] == list(range(1, len(expected) + 1))
 
 
 def test_a_line_separator_inside_of_a_string_does_not_cut_the_line() -> None:
