@@ -38,7 +38,7 @@ from services.intake.entrypoints.answers import (
     receipt_answer,
 )
 from services.intake.entrypoints.bodies import FeedbackBody, describe_errors, parse_feedback, parse_line
-from services.intake.entrypoints.reading import read_body, read_body_in_time, require_media_type
+from services.intake.entrypoints.reading import read_body, read_body_in_time, require_readable
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
 from shared.events import Provenance
@@ -189,7 +189,7 @@ class _Submissions:
     async def single(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 202 once the rating is durable."""
         headers = dict(scope["headers"])  # one pass; Starlette's mapping makes one for each look-up
-        require_media_type(_text(headers.get(b"content-type")), JSON_TYPES)
+        require_readable(headers, JSON_TYPES)
         peer = scope["client"]
         address = self._parts.proxies.client_address(
             peer[0] if peer is not None else None, _text(headers.get(b"x-forwarded-for"))
@@ -216,7 +216,7 @@ class _Submissions:
     async def batch(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 200 with a result for each line once everything accepted is durable."""
         headers = dict(scope["headers"])
-        require_media_type(_text(headers.get(b"content-type")), NDJSON_TYPES)
+        require_readable(headers, NDJSON_TYPES)
         # No address: whoever uploads a batch is not who rated, and all its lines would be one cluster.
         facts = self._facts(headers)
         async with self._batches:

@@ -1,12 +1,18 @@
 """Reading request bodies with bounded memory and time."""
 
 import asyncio
+import re
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from starlette.types import Message, Receive
 
 from services.intake.domain.measures import Size
 from shared.kernel.errors import InvalidValueError, TransientError, describe
+from shared.observability.withholding import media_type_or_described, token_or_described
+
+_UTF_8: Final = frozenset({"utf-8", "utf8"})
+_CHARSET: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,20}")
 
 DRAIN_FACTOR: Final = 64
 """How many times the limit is read and dropped, so that a client that is still sending gets to read why."""
@@ -37,19 +43,53 @@ class ClientLeftError(TransientError):
     """The client closed the connection before the body was complete; nobody reads the answer."""
 
 
-def require_media_type(given: str | None, accepted: tuple[str, ...]) -> None:
-    """Check the value of the header Content-Type; parameters such as charset are ignored.
+def require_readable(headers: Mapping[bytes, bytes], accepted: tuple[str, ...]) -> None:
+    """Check that the body is of an `accepted` type, in UTF-8 and not compressed.
+
+    Args:
+        headers: of the request; names in lower case.
+        accepted: media types; parameters other than charset are ignored.
 
     Raises:
-        WrongMediaTypeError: other than one of `accepted`.
+        WrongMediaTypeError: it isn't.
     """
-    if given is None or given.split(";", 1)[0].strip().lower() not in accepted:
+    kind = headers.get(b"content-type", b"").decode("latin-1")
+    if kind not in accepted:  # nearly everybody sends just that
+        _require_media_type(kind, accepted)
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None and encoding.strip().lower() not in {b"", b"identity"}:
         raise WrongMediaTypeError(
-            given or Size("nothing"),
+            token_or_described(encoding.decode("latin-1")),
+            "a body without Content-Encoding",
+            "send it without compression",
+            field="Content-Encoding",
+        )
+
+
+def _require_media_type(kind: str, accepted: tuple[str, ...]) -> None:
+    media_type, *parameters = kind.split(";")
+    if media_type.strip().lower() not in accepted:
+        raise WrongMediaTypeError(
+            media_type_or_described(kind) if kind else Size("nothing"),
             " or ".join(accepted),
             f"send the header Content-Type: {accepted[0]}",
             field="Content-Type",
         )
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        charset = value.strip().strip('"')
+        if name.strip().lower() == "charset" and charset.lower() not in _UTF_8:
+            shown = (
+                f"charset {charset}"
+                if _CHARSET.fullmatch(charset)
+                else f"a charset of {len(charset)} characters"
+            )
+            raise WrongMediaTypeError(
+                Size(shown),
+                "UTF-8, the encoding of JSON",
+                "convert the body to UTF-8 and leave charset out",
+                field="Content-Type",
+            )
 
 
 async def read_body(receive: Receive, limit: int, timeout_s: float, advice: str) -> bytes:

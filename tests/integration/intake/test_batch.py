@@ -140,6 +140,9 @@ async def test_a_batch_must_say_that_it_is_one(intake: Intake) -> None:
     answer = await intake.submit_lines(line("a"), **{"Content-Type": "application/json"})
     assert answer.status_code == 415
     assert "application/x-ndjson" in answer.json()["detail"]
+    packed = await intake.submit_lines(line("a"), **{"Content-Encoding": "gzip"})
+    assert packed.status_code == 415
+    assert "without compression" in packed.json()["detail"]
 
 
 async def test_a_client_that_sends_no_body_does_not_keep_others_from_their_batches(

@@ -87,6 +87,17 @@ async def test_broken_json_wrong_type_and_bad_headers_are_refused(intake: Intake
     assert (await intake.http.post("/v1/feedback", content=b"[]", headers=kinds)).status_code == 422
     wrong = await intake.http.post("/v1/feedback", content=b"{}", headers={"Content-Type": "text/plain"})
     assert wrong.status_code == 415
+    for header, value, words in (
+        ("Content-Encoding", "gzip", "without compression"),
+        ("Content-Type", "application/json; charset=gbk", "UTF-8"),
+        ("Content-Type", 'application/json; version=1; Charset="utf-16"', "UTF-8"),
+    ):
+        other = await intake.submit(RATING, **{header: value})
+        assert other.status_code == 415, value
+        assert other.headers["content-type"] == "application/problem+json"
+        (error,) = other.json()["errors"]
+        assert error["field"] == header
+        assert words in error["remedy"]
     assert (await intake.submit(RATING, **{"Idempotency-Key": "x" * 256})).status_code == 422
     assert (await intake.submit(RATING, **{"X-Synthetic": "maybe"})).status_code == 422
     twice = await intake.http.post(

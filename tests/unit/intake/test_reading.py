@@ -8,10 +8,13 @@ from services.intake.entrypoints.reading import (
     BodyTooLargeError,
     ClientLeftError,
     SlowBodyError,
+    WrongMediaTypeError,
     read_body,
     read_body_in_time,
+    require_readable,
 )
 
+JSON = ("application/json",)
 Read = Callable[[Callable[[], Awaitable[Message]], int, float, str], Awaitable[bytes]]
 EITHER = pytest.mark.parametrize("read", [read_body, read_body_in_time])
 
@@ -62,3 +65,43 @@ async def test_a_client_that_leaves_gets_no_rating_in(read: Read) -> None:
 async def test_a_client_that_sends_nothing_is_given_up_where_it_holds_up_others() -> None:
     with pytest.raises(SlowBodyError, match="0 bytes"):
         await read_body_in_time(client(), 10, 0.05, "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoding"),
+    [
+        (b"application/json", None),
+        (b"application/json", b""),
+        (b"application/json", b"Identity"),
+        (b"Application/JSON;charset=UTF-8", None),
+        (b'application/json; version=1; charset="utf8" ;', None),
+    ],
+)
+def test_json_in_utf_8_as_it_is_can_be_read(kind: bytes, encoding: bytes | None) -> None:
+    headers = {b"content-type": kind} | ({b"content-encoding": encoding} if encoding is not None else {})
+    require_readable(headers, JSON)
+
+
+@pytest.mark.parametrize(
+    ("headers", "field", "value"),
+    [
+        ({}, "Content-Type", "nothing"),
+        ({b"content-type": b"text/plain; name=13800138000"}, "Content-Type", "'text/plain'"),
+        ({b"content-type": b"application/json; charset=gbk"}, "Content-Type", "charset gbk"),
+        (
+            {b"content-type": b"application/json", b"content-encoding": b"gzip"},
+            "Content-Encoding",
+            "'gzip'",
+        ),
+        (
+            {b"content-type": b"application/json", b"content-encoding": b"identity, br"},
+            "Content-Encoding",
+            "a string of 12 characters",
+        ),
+        ({b"content-type": b"application/json;charset=\xff x"}, "Content-Type", "a charset of 3 characters"),
+    ],
+)
+def test_what_can_not_be_read_is_named(headers: dict[bytes, bytes], field: str, value: str) -> None:
+    with pytest.raises(WrongMediaTypeError) as caught:
+        require_readable(headers, JSON)
+    assert (caught.value.field, caught.value.value) == (field, value)
