@@ -1,8 +1,18 @@
 """What every test may use: real servers (``support.servers``), the whole platform (``support.platform``)."""
 
+from collections.abc import Iterator
+
 import pytest
+import structlog
 
 # Helpers that assert tell both sides of a comparison, as tests do.
 pytest.register_assert_rewrite("tests.support.audit", "tests.support.faults", "tests.support.load")
 
 pytest_plugins = ["tests.support.servers", "tests.support.platform"]
+
+
+@pytest.fixture(autouse=True)
+def _logging_of_its_own() -> Iterator[None]:
+    """What one test configures, for example to a captured stream that is closed later, ends with it."""
+    yield
+    structlog.reset_defaults()

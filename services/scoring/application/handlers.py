@@ -192,10 +192,11 @@ class ReadRankings:
         more = encode_cursor(end, chosen) if end < len(chosen.rows) else None
         return Page(chosen, _position(found), chosen.rows[start:end], more)
 
-    def unit_score(self, unit_id: str) -> UnitScore:
-        """A unit's rows in all windows of its primary list, shortest window first.
+    def unit_score(self, unit_id: str, window: str | None = None) -> UnitScore:
+        """A unit's rows in all windows (or in one) of its primary list, shortest window first.
 
         Raises:
+            InvalidValueError: no such window; the message names what exists.
             NotFoundError: no such unit, or none that is ranked; the message proposes near ones.
             NotCaughtUpError: nothing can be shown yet.
         """
@@ -214,9 +215,12 @@ class ReadRankings:
             parsed = ListKey.parse(key)
             if parsed.level is unit.level and parsed.kind == kind:
                 rows += [(found, row) for row in found.rows if row.unit_id == unit_id]
-        return UnitScore(
-            unit, _position(rankings), sorted(rows, key=lambda each: each[0].head["window_days"])
-        )
+        rows.sort(key=lambda each: each[0].head["window_days"])
+        if window is not None:
+            known = [str(found.head["window_days"]) for found, _ in rows]
+            days = _choose("window", window.removesuffix("d"), known)
+            rows = [each for each in rows if str(each[0].head["window_days"]) == days]
+        return UnitScore(unit, _position(rankings), rows)
 
     def books(self) -> PublishedBooks:
         """The published books.

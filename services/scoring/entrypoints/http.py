@@ -151,10 +151,15 @@ def make_router(read: ReadRankings) -> APIRouter:
             }
         )
 
-    @router.get("/units/{unit_id}/score", responses={**_NOT_FOUND, **_UNAVAILABLE})
-    async def get_unit_score(unit_id: str) -> UnitScoreBody:
-        """A unit's rows in all windows of the list that it is ranked in."""
-        found = read.unit_score(unit_id)
+    @router.get("/units/{unit_id}/score", responses={**_NOT_FOUND, **_UNPROCESSABLE, **_UNAVAILABLE})
+    async def get_unit_score(
+        unit_id: str,
+        window: Annotated[
+            str | None, Query(description="One rolling window, in days; left out: all.")
+        ] = None,
+    ) -> UnitScoreBody:
+        """A unit's rows in the windows of the list that it is ranked in."""
+        found = read.unit_score(unit_id, window)
         first = found.windows[0][0] if found.windows else None
         return UnitScoreBody(
             unit_id=found.unit.unit_id,

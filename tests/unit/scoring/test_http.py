@@ -153,6 +153,15 @@ async def test_a_units_scores_are_its_rows_in_every_window() -> None:
     assert (await get(f"/v1/units/{county}/score")).json()["windows"][0]["list"] == "county.all.7"
 
 
+async def test_a_units_score_in_one_window_is_that_alone_and_another_window_is_refused() -> None:
+    county = load_units().by_level(Level.COUNTY)[0].unit_id
+    answer = (await get(f"/v1/units/{county}/score", window=30)).json()
+    assert [each["list"] for each in answer["windows"]] == ["county.all.30"]
+    refused = await get(f"/v1/units/{county}/score", window=8)
+    assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    assert refused.json()["errors"][0]["expected"] == "one of 7, 30, 90, 365"
+
+
 @pytest.mark.parametrize(("unit_id", "hint"), [("U999999", "did you mean"), ("U000001", "no peers")])
 async def test_a_unit_without_a_score_is_not_found(unit_id: str, hint: str) -> None:
     response = await get(f"/v1/units/{unit_id}/score")
