@@ -10,6 +10,16 @@ pytest.register_assert_rewrite("tests.support.audit", "tests.support.faults", "t
 
 pytest_plugins = ["tests.support.servers", "tests.support.platform"]
 
+SLOW_FIRST = ("tests/e2e/", "tests/integration/")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left with one of them at the end; else in random order."""
+    items.sort(
+        key=lambda item: next((i for i, each in enumerate(SLOW_FIRST) if item.nodeid.startswith(each)), 9)
+    )
+
 
 @pytest.fixture(autouse=True)
 def _logging_of_its_own() -> Iterator[None]:
