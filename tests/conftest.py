@@ -15,7 +15,7 @@ SLOW_FIRST = ("tests/e2e/", "tests/integration/")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that no worker is left with one of them at the end; else in random order."""
+    """The longest files first, so that no worker is left with one at the end; else in random order."""
     places = {folder: place for place, folder in enumerate(SLOW_FIRST)}
     items.sort(key=lambda item: min((places[f] for f in places if item.nodeid.startswith(f)), default=9))
 
