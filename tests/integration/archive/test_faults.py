@@ -4,6 +4,7 @@ import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -132,6 +133,16 @@ async def test_a_broker_killed_under_load_holds_the_archive_up_and_no_more(
         await assert_complete(api)
 
 
+async def until_ready(api: httpx.AsyncClient) -> None:
+    """Wait until a process that was just started works."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(httpx.TransportError):
+                if (await api.get("/readyz")).status_code == httpx.codes.OK:
+                    return
+            await asyncio.sleep(0.2)
+
+
 async def test_two_archives_at_once_write_one_chain_without_holes(
     client: Client, setup: Setup, tmp_path: Path
 ) -> None:
@@ -140,6 +151,8 @@ async def test_two_archives_at_once_write_one_chain_without_holes(
     for archive in archives:
         archive.start()
     try:
+        for archive in archives:
+            await until_ready(archive.api)
         await load(client)
         await assert_complete(archives[0].api)
         written = [(await archive.api.get("/metrics")).text for archive in archives]
