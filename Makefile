@@ -14,7 +14,9 @@ TESTS  ?=
 MAKEFLAGS     += --no-print-directory
 .DEFAULT_GOAL := help
 
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# --no-deps: a lock file names everything. Resolving it anew would let an older pip take a release that is newer than the
+# locked one for a requirement with an extra (coverage[toml]) and then refuse it for want of a hash.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
         --no-annotate --custom-compile-command "make lock"
 
@@ -36,7 +38,7 @@ $(BIN)/python:
 $(VENV)/.installed-local: requirements/local.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the platform from requirements/local.txt (hashes checked) …"
 	@$(PIP_INSTALL) --require-hashes -r requirements/local.txt
-	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@$(PIP_INSTALL) --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.installed-real: requirements/real.txt $(VENV)/.installed-local
@@ -47,7 +49,8 @@ $(VENV)/.installed-real: requirements/real.txt $(VENV)/.installed-local
 $(VENV)/.installed-dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the platform and its tools from requirements/dev.txt (hashes checked) …"
 	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
-	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@$(PIP_INSTALL) --no-build-isolation --editable .
+	@$(BIN)/python -m pip check --disable-pip-version-check > /dev/null || { $(BIN)/python -m pip check; exit 1; }
 	@touch $(VENV)/.installed-local $@
 
 setup: $(VENV)/.installed-dev ## Create .venv with everything that development needs
