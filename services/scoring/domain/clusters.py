@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from services.scoring.domain.days import DAY_MS, day_of_ms
-from services.scoring.domain.ratings import Rating, pack, split_records, unpack
+from services.scoring.domain.ratings import Rating, event_id_of, pack, split_records, unpack
 
 BIN_MS: Final = 15 * 60 * 1000
 BINS_A_DAY: Final = DAY_MS // BIN_MS
@@ -38,28 +38,11 @@ def _share(size: int) -> int:
     return _SHARES[size] if size < _TABLE else cluster_share_milli(size)
 
 
-class Member:
-    """One rating in its clusters.
-
-    Attributes:
-        rating: the rating.
-        keys: the clusters that it is in.
-        weight_milli: what it weighs now, in thousandths.
-    """
-
-    __slots__ = ("keys", "rating", "weight_milli")
-
-    def __init__(self, rating: Rating, keys: list[int]) -> None:
-        """Start with its full weight."""
-        self.rating = rating
-        self.keys = keys
-        self.weight_milli = rating.weight_milli
-
-
 Recount = Callable[[Rating, int, int], None]
 """Told that a counted rating weighs something else: rating, old and new weight in thousandths."""
 
-_Cluster = Member | dict[bytes, Member]
+_Cluster = bytes | dict[bytes, bytes]
+"""Packed ratings: the only one, or all by event id. Bytes: a million objects keep the collector busy."""
 
 
 def _unpack(record: bytes) -> Rating:
@@ -68,14 +51,14 @@ def _unpack(record: bytes) -> Rating:
 
 def keys_of(rating: Rating) -> list[int]:
     """The clusters that a rating belongs to: exact numbers of source, unit, bin and fingerprint."""
-    place = (
-        (rating.source << _UNIT_BITS | rating.unit) << _BIN_BITS | rating.occurred_ms // BIN_MS
-    ) << 64  # under the fingerprint's 64 bits
-    return [place | each for each in rating.fingerprints]
+    _, unit, _, _, occurred_ms, _, _, _, source, _, fingerprints, _ = rating
+    # Under it the fingerprint's 64 bits.
+    place = ((source << _UNIT_BITS | unit) << _BIN_BITS | occurred_ms // BIN_MS) << 64
+    return [place | each for each in fingerprints]
 
 
 class Clusters:
-    """All clusters, and the weights of their members.
+    """All clusters, and through them the weights of their members.
 
     Memory: a cluster of one costs about 200 bytes until :meth:`put_away`, which forgets it: nothing can join
     it any more. Larger ones, and those that a correction has touched, are kept in 60 bytes for each member,
@@ -99,50 +82,24 @@ class Clusters:
         day = day_of_ms(rating.occurred_ms)
         if day in self._away:
             self._take_out(day)
-        member = Member(rating, keys_of(rating))
-        smallest = self._join(member, day)
-        member.weight_milli = weight = rating.weight_milli * smallest // MILLI
-        return weight
-
-    def _join(self, member: Member, day: int) -> int:
-        clusters, event_id = self._clusters, member.rating.event_id
-        smallest = MILLI
-        for key in member.keys:
+        clusters, record, smallest = self._clusters, pack(rating), MILLI
+        for key in keys_of(rating):
             known = clusters.get(key)
             if known is None:
-                clusters[key] = member
+                clusters[key] = record
                 keys = self._keys_by_day.get(day)
                 if keys is None:
                     keys = self._keys_by_day[day] = []
                 keys.append(key)
                 continue
-            if isinstance(known, Member):
-                if known is member:
-                    continue
-                known = clusters[key] = {known.rating.event_id: known}
-            size = len(known) + 1
-            share = _share(size)
-            known[event_id] = member
-            smallest = min(smallest, share)
-            if share != _share(size - 1):
-                self._weigh_again(known, event_id)
-        return smallest
-
-    def _weigh_again(self, cluster: dict[bytes, Member], but: bytes) -> None:
-        for event_id, member in cluster.items():
-            if event_id != but:
-                weight = self._weight(member)
-                if weight != member.weight_milli:
-                    self._recount(member.rating, member.weight_milli, weight)
-                    member.weight_milli = weight
-
-    def _weight(self, member: Member) -> int:
-        smallest = MILLI
-        for key in member.keys:
-            known = self._clusters[key]
-            if not isinstance(known, Member):
-                smallest = min(smallest, _share(len(known)))
-        return member.rating.weight_milli * smallest // MILLI
+            if isinstance(known, bytes):
+                known = clusters[key] = {event_id_of(known): known}
+            known[rating.event_id] = record
+            size = len(known)
+            smallest = min(smallest, _share(size))
+            if _share(size) != _share(size - 1):
+                self._weigh_again(key, known, size - 1, but=rating.event_id)
+        return rating.weight_milli * smallest // MILLI
 
     def remove(self, rating: Rating) -> int:
         """Take a rating out that was added; returns what it weighed. The others are recounted.
@@ -152,44 +109,61 @@ class Clusters:
         day = day_of_ms(rating.occurred_ms)
         if day in self._away:
             self._take_out(day)
-        weight = rating.weight_milli
-        event_id = rating.event_id
-        for key in keys_of(rating):
+        smallest, event_id = MILLI, rating.event_id
+        keys = keys_of(rating)
+        for key in keys:
             known = self._clusters.get(key)
+            if isinstance(known, dict) and event_id in known:
+                smallest = min(smallest, _share(len(known)))
+        for key in keys:
             self._revised.add(key)
-            if known is None:
-                self._keys_by_day.setdefault(day, []).append(key)  # so that its mark is put away in time
-                continue
-            if isinstance(known, Member):
-                if known.rating.event_id == event_id:
-                    weight = known.weight_milli
-                    del self._clusters[key]
-                continue
-            member = known.pop(event_id, None)
-            if member is None:
-                continue
-            weight = member.weight_milli
+            self._leave(key, event_id, day)
+        return rating.weight_milli * smallest // MILLI
+
+    def _leave(self, key: int, event_id: bytes, day: int) -> None:
+        known = self._clusters.get(key)
+        if known is None:
+            self._keys_by_day.setdefault(day, []).append(key)  # so that its mark is put away in time
+        elif isinstance(known, bytes):
+            if event_id_of(known) == event_id:
+                del self._clusters[key]
+        elif known.pop(event_id, None) is not None:
             size = len(known)
             if size == 1:
                 (self._clusters[key],) = known.values()
             if _share(size) != _share(size + 1):
-                self._weigh_again(known, event_id)
-        return weight
+                self._weigh_again(key, known, size + 1)
+
+    def _weigh_again(self, key: int, cluster: dict[bytes, bytes], size_before: int, but: bytes = b"") -> None:
+        """Recount the members of a cluster that had ``size_before`` members."""
+        before, now = _share(size_before), _share(len(cluster))
+        for event_id, record in cluster.items():
+            if event_id == but:
+                continue
+            rating = _unpack(record)
+            others = min((self._share_in(other) for other in keys_of(rating) if other != key), default=MILLI)
+            old = rating.weight_milli * min(before, others) // MILLI
+            new = rating.weight_milli * min(now, others) // MILLI
+            if new != old:
+                self._recount(rating, old, new)
+
+    def _share_in(self, key: int) -> int:
+        known = self._clusters[key]
+        return MILLI if isinstance(known, bytes) else _share(len(known))
 
     def put_away(self, before_day: int) -> None:
         """Forget clusters of one, and pack the others, of bins before the day ``before_day``."""
         for day in [day for day in self._keys_by_day if day < before_day]:
-            kept: dict[bytes, Member] = {}
+            kept: dict[bytes, bytes] = {}
             for key in dict.fromkeys(self._keys_by_day.pop(day)):
                 known = self._clusters.pop(key, None)
-                revised = key in self._revised
-                self._revised.discard(key)
                 if isinstance(known, dict):
                     kept.update(known)
-                elif known is not None and revised:
-                    kept[known.rating.event_id] = known
+                elif known is not None and key in self._revised:
+                    kept[event_id_of(known)] = known
+                self._revised.discard(key)
             if kept:
-                self._away[day] = b"".join(pack(member.rating) for member in kept.values())
+                self._away[day] = b"".join(kept.values())
 
     def _take_out(self, day: int) -> None:
         """Bring the packed clusters of a day back; every weight comes out as it was."""
@@ -197,24 +171,21 @@ class Clusters:
 
     def _bring_back(self, records: bytes) -> list[int]:
         """Put packed members into their clusters again; the keys of those."""
-        members = [Member(rating, keys_of(rating)) for rating in map(_unpack, split_records(records))]
-        for member in members:
-            day = day_of_ms(member.rating.occurred_ms)
-            for key in member.keys:
+        found: list[int] = []
+        for record in split_records(records):
+            rating = _unpack(record)
+            day = day_of_ms(rating.occurred_ms)
+            for key in keys_of(rating):
+                found.append(key)
                 known = self._clusters.get(key)
                 if known is None:
-                    self._clusters[key] = member
+                    self._clusters[key] = record
                     self._keys_by_day.setdefault(day, []).append(key)
-                elif isinstance(known, Member):
-                    self._clusters[key] = {
-                        known.rating.event_id: known,
-                        member.rating.event_id: member,
-                    }
+                elif isinstance(known, bytes):
+                    self._clusters[key] = {event_id_of(known): known, rating.event_id: record}
                 else:
-                    known[member.rating.event_id] = member
-        for member in members:
-            member.weight_milli = self._weight(member)
-        return [key for member in members for key in member.keys]
+                    known[rating.event_id] = record
+        return found
 
     def forget(self, before_day: int) -> None:
         """Drop what was put away of days before the day ``before_day``: nothing refers to it any more."""
@@ -224,8 +195,10 @@ class Clusters:
         """Everything, as numbers and bytes; `load` takes it back."""
         members: dict[bytes, bytes] = {}
         for known in self._clusters.values():
-            for member in (known,) if isinstance(known, Member) else known.values():
-                members[member.rating.event_id] = pack(member.rating)
+            if isinstance(known, bytes):
+                members[event_id_of(known)] = known
+            else:
+                members.update(known)
         return {
             "members": b"".join(members.values()),
             "revised": [_key_bytes(key) for key in self._revised],
