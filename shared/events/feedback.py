@@ -126,6 +126,10 @@ class FeedbackRevision(EventData):
     target: Annotated[
         CountedFields, Field(description="The rating's fields as they were in force before this event.")
     ]
+    submitted: Annotated[
+        CountedFields | None,
+        Field(description="As they were submitted, where a correction has changed them since; else null."),
+    ] = None
     city: Annotated[CityCode, Field(description="Prefecture that the rating was submitted for, or 'all'.")]
     county: Annotated[CountyCode, Field(description="County that the rating was submitted for, or 'all'.")]
     decided_by: Annotated[

@@ -56,12 +56,12 @@ _AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
 _Hmac = Annotated[str, msgspec.Meta(min_length=34, max_length=49)]
 _GradeValue = Annotated[int, msgspec.Meta(ge=1, le=5)]
 # Spelt out: a Literal of strings is checked natively, an enum costs a call. A test compares them.
-_Source = Literal["self", "mutual", "spot_check", "social", "public"]
-_Channel = Literal[
+SourceName = Literal["self", "mutual", "spot_check", "social", "public"]
+ChannelName = Literal[
     "terminal", "qr", "web", "app", "sms", "hotline", "opinion_box", "paper", "forum", "visit", "assessor",
     "complaint_desk", "undercover", "import",
 ]  # fmt: skip
-_Verification = Literal["transaction", "real_name", "onsite", "anonymous"]
+VerificationName = Literal["transaction", "real_name", "onsite", "anonymous"]
 
 
 class _Dimensions(msgspec.Struct, gc=False):
@@ -77,9 +77,9 @@ class _Counted(msgspec.Struct, gc=False):
 
     unit_id: str
     grade: _GradeValue
-    source: _Source
-    channel: _Channel
-    verification: _Verification
+    source: SourceName
+    channel: ChannelName
+    verification: VerificationName
     dimensions: _Dimensions | None = None
     citizen_hmac: _Hmac | None = None
     device_hmac: _Hmac | None = None
@@ -110,6 +110,7 @@ class _Decision(msgspec.Struct, gc=False):
     target_id: str
     target_revision: Annotated[int, msgspec.Meta(ge=1)]
     target: _CountedThen
+    submitted: _CountedThen | None = None
     corrected: _CountedThen | None = None
 
 
@@ -155,13 +156,16 @@ class RatingParser:
         if state is None:
             raise InvalidEventError(describe(event.type, f"one of {', '.join(_STATE_OF_TYPE)}", _FIX))
         decision = event.data
-        submitted = self._then(decision.target_id, decision.target)
-        changed = decision.corrected
+        before = self._then(decision.target_id, decision.target)
         return Revision(
             decision.target_revision,
             state,
-            submitted,
-            submitted if changed is None else self._then(decision.target_id, changed),
+            submitted=before
+            if decision.submitted is None
+            else self._then(decision.target_id, decision.submitted),
+            standing=before
+            if decision.corrected is None
+            else self._then(decision.target_id, decision.corrected),
         )
 
     def _then(self, event_id: str, fields: _CountedThen) -> Rating:
