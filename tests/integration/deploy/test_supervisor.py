@@ -67,7 +67,7 @@ async def eventually(condition: Callable[[], bool], timeout_s: float = 10) -> No
             await asyncio.sleep(0.02)
 
 
-async def test_servers_start_before_the_provisioner_and_the_services(tmp_path: Path) -> None:
+async def test_servers_are_ready_before_the_provisioner_starts(tmp_path: Path) -> None:
     nats = new_nats(tmp_path)
     service = toy(tmp_path, "scoring")
     provision = python(
@@ -80,6 +80,31 @@ async def test_servers_start_before_the_provisioner_and_the_services(tmp_path: P
         async with httpx.AsyncClient() as client:
             answer = await client.get(str(service.ready_url))
         assert answer.text == str(supervisor.children["scoring"].pid)
+
+
+async def test_services_start_while_servers_get_ready(tmp_path: Path) -> None:
+    service = toy(tmp_path, "scoring")
+
+    class PatientNats(NatsServer):
+        """Ready only after the service answers: with services started later, that is never."""
+
+        def start(self, timeout_s: float = 120.0) -> None:
+            super().start(timeout_s)
+            deadline_s = time.monotonic() + 10
+            while time.monotonic() < deadline_s:
+                try:
+                    assert httpx.get(str(service.ready_url), trust_env=False).is_success
+                except httpx.TransportError:
+                    time.sleep(0.05)
+                else:
+                    return
+            raise LocalError("the service was not started")
+
+    port, monitor_port = free_ports(2)
+    nats = PatientNats(tmp_path / "nats", port=port, monitor_port=monitor_port, log=tmp_path / "nats.log")
+    supervisor = Supervisor(servers=[as_spec(nats)], provision=None, services=[service])
+    async with stopped_at_the_end(supervisor):
+        await supervisor.start()
 
 
 async def test_service_that_dies_is_started_again(tmp_path: Path) -> None:
@@ -260,7 +285,7 @@ async def main() -> None:
     mongo = MongoServer(home / "mongo", port={mongo_port}, log=home / "mongod.log")
     service = ProcessSpec(
         "scoring", (sys.executable, {str(TOY)!r}, "{service_port}", "--ignore-sigterm"), {{}},
-        home / "scoring.log", "http://127.0.0.1:{service_port}/readyz",
+        home / "scoring.log", ready_url="http://127.0.0.1:{service_port}/readyz",
     )
     supervisor = Supervisor(
         servers=[ServerSpec("nats", nats), ServerSpec("mongod", mongo)], provision=None, services=[service]
