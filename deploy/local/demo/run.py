@@ -22,7 +22,7 @@ from deploy.local.demo.play import Played, play
 from deploy.local.demo.real import Comparison, compare, independent_ranking
 from deploy.local.demo.receiver import WebhookReceiver
 from deploy.local.demo.script import Script
-from deploy.local.demo.settle import Books, read_books, settled
+from deploy.local.demo.settle import QUIET_POLLS, Books, read_books, settled
 from deploy.local.demo.tour import (
     Move,
     Speed,
@@ -84,17 +84,15 @@ async def run(layout: Layout, script: Script, receiver: WebhookReceiver, console
         started = time()
         played = await _play_once(layout, script, client, console)
         with console.status("等待排名与存证跟上 …"):
-            await settled(layout, client)
-        messages = await read_feedback(client)
-        ratings = accepted_ratings(messages)
+            await settled(layout, client, quiet_polls=QUIET_POLLS if played else 1)
         today = business_day(datetime.now(UTC))
         with console.status("逐条核对存证链 …"):
-            # The archive verifies in its own process: meanwhile the moves are computed in this one.
-            report, moves = await asyncio.gather(
+            # The archive verifies in its own process: meanwhile the stream is looked through in this one.
+            report, (ratings, moves) = await asyncio.gather(
                 asyncio.to_thread(
                     call, "GET", f"{layout.service_url('archive')}/v1/verify", timeout_s=VERIFY_TIMEOUT_S
                 ),
-                asyncio.to_thread(moves_since_noon, messages, script.day, today),
+                _look_through(client, script.day, today),
             )
         books = await asyncio.to_thread(read_books, layout, len(ratings), report)
         comparison = (
@@ -111,6 +109,13 @@ async def run(layout: Layout, script: Script, receiver: WebhookReceiver, console
     outcome = Outcome(played, ratings, books, report, speed, moves, comparison)
     await asyncio.to_thread(_show, layout, outcome, receiver, console)
     return outcome
+
+
+async def _look_through(client: Client, day: date, today: date) -> tuple[list[AcceptedRating], list[Move]]:
+    """What the stream says: every rating in it, and how the ranks moved since noon of ``day``."""
+    messages = await read_feedback(client)
+    ratings = await asyncio.to_thread(accepted_ratings, messages)
+    return ratings, await asyncio.to_thread(moves_since_noon, messages, day, today)
 
 
 async def _play_once(layout: Layout, script: Script, client: Client, console: Console) -> Played | None:
