@@ -88,7 +88,7 @@ class ProcessSpec:
     """Added to our own environment."""
     log: Path
     nice: int = 0
-    """How far it stands back when the machine is busy: 0 not at all, 19 most."""
+    """How far it stands back when the machine is busy, once it is ready: 0 not at all, 19 most."""
     ready_url: str | None = None
     """Answers 200 when the process can work; None: ready as soon as it runs."""
 
@@ -158,13 +158,15 @@ class Supervisor:
         await asyncio.sleep(0)  # the servers' processes first: everybody else will wait for them
         try:
             for spec in self.services:
-                self._launch(spec)
+                self._launch(spec, nice=0)  # until all are ready: whoever waits for the platform waits for it
                 self._keep(spec.name, self._keep_service(spec))
             await founding
         finally:
             await _cancel([founding])
         # Only from now on: while a server recovers its data no service shows any progress.
         await _all(self._until_ready(spec) for spec in self.services)
+        for spec in self.services:
+            self._processes[spec.name].yield_to_others(spec.nice)
 
     async def _start_servers_and_provision(self) -> None:
         await _all(self._start_server(spec) for spec in self.servers)
@@ -274,7 +276,7 @@ class Supervisor:
         return f"ended with code {spec.server.returncode}"
 
     async def _provision(self, spec: ProcessSpec) -> None:
-        process = self._launch(spec)
+        process = self._launch(spec, nice=spec.nice)
         deadline_s = self.monotonic() + self.timing.provision_s
         while process.is_alive():
             if self.monotonic() > deadline_s:
@@ -288,8 +290,8 @@ class Supervisor:
         del self._processes[spec.name], self.children[spec.name]
         self._changed()
 
-    def _launch(self, spec: ProcessSpec) -> ChildProcess:
-        process = ChildProcess(spec.command, log=spec.log, env={**os.environ, **spec.env}, nice=spec.nice)
+    def _launch(self, spec: ProcessSpec, *, nice: int) -> ChildProcess:
+        process = ChildProcess(spec.command, log=spec.log, env={**os.environ, **spec.env}, nice=nice)
         self._processes[spec.name] = process
         process.start()
         self._note(spec.name, process.pid)
@@ -305,7 +307,7 @@ class Supervisor:
             reason = failure or f"ended with code {process.returncode}"
             await self._before_restart(spec.name, spec.log, history, began_s, reason)
             try:
-                process = self._launch(spec)
+                process = self._launch(spec, nice=spec.nice)
             except (
                 OSError
             ) as error:  # a full disk, or no more processes; the next round counts it as a failure

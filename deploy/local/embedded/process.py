@@ -107,7 +107,7 @@ class ChildProcess:
 
     def yield_to_others(self, nice: int) -> None:
         """Lower the priority of a process that runs already; no-op if it has ended, or not on Linux."""
-        if sys.platform == "linux" and self._popen is not None:
+        if nice and sys.platform == "linux" and self._popen is not None:
             # Of its group and not of itself: the kernel would lower one thread only.
             with suppress(OSError):
                 os.setpriority(os.PRIO_PGRP, self._popen.pid, nice)

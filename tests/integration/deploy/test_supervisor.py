@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +105,32 @@ async def test_services_start_while_servers_get_ready(tmp_path: Path) -> None:
     supervisor = Supervisor(servers=[as_spec(nats)], provision=None, services=[service])
     async with stopped_at_the_end(supervisor):
         await supervisor.start()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere priorities stay as they are")
+async def test_service_stands_back_once_all_are_ready_and_after_a_restart(tmp_path: Path) -> None:
+    service = replace(toy(tmp_path, "archive"), nice=5)
+    priorities: list[int] = []
+    supervisor = Supervisor(servers=[], provision=None, services=[service], policy=QUICK)
+
+    def note() -> None:
+        pid = supervisor.children["archive"].pid
+        assert pid is not None
+        with suppress(ProcessLookupError):
+            priorities.append(os.getpriority(os.PRIO_PROCESS, pid))
+
+    supervisor.on_change = note
+    async with stopped_at_the_end(supervisor):
+        await supervisor.start()
+        first_pid = supervisor.children["archive"].pid
+        assert first_pid is not None
+        assert priorities == [0]
+        assert os.getpriority(os.PRIO_PROCESS, first_pid) == 5
+        os.kill(first_pid, signal.SIGKILL)
+        await eventually(lambda: supervisor.children["archive"].pid != first_pid)
+        second_pid = supervisor.children["archive"].pid
+        assert second_pid is not None
+        await eventually(lambda: os.getpriority(os.PRIO_PROCESS, second_pid) == 5)
 
 
 async def test_service_that_dies_is_started_again(tmp_path: Path) -> None:
