@@ -47,8 +47,7 @@ def insteval(day: date) -> Script:
 
     @cache
     def loaded() -> "RealRatings":
-        # Here, because it takes numpy and a data set that is only there when it was asked for.
-        from deploy.local.demo.real import load_insteval  # noqa: PLC0415
+        from deploy.local.demo.real import load_insteval  # noqa: PLC0415 - numpy, which no simulated day needs
 
         return load_insteval(load_units(), day)
 
