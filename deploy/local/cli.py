@@ -20,6 +20,7 @@ from deploy.local.commands.deadletter import deadletter
 from deploy.local.commands.demo import demo
 from deploy.local.commands.doctor import doctor
 from deploy.local.commands.events import events
+from deploy.local.commands.feedback import feedback
 from deploy.local.commands.rankings import rankings
 from deploy.local.commands.recompute import recompute
 from deploy.local.commands.status import status
@@ -39,6 +40,7 @@ COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
 )
 
 GROUPS: tuple[tuple[str, typer.Typer], ...] = (
+    ("feedback", feedback),
     ("events", events),
     ("audit", audit),
     ("deadletter", deadletter),
