@@ -164,3 +164,16 @@ async def test_revisions_are_in_the_file_together_with_the_position(tmp_path: Pa
     assert second.position == 5
     assert second.revisions(written.receipt) == (written, revision("a", 2, 4))
     await second.close()
+
+
+async def test_a_revision_in_the_file_gives_way_to_an_earlier_one_of_the_same_number(
+    index: SqliteAcceptedIndex,
+) -> None:
+    first, second = revision("a", 1, 2), revision("a", 1, 3)
+    await index.open("stream")
+    index.add_revisions([second])
+    await index.flush()
+    index.add_revisions([first])
+    assert index.revisions(first.receipt) == (first,)
+    await index.flush()
+    assert index.revisions(first.receipt) == (first,)

@@ -185,11 +185,13 @@ async def test_the_same_key_with_another_body_is_refused(other: Decision) -> Non
     assert len(office.events()) == 1
 
 
-async def test_one_key_serves_different_ratings() -> None:
+async def test_one_key_serves_different_ratings_and_does_not_link_them() -> None:
     office = Office()
     for ref in ("ref-1", "ref-2"):
         assert (await office.revise(await office.rated(ref), EXCLUSION, "key-1"))[0] == 1
-    assert len(office.events()) == 2
+    one, other = (event.data for event in office.events())
+    assert one.request_hmac != other.request_hmac
+    assert one.digest != other.digest
 
 
 async def test_a_withdrawal_that_is_sent_again_is_the_same_withdrawal() -> None:
