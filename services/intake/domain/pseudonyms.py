@@ -15,7 +15,9 @@ from shared.kernel.identity_numbers import normal_identity_number, normal_phone
 
 RECEIPT_BYTES: Final = 10
 _HEX_DIGITS = 32
-_PURPOSES = ("citizen", "device", "address", "transaction", "text", "digest", "receipt")
+_PURPOSES = (
+    "citizen", "device", "address", "transaction", "text", "digest", "receipt", "revision", "request",
+)  # fmt: skip
 
 
 class Pseudonyms:
@@ -84,6 +86,14 @@ class Pseudonyms:
     def digest(self, submission: Submission) -> str:
         """What decides "same or different": the canonical form of the client's own fields."""
         return self._keyed("digest", submission.canonical())
+
+    def decision(self, target_id: str, canonical: bytes) -> str:
+        """What decides "same or different" for requests to revise the rating `target_id`."""
+        return self._keyed("revision", target_id.encode() + b"\0" + canonical)
+
+    def request(self, target_id: str, key: str) -> str:
+        """The pseudonym of a request's key, which is the client's own word, for the rating `target_id`."""
+        return self._keyed("request", f"{target_id}\0{key}".encode())
 
     def receipt(self, event_id: str) -> bytes:
         """The 80 bits of an event's receipt code: made again from its id, but not to be guessed from it."""

@@ -19,9 +19,10 @@ from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from services.intake.application.errors import IndexNotReadyError, RejectedError
-from services.intake.application.handlers import Desk, find_receipt, submit_batch, submit_feedback
-from services.intake.application.ports import AcceptedIndex, Rules
+from services.intake.application.handlers import Desk, submit_batch, submit_feedback
+from services.intake.application.ports import Rules
 from services.intake.application.prepared import RequestFacts
+from services.intake.application.revising import Reviser
 from services.intake.domain.addresses import TrustedProxies
 from services.intake.domain.lines import split_lines
 from services.intake.domain.measures import Size
@@ -76,7 +77,7 @@ class HttpParts:
     """What the interface calls."""
 
     desk: Desk
-    index: AcceptedIndex
+    reviser: Reviser
     units: UnitRegistry
     rules: Rules
     proxies: TrustedProxies
@@ -337,12 +338,12 @@ def _add_receipts(router: APIRouter, parts: HttpParts) -> None:
         code: Annotated[str, Path(description="In any case, with or without hyphens.", max_length=64)],
     ) -> ReceiptAnswer:
         """Look an accepted rating up; whoever has the code may see this, so it names no person."""
-        accepted = find_receipt(code, index=parts.index)
+        history = parts.reviser.history_of_receipt(code)
         try:
-            unit = parts.units.get(accepted.unit_id)
+            unit = parts.units.get(history.unit_id)
         except NotFoundError:
             unit = None
-        return receipt_answer(accepted, unit)
+        return receipt_answer(history, unit)
 
 
 def _add_units(router: APIRouter, parts: HttpParts) -> None:

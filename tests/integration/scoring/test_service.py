@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from deploy.local.embedded import NatsServer
 from services.scoring.adapters.nats_ranking_store import read_all_lists, read_books
@@ -57,8 +58,13 @@ async def assert_live_equals_recomputed(client: Client) -> None:
 async def reconnected(client: Client) -> None:
     """Wait for the test's own connection: it comes back at its own pace."""
     async with asyncio.timeout(30):
-        while not client.is_connected:
-            await asyncio.sleep(0.02)
+        while True:
+            try:
+                await client.flush(1)
+            except (NatsError, OSError, TimeoutError):
+                await asyncio.sleep(0.05)
+            else:
+                return
 
 
 async def trickle(client: Client, events: Sequence[Outgoing]) -> int:
