@@ -3,9 +3,8 @@
 With ``sync_interval: always`` every single publish costs one fsync, an atomic batch of up to 1,000 about
 four (ADR 0008). So while one batch is on its way, callers queue up and the next batch takes them all.
 
-This is the one module that builds NATS protocol lines itself and writes them through nats-py's private
-``_send_command``: one write for a whole batch is three times as fast as one ``publish`` call for each
-message. The version is pinned and ``tests/integration/messaging`` runs every path on the real server.
+One write carries a whole batch (:mod:`shared.messaging.wire`): three times as fast as one ``publish`` call
+for each message.
 """
 
 import asyncio
@@ -26,6 +25,7 @@ from nats.aio.subscription import Subscription
 from shared.kernel.errors import PermanentError, TransientError, describe
 from shared.messaging.publisher import BrokerUnavailableError, NothingSentError
 from shared.messaging.streams import MAX_MESSAGE_BYTES
+from shared.messaging.wire import hpub, write
 
 log = structlog.get_logger(__name__)
 
@@ -291,12 +291,13 @@ class GroupCommit:
                 item.message_id.encode(),
             )
             if number < len(items):
-                lines.append(_hpub(item, headers + b"\r\n"))
+                lines.append(hpub(item.subject, headers + b"\r\n", item.payload))
             else:
                 commit = headers + b"Nats-Batch-Commit: 1\r\n\r\n"
-                lines.append(_hpub(item, commit, reply_to=f"{self._inbox}.{batch}"))
+                reply_to = f"{self._inbox}.{batch}"
+                lines.append(hpub(item.subject, commit, item.payload, reply_to=reply_to))
         try:
-            await self._write(lines)
+            await write(self._client, lines)
             return _answer(await self._await_reply(reply))
         finally:
             self._replies.pop(batch, None)
@@ -312,9 +313,9 @@ class GroupCommit:
                 self._stream,
                 item.message_id.encode(),
             )
-            lines.append(_hpub(item, headers, reply_to=f"{self._inbox}.{token}"))
+            lines.append(hpub(item.subject, headers, item.payload, reply_to=f"{self._inbox}.{token}"))
         try:
-            await self._write(lines)
+            await write(self._client, lines)
             answers = [_answer(await self._await_reply(reply)) for _, reply in waiting]
         finally:
             for token, _ in waiting:
@@ -340,27 +341,6 @@ class GroupCommit:
         reply = self._replies.get(message.subject.rsplit(".", 1)[1])
         if reply is not None and not reply.done():
             reply.set_result(message.data)
-
-    async def _write(self, lines: list[bytes]) -> None:
-        if not self._client.is_connected:
-            raise BrokerUnavailableError(
-                describe("the broker connection", "to be up", "retry; it reconnects by itself")
-            )
-        await self._client._send_command(b"".join(lines))  # noqa: SLF001 - see the module's docstring
-        await self._client._flush_pending()  # noqa: SLF001 - see the module's docstring
-
-
-def _hpub(item: Outgoing, headers: bytes, *, reply_to: str = "") -> bytes:
-    reply = reply_to.encode() + b" " if reply_to else b""
-    total = len(headers) + len(item.payload)
-    return b"HPUB %b %b%d %d\r\n%b%b\r\n" % (
-        item.subject.encode(),
-        reply,
-        len(headers),
-        total,
-        headers,
-        item.payload,
-    )
 
 
 def _answer(raw: bytes) -> dict[str, Any]:
