@@ -37,7 +37,7 @@ INBOX_PREFIX: Final = b"_INBOX_notify."
 FEEDBACK_DURABLE: Final = "notify-feedback"
 
 RANKING_BATCH: Final = 50
-DELIVERY_BATCH: Final = 20
+DELIVERY_BATCH: Final = 50
 """Deliveries under way at once in one channel; they must end within the consumer's ack wait together."""
 
 PULL_TIMEOUT_S: Final = 5.0
