@@ -111,7 +111,7 @@ def create_app(
     fold = AlertFold(AlertBook(settings.alerts_kept), metrics)
     delays = settings.retry_delays_s
     failures = FailureHandling(DeadLetters(bus, clock, SERVICE), delays)
-    broker = make_broker(settings, SERVICE, middlewares=(failure_policy(failures),))
+    broker = make_broker(settings, SERVICE, middlewares=(failure_policy(failures),), inject=False)
     raise_alerts = RaiseAlerts(
         publisher=bus,
         states=fold,

@@ -287,10 +287,7 @@ class GroupCommit:
     async def _send_batch(self, items: list[Outgoing]) -> dict[str, Any]:
         batch = uuid4().hex
         reply = self._expect(batch)
-        prefix = b"NATS/1.0\r\nNats-Expected-Stream: %b\r\nNats-Batch-Id: %b\r\n" % (
-            self._stream,
-            batch.encode(),
-        )
+        prefix = b"NATS/1.0\r\nNats-Batch-Id: %b\r\n" % batch.encode()
         lines: list[bytes] = []
         for number, item in enumerate(items, 1):
             headers = b"%bNats-Batch-Sequence: %d\r\nNats-Msg-Id: %b\r\n" % (
@@ -301,7 +298,11 @@ class GroupCommit:
             if number < len(items):
                 lines.append(hpub(item.subject, headers + b"\r\n", item.payload))
             else:
-                commit = headers + b"Nats-Batch-Commit: 1\r\n\r\n"
+                # The stream is named once, since all or nothing is stored: every reader parses each header.
+                commit = b"%bNats-Expected-Stream: %b\r\nNats-Batch-Commit: 1\r\n\r\n" % (
+                    headers,
+                    self._stream,
+                )
                 reply_to = f"{self._inbox}.{batch}"
                 lines.append(hpub(item.subject, commit, item.payload, reply_to=reply_to))
         try:

@@ -11,7 +11,7 @@ from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.publisher import BrokerUnavailableError, JetStreamPublisher
 from shared.messaging.streams import ALERTS
 
-LINGER_S: Final = 0.02
+LINGER_S: Final = 0.05
 
 
 class BusPublisher:
