@@ -1,7 +1,8 @@
 """The HTTP interface of intake.
 
-The two ways to submit are plain ASGI: FastAPI's typed endpoints cost twice as much per request. Functions
-without a body describe them in OpenAPI; errors are answered by the app's handlers like all others.
+The two ways to submit are plain ASGI, served before the app's middlewares and router: FastAPI's typed
+endpoints cost twice as much per request. Functions without a body describe them in OpenAPI; errors are
+answered by the app's handlers like all others.
 """
 
 import asyncio
@@ -49,6 +50,7 @@ from shared.kernel.grades import Level
 from shared.kernel.units import BUREAU, UnitRegistry
 from shared.messaging.group_commit import PublishOverloadedError
 from shared.messaging.publisher import NothingSentError
+from shared.observability.http import serve_directly
 from shared.observability.problem import (
     MEDIA_TYPE,
     FieldError,
@@ -59,6 +61,8 @@ from shared.observability.problem import (
 )
 from shared.observability.tracing import current_context
 
+SINGLE_PATH: Final = "/v1/feedback"
+BATCH_PATH: Final = "/v1/feedback/batch"
 JSON_TYPES: Final = ("application/json",)
 NDJSON_TYPES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 MAX_KEY: Final = 255
@@ -110,12 +114,14 @@ _SUBMIT_PROBLEMS: Final = _problems(
 
 
 def add_routes(app: FastAPI, parts: HttpParts) -> None:
-    """Add intake's routes to `app`."""
-    _Submissions(parts).add_to(app)
+    """Add intake's routes to `app`, which is complete then."""
+    submissions = _Submissions(parts)
+    submissions.add_to(app)
     router = APIRouter()
     _add_receipts(router, parts)
     _add_units(router, parts)
     app.include_router(router)
+    serve_directly(app, {SINGLE_PATH: submissions.single, BATCH_PATH: submissions.batch})
 
 
 class _Submissions:
@@ -133,7 +139,7 @@ class _Submissions:
             "responses": _SUBMIT_PROBLEMS,
         }
         single = APIRoute(
-            "/v1/feedback",
+            SINGLE_PATH,
             _describe_single,
             summary="Submit one rating",
             operation_id="submit_feedback",
@@ -142,7 +148,7 @@ class _Submissions:
             **common,
         )
         batch = APIRoute(
-            "/v1/feedback/batch",
+            BATCH_PATH,
             _describe_batch,
             summary="Submit up to 10,000 ratings, one on each line",
             operation_id="submit_batch",
@@ -162,8 +168,7 @@ class _Submissions:
         )
         single.app = self.single
         batch.app = self.batch
-        # First in the list: every route before them would be matched against each rating.
-        app.router.routes[:0] = [single, batch]
+        app.router.routes += [single, batch]
 
     def _facts(self, headers: Mapping[bytes, bytes], address: str | None = None) -> RequestFacts:
         context = current_context()
