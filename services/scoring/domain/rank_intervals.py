@@ -31,7 +31,6 @@ GRID: Final = 512
 
 _SHARES: Final = (np.arange(NODES) + 0.5) / NODES
 _STEPS: Final = ndtri(_SHARES)
-_OWN: Final = 1 - _SHARES
 _LOW_TARGET: Final = 0.05 * NODES
 _HIGH_TARGET: Final = 0.95 * NODES
 _TAIL_SD: Final = float(ndtri(0.95))
@@ -126,14 +125,18 @@ class RankIntervals:
 
     def _ranks_given_share(self, mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
         """Mean and 1/sd of the rank at each node of each unit; shape (nodes, units)."""
-        place = (mean + np.outer(_STEPS, sd) - self._grid.start) / self._grid.step
+        start, step = self._grid
+        place = (mean + np.outer(_STEPS, sd) - start) / step
         np.clip(place, 0, GRID - 1, out=place)
         left = np.minimum(place.astype(np.int64), GRID - 2)
         part = place - left
         above, spread = self._above / _ONE, self._spread / _ONE
-        own = _OWN[:, np.newaxis]
-        ranks = 1 + above[left] + part * np.diff(above)[left] - own
-        variance = spread[left] + part * np.diff(spread)[left] - own * (1 - own)
+        # The unit's own part comes out as it went in: at the grid's points, however coarse they are for it.
+        own = [ndtr((mean - (start + step * point)) / sd) for point in (left, left + 1)]
+        others = [above[left + end] - chance for end, chance in enumerate(own)]
+        variances = [spread[left + end] - chance * (1 - chance) for end, chance in enumerate(own)]
+        ranks: Floats = 1 + others[0] + part * (others[1] - others[0])
+        variance: Floats = variances[0] + part * (variances[1] - variances[0])
         return ranks, 1 / np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
 
 
@@ -197,7 +200,7 @@ def _bisect(ranks: Floats, inverse_sd: Floats, target: float, units: int) -> Int
     reaching: Integers = np.clip(np.ceil(right - 0.5), 1, units).astype(np.int64)
     while (reaching - below > 1).any():
         middle = (below + reaching) // 2
-        reached = _distribution(ranks, inverse_sd, middle) >= target
+        reached = (middle > below) & (_distribution(ranks, inverse_sd, middle) >= target)
         reaching = np.where(reached, middle, reaching)
         below = np.where(reached, below, middle)
     return reaching
