@@ -7,8 +7,22 @@ from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliver
 from shared.events.base import EventData
 from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Envelope, InvalidEventError, Provenance, parse_envelope
-from shared.events.feedback import DimensionGrades, FeedbackConflicted, FeedbackSubmitted, SealedText
-from shared.events.ranking import RankingRevised, RankingRow, UnitScoreChanged
+from shared.events.feedback import (
+    CountedFields,
+    DimensionGrades,
+    FeedbackConflicted,
+    FeedbackCorrected,
+    FeedbackExcluded,
+    FeedbackQuarantined,
+    FeedbackReinstated,
+    FeedbackReleased,
+    FeedbackRevision,
+    FeedbackSubmitted,
+    FeedbackWithdrawn,
+    SealedText,
+)
+from shared.events.integrity import UnitFlagged
+from shared.events.ranking import PeriodClosed, PeriodRestated, RankingRevised, RankingRow, UnitScoreChanged
 from shared.events.registry import EVENTS, EventSpec, spec_for_data, spec_for_type
 
 __all__ = [
@@ -17,18 +31,29 @@ __all__ = [
     "AlertDelivered",
     "AlertDeliveryFailed",
     "AlertRaised",
+    "CountedFields",
     "DimensionGrades",
     "Envelope",
     "EventData",
     "EventSpec",
     "FeedbackConflicted",
+    "FeedbackCorrected",
+    "FeedbackExcluded",
+    "FeedbackQuarantined",
+    "FeedbackReinstated",
+    "FeedbackReleased",
+    "FeedbackRevision",
     "FeedbackSubmitted",
+    "FeedbackWithdrawn",
     "InvalidEventError",
     "MessageDeadLettered",
+    "PeriodClosed",
+    "PeriodRestated",
     "Provenance",
     "RankingRevised",
     "RankingRow",
     "SealedText",
+    "UnitFlagged",
     "UnitScoreChanged",
     "parse_envelope",
     "spec_for_data",

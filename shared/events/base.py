@@ -2,7 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+
+from shared.kernel.clock import rfc3339
 
 CityCode = Annotated[str, Field(pattern=r"^([0-9]{4}|all)$")]
 """GB/T 2260 code of a prefecture, or ``all``; also a token of the subject."""
@@ -12,6 +14,8 @@ UnitIdField = Annotated[str, Field(min_length=1, max_length=64)]
 """Opaque id of a unit of the registry."""
 EventIdField = Annotated[str, Field(min_length=1, max_length=64)]
 """Id of an event: a UUID in canonical form."""
+Instant = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+"""A moment; in JSON RFC 3339 UTC with milliseconds."""
 
 
 class EventData(BaseModel):

@@ -7,15 +7,13 @@ happened, ``receivedat`` when the platform learned of it.
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.events.base import EventData, EventIdField
-from shared.kernel.clock import rfc3339
+from shared.events.base import EventData, EventIdField, Instant
 from shared.kernel.errors import PermanentError, describe
 
 D = TypeVar("D", bound=EventData)
 
-Instant = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
 ISSUES_SHOWN = 5
 
 

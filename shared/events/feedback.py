@@ -8,8 +8,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.events.base import CityCode, CountyCode, EventData, EventIdField, UnitIdField
+from shared.events.base import CityCode, CountyCode, EventData, EventIdField, Instant, UnitIdField
 from shared.kernel.grades import Channel, Level, Source, Verification
+from shared.kernel.reasons import (
+    CorrectionReason,
+    ExclusionReason,
+    QuarantineReason,
+    ReinstatementReason,
+    ReleaseReason,
+    WithdrawalReason,
+)
 
 KeyedHmac = Annotated[str, Field(pattern=r"^[a-z0-9]{1,16}\.[0-9a-f]{32}$")]
 GradeValue = Annotated[int, Field(ge=1, le=5)]
@@ -82,3 +90,98 @@ class FeedbackConflicted(EventData):
     first_event_id: Annotated[EventIdField, Field(description="Event that stands.")]
     first_digest: Annotated[KeyedHmac, Field(description="Digest of the content that stands.")]
     other_digest: Annotated[KeyedHmac, Field(description="Digest of the content that was refused.")]
+
+
+class CountedFields(EventData):
+    """Everything of one rating that rankings count by: enough to take it out of them, and to put it in."""
+
+    unit_id: Annotated[UnitIdField, Field(description="Opaque id of the rated unit.")]
+    grade: Annotated[GradeValue, Field(description="5 very satisfied … 1 very dissatisfied.")]
+    dimensions: Annotated[DimensionGrades | None, Field(description="Sub-grades, where given.")] = None
+    source: Annotated[Source, Field(description="One of the five sources of appraisal.")]
+    channel: Annotated[Channel, Field(description="Channel that the rating came through.")]
+    verification: Annotated[
+        Verification, Field(description="How far the rater is verified; sets the weight.")
+    ]
+    citizen_hmac: Annotated[KeyedHmac | None, Field(description="Pseudonym of the citizen.")] = None
+    device_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the device.")] = None
+    address_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the network address.")] = None
+    transaction_hmac: Annotated[KeyedHmac | None, Field(description="Pseudonym of the transaction.")] = None
+    text_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the normalised text.")] = None
+    occurred_at: Annotated[Instant, Field(description="When the service was rated; picks the day.")]
+    received_at: Annotated[Instant, Field(description="When intake received the rating; sets its lateness.")]
+    synthetic: Annotated[bool, Field(description="Probe or drill: never counted.")] = False
+
+
+class FeedbackRevision(EventData):
+    """What the six events have in common that change what became of one rating (ADR 0013).
+
+    A rating's revisions are 1, 2, 3 … without a gap; intake gives the numbers. The highest one is in force,
+    in whatever order they arrive, before the rating itself too. The event's id belongs to ``target_id`` and
+    ``target_revision``, so of two events that claim the same revision the first in the stream stands.
+    """
+
+    target_id: Annotated[EventIdField, Field(description="Id of the FeedbackSubmitted event.")]
+    target_revision: Annotated[int, Field(description="1 for the rating's first revision, then 2, 3 …", ge=1)]
+    target: Annotated[
+        CountedFields, Field(description="The rating's fields as they were in force before this event.")
+    ]
+    submitted: Annotated[
+        CountedFields | None,
+        Field(description="As they were submitted, where a correction has changed them since; else null."),
+    ] = None
+    city: Annotated[CityCode, Field(description="Prefecture that the rating was submitted for, or 'all'.")]
+    county: Annotated[CountyCode, Field(description="County that the rating was submitted for, or 'all'.")]
+    decided_by: Annotated[
+        str | None,
+        Field(
+            description="Role or credential that decided, never a person's name; null: the citizen.",
+            pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        ),
+    ] = None
+    request_hmac: Annotated[
+        KeyedHmac | None, Field(description="Pseudonym of the request's Idempotency-Key, where it had one.")
+    ] = None
+    digest: Annotated[
+        KeyedHmac, Field(description="HMAC over the request's own fields: decides 'same' or 'different'.")
+    ]
+
+
+class FeedbackCorrected(FeedbackRevision):
+    """A counted rating had been taken down wrongly; other fields are in force from now on.
+
+    Grade, sub-grades and unit can change. Time, channel, citizen and transaction stay as they were.
+    """
+
+    reason: Annotated[CorrectionReason, Field(description="Why; one of a closed list.")]
+    corrected: Annotated[CountedFields, Field(description="The rating's fields from now on.")]
+
+
+class FeedbackWithdrawn(FeedbackRevision):
+    """The citizen took the rating back, with the receipt's code. Final: it never counts again."""
+
+    reason: Annotated[WithdrawalReason, Field(description="Why; one of a closed list.")]
+
+
+class FeedbackExcluded(FeedbackRevision):
+    """After review a rating does not count. It stays visible, and an appeal can reinstate it."""
+
+    reason: Annotated[ExclusionReason, Field(description="Why; one of a closed list.")]
+
+
+class FeedbackReinstated(FeedbackRevision):
+    """An excluded rating counts again."""
+
+    reason: Annotated[ReinstatementReason, Field(description="Why; one of a closed list.")]
+
+
+class FeedbackQuarantined(FeedbackRevision):
+    """A suspicious rating is held: not counted until somebody releases or excludes it."""
+
+    reason: Annotated[QuarantineReason, Field(description="Why; one of a closed list.")]
+
+
+class FeedbackReleased(FeedbackRevision):
+    """A held rating was found to be sound and counts again."""
+
+    reason: Annotated[ReleaseReason, Field(description="Why; one of a closed list.")]

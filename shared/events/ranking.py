@@ -11,6 +11,11 @@ from shared.kernel.grades import Level
 Points = Annotated[float, Field(ge=0, le=100)]
 Status = Literal["ranked", "unranked", "suppressed"]
 Band = Literal["excellent", "undecided", "below"]
+PeriodLabel = Annotated[str, Field(pattern=r"^[0-9]{4}(-(0[1-9]|1[0-2])|Q[1-4])?$")]
+ListHash = Annotated[str, Field(min_length=1)]
+ROWS_IN_A_MESSAGE = 1_000
+"""Rows of one part of a closed list: with every column filled in, a part stays below the broker's 1 MiB."""
+CAUSES_IN_A_MESSAGE = 100
 
 
 class RankingRow(EventData):
@@ -80,3 +85,59 @@ class UnitScoreChanged(EventData):
     band: Annotated[Band | None, Field(description="New band.")] = None
     previous_band: Annotated[Band | None, Field(description="Band at the last event.")] = None
     ratings: Annotated[int | None, Field(description="Ratings counted.", ge=0)] = None
+
+
+class PeriodClosed(EventData):
+    """A calendar period ended, its time for late ratings too: this list is final and is never edited.
+
+    A list of more than 1,000 units comes in parts with one ``list_hash``; ``items`` of parts 1, 2, … in a row
+    are the whole list. The rule pack that it was made with is the envelope's ``rules``.
+    """
+
+    list: Annotated[str, Field(description="'<level>.<kind or all>.<period>', the key in the KV bucket.")]
+    level: Annotated[Level, Field(description="Level of the listed units.")]
+    kind: Annotated[str | None, Field(description="Window kind; null where all kinds are listed.")] = None
+    period: Annotated[PeriodLabel, Field(description="Month, quarter or year: 2026-11, 2026Q4, 2026.")]
+    first: Annotated[date, Field(description="First day of the period, Asia/Shanghai.")]
+    last: Annotated[date, Field(description="Last day of the period, Asia/Shanghai.")]
+    closed_on: Annotated[date, Field(description="Day on which it closed, Asia/Shanghai.")]
+    list_hash: Annotated[
+        ListHash, Field(description="SHA-256 of the whole list's canonical JSON, 'sha256:<hex>'.")
+    ]
+    positions: Annotated[dict[str, int], Field(description="Last sequence folded, by stream.")]
+    units: Annotated[int, Field(description="Rows of the whole list.", ge=0)]
+    late_missed: Annotated[
+        int, Field(description="Ratings of this period that came too late to count, so far.", ge=0)
+    ]
+    part: Annotated[int, Field(description="Number of this part, from 1.", ge=1)]
+    parts: Annotated[int, Field(description="How many parts the list has.", ge=1)]
+    items: Annotated[
+        tuple[RankingRow, ...],
+        Field(description="The rows of this part, in the list's order.", max_length=ROWS_IN_A_MESSAGE),
+    ]
+
+
+class PeriodRestated(EventData):
+    """A correction after the close changed a closed list; what was published as PeriodClosed still stands."""
+
+    list: Annotated[str, Field(description="The list's key, as in PeriodClosed.")]
+    period: Annotated[PeriodLabel, Field(description="Month, quarter or year: 2026-11, 2026Q4, 2026.")]
+    list_hash: Annotated[ListHash, Field(description="Hash of the list as it would be closed now.")]
+    closed_hash: Annotated[ListHash, Field(description="The hash in PeriodClosed.")]
+    restatement: Annotated[int, Field(description="Number of this restatement of the list, from 1.", ge=1)]
+    positions: Annotated[dict[str, int], Field(description="Last sequence folded, by stream.")]
+    changed_units: Annotated[int, Field(description="Rows that differ from the closed list.", ge=0)]
+    changed: Annotated[
+        tuple[RankingRow, ...],
+        Field(
+            description="The rows that differ, best first; at most 1,000 of them.",
+            max_length=ROWS_IN_A_MESSAGE,
+        ),
+    ]
+    causes: Annotated[
+        tuple[str, ...],
+        Field(
+            description="Ids of the correcting events that led to it; at most 100 of them.",
+            max_length=CAUSES_IN_A_MESSAGE,
+        ),
+    ]

@@ -13,8 +13,18 @@ from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliver
 from shared.events.base import EventData
 from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Envelope, InvalidEventError, Provenance
-from shared.events.feedback import FeedbackConflicted, FeedbackSubmitted
-from shared.events.ranking import RankingRevised, UnitScoreChanged
+from shared.events.feedback import (
+    FeedbackConflicted,
+    FeedbackCorrected,
+    FeedbackExcluded,
+    FeedbackQuarantined,
+    FeedbackReinstated,
+    FeedbackReleased,
+    FeedbackSubmitted,
+    FeedbackWithdrawn,
+)
+from shared.events.integrity import UnitFlagged
+from shared.events.ranking import PeriodClosed, PeriodRestated, RankingRevised, UnitScoreChanged
 from shared.kernel.errors import describe
 
 EVERYWHERE = "all"
@@ -124,12 +134,48 @@ EVENTS: tuple[EventSpec, ...] = (
         producers=("intake",), consumers=(), retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
+        "feedback", "corrected", FeedbackCorrected, "FEEDBACK",
+        producers=("intake",), consumers=("intake", "scoring"), retention=_AT_LEAST_400_DAYS,
+    ),
+    EventSpec(
+        "feedback", "withdrawn", FeedbackWithdrawn, "FEEDBACK",
+        producers=("intake",), consumers=("intake", "scoring"), retention=_AT_LEAST_400_DAYS,
+    ),
+    EventSpec(
+        "feedback", "excluded", FeedbackExcluded, "FEEDBACK",
+        producers=("intake",), consumers=("intake", "scoring"), retention=_AT_LEAST_400_DAYS,
+    ),
+    EventSpec(
+        "feedback", "reinstated", FeedbackReinstated, "FEEDBACK",
+        producers=("intake",), consumers=("intake", "scoring"), retention=_AT_LEAST_400_DAYS,
+    ),
+    EventSpec(
+        "feedback", "quarantined", FeedbackQuarantined, "FEEDBACK",
+        producers=("intake",), consumers=("intake", "scoring"), retention=_AT_LEAST_400_DAYS,
+    ),
+    EventSpec(
+        "feedback", "released", FeedbackReleased, "FEEDBACK",
+        producers=("intake",), consumers=("intake", "scoring"), retention=_AT_LEAST_400_DAYS,
+    ),
+    EventSpec(
         "ranking", "revised", RankingRevised, "RANKING",
         producers=("scoring",), consumers=(), retention=_DERIVED, public=True,
     ),
     EventSpec(
         "ranking", "score-changed", UnitScoreChanged, "RANKING",
         producers=("scoring",), consumers=("notify",), retention=_DERIVED, public=True,
+    ),
+    EventSpec(
+        "ranking", "period-closed", PeriodClosed, "RANKING",
+        producers=("scoring",), consumers=(), retention=_DERIVED, public=True,
+    ),
+    EventSpec(
+        "ranking", "period-restated", PeriodRestated, "RANKING",
+        producers=("scoring",), consumers=(), retention=_DERIVED, public=True,
+    ),
+    EventSpec(
+        "integrity", "unit-flagged", UnitFlagged, "INTEGRITY",
+        producers=("scoring",), consumers=(), retention=_DERIVED,
     ),
     EventSpec(
         "alerts", "raised", AlertRaised, "ALERTS",

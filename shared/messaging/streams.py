@@ -64,6 +64,7 @@ FEEDBACK = "FEEDBACK"
 CASES = "CASES"
 AUDIT = "AUDIT"
 RANKING = "RANKING"
+INTEGRITY = "INTEGRITY"
 ALERTS = "ALERTS"
 DEADLETTER = "DEADLETTER"
 VAULT = "VAULT"
@@ -84,11 +85,16 @@ STREAMS: tuple[StreamSpec, ...] = (
     ),
     StreamSpec(
         AUDIT, ("audit.v1.>",), "Facts about the audit log itself.",
-        truth=True, archived=True, max_age_s=400 * DAY_S, share=10,
+        truth=True, archived=True, max_age_s=400 * DAY_S, share=8,
     ),
     StreamSpec(
         RANKING, ("ranking.v1.>",), "Rankings and scores: aggregated, suppressed, public.",
         truth=False, archived=True, max_age_s=90 * DAY_S, share=10,
+    ),
+    StreamSpec(
+        # Not in RANKING: a direct read names a sequence, so whoever may read a stream reads all of it.
+        INTEGRITY, ("integrity.v1.>",), "Ratings that look made up. Never public.",
+        truth=False, archived=True, max_age_s=90 * DAY_S, share=2,
     ),
     StreamSpec(
         ALERTS, ("alerts.v1.>",), "Alerts and their deliveries.",

@@ -1,26 +1,38 @@
 """Valid events with sensible defaults: a test states only what it is about.
 
 ``feedback_submitted(grade=1)`` gives data, ``envelope_of(data, time=…)`` puts it into its envelope. Every
-call of :func:`envelope_of` without an ``event_id`` makes a new id, in a fixed sequence of this process.
+call of :func:`envelope_of` without an ``event_id`` makes a new id, in a fixed sequence of this process; but
+a revision's id belongs to its target and number, as intake gives it.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from shared.events import (
     AlertAcknowledged,
     AlertDelivered,
     AlertDeliveryFailed,
     AlertRaised,
+    CountedFields,
     Envelope,
     EventData,
     FeedbackConflicted,
+    FeedbackCorrected,
+    FeedbackExcluded,
+    FeedbackQuarantined,
+    FeedbackReinstated,
+    FeedbackReleased,
+    FeedbackRevision,
     FeedbackSubmitted,
+    FeedbackWithdrawn,
     MessageDeadLettered,
+    PeriodClosed,
+    PeriodRestated,
     Provenance,
     RankingRevised,
     RankingRow,
+    UnitFlagged,
     UnitScoreChanged,
     spec_for_data,
 )
@@ -69,6 +81,71 @@ def feedback_conflicted(**fields: object) -> FeedbackConflicted:
             "first_event_id": derived_id("test-event", "first"),
             "first_digest": hmac_of("first"),
             "other_digest": hmac_of("other"),
+        }
+        | fields
+    )
+
+
+def counted_fields(**fields: object) -> CountedFields:
+    """The counted fields of a rating as :func:`feedback_submitted` makes it."""
+    return CountedFields.model_validate(
+        {
+            "unit_id": UNIT,
+            "grade": 5,
+            "source": "public",
+            "channel": "qr",
+            "verification": "transaction",
+            "occurred_at": NOON,
+            "received_at": NOON,
+        }
+        | fields
+    )
+
+
+def feedback_corrected(**fields: object) -> FeedbackCorrected:
+    """Somebody had pressed 5 and meant 1."""
+    corrected = counted_fields(grade=1)
+    return _revision(FeedbackCorrected, {"reason": "mistyped", "corrected": corrected} | fields)
+
+
+def feedback_withdrawn(**fields: object) -> FeedbackWithdrawn:
+    """The citizen took a rating back, without a word."""
+    return _revision(FeedbackWithdrawn, {"reason": "unstated", "decided_by": None} | fields)
+
+
+def feedback_excluded(**fields: object) -> FeedbackExcluded:
+    """A rating by somebody who had not been served."""
+    return _revision(FeedbackExcluded, {"reason": "no_service"} | fields)
+
+
+def feedback_reinstated(**fields: object) -> FeedbackReinstated:
+    """The appeal against an exclusion was right."""
+    return _revision(FeedbackReinstated, {"reason": "appeal_upheld", "target_revision": 2} | fields)
+
+
+def feedback_quarantined(**fields: object) -> FeedbackQuarantined:
+    """One rating of a sudden many is held."""
+    return _revision(FeedbackQuarantined, {"reason": "burst"} | fields)
+
+
+def feedback_released(**fields: object) -> FeedbackReleased:
+    """A held rating was sound."""
+    return _revision(FeedbackReleased, {"reason": "found_genuine", "target_revision": 2} | fields)
+
+
+_R = TypeVar("_R", bound=FeedbackRevision)
+
+
+def _revision(kind: type[_R], fields: dict[str, object]) -> _R:
+    return kind.model_validate(
+        {
+            "target_id": derived_id("test-event", "target"),
+            "target_revision": 1,
+            "target": counted_fields(),
+            "city": CITY,
+            "county": COUNTY,
+            "decided_by": "city-reviewer",
+            "digest": hmac_of("revision"),
         }
         | fields
     )
@@ -131,6 +208,66 @@ def unit_score_changed(**fields: object) -> UnitScoreChanged:
             "score": 88.4,
             "previous_score": 91.2,
             "ratings": 66,
+        }
+        | fields
+    )
+
+
+def period_closed(**fields: object) -> PeriodClosed:
+    """November's list of the province's marriage registries, with one row."""
+    return PeriodClosed.model_validate(
+        {
+            "list": "window.marriage.2026-11",
+            "level": "window",
+            "kind": "marriage",
+            "period": "2026-11",
+            "first": date(2026, 11, 1),
+            "last": date(2026, 11, 30),
+            "closed_on": date(2026, 12, 31),
+            "list_hash": f"sha256:{'a' * 64}",
+            "positions": {"FEEDBACK": 20_000},
+            "units": 1,
+            "late_missed": 0,
+            "part": 1,
+            "parts": 1,
+            "items": (ranking_row(),),
+        }
+        | fields
+    )
+
+
+def period_restated(**fields: object) -> PeriodRestated:
+    """A withdrawal changed one row of November's list after its close."""
+    return PeriodRestated.model_validate(
+        {
+            "list": "window.marriage.2026-11",
+            "period": "2026-11",
+            "list_hash": f"sha256:{'b' * 64}",
+            "closed_hash": f"sha256:{'a' * 64}",
+            "restatement": 1,
+            "positions": {"FEEDBACK": 21_000},
+            "changed_units": 1,
+            "changed": (ranking_row(),),
+            "causes": (derived_id("feedback-revision", derived_id("test-event", "target"), "1"),),
+        }
+        | fields
+    )
+
+
+def unit_flagged(**fields: object) -> UnitFlagged:
+    """A marriage registry got 61 ratings where 18 would be usual."""
+    return UnitFlagged.model_validate(
+        {
+            "unit_id": UNIT,
+            "name": UNIT_NAME,
+            "signal": "burst",
+            "raised": True,
+            "window_days": 7,
+            "as_of": NOON.date(),
+            "statistic": 61.0,
+            "threshold": 36.0,
+            "expected": 18.4,
+            "figures": {"ratings": "61"},
         }
         | fields
     )
@@ -209,11 +346,25 @@ def envelope_of(
     producer = spec.producers[0]
     return spec.wrap(
         data,
-        event_id=event_id or derived_id("test-event", str(next(_NUMBERS))),
+        event_id=event_id or _id_of(data),
         source=getattr(data, "service", "scoring") if producer == "any" else producer,
-        subject=str(getattr(data, "unit_id", None) or getattr(data, "alert_id", None) or spec.fact),
+        subject=_subject_of(data) or spec.fact,
         time=time,
         received_at=received_at or time,
         provenance=Provenance(correlation_id=correlation_id),
         synthetic=synthetic,
     )
+
+
+def _id_of(data: EventData) -> str:
+    if isinstance(data, FeedbackRevision):
+        return derived_id("feedback-revision", data.target_id, str(data.target_revision))
+    return derived_id("test-event", str(next(_NUMBERS)))
+
+
+def _subject_of(data: EventData) -> str | None:
+    """What ``data`` is about, as its producer says it in the envelope."""
+    if isinstance(data, FeedbackRevision):
+        return data.target.unit_id
+    names = ("unit_id", "alert_id", "list")
+    return next((str(getattr(data, name)) for name in names if getattr(data, name, None)), None)

@@ -94,7 +94,8 @@ def test_units_of_an_example_are_in_the_registry_under_that_name(spec: EventSpec
     del spec
     units = {unit.unit_id: unit for unit in load_units()}
     data = load(path)["data"]
-    for row in (data, *data.get("changed", ())):
+    ratings = [data[name] for name in ("target", "corrected") if name in data]
+    for row in (data, *ratings, *data.get("changed", ()), *data.get("items", ())):
         if "unit_id" not in row:
             continue
         unit = units[row["unit_id"]]

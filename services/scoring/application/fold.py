@@ -1,17 +1,23 @@
 """The fold: stored messages in, statistics out. The live service and every recomputation use this class."""
 
+import hashlib
+import zlib
 from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Final, Protocol
 
-from services.scoring.application.parsing import RatingParser
+import msgspec
+
+from services.scoring.application.parsing import STATES, RatingParser
+from services.scoring.application.sections import Sections, write_sections
 from services.scoring.domain.books import Books
-from services.scoring.domain.buckets import day_number
+from services.scoring.domain.days import day_number, day_of
 from services.scoring.domain.ledger import Ledger
 from services.scoring.domain.lists import RankedList
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.roster import Roster
 from shared.events import InvalidEventError
+from shared.kernel.errors import PermanentError, describe
 from shared.kernel.units import UnitRegistry
 from shared.rules import RulePack
 
@@ -36,9 +42,21 @@ class Message(Protocol):
 
 
 SUBJECT_PREFIX: Final = "feedback.v1.submitted."
+DECISION_PREFIXES: Final = tuple(f"feedback.v1.{fact}." for fact in STATES)
+
+SETTLE_AT: Final = 20_000
+"""Contributions that wait before they are added up: each addition has a fixed cost of its own."""
 
 OnInvalid = Callable[[Message, InvalidEventError], None]
 OnFolded = Callable[[int], None]
+
+
+FORMAT: Final = 1
+"""Version of what `Fold.dump` writes; another one is refused."""
+
+
+class SnapshotUnusableError(PermanentError):
+    """A dumped fold can't be taken up: it is damaged, of another version, or of other rules or units."""
 
 
 class Fold:
@@ -75,7 +93,7 @@ class Fold:
     def take(
         self, messages: Iterable[Message], on_invalid: OnInvalid, on_folded: OnFolded | None = None
     ) -> None:
-        """Fold messages in the order of the stream; other subjects than ratings only move the position.
+        """Fold messages in the order of the stream; subjects that do not count only move the position.
 
         Args:
             messages: the stream's messages, none left out.
@@ -85,18 +103,20 @@ class Fold:
         parse, fold = self._parser.parse, self._ledger.fold
         for message in messages:
             self.position = message.sequence
-            if not message.subject.startswith(SUBJECT_PREFIX):
-                continue
+            subject = message.subject
             try:
-                rating = parse(message.data)
+                if subject.startswith(SUBJECT_PREFIX):
+                    rating = parse(message.data)
+                    if fold(rating):
+                        self.revision += 1
+                        if on_folded is not None:
+                            on_folded(rating.received_ms)
+                elif subject.startswith(DECISION_PREFIXES):
+                    self.revision += self._ledger.revise(self._parser.parse_decision(message.data))
             except InvalidEventError as error:
                 self.revision += 1
                 on_invalid(message, error)
-                continue
-            if fold(rating):
-                self.revision += 1
-                if on_folded is not None:
-                    on_folded(rating.received_ms)
+        self._ledger.settle(least=SETTLE_AT)
 
     def books(self) -> Books:
         """The accounts at this position."""
@@ -107,6 +127,51 @@ class Fold:
         windows, ranker = self._ledger.windows(), self._ranker
         return lambda: ranker.rank(windows)
 
+    def dump(self) -> bytes:
+        """The whole state; the fold must not go on meanwhile. `load` takes it up."""
+        head = {
+            "format": FORMAT,
+            "rules": self.rules.hash,
+            "units": registry_hash(self.registry),
+            "position": self.position,
+            "revision": self.revision,
+        }
+        return write_sections({"head": head, **self._ledger.dump()})
+
+    @classmethod
+    def load(cls, dumped: bytes, registry: UnitRegistry, rules: RulePack) -> "Fold":
+        """Take up what `dump` wrote: folding on gives what the dumped fold would have given.
+
+        Raises:
+            SnapshotUnusableError: it was not dumped under these units and rules, or is damaged.
+        """
+        remedy = "use an older snapshot or fold the stream from its beginning"
+        try:
+            found = Sections(dumped)
+            head = found["head"]
+            stated = (head["format"], head["rules"], head["units"])
+            expected = (FORMAT, rules.hash, registry_hash(registry))
+            if stated != expected:
+                raise SnapshotUnusableError(describe(stated, f"format, rules and units {expected}", remedy))
+            ledger = Ledger.load(found, len(registry), rules.windows)
+            fold = cls(registry, rules, day_of(ledger.as_of))
+            fold._ledger = ledger
+            fold.position, fold.revision = int(head["position"]), int(head["revision"])
+        except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
+            raise SnapshotUnusableError(
+                describe(f"{len(dumped)} bytes ({error!r})", "a whole dump of a fold", remedy)
+            ) from error
+        return fold
+
     def lists(self) -> dict[str, RankedList]:
         """All lists at this position, by key."""
         return self.freeze()()
+
+
+def registry_hash(registry: UnitRegistry) -> str:
+    """``sha256:<hex>`` of what the statistics depend on: the units in their order, and where each belongs."""
+    lines = (
+        f"{unit.unit_id} {unit.level} {unit.kind} {unit.parent_id} {unit.valid_from} {unit.valid_to}"
+        for unit in registry
+    )
+    return f"sha256:{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"

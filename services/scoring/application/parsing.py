@@ -1,7 +1,7 @@
-"""From the bytes of a `FeedbackSubmitted` to the few values that the fold needs.
+"""From the bytes of feedback events to the few values that the fold needs.
 
-msgspec instead of the pydantic model: a replay parses the whole stream, and decoding seven fields natively
-costs a fifth. It checks what it reads, and `tests/unit/scoring` holds it against the model of the contract.
+msgspec instead of the pydantic models: a replay parses the whole stream, and decoding the counted fields
+natively costs a fifth. It checks what it reads; `tests/unit/scoring` holds it against the contract's models.
 """
 
 from collections.abc import Mapping
@@ -11,34 +11,113 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from services.scoring.domain.ledger import Rating
+from services.scoring.domain.ratings import SOURCES, Place, Rating, Revision, State
 from shared.events import InvalidEventError
 from shared.kernel.errors import describe
-from shared.kernel.ids import is_uuid
+from shared.kernel.grades import Channel, Verification
 from shared.rules import RulePack
 
+OFF_SITE: Final = frozenset(
+    {Channel.WEB, Channel.APP, Channel.SMS, Channel.HOTLINE, Channel.VISIT, Channel.FORUM}
+)
+"""Channels through which people rate out of sight of the window's staff."""
+
+STATES: Final[Mapping[str, State]] = {
+    "corrected": State.COUNTED,
+    "reinstated": State.COUNTED,
+    "released": State.COUNTED,
+    "quarantined": State.HELD,
+    "excluded": State.EXCLUDED,
+    "withdrawn": State.EXCLUDED,
+}
+"""Where a rating stands after each of the correcting facts."""
+
 _KEY_BYTES: Final = 16
+_ID_CHARS: Final = 36
+_PRINT_DIGITS: Final = 16
+"""Hex digits of a keyed hash that clusters go by: 64 bits tell all of a quarter of an hour apart."""
+_TYPE: Final = "cn.pingyi.feedback.{}.v1"
+_FIX: Final = "fix the producer, then replay"
 
-AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
-Hmac = Annotated[str, msgspec.Meta(max_length=64)]
+
+def _place(channel: Channel) -> Place:
+    if channel is Channel.TERMINAL:
+        return Place.TERMINAL
+    return Place.OFF_SITE if channel in OFF_SITE else Place.WINDOW
 
 
-class _Data(msgspec.Struct, gc=False):
+# Plain strings and numbers: hashing an enum's member goes through Python code.
+_PLACES: Final = {str(channel): int(_place(channel)) for channel in Channel}
+_SOURCES: Final = {str(source): number for number, source in enumerate(SOURCES)}
+_STATE_OF_TYPE: Final = {_TYPE.format(fact): state for fact, state in STATES.items()}
+_EXEMPT: Final = str(Verification.TRANSACTION)
+
+_AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
+_Hmac = Annotated[str, msgspec.Meta(min_length=34, max_length=49)]
+_GradeValue = Annotated[int, msgspec.Meta(ge=1, le=5)]
+# Spelt out: a Literal of strings is checked natively, an enum costs a call. A test compares them.
+SourceName = Literal["self", "mutual", "spot_check", "social", "public"]
+ChannelName = Literal[
+    "terminal", "qr", "web", "app", "sms", "hotline", "opinion_box", "paper", "forum", "visit", "assessor",
+    "complaint_desk", "undercover", "import",
+]  # fmt: skip
+VerificationName = Literal["transaction", "real_name", "onsite", "anonymous"]
+
+
+class _Dimensions(msgspec.Struct, gc=False):
+    service: _GradeValue | None = None
+    efficiency: _GradeValue | None = None
+    quality: _GradeValue | None = None
+    conduct: _GradeValue | None = None
+    image: _GradeValue | None = None
+
+
+class _Counted(msgspec.Struct, gc=False):
+    """The fields of a rating that count, but for its times."""
+
     unit_id: str
-    grade: Annotated[int, msgspec.Meta(ge=1, le=5)]
-    verification: Literal["transaction", "real_name", "onsite", "anonymous"]
-    citizen_hmac: Hmac | None = None
-    transaction_hmac: Hmac | None = None
+    grade: _GradeValue
+    source: SourceName
+    channel: ChannelName
+    verification: VerificationName
+    dimensions: _Dimensions | None = None
+    citizen_hmac: _Hmac | None = None
+    device_hmac: _Hmac | None = None
+    address_hmac: _Hmac | None = None
+    transaction_hmac: _Hmac | None = None
+    text_hmac: _Hmac | None = None
 
 
-class _Event(msgspec.Struct, gc=False):
+class _Submitted(msgspec.Struct, gc=False):
     specversion: Literal["1.0"]
     id: str
     type: Literal["cn.pingyi.feedback.submitted.v1"]
-    time: AwareTime
-    receivedat: AwareTime
-    data: _Data
+    time: _AwareTime
+    receivedat: _AwareTime
+    data: _Counted
     synthetic: bool = False
+
+
+class _CountedThen(_Counted, kw_only=True, gc=False):
+    """The same, with its times."""
+
+    occurred_at: _AwareTime
+    received_at: _AwareTime
+    synthetic: bool = False
+
+
+class _Decision(msgspec.Struct, gc=False):
+    target_id: str
+    target_revision: Annotated[int, msgspec.Meta(ge=1)]
+    target: _CountedThen
+    submitted: _CountedThen | None = None
+    corrected: _CountedThen | None = None
+
+
+class _Decided(msgspec.Struct, gc=False):
+    specversion: Literal["1.0"]
+    type: str
+    data: _Decision
 
 
 class RatingParser:
@@ -48,25 +127,55 @@ class RatingParser:
         """``units`` gives each unit id its place in the statistics."""
         self._units = units
         self._weights = {str(kind): weight for kind, weight in rules.weights_milli.items()}
-        self._decode = msgspec.json.Decoder(_Event).decode
+        self._decode = msgspec.json.Decoder(_Submitted).decode
+        self._decode_decision = msgspec.json.Decoder(_Decided).decode
 
     def parse(self, body: bytes) -> Rating:
-        """Read one message body.
+        """Read a `FeedbackSubmitted`.
 
         Raises:
-            InvalidEventError: no valid `FeedbackSubmitted`, or about a unit that the registry does not know.
+            InvalidEventError: it is none, or about a unit that the registry does not know.
         """
         try:
             event = self._decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidEventError(
-                describe(
-                    f"{len(body)} bytes",
-                    f"a valid FeedbackSubmitted ({error})",
-                    "fix the producer, then replay",
-                )
-            ) from error
-        data = event.data
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise _invalid(body, "FeedbackSubmitted", error) from error
+        return self._rating(event.id, event.data, event.time, event.receivedat, synthetic=event.synthetic)
+
+    def parse_decision(self, body: bytes) -> Revision:
+        """Read an event that corrects a rating.
+
+        Raises:
+            InvalidEventError: it is none, or about a unit that the registry does not know.
+        """
+        try:
+            event = self._decode_decision(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise _invalid(body, "event about a rating", error) from error
+        state = _STATE_OF_TYPE.get(event.type)
+        if state is None:
+            raise InvalidEventError(describe(event.type, f"one of {', '.join(_STATE_OF_TYPE)}", _FIX))
+        decision = event.data
+        before = self._then(decision.target_id, decision.target)
+        return Revision(
+            decision.target_revision,
+            state,
+            submitted=before
+            if decision.submitted is None
+            else self._then(decision.target_id, decision.submitted),
+            standing=before
+            if decision.corrected is None
+            else self._then(decision.target_id, decision.corrected),
+        )
+
+    def _then(self, event_id: str, fields: _CountedThen) -> Rating:
+        return self._rating(
+            event_id, fields, fields.occurred_at, fields.received_at, synthetic=fields.synthetic
+        )
+
+    def _rating(
+        self, event_id: str, data: _Counted, occurred: datetime, received: datetime, *, synthetic: bool
+    ) -> Rating:
         unit = self._units.get(data.unit_id)
         if unit is None:
             raise InvalidEventError(
@@ -74,20 +183,48 @@ class RatingParser:
                     data.unit_id, "the id of a registered unit", "add the unit to the registry, then replay"
                 )
             )
-        if not is_uuid(event.id):
-            raise InvalidEventError(
-                describe(event.id, "a UUID in canonical form", "fix the producer, then replay")
-            )
+        given = data.dimensions
+        occurred_ms = _milliseconds(occurred)
         return Rating(
-            bytes.fromhex(event.id.replace("-", "")),
+            _id_bytes(event_id),
             unit,
             data.grade,
             self._weights[data.verification],
-            _milliseconds(event.time),
-            _milliseconds(event.receivedat),
+            occurred_ms,
+            # Most ratings are received when they happen.
+            occurred_ms if received == occurred else _milliseconds(received),
             repeat_key(data.citizen_hmac, data.transaction_hmac),
-            event.synthetic,
+            synthetic,
+            _SOURCES[data.source],
+            _PLACES[data.channel],
+            () if data.verification == _EXEMPT else _fingerprints(data),
+            None if given is None else _sub_grades(given),
         )
+
+
+def _id_bytes(event_id: str) -> bytes:
+    """The 16 bytes of a UUID in its canonical form: lower case, hyphens.
+
+    Raises:
+        InvalidEventError: it is none.
+    """
+    digits = event_id.replace("-", "")
+    try:
+        found = bytes.fromhex(digits)
+    except ValueError:
+        found = b""
+    if (
+        len(event_id) == _ID_CHARS
+        and len(found) == _KEY_BYTES
+        and event_id[8] == event_id[13] == event_id[18] == event_id[23] == "-"
+        and found.hex() == digits
+    ):
+        return found
+    raise InvalidEventError(describe(event_id, "a UUID in canonical form", _FIX))
+
+
+def _invalid(body: bytes, what: str, error: Exception) -> InvalidEventError:
+    return InvalidEventError(describe(f"{len(body)} bytes", f"a valid {what} ({error})", _FIX))
 
 
 def _milliseconds(moment: datetime) -> int:
@@ -98,10 +235,36 @@ def _milliseconds(moment: datetime) -> int:
     """
     seconds = int(moment.timestamp())
     if seconds < 0:
-        raise InvalidEventError(
-            describe(moment.isoformat(), "a time since 1970", "fix the producer, then replay")
-        )
+        raise InvalidEventError(describe(moment.isoformat(), "a time since 1970", _FIX))
     return seconds * 1000 + moment.microsecond // 1000
+
+
+def _fingerprints(data: _Counted) -> tuple[int, ...]:
+    """What clusters go by: device, address and text, as far as they are known; each once.
+
+    A rating of a verified transaction has none: a window's ratings share its terminal by design.
+
+    Raises:
+        InvalidEventError: not a keyed hash.
+    """
+    try:
+        found = [
+            int(each[-_PRINT_DIGITS:], 16)
+            for each in (data.device_hmac, data.address_hmac, data.text_hmac)
+            if each is not None
+        ]
+    except ValueError as error:
+        raise InvalidEventError(
+            describe("a fingerprint", "a keyed hash that ends in 32 hex digits", _FIX)
+        ) from error
+    return tuple(found) if len(found) < 2 else tuple(dict.fromkeys(found))  # noqa: PLR2004 - one can't repeat
+
+
+def _sub_grades(given: _Dimensions) -> bytes | None:
+    grades = bytes(
+        (given.service or 0, given.efficiency or 0, given.quality or 0, given.conduct or 0, given.image or 0)
+    )
+    return grades if any(grades) else None
 
 
 def repeat_key(citizen: str | None, transaction: str | None) -> bytes | None:

@@ -1,213 +1,356 @@
-"""The ledger 评议账: folds ratings into daily buckets, so that the result depends on their *set* alone.
+"""The ledger 评议账: folds ratings and what was decided about them into daily buckets.
 
-Any order, any repeats and any split into batches of the same ratings give the same statistics and the same
-books, as long as the stream's disorder stays within the memory's bound (:data:`SLACK_DAYS`).
+A rating goes through three gates: it may be held or excluded (`ratings.State`), late, or replaced by a later
+one of the same citizen. What passes weighs what its clusters let it weigh. The result depends on the *set* of
+events alone: any order, any repeats and any split into batches give the same statistics and the same books,
+as long as the stream's disorder stays within the memory's bound (:data:`SLACK_DAYS`).
 """
 
-from bisect import insort
-from struct import Struct
-from typing import Final, NamedTuple
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
 
 from services.scoring.domain.books import Books
-from services.scoring.domain.buckets import DAY_MS, DailyBuckets, IntTable, day_of_ms
+from services.scoring.domain.buckets import DailyBuckets, IntTable
+from services.scoring.domain.clusters import Clusters
+from services.scoring.domain.days import DAY_MS, day_number, day_of, day_of_ms
+from services.scoring.domain.ratings import PUBLIC, SOURCES, Rating, Revision, State
+from services.scoring.domain.replacements import Replacements
+from services.scoring.domain.spans import Period, Rolling, Span, periods_of
+from shared.kernel.grades import Source
 from shared.rules.pack import Windows
 
 SLACK_DAYS: Final = 5
 """By how many days of receipt the stream may be out of order without an effect on the result."""
 
+CLOSED_AFTER_DAYS: Final = 30
+"""How long after its end a calendar period stays open for late ratings and corrections."""
 
-class Rating(NamedTuple):
-    """What the statistics need to know of one `FeedbackSubmitted`.
+Statistics = Mapping[Source, IntTable]
+"""One table for each source that has ratings; always one for the public."""
 
-    A named tuple and not a dataclass: it is made for every event, and takes a third of the time.
-
-    Attributes:
-        event_id: the 16 bytes of the event's UUID; they sort like its text.
-        unit: the unit's place in the registry.
-        grade: 1-5.
-        weight_milli: weight in thousandths, by verification.
-        occurred_ms: when it happened, Unix milliseconds; decides the day.
-        received_ms: when intake received it; decides lateness and replacement.
-        repeat_key: 16 bytes that stand for the citizen and the transaction together; None if one is unknown.
-        synthetic: a probe or drill.
-    """
-
-    event_id: bytes
-    unit: int
-    grade: int
-    weight_milli: int
-    occurred_ms: int
-    received_ms: int
-    repeat_key: bytes | None
-    synthetic: bool
-
-
-# Big-endian with receipt and event id in front: the records sort as bytes like (received_ms, event_id).
-_RECORD: Final = Struct(">q16sIiBI")
-_SIZE: Final = _RECORD.size
-
-
-def _pack(rating: Rating) -> bytes:
-    day = day_of_ms(rating.occurred_ms)
-    return _RECORD.pack(
-        rating.received_ms, rating.event_id, rating.unit, day, rating.grade, rating.weight_milli
-    )
-
-
-def _received_ms(record: bytes) -> int:
-    return int.from_bytes(record[:8], "big", signed=True)
-
-
-def split_groups(records: list[bytes], span_ms: int) -> list[list[bytes]]:
-    """Part the sorted records of one citizen and transaction into groups that replace one another.
-
-    A group is its first record and all that were received at most ``span_ms`` after it; the next record
-    begins the next group. The last record of a group is the one that counts.
-    """
-    groups: list[list[bytes]] = []
-    ends_ms = 0
-    for record in records:
-        received_ms = _received_ms(record)
-        if groups and received_ms <= ends_ms:
-            groups[-1].append(record)
-        else:
-            groups.append([record])
-            ends_ms = received_ms + span_ms
-    return groups
+_ID_BYTES: Final = 16
 
 
 class Ledger:
-    """The fold's state: daily buckets, books, and the memory that recognises repeats and replacements.
+    """The fold's state: daily buckets by source, books, and the memory that recognises what belongs together.
 
-    Memory, beside the buckets: about 120 bytes for each event id, and 200 bytes for each pair of citizen and
-    transaction, of the last ``replacement_days`` + :data:`SLACK_DAYS` days of receipt (measured against the
-    newest receipt that was folded, never a clock). A repeat that comes later than that counts again; the
-    event id, the broker's window and intake's index stand before it.
+    Memory, beside the buckets: about 120 bytes for each event id of the last ``replacement_days`` +
+    :data:`SLACK_DAYS` days of receipt (measured against the newest receipt that was folded, never a clock);
+    see `Replacements` and `Clusters` for theirs. A repeat that comes later than that counts again; the event
+    id, the broker's window and intake's index stand before it.
     """
 
     def __init__(self, units: int, rules: Windows, as_of: int) -> None:
         """An empty ledger for ``units`` units whose windows end on the day number ``as_of``."""
-        self._buckets = DailyBuckets(units, rules.days, as_of)
+        self._units = units
+        self._rules = rules
         self._late_ms = rules.lateness_days * DAY_MS
-        self._span_ms = rules.replacement_days * DAY_MS
-        self._memory_days = rules.replacement_days + SLACK_DAYS
+        self._memory_days = max(rules.replacement_days, rules.lateness_days) + SLACK_DAYS
+        self._public = DailyBuckets(units, rules.days, as_of)
+        self._buckets: dict[int, DailyBuckets] = {PUBLIC: self._public}
+        self._clusters = Clusters(self._recount)
+        self._replacements = Replacements(rules.replacement_days, self._count, self._uncount)
         self._newest_day: int | None = None
         self._seen: set[bytes] = set()
         self._seen_by_day: dict[int, list[bytes]] = {}
-        self._repeats: dict[bytes, bytes] = {}
-        self._keys_by_day: dict[int, list[bytes]] = {}
-        self._accepted = self._counted = self._replaced = self._late = 0
+        self._revisions: dict[bytes, Revision] = {}
+        self._late_by_day: Counter[int] = Counter()
+        self._accepted = self._counted = self._held = self._excluded = self._late = 0
         self._duplicates = self._synthetic = 0
 
     @property
     def as_of(self) -> int:
         """The day number that the windows end on."""
-        return self._buckets.as_of
+        return self._public.as_of
 
     def advance(self, as_of: int) -> None:
         """Move the windows on to the day number ``as_of``; see :meth:`DailyBuckets.advance`."""
-        self._buckets.advance(as_of)
+        for buckets in self._buckets.values():
+            buckets.advance(as_of)
+        oldest = as_of - self._rules.days[-1] - self._memory_days - CLOSED_AFTER_DAYS
+        self._clusters.forget(oldest)
+        self._replacements.forget(oldest)
+
+    def settle(self, least: int = 1) -> None:
+        """Add up what waits if it is at least so much; the spans do it anyway."""
+        for buckets in self._buckets.values():
+            if buckets.waiting >= least:
+                buckets.settle()
+
+    # --- what comes in --------------------------------------------------------------------------------------
+
+    def fold(self, rating: Rating) -> bool:
+        """Take in one rating; whether the statistics or the books of accepted ratings changed.
+
+        A probe is never counted, and an event id counts once.
+        """
+        if rating.synthetic:
+            self._synthetic += 1
+            return False
+        event_id = rating.event_id
+        if event_id in self._seen:
+            self._duplicates += 1
+            return False
+        self._seen.add(event_id)
+        day = day_of_ms(rating.received_ms)
+        ids = self._seen_by_day.get(day)
+        if ids is None:
+            ids = self._open_day(day)
+        ids.append(event_id)
+        self._accepted += 1
+        if self._revisions:
+            decided = self._revisions.get(event_id)
+            if decided is not None:  # its correction was faster
+                self._put(decided.standing, decided.state)
+                return True
+        self._admit(rating)
+        return True
+
+    def revise(self, revision: Revision) -> bool:
+        """Take in what was decided about a rating; whether anything changed. The highest number wins.
+
+        What the rating contributed so far is taken away exactly, and what stands from now on is added. A
+        decision that comes before its rating waits for it.
+        """
+        submitted = revision.submitted
+        if submitted.synthetic:
+            return False
+        event_id = submitted.event_id
+        known = self._revisions.get(event_id)
+        if known is not None and known.number >= revision.number:
+            return False
+        self._revisions[event_id] = revision
+        if not self._has_folded(submitted):
+            return False
+        if known is None:
+            self._withdraw(submitted)
+        else:
+            self._take_away(known.standing, known.state)
+        self._put(revision.standing, revision.state)
+        return True
+
+    def _has_folded(self, rating: Rating) -> bool:
+        if rating.event_id in self._seen:
+            return True
+        # Older than the memory: its event came long ago, or the decision could not name it.
+        return (
+            self._newest_day is not None
+            and day_of_ms(rating.received_ms) < self._newest_day - self._memory_days
+        )
+
+    # --- the gates ------------------------------------------------------------------------------------------
+
+    def _put(self, rating: Rating, state: State) -> None:
+        if state is State.HELD:
+            self._held += 1
+        elif state is State.EXCLUDED:
+            self._excluded += 1
+        else:
+            self._admit(rating)
+
+    def _take_away(self, rating: Rating, state: State) -> None:
+        if state is State.HELD:
+            self._held -= 1
+        elif state is State.EXCLUDED:
+            self._excluded -= 1
+        else:
+            self._withdraw(rating)
+
+    def _admit(self, rating: Rating) -> None:
+        """Count a rating, unless it is late or replaced."""
+        if rating.received_ms - rating.occurred_ms > self._late_ms:
+            self._late += 1
+            self._late_by_day[day_of_ms(rating.occurred_ms)] += 1
+        elif (key := rating.repeat_key) is None:
+            self._count(rating)
+        else:
+            self._replacements.add(rating, key)
+
+    def _withdraw(self, rating: Rating) -> None:
+        """Undo `_admit`."""
+        if rating.received_ms - rating.occurred_ms > self._late_ms:
+            self._late -= 1
+            self._late_by_day[day_of_ms(rating.occurred_ms)] -= 1
+        elif rating.repeat_key is None:
+            self._uncount(rating)
+        else:
+            self._replacements.remove(rating, rating.repeat_key)
+
+    def _count(self, rating: Rating) -> None:
+        self._counted += 1
+        _, unit, grade, weight, occurred_ms, _, _, _, source, place, fingerprints, dimensions = rating
+        if fingerprints:
+            weight = self._clusters.add(rating)
+        buckets = self._public if source == PUBLIC else self._buckets_of(source)
+        buckets.add(unit, day_of_ms(occurred_ms), grade, place, weight, dimensions)
+
+    def _uncount(self, rating: Rating) -> None:
+        self._counted -= 1
+        weight = self._clusters.remove(rating) if rating.fingerprints else rating.weight_milli
+        self._buckets_of(rating.source).remove(
+            rating.unit, day_of_ms(rating.occurred_ms), rating.grade, rating.place, weight, rating.dimensions
+        )
+
+    def _recount(self, rating: Rating, old_milli: int, new_milli: int) -> None:
+        buckets, day = self._buckets_of(rating.source), day_of_ms(rating.occurred_ms)
+        buckets.remove(rating.unit, day, rating.grade, rating.place, old_milli)
+        buckets.add(rating.unit, day, rating.grade, rating.place, new_milli)
+
+    def _buckets_of(self, source: int) -> DailyBuckets:
+        found = self._buckets.get(source)
+        if found is None:
+            found = self._buckets[source] = DailyBuckets(self._units, self._rules.days, self.as_of)
+        return found
+
+    # --- the memory -----------------------------------------------------------------------------------------
+
+    def _open_day(self, day: int) -> list[bytes]:
+        """Begin to remember a day of receipt; a newer one than all before lets old ones go."""
+        ids = self._seen_by_day[day] = []
+        if self._newest_day is None or day > self._newest_day:
+            self._newest_day = day
+            self._forget(day)
+        return ids
+
+    def _forget(self, newest: int) -> None:
+        """Drop what nothing that may still come can refer to, the newest day of receipt being ``newest``."""
+        before = newest - self._memory_days
+        for day in [day for day in self._seen_by_day if day < before]:
+            self._seen.difference_update(self._seen_by_day.pop(day))
+        self._replacements.forget_single(newest - self._rules.replacement_days - SLACK_DAYS)
+        self._clusters.put_away(newest - self._rules.lateness_days - SLACK_DAYS)
+
+    def remembered(self) -> tuple[int, int]:
+        """How many event ids and how many pairs of citizen and transaction are in memory."""
+        return len(self._seen), len(self._replacements)
+
+    # --- what comes out -------------------------------------------------------------------------------------
 
     def windows(self) -> dict[int, IntTable]:
-        """The statistics of every window; copies, so that the fold may go on."""
-        return self._buckets.windows()
+        """The public's statistics of every rolling window; copies."""
+        return self._public.windows()
+
+    def spans(self) -> dict[Span, Statistics]:
+        """The statistics of every rolling window and open period, shortest first; copies."""
+        found: dict[Span, dict[Source, IntTable]] = {}
+        for source, buckets in self._buckets_by_source():
+            for days, table in buckets.windows().items():
+                _enter(found, Rolling(days), source, table)
+            for period in self.open_periods():
+                _enter(found, period, source, buckets.period(period))
+        return dict(found)
+
+    def before(self) -> dict[Span, Statistics]:
+        """What to compare `spans` with: yesterday's windows by today's knowledge, and the periods before."""
+        found: dict[Span, dict[Source, IntTable]] = {}
+        for source, buckets in self._buckets_by_source():
+            for days, table in buckets.windows_before().items():
+                _enter(found, Rolling(days), source, table)
+            for period in self.open_periods():
+                _enter(found, period, source, buckets.period(period.before))
+        return dict(found)
+
+    def period(self, period: Period) -> Statistics:
+        """The statistics of one period, open or closed."""
+        found: dict[Span, dict[Source, IntTable]] = {}
+        for source, buckets in self._buckets_by_source():
+            _enter(found, period, source, buckets.period(period))
+        return found[period]
+
+    def open_periods(self) -> tuple[Period, ...]:
+        """Months, quarters and years that are running or ended at most 30 days ago; by kind, oldest first."""
+        found: list[Period] = []
+        for period in periods_of(day_of(self.as_of)):
+            still_open = [period]
+            while self.as_of - day_number(still_open[0].before.last) <= CLOSED_AFTER_DAYS:
+                still_open.insert(0, still_open[0].before)
+            found += still_open
+        return tuple(found)
+
+    def late_in(self, period: Period) -> int:
+        """How many ratings of that period came too late to count."""
+        first, last = day_number(period.first), day_number(period.last)
+        return sum(count for day, count in self._late_by_day.items() if first <= day <= last)
+
+    def _buckets_by_source(self) -> list[tuple[Source, DailyBuckets]]:
+        return [(SOURCES[each], self._buckets[each]) for each in sorted(self._buckets, key=_public_first)]
 
     def books(self) -> Books:
         """The accounts of everything folded so far."""
         return Books(
             accepted=self._accepted,
             counted=self._counted,
-            replaced=self._replaced,
+            replaced=self._replacements.replaced,
             late=self._late,
+            held=self._held,
+            excluded=self._excluded,
             duplicates=self._duplicates,
             synthetic=self._synthetic,
         )
 
-    def remembered(self) -> tuple[int, int]:
-        """How many event ids and how many pairs of citizen and transaction are in memory."""
-        return len(self._seen), len(self._repeats)
+    # --- snapshots ------------------------------------------------------------------------------------------
 
-    def fold(self, rating: Rating) -> bool:
-        """Take in one rating; whether the statistics or the books of accepted ratings changed.
+    def dump(self) -> dict[str, Any]:
+        """Everything, as numbers, lists and bytes; `load` takes it back."""
+        return {
+            "buckets": {source: buckets.dump() for source, buckets in self._buckets.items()},
+            "clusters": self._clusters.dump(),
+            "replacements": self._replacements.dump(),
+            "seen": {day: b"".join(ids) for day, ids in self._seen_by_day.items()},
+            "newest_day": self._newest_day,
+            "revisions": [
+                (each.number, int(each.state), tuple(each.submitted), tuple(each.standing))
+                for each in self._revisions.values()
+            ],
+            "late_by_day": dict(self._late_by_day),
+            "counts": [
+                self._accepted, self._counted, self._held, self._excluded, self._late,
+                self._duplicates, self._synthetic,
+            ],
+        }  # fmt: skip
 
-        The checks come in this order: a probe is never counted; an event id counts once; a late rating is
-        kept but neither counts nor replaces; of one citizen's ratings of one transaction the last one counts.
+    @classmethod
+    def load(cls, dumped: Mapping[str, Any], units: int, rules: Windows) -> "Ledger":
+        """Take up what `dump` gave.
+
+        Raises:
+            KeyError: it is something else.
+            ValueError: likewise.
+            TypeError: likewise.
         """
-        if rating.synthetic:
-            self._synthetic += 1
-            return False
-        if rating.event_id in self._seen:
-            self._duplicates += 1
-            return False
-        received_day = day_of_ms(rating.received_ms)
-        self._remember(rating.event_id, received_day)
-        self._accepted += 1
-        if rating.received_ms - rating.occurred_ms > self._late_ms:
-            self._late += 1
-        elif rating.repeat_key is None:
-            self._counted += 1
-            self._buckets.add(rating.unit, day_of_ms(rating.occurred_ms), rating.grade, rating.weight_milli)
-        else:
-            self._place(rating.repeat_key, _pack(rating), received_day)
-        return True
-
-    def _place(self, key: bytes, record: bytes, received_day: int) -> None:
-        """Count ``record``, unless one of its group was received later; stop counting the one it replaces."""
-        known = self._repeats.get(key)
-        self._keys_by_day.setdefault(received_day, []).append(key)
-        if known is None:
-            self._repeats[key] = record
-            self._count(record, 1)
-            return
-        records = _split(known)
-        before = {group[-1] for group in split_groups(records, self._span_ms)}
-        insort(records, record)
-        after = {group[-1] for group in split_groups(records, self._span_ms)}
-        self._repeats[key] = b"".join(records)
-        for gone in before - after:
-            self._count(gone, -1)
-        for come in after - before:
-            self._count(come, 1)
-        self._replaced += 1 - (len(after) - len(before))
-
-    def _count(self, record: bytes, sign: int) -> None:
-        _, _, unit, day, grade, weight_milli = _RECORD.unpack(record)
-        self._buckets.add(unit, day, grade, weight_milli, sign)
-        self._counted += sign
-
-    def _remember(self, event_id: bytes, day: int) -> None:
-        self._seen.add(event_id)
-        ids = self._seen_by_day.get(day)
-        if ids is None:
-            ids = self._seen_by_day[day] = []
-        ids.append(event_id)
-        if self._newest_day is None or day > self._newest_day:
-            self._newest_day = day
-            self._forget(day - self._memory_days)
-
-    def _forget(self, before: int) -> None:
-        """Drop what was received before the day ``before``: whole groups; their first sets their end."""
-        for day in [day for day in self._seen_by_day if day < before]:
-            self._seen.difference_update(self._seen_by_day.pop(day))
-        for day in [day for day in self._keys_by_day if day < before]:
-            for key in self._keys_by_day.pop(day):
-                self._forget_groups(key, before)
-
-    def _forget_groups(self, key: bytes, before: int) -> None:
-        known = self._repeats.get(key)
-        if known is None:
-            return
-        kept = [
-            record
-            for group in split_groups(_split(known), self._span_ms)
-            if day_of_ms(_received_ms(group[0])) >= before
-            for record in group
-        ]
-        if kept:
-            self._repeats[key] = b"".join(kept)
-        else:
-            del self._repeats[key]
+        buckets = {source: DailyBuckets.load(each) for source, each in dumped["buckets"].items()}
+        found = cls(units, rules, buckets[PUBLIC].as_of)
+        found._buckets, found._public = buckets, buckets[PUBLIC]
+        found._clusters.load(dumped["clusters"])
+        found._replacements.load(dumped["replacements"])
+        for day, joined in dumped["seen"].items():
+            ids = [joined[at : at + _ID_BYTES] for at in range(0, len(joined), _ID_BYTES)]
+            found._seen_by_day[day] = ids
+            found._seen.update(ids)
+        found._newest_day = dumped["newest_day"]
+        for number, state, submitted, standing in dumped["revisions"]:
+            revision = Revision(number, State(state), _rating(submitted), _rating(standing))
+            found._revisions[revision.submitted.event_id] = revision
+        found._late_by_day = Counter(dumped["late_by_day"])
+        (
+            found._accepted, found._counted, found._held, found._excluded, found._late,
+            found._duplicates, found._synthetic,
+        ) = dumped["counts"]  # fmt: skip
+        return found
 
 
-def _split(records: bytes) -> list[bytes]:
-    return [records[start : start + _SIZE] for start in range(0, len(records), _SIZE)]
+def _rating(values: list[Any]) -> Rating:
+    rating = Rating(*values)
+    return rating._replace(fingerprints=tuple(rating.fingerprints))
+
+
+def _public_first(source: int) -> tuple[bool, int]:
+    return source != PUBLIC, source
+
+
+def _enter(found: dict[Span, dict[Source, IntTable]], span: Span, source: Source, table: IntTable) -> None:
+    """Keep the table of a source other than the public only where somebody appraised."""
+    tables = found.setdefault(span, {})
+    if source is Source.PUBLIC or table.any():
+        tables[source] = table

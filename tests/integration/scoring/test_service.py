@@ -54,6 +54,13 @@ async def assert_live_equals_recomputed(client: Client) -> None:
     assert len(live) == 60
 
 
+async def reconnected(client: Client) -> None:
+    """Wait for the test's own connection: it comes back at its own pace."""
+    async with asyncio.timeout(30):
+        while not client.is_connected:
+            await asyncio.sleep(0.02)
+
+
 async def trickle(client: Client, events: Sequence[Outgoing]) -> int:
     """Publish over some seconds, so that publications go on meanwhile; the last sequence."""
     last = 0
@@ -186,6 +193,7 @@ async def test_a_broker_that_is_killed_and_restarted_leaves_the_rankings_right(
         assert (await service.get("/v1/rankings")).status_code == 200
         own_nats_server.start()
         await service.answer("/readyz", lambda report: report["status"] == "ok")
+        await reconnected(client)
         books = await service.reached(await publish(client, events[2000:]))
         assert books["accepted"] == len({event.message_id for event in events})
         await service.answer("/readyz", lambda report: report["status"] == "ok")

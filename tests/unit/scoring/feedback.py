@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from services.scoring.domain.ledger import Rating
+from services.scoring.domain.ratings import PUBLIC, Rating
 from shared.events import FeedbackSubmitted, Provenance, spec_for_data
 from shared.kernel.clock import SHANGHAI
 from shared.kernel.grades import Channel, Grade, Level, Source, Verification
@@ -123,6 +123,10 @@ def rating(
     received_ms: int | None = None,
     repeat_key: bytes | None = None,
     synthetic: bool = False,
+    fingerprints: tuple[int, ...] = (),
+    source: int = PUBLIC,
+    place: int = 0,
+    dimensions: bytes | None = None,
 ) -> Rating:
     """One rating for the ledger."""
     return Rating(
@@ -134,4 +138,8 @@ def rating(
         occurred_ms if received_ms is None else received_ms,
         repeat_key,
         synthetic,
+        source,
+        place,
+        fingerprints,
+        dimensions,
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from services.scoring.domain.ledger import Rating
+from services.scoring.domain.ratings import Rating
 
 DAY_MS = 86_400_000
 EIGHT_HOURS_MS = 8 * 3_600_000

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scoring.domain.buckets import DAY_MS, Column, DailyBuckets, day_number, day_of_ms
-from services.scoring.domain.ledger import Ledger, Rating
+from services.scoring.domain.buckets import Column, DailyBuckets
+from services.scoring.domain.days import DAY_MS, day_number, day_of_ms
+from services.scoring.domain.ledger import Ledger
+from services.scoring.domain.ratings import Rating
 from shared.kernel.errors import InvalidValueError
 from shared.rules.pack import Windows
 from tests.unit.scoring import oracle
@@ -76,7 +78,8 @@ def test_the_fold_is_what_the_oracle_counts(many: list[Rating]) -> None:
     assert ledger.books().balanced
     for window_days, table in ledger.windows().items():
         expected = oracle.statistics(many, AS_OF, window_days, RULES.lateness_days, RULES.replacement_days)
-        assert {unit: tuple(row) for unit, row in enumerate(table.tolist()) if any(row)} == expected
+        found = {unit: tuple(row[:8]) for unit, row in enumerate(table.tolist()) if any(row)}
+        assert found == expected
 
 
 @given(st.lists(ratings(), max_size=30).map(one_each), st.lists(st.integers(1, 40), max_size=4))
