@@ -17,6 +17,7 @@ from tests.integration.scoring.conftest import ScoringProcess, publish
 from tests.integration.scoring.support import (
     UNITS,
     assert_live_equals_recomputed,
+    eventually,
     now,
     read_stream,
     trickle,
@@ -29,9 +30,11 @@ WINDOWS = UNITS.by_level(Level.WINDOW)
 
 async def reconnected(client: Client) -> None:
     """Wait for the test's own connection: it comes back at its own pace."""
-    async with asyncio.timeout(30):
-        while not client.is_connected:
-            await asyncio.sleep(0.02)
+
+    async def connected() -> bool:
+        return client.is_connected
+
+    await eventually(connected)
 
 
 async def test_ratings_become_rankings_over_http_in_the_bucket_and_on_the_bus(
