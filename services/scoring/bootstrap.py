@@ -83,7 +83,7 @@ class Scoring:
         )
         publisher = Publisher(
             NatsRankingStore(client),
-            BusRankingEvents(commit, self._registry),
+            BusRankingEvents(commit, client, self._registry),
             self._registry,
             self._clock,
             self._observer,

@@ -161,10 +161,19 @@ class SnapshotObserver(Protocol):
 class RankingEvents(Protocol):
     """Role: tells the platform and the public what changed."""
 
+    async def catch_up(self) -> None:
+        """Remember what was said last; before the rankings are read that the next announcements rest on.
+
+        Raises:
+            TransientError: no answer.
+        """
+        ...
+
     async def publish(self, announcements: Announcements) -> None:
         """Make the events durable; the same announcements give the same event ids.
 
         Raises:
+            StoreConflictError: somebody else announced revisions since; nothing of this was said.
             TransientError: not known to be stored; publish again.
         """
         ...

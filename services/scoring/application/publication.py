@@ -129,6 +129,7 @@ class Publisher:
         Raises:
             TransientError: the store is away.
         """
+        await self._events.catch_up()
         self._stored = await self._store.load()
         self._revision = None
         self._stale = False
@@ -148,6 +149,15 @@ class Publisher:
         # Who published them has measured how long they took.
         self._received = array("q")
         return found
+
+    async def begin_term(self) -> None:
+        """Take over from whoever led before, who may have published until its last moment.
+
+        Raises:
+            TransientError: the broker or the store is away; call again before publishing.
+        """
+        await self._events.catch_up()
+        await self.refresh()
 
     def allow_backwards(self) -> None:
         """Let the next publication be behind what is published: the stream's new past has been accepted."""

@@ -201,8 +201,7 @@ class FeedbackStream:
                 await asyncio.sleep(STANDBY_S)
                 continue
             if term != self._lease.term:
-                # Whoever led before us may have published until its last moment.
-                if not await self._attempt(self._publisher.refresh, RETRY_S):
+                if not await self._attempt(self._publisher.begin_term, RETRY_S):
                     continue
                 term = self._lease.term
                 self._snapshots.keep.begin_term()

@@ -76,6 +76,9 @@ class RecordedEvents:
         self.sent: list[Outgoing] = []
         self.fail_next = False
 
+    async def catch_up(self) -> None:
+        return
+
     async def publish(self, announcements: Announcements) -> None:
         if self.fail_next:
             self.fail_next = False
