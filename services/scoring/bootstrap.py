@@ -119,6 +119,7 @@ class Scoring:
                 self._still,
             ),
             settings.accept_new_history,
+            settings.ignore_snapshots,
         )
 
     def _rules_on(self, day: date) -> RulePack:

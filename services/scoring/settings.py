@@ -26,3 +26,6 @@ class Settings(BrokerSettings):
         default=False,
         description="Fold a stream whose past is another than the snapshots'; see docs/operations.md.",
     )
+    ignore_snapshots: bool = Field(
+        default=False, description="Fold the whole stream at this start; see docs/operations.md."
+    )

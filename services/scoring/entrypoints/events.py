@@ -50,11 +50,17 @@ class RankingsStaleError(TransientError):
 
 
 class Snapshots(NamedTuple):
-    """What a start begins from and what is kept for the next one; see `RestoreFold.restore` for the last."""
+    """What a start begins from and what is kept for the next one.
+
+    Attributes:
+        accept_new_history: see `RestoreFold.restore`.
+        ignore: begin at the stream's beginning whatever is kept, and look at no past.
+    """
 
     restore: RestoreFold
     keep: KeepSnapshots
     accept_new_history: bool
+    ignore: bool
 
 
 class FeedbackStream:
@@ -107,7 +113,11 @@ class FeedbackStream:
 
     async def _begin(self) -> None:
         """Restore the fold; if the stream's past has changed, wait until it is mended."""
-        feedback, (restore, keep, accept) = self._feedback, self._snapshots
+        feedback, (restore, keep, accept, ignore) = self._feedback, self._snapshots
+        if ignore:
+            log.warning("snapshots_ignored", remedy="unset IGNORE_SNAPSHOTS for the next start")
+            keep.began_from(0, at_once=True)
+            return
         while True:
             try:
                 restored = await restore.restore(feedback.fold.rules, accept_new_history=accept)

@@ -155,3 +155,11 @@ async def test_a_stream_with_another_past_is_folded_only_when_the_operator_allow
     await newest_reaches(client, last)
     allowed.kill()
     await begins_from(client, start_scoring(), last)
+
+
+async def test_an_operator_may_have_all_folded_anew(client: Client, start_scoring: Start) -> None:
+    await two_lives(client, start_scoring)
+    scoring = start_scoring(IGNORE_SNAPSHOTS="true")
+    await begins_from(client, scoring, 0)
+    last = (await client.jetstream().stream_info(FEEDBACK)).state.last_seq
+    await newest_reaches(client, last)
