@@ -3,9 +3,8 @@
 With ``sync_interval: always`` every single publish costs one fsync, an atomic batch of up to 1,000 about
 four (ADR 0008). So while one batch is on its way, callers queue up and the next batch takes them all.
 
-This is the one module that builds NATS protocol lines itself and writes them through nats-py's private
-``_send_command``: one write for a whole batch is three times as fast as one ``publish`` call for each
-message. The version is pinned and ``tests/integration/messaging`` runs every path on the real server.
+One write carries a whole batch (:mod:`shared.messaging.wire`): three times as fast as one ``publish`` call
+for each message.
 """
 
 import asyncio
@@ -26,6 +25,7 @@ from nats.aio.subscription import Subscription
 from shared.kernel.errors import PermanentError, TransientError, describe
 from shared.messaging.publisher import BrokerUnavailableError, NothingSentError
 from shared.messaging.streams import MAX_MESSAGE_BYTES
+from shared.messaging.wire import hpub, write
 
 log = structlog.get_logger(__name__)
 
@@ -101,10 +101,13 @@ class GroupCommit:
         max_queued: int = 20_000,
         inflight: int = 2,
         timeout_s: float = 5.0,
+        linger_s: float = 0.0,
         on_batch: Callable[[int], None] | None = None,
     ) -> None:
         """Bound the queue to ``max_queued`` messages and each round trip to ``timeout_s`` seconds.
 
+        Wait ``linger_s`` seconds for company before a commit: for events that come one by one and that nobody
+        waits for, since each small commit costs as many fsyncs as a large one.
         ``on_batch`` is told how many messages each commit takes together, for a metric.
         """
         self._client = client
@@ -112,6 +115,7 @@ class GroupCommit:
         self._max_queued = max_queued
         self._inflight = inflight
         self._timeout_s = timeout_s
+        self._linger_s = linger_s
         self._on_batch = on_batch
         self._calls: deque[_Call] = deque()
         self._queued = 0
@@ -208,7 +212,11 @@ class GroupCommit:
                     return
                 self._wake.clear()
                 await self._wake.wait()
+            if self._linger_s and self._queued < MAX_BATCH and not self._closing:
+                await asyncio.sleep(self._linger_s)
             calls = self._take()
+            if not calls:
+                continue  # another worker has taken them meanwhile
             try:
                 await self._serve(calls)
             except (TransientError, PermanentError) as error:
@@ -303,20 +311,22 @@ class GroupCommit:
     async def _send_batch(self, items: list[Outgoing]) -> dict[str, Any]:
         batch = uuid4().hex
         reply = self._expect(batch)
-        prefix = b"NATS/1.0\r\nNats-Expected-Stream: %b\r\nNats-Batch-Id: %b\r\n" % (
-            self._stream,
-            batch.encode(),
-        )
+        prefix = b"NATS/1.0\r\nNats-Batch-Id: %b\r\n" % batch.encode()
         lines: list[bytes] = []
         for number, item in enumerate(items, 1):
             headers = b"%bNats-Batch-Sequence: %d\r\n%b" % (prefix, number, _own_headers(item))
             if number < len(items):
-                lines.append(_hpub(item, headers + b"\r\n"))
+                lines.append(hpub(item.subject, headers + b"\r\n", item.payload))
             else:
-                commit = headers + b"Nats-Batch-Commit: 1\r\n\r\n"
-                lines.append(_hpub(item, commit, reply_to=f"{self._inbox}.{batch}"))
+                # The stream is named once, since all or nothing is stored: every reader parses each header.
+                commit = b"%bNats-Expected-Stream: %b\r\nNats-Batch-Commit: 1\r\n\r\n" % (
+                    headers,
+                    self._stream,
+                )
+                reply_to = f"{self._inbox}.{batch}"
+                lines.append(hpub(item.subject, commit, item.payload, reply_to=reply_to))
         try:
-            await self._write(lines)
+            await write(self._client, lines)
             return _answer(await self._await_reply(reply))
         finally:
             self._replies.pop(batch, None)
@@ -329,9 +339,9 @@ class GroupCommit:
             token = str(next(self._tokens))
             waiting.append((token, self._expect(token)))
             headers = b"NATS/1.0\r\nNats-Expected-Stream: %b\r\n%b\r\n" % (self._stream, _own_headers(item))
-            lines.append(_hpub(item, headers, reply_to=f"{self._inbox}.{token}"))
+            lines.append(hpub(item.subject, headers, item.payload, reply_to=f"{self._inbox}.{token}"))
         try:
-            await self._write(lines)
+            await write(self._client, lines)
             answers = [_answer(await self._await_reply(reply)) for _, reply in waiting]
         finally:
             for token, _ in waiting:
@@ -358,31 +368,10 @@ class GroupCommit:
         if reply is not None and not reply.done():
             reply.set_result(message.data)
 
-    async def _write(self, lines: list[bytes]) -> None:
-        if not self._client.is_connected:
-            raise BrokerUnavailableError(
-                describe("the broker connection", "to be up", "retry; it reconnects by itself")
-            )
-        await self._client._send_command(b"".join(lines))  # noqa: SLF001 - see the module's docstring
-        await self._client._flush_pending()  # noqa: SLF001 - see the module's docstring
-
 
 def _own_headers(item: Outgoing) -> bytes:
     fence = b"" if item.replaces is None else b"Nats-Expected-Last-Subject-Sequence: %d\r\n" % item.replaces
     return b"Nats-Msg-Id: %b\r\n%b" % (item.message_id.encode(), fence)
-
-
-def _hpub(item: Outgoing, headers: bytes, *, reply_to: str = "") -> bytes:
-    reply = reply_to.encode() + b" " if reply_to else b""
-    total = len(headers) + len(item.payload)
-    return b"HPUB %b %b%d %d\r\n%b%b\r\n" % (
-        item.subject.encode(),
-        reply,
-        len(headers),
-        total,
-        headers,
-        item.payload,
-    )
 
 
 def _answer(raw: bytes) -> dict[str, Any]:

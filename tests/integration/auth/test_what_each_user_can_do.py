@@ -13,7 +13,7 @@ from services.scoring.adapters.snapshot_store import JetStreamHistory, JetStream
 from services.scoring.application.published import StoredRankings
 from shared.events import Envelope, FeedbackSubmitted
 from shared.messaging.connection import BrokerSettings, make_broker
-from shared.messaging.failure import DeadLetters, failure_policy
+from shared.messaging.failure import DeadLetters, FailureHandling, failure_policy
 from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.lease import Lease, NatsLeaseStore
 from shared.messaging.provisioner import provision
@@ -167,7 +167,7 @@ async def test_notify_handles_feedback_from_its_durable_and_folds_its_own_alerts
 
     client = await broker.connect("notify")
     publisher = JetStreamPublisher(client)
-    faststream.add_middleware(failure_policy(DeadLetters(publisher, FixedClock(), "notify")))
+    faststream.add_middleware(failure_policy(FailureHandling(DeadLetters(publisher, FixedClock(), "notify"))))
     await faststream.start()
     try:
         ids = {await asyncio.wait_for(handled.get(), 10) for _ in range(3)}

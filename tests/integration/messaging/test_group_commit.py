@@ -167,3 +167,27 @@ async def test_a_repeated_fenced_call_is_told_as_duplicate_and_its_rest_is_store
     await commit.stop()
     assert [answer.duplicate for answer in again] == [True] * 6 + [False] * 4
     assert await stored_count(client) == 10
+
+
+async def test_with_a_linger_messages_that_come_one_by_one_share_a_commit(client: Client) -> None:
+    commits: list[int] = []
+    commit = GroupCommit(client, stream=FEEDBACK, linger_s=0.2, on_batch=commits.append)
+    await commit.start()
+    calls = []
+    for number in range(20):
+        calls.append(asyncio.create_task(commit.publish(outgoing(number))))
+        await asyncio.sleep(0.002)
+    answers = await asyncio.gather(*calls)
+    await commit.stop()
+    assert sorted(answer.sequence for (answer,) in answers) == list(range(1, 21))
+    assert sum(commits) == 20
+    assert len(commits) <= 2, commits
+
+
+async def test_a_stop_during_a_linger_finishes_what_is_queued(client: Client) -> None:
+    commit = GroupCommit(client, stream=FEEDBACK, linger_s=0.2)
+    await commit.start()
+    call = asyncio.create_task(commit.publish(outgoing(1)))
+    await asyncio.sleep(0)
+    await commit.stop()
+    assert len(await call) == 1, "what was queued is finished"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from deploy.local.embedded import NatsServer
 from services.scoring.adapters.nats_ranking_store import read_all_lists, read_books
@@ -17,7 +18,6 @@ from tests.integration.scoring.conftest import ScoringProcess, publish
 from tests.integration.scoring.support import (
     UNITS,
     assert_live_equals_recomputed,
-    eventually,
     now,
     read_stream,
     trickle,
@@ -30,11 +30,14 @@ WINDOWS = UNITS.by_level(Level.WINDOW)
 
 async def reconnected(client: Client) -> None:
     """Wait for the test's own connection: it comes back at its own pace."""
-
-    async def connected() -> bool:
-        return client.is_connected
-
-    await eventually(connected)
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await client.flush(1)
+            except (NatsError, OSError, TimeoutError):
+                await asyncio.sleep(0.05)
+            else:
+                return
 
 
 async def test_ratings_become_rankings_over_http_in_the_bucket_and_on_the_bus(
