@@ -2,8 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Final
 
 from nats.aio.client import Client
@@ -21,12 +22,14 @@ from shared.kernel.ids import derived_id
 from shared.kernel.units import BUREAU, Unit, UnitRegistry
 from shared.messaging.group_commit import MAX_BATCH, GroupCommit, Outgoing, PublishConflictError
 from shared.messaging.publisher import BrokerUnavailableError
-from shared.messaging.streams import RANKING
+from shared.messaging.streams import MAX_MESSAGE_BYTES, RANKING
 
 SERVICE: Final = "scoring"
 TIMEOUT_S: Final = 5.0
-MAX_ROWS: Final = 1500
-"""Changed rows in one event; the contract says so, and 1,500 fit into one message."""
+MAX_ROWS: Final = 1000
+"""Changed rows in one event; the contract says so."""
+MAX_ROWS_BYTES: Final = MAX_MESSAGE_BYTES - 8 * 1024
+"""Room for them: what the envelope and the broker's headers leave. A test fits 1,000 full rows into it."""
 _REVISED = spec_for_data(RankingRevised)
 _CHANGED = spec_for_data(UnitScoreChanged)
 _EMPTY_ROWS: Final = re.compile(rb'"changed":\[\]')
@@ -110,6 +113,7 @@ def _revised(revision: Revision, said: Announcements) -> Outgoing:
         level=head["level"],
         kind=head["kind"],
         window_days=head["window_days"],
+        period=head["period"],
         as_of=revision.list.as_of,
         sorted_by=head["sorted_by"],
         list_hash=revision.list.hash,
@@ -129,11 +133,18 @@ def _revised(revision: Revision, said: Announcements) -> Outgoing:
         provenance=Provenance(correlation_id=event_id),
         rules=said.rules,
     )
-    rows = b'"changed":[%b]' % b",".join(revision.items[:MAX_ROWS])
+    rows = b'"changed":[%b]' % b",".join(_that_fit(revision.items))
     body, spliced = _EMPTY_ROWS.subn(lambda _: rows, envelope.to_json())
     if spliced != 1:
         raise AssertionError(f"RankingRevised no longer writes its empty rows once: {spliced}")
     return Outgoing(_REVISED.subject_for(), event_id, body)
+
+
+def _that_fit(items: Sequence[bytes]) -> Sequence[bytes]:
+    """The first rows, as many as the contract allows and one message holds."""
+    first = items[:MAX_ROWS]
+    ends = accumulate(len(item) + 1 for item in first)
+    return first[: sum(end <= MAX_ROWS_BYTES for end in ends)]
 
 
 def _changed(announcement: Announcement, said: Announcements, unit: Unit) -> Outgoing:

@@ -124,8 +124,8 @@ class Fold:
 
     def freeze(self) -> Callable[[], dict[str, RankedList]]:
         """Copy the statistics; the result computes all lists from the copy, in any thread, at any time."""
-        windows, ranker = self._ledger.windows(), self._ranker
-        return lambda: ranker.rank(windows)
+        spans, before, ranker = self._ledger.spans(), self._ledger.before(), self._ranker
+        return lambda: ranker.rank(spans, before)
 
     def dump(self) -> bytes:
         """The whole state; the fold must not go on meanwhile. `load` takes it up."""

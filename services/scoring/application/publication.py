@@ -32,6 +32,7 @@ from services.scoring.application.published import (
 from services.scoring.domain.announcements import Announced, announce
 from services.scoring.domain.lists import ListKey, RankedList, Row, changed_rows
 from services.scoring.domain.roster import RANKED_LEVELS
+from services.scoring.domain.spans import Rolling
 from shared.kernel.clock import Clock, rfc3339
 from shared.kernel.errors import TransientError
 from shared.kernel.grades import Level
@@ -268,9 +269,9 @@ def _primary_lists(
     lists: Mapping[str, PublishedList], rules: RulePack
 ) -> list[tuple[ListKey, Sequence[Row]]]:
     """Each unit's primary list: windows among their kind, bureaus among their level."""
-    days = rules.windows.primary_days
+    span = Rolling(rules.windows.primary_days)
     keys = [
-        ListKey(level, kind, days)
+        ListKey(level, kind, span)
         for level in RANKED_LEVELS
         for kind in (rules.kinds if level is Level.WINDOW else (None,))
     ]

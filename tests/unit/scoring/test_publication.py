@@ -94,11 +94,11 @@ async def test_the_first_publication_writes_every_list_and_tells_what_is_shown()
     platform = Platform()
     platform.feed(good(12))
     assert await platform.publish()
-    assert len(await platform.live()) == 60
+    assert len(await platform.live()) == 8 * 16
     assert {event.data.list for event in platform.events.revised()} == {
         f"{level}.{days}"
-        for level in (f"window.{WINDOWS[0].kind}", "window.all", "county.all", "city.all")
-        for days in (7, 30, 90, 365)
+        for level in (f"window.{WINDOWS[0].kind}", "window.all", "county.all", "city.all", "province.all")
+        for days in (7, 30, 90, 365, "2026-11", "2026Q4", "2026")
     }
     for event in platform.events.revised():
         assert event.data.previous_hash is None
