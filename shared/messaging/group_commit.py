@@ -44,17 +44,32 @@ class PublishOverloadedError(TransientError):
     """More messages wait for the broker than the queue's bound allows."""
 
 
+WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
+"""The server's codes for "the last sequence of the subject is another", alone and within a batch."""
+
+
+class PublishConflictError(TransientError):
+    """Somebody else published on the subject since; nothing of the call was stored."""
+
+
 class PublishRefusedError(PermanentError):
     """The broker would never take this message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message to make durable. ``message_id`` is what the broker recognises repeats by."""
+    """One message to make durable.
+
+    Attributes:
+        message_id: what the broker recognises repeats by.
+        replaces: what the last sequence of the subject must be before, 0 for none; None: whatever it is. Of
+            one call only the first message may say so. If it does not hold, nothing of the call is stored.
+    """
 
     subject: str
     message_id: str
     payload: bytes
+    replaces: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +174,7 @@ class GroupCommit:
             PublishOverloadedError: the queue is full; nothing was sent.
             NothingSentError: there is no connection; nothing was sent.
             BrokerUnavailableError: not known to be stored; send the same ids again.
+            PublishConflictError: the first message's ``replaces`` does not hold; nothing was stored.
             PublishRefusedError: one of the messages is too large; nothing was sent.
         """
         if not items:
@@ -234,11 +250,16 @@ class GroupCommit:
         while self._calls:
             call = self._calls[0]
             call_size = sum(len(item.payload) for item in call.items)
-            if taken and (messages + len(call.items) > MAX_BATCH or size + call_size > MAX_BATCH_BYTES):
+            fenced = call.items[0].replaces is not None
+            if taken and (
+                fenced or messages + len(call.items) > MAX_BATCH or size + call_size > MAX_BATCH_BYTES
+            ):
                 break
             taken.append(self._calls.popleft())
             messages += len(call.items)
             size += call_size
+            if fenced:
+                break  # by itself: others must not be refused with it
         self._queued -= messages
         return taken
 
@@ -271,7 +292,8 @@ class GroupCommit:
 
     async def _commit_batch(self, items: list[Outgoing]) -> list[Stored]:
         """One atomic batch; on a duplicate the two halves by themselves, down to single publishes."""
-        if len(items) < MIN_ATOMIC:
+        fenced = items[0].replaces is not None
+        if len(items) == 1 or (len(items) < MIN_ATOMIC and not fenced):
             return await self._publish_singly(items)
         answer = await self._send_batch(items)
         error = answer.get("error")
@@ -279,6 +301,8 @@ class GroupCommit:
             last = int(answer["seq"])
             return [Stored(last - len(items) + place, duplicate=False) for place in range(1, len(items) + 1)]
         if error is None or error.get("err_code") != DUPLICATE_IN_BATCH:
+            if fenced:
+                raise _refusal(items[0], error or answer)
             log.warning("batch_refused", answer=answer, messages=len(items))
             return await self._publish_singly(items)
         middle = len(items) // 2
@@ -290,11 +314,7 @@ class GroupCommit:
         prefix = b"NATS/1.0\r\nNats-Batch-Id: %b\r\n" % batch.encode()
         lines: list[bytes] = []
         for number, item in enumerate(items, 1):
-            headers = b"%bNats-Batch-Sequence: %d\r\nNats-Msg-Id: %b\r\n" % (
-                prefix,
-                number,
-                item.message_id.encode(),
-            )
+            headers = b"%bNats-Batch-Sequence: %d\r\n%b" % (prefix, number, _own_headers(item))
             if number < len(items):
                 lines.append(hpub(item.subject, headers + b"\r\n", item.payload))
             else:
@@ -318,10 +338,7 @@ class GroupCommit:
         for item in items:
             token = str(next(self._tokens))
             waiting.append((token, self._expect(token)))
-            headers = b"NATS/1.0\r\nNats-Expected-Stream: %b\r\nNats-Msg-Id: %b\r\n\r\n" % (
-                self._stream,
-                item.message_id.encode(),
-            )
+            headers = b"NATS/1.0\r\nNats-Expected-Stream: %b\r\n%b\r\n" % (self._stream, _own_headers(item))
             lines.append(hpub(item.subject, headers, item.payload, reply_to=f"{self._inbox}.{token}"))
         try:
             await write(self._client, lines)
@@ -352,6 +369,11 @@ class GroupCommit:
             reply.set_result(message.data)
 
 
+def _own_headers(item: Outgoing) -> bytes:
+    fence = b"" if item.replaces is None else b"Nats-Expected-Last-Subject-Sequence: %d\r\n" % item.replaces
+    return b"Nats-Msg-Id: %b\r\n%b" % (item.message_id.encode(), fence)
+
+
 def _answer(raw: bytes) -> dict[str, Any]:
     """The acknowledgement as JSON; an empty body means that no stream listens on the subject."""
     if not raw:
@@ -366,9 +388,16 @@ def _stored(item: Outgoing, answer: dict[str, Any]) -> Stored:
     error = answer.get("error")
     if error is None:
         return Stored(int(answer["seq"]), duplicate=bool(answer.get("duplicate")))
-    raise BrokerUnavailableError(
-        describe(f"{item.subject}: {error.get('description')}", "room in the stream", "send it again")
-    )
+    raise _refusal(item, error)
+
+
+def _refusal(item: Outgoing, error: dict[str, Any]) -> TransientError:
+    what = f"{item.subject}: {error.get('description')}"
+    if error.get("err_code") in WRONG_LAST_SEQUENCE:
+        return PublishConflictError(
+            describe(what, f"{item.replaces} to be its last sequence", "read what was published, then decide")
+        )
+    return BrokerUnavailableError(describe(what, "room in the stream", "send it again"))
 
 
 def _fail(calls: list[_Call], error: Exception) -> None:

@@ -3,20 +3,29 @@
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Final
 
-from services.scoring.application.ports import Announcements, Revision
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.errors import Error as JetStreamError
+from nats.js.errors import NotFoundError
+
+from services.scoring.application.ports import Announcements, Revision, StoreConflictError
 from services.scoring.application.published import STREAM
 from services.scoring.domain.announcements import Announcement
 from services.scoring.domain.lists import canonical_json
 from shared.events import Envelope, Provenance, RankingRevised, UnitScoreChanged, spec_for_data
+from shared.kernel.errors import describe
 from shared.kernel.ids import derived_id
 from shared.kernel.units import BUREAU, Unit, UnitRegistry
-from shared.messaging.group_commit import MAX_BATCH, GroupCommit, Outgoing
-from shared.messaging.streams import MAX_MESSAGE_BYTES
+from shared.messaging.group_commit import MAX_BATCH, GroupCommit, Outgoing, PublishConflictError
+from shared.messaging.publisher import BrokerUnavailableError
+from shared.messaging.streams import MAX_MESSAGE_BYTES, RANKING
 
 SERVICE: Final = "scoring"
+TIMEOUT_S: Final = 5.0
 MAX_ROWS: Final = 1000
 """Changed rows in one event; the contract says so."""
 MAX_ROWS_BYTES: Final = MAX_MESSAGE_BYTES - 8 * 1024
@@ -27,22 +36,54 @@ _EMPTY_ROWS: Final = re.compile(rb'"changed":\[\]')
 
 
 class BusRankingEvents:
-    """See `RankingEvents`."""
+    """See `RankingEvents`.
 
-    def __init__(self, commit: GroupCommit, registry: UnitRegistry) -> None:
-        """Publish through ``commit``, which must be of the stream RANKING."""
+    All `RankingRevised` have one subject, so its last sequence fences them: the first one of a publication
+    states it. A replica that was frozen between looking at its lease and sending is refused by that.
+    """
+
+    def __init__(self, commit: GroupCommit, client: Client, registry: UnitRegistry) -> None:
+        """Publish through ``commit``, which must be of the stream RANKING; look it up through ``client``."""
         self._commit = commit
+        self._jetstream = client.jetstream(timeout=TIMEOUT_S)
         self._registry = registry
+        self._last = 0
+
+    async def catch_up(self) -> None:
+        """See :meth:`RankingEvents.catch_up`.
+
+        Raises:
+            BrokerUnavailableError: no answer.
+        """
+        try:
+            found = await self._jetstream.get_last_msg(RANKING, _REVISED.subject_for(), direct=True)
+        except NotFoundError:
+            self._last = 0
+        except (NatsError, JetStreamError, TimeoutError, OSError) as error:
+            raise BrokerUnavailableError(
+                describe("the last revision", f"an answer from {RANKING}", f"it is tried again: {error!r}")
+            ) from error
+        else:
+            self._last = int(found.seq or 0)
 
     async def publish(self, announcements: Announcements) -> None:
         """See :meth:`RankingEvents.publish`.
 
         Raises:
             BrokerUnavailableError: not known to be stored.
+            StoreConflictError: another replica has published revisions.
         """
         outgoing = await asyncio.to_thread(list, encode(announcements, self._registry))
+        revisions = len(announcements.revisions)
+        if revisions:
+            outgoing[0] = replace(outgoing[0], replaces=self._last)
         for start in range(0, len(outgoing), MAX_BATCH):
-            await self._commit.publish(outgoing[start : start + MAX_BATCH])
+            try:
+                stored = await self._commit.publish(outgoing[start : start + MAX_BATCH])
+            except PublishConflictError as error:
+                raise StoreConflictError(str(error)) from error
+            ours = stored[: max(0, revisions - start)]
+            self._last = max([self._last, *(each.sequence for each in ours)])
 
 
 def encode(announcements: Announcements, registry: UnitRegistry) -> Iterator[Outgoing]:
