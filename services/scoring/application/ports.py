@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from services.scoring.application.closing import Settled
 from services.scoring.application.fold import Message
 from services.scoring.application.published import PublishedList, StoredRankings
 from services.scoring.domain.announcements import Announcement
@@ -43,6 +44,7 @@ class Announcements:
 
     revisions: Sequence[Revision]
     units: Sequence[Announcement]
+    periods: Sequence[Settled]
     position: int
     as_of: str
     rules: str
