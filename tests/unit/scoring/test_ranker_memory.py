@@ -51,7 +51,8 @@ class Scene:
         elif move == 1:
             self.spans[span][random.choice((Source.SOCIAL, Source.SELF))] = self._table()
         elif move == 2:
-            self.before[span] = {Source.PUBLIC: self._table()}
+            known = self.before.setdefault(span, {Source.PUBLIC: self._table()})
+            add_random(known[Source.PUBLIC], random.randrange(len(EVERYBODY)), random, 25)
         elif move == 3:
             self.spans[span] = {Source.PUBLIC: next(iter(self.spans.values()))[Source.PUBLIC].copy()}
         elif move == 4:
@@ -75,6 +76,20 @@ def test_what_a_ranker_remembers_does_not_change_a_byte(seed: int) -> None:
         fresh = Ranker(ROSTER, RULES).rank(scene.spans, scene.before, scene.rectification)
         assert documents(found) == documents(fresh)
         assert [found[key].rows for key in found] == [fresh[key].rows for key in fresh]
+
+
+def test_spans_with_equal_statistics_are_compared_each_with_its_own_past() -> None:
+    now, one, other = POOL[:3]
+    found = Ranker(ROSTER, RULES).rank(
+        {Rolling(7): {Source.PUBLIC: now}, Rolling(30): {Source.PUBLIC: now}},
+        {Rolling(7): {Source.PUBLIC: one}, Rolling(30): {Source.PUBLIC: other}},
+    )
+    for span, past in ((Rolling(7), one), (Rolling(30), other)):
+        alone = Ranker(ROSTER, RULES).rank({span: {Source.PUBLIC: now}}, {span: {Source.PUBLIC: past}})
+        key = f"county.all.{span}"
+        assert found[key].canonical() == alone[key].canonical()
+    changes = [[row.rank_change for row in found[f"county.all.{days}"].rows] for days in (7, 30)]
+    assert changes[0] != changes[1]
 
 
 def test_a_list_that_did_not_change_is_the_same_object_and_the_others_keep_their_rows() -> None:
