@@ -22,6 +22,7 @@ from deploy.local.commands.doctor import doctor
 from deploy.local.commands.events import events
 from deploy.local.commands.rankings import rankings
 from deploy.local.commands.recompute import recompute
+from deploy.local.commands.rules import rules
 from deploy.local.commands.status import status
 from deploy.local.commands.submit import submit
 from deploy.local.commands.up import down, up
@@ -41,6 +42,7 @@ COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
 GROUPS: tuple[tuple[str, typer.Typer], ...] = (
     ("events", events),
     ("audit", audit),
+    ("rules", rules),
     ("deadletter", deadletter),
 )
 
