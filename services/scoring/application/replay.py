@@ -8,7 +8,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Final
 
-from services.scoring.application.fold import Fold, Message, OnInvalid
+from services.scoring.application.fold import SUBJECT_PREFIX, Fold, Message, OnInvalid
 from services.scoring.domain.lists import RankedList
 from shared.events import InvalidEventError
 from shared.kernel.units import UnitRegistry
@@ -52,8 +52,10 @@ class Replay:
         """Sequence of the first message; 0: none yet."""
         self.position = 0
         """Sequence of the last message handed in; 0: none yet."""
-        self.messages = 0
-        """How many messages were handed in."""
+        self.ratings = 0
+        """How many messages on the subjects of ratings lie at or before the last stop."""
+        self.read = 0
+        """How many were handed in."""
         order = sorted(range(len(stops)), key=lambda place: (stops[place].position, stops[place].as_of))
         for place in order:
             self._lane_for(registry, stops[place]).stops.append((stops[place], self._found[place]))
@@ -79,7 +81,9 @@ class Replay:
             return
         self.first = self.first or messages[0].sequence
         self.position = messages[-1].sequence
-        self.messages += len(messages)
+        ratings = [each.sequence for each in messages if each.subject.startswith(SUBJECT_PREFIX)]
+        self.read += len(ratings)
+        self.ratings += sum(sequence <= self.end for sequence in ratings)
         invalid: set[int] = set()
 
         def note(message: Message, _error: InvalidEventError) -> None:

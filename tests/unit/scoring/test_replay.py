@@ -53,9 +53,15 @@ def test_a_stop_behind_the_last_message_is_seen_by_the_position() -> None:
     replay = Replay(UNITS, [Stop(1_501, TODAY, RULES, KEYS)])
     replay.take(STREAMED)
     assert not replay.done
-    assert (replay.first, replay.position, replay.messages, replay.end) == (1, 1_500, 1_500, 1_501)
+    assert (replay.first, replay.position, replay.ratings, replay.end) == (1, 1_500, 1_500, 1_501)
     (lists,) = replay.finish()
     assert lists.keys() == KEYS
+
+
+def test_ratings_are_counted_up_to_the_last_stop_and_as_read() -> None:
+    replay = Replay(UNITS, [Stop(700, TODAY, RULES, KEYS)])
+    replay.take(STREAMED[:1_000])
+    assert (replay.ratings, replay.read) == (700, 1_000)
 
 
 def test_sequences_may_have_gaps_and_a_stop_may_lie_in_one() -> None:
