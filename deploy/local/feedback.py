@@ -1,20 +1,23 @@
-"""Reading feedback in the stream, for tools that recompute and check."""
+"""Reading the ratings in the stream, and what became of them, for tools that recompute and check."""
 
 from collections.abc import AsyncGenerator
 
 from nats.aio.client import Client
 
-from shared.events import FeedbackSubmitted, spec_for_data
+from shared.events import EVENTS, FeedbackRevision, FeedbackSubmitted
 from shared.messaging.reading import FoldReader, StoredMessage
 from shared.messaging.streams import FEEDBACK
 
-SUBMITTED = spec_for_data(FeedbackSubmitted).pattern
+COUNTED = tuple(
+    spec.pattern for spec in EVENTS if issubclass(spec.data, FeedbackSubmitted | FeedbackRevision)
+)
+"""Subjects of the events that rankings depend on."""
 
 
 async def read_feedback(client: Client) -> list[StoredMessage]:
-    """Every rating message that is in the stream now, in order; what was decided about them is left out."""
+    """Every message about a rating that is in the stream now, in order."""
     messages: list[StoredMessage] = []
-    async for batch in feedback_batches(client, (SUBMITTED,)):
+    async for batch in feedback_batches(client, COUNTED):
         messages += batch
     return messages
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.events.base import EventData, UnitIdField
-from shared.kernel.grades import Level
+from shared.kernel.grades import Dimension, Level, Source
 
 Points = Annotated[float, Field(ge=0, le=100)]
 Status = Literal["ranked", "unranked", "suppressed"]
@@ -14,8 +14,15 @@ Band = Literal["excellent", "undecided", "below"]
 PeriodLabel = Annotated[str, Field(pattern=r"^[0-9]{4}(-(0[1-9]|1[0-2])|Q[1-4])?$")]
 ListHash = Annotated[str, Field(min_length=1)]
 ROWS_IN_A_MESSAGE = 1_000
-"""Rows of one part of a closed list: with every column filled in, a part stays below the broker's 1 MiB."""
+"""Rows in one message: with every column filled in, it stays below the broker's 1 MiB."""
 CAUSES_IN_A_MESSAGE = 100
+
+
+class SourceFigures(EventData):
+    """What one of the sources beside the public says about a unit."""
+
+    ratings: Annotated[int, Field(description="Plain count of its ratings counted.", ge=0)]
+    index: Annotated[Points, Field(description="Mean grade on the scale 0-100.")]
 
 
 class RankingRow(EventData):
@@ -23,7 +30,9 @@ class RankingRow(EventData):
 
     unit_id: Annotated[UnitIdField, Field(description="Opaque id of the unit.")]
     name: Annotated[str, Field(description="Name of the unit.")]
-    status: Annotated[Status, Field(description="suppressed < 10 ratings, unranked < 30, else ranked.")]
+    status: Annotated[
+        Status, Field(description="suppressed < 10 ratings, unranked < 30 or without peers, else ranked.")
+    ]
     rank: Annotated[int | None, Field(description="1 is best; null unless ranked.", ge=1)] = None
     score: Annotated[Points | None, Field(description="Posterior mean of the good share, x100.")] = None
     interval_low: Annotated[Points | None, Field(description="Lower end of the 90 % interval, x100.")] = None
@@ -32,18 +41,59 @@ class RankingRow(EventData):
     n: Annotated[float | None, Field(description="Sum of weights, in ratings.", ge=0)] = None
     good: Annotated[float | None, Field(description="Weighted share of grades 3-5.", ge=0, le=1)] = None
     band: Annotated[Band | None, Field(description="Against the line for 'excellent'.")] = None
+    rank_low: Annotated[
+        int | None, Field(description="Best rank of the 90 % interval of ranks; null unless ranked.", ge=1)
+    ] = None
+    rank_high: Annotated[
+        int | None, Field(description="Worst rank of the 90 % interval of ranks; null unless ranked.", ge=1)
+    ] = None
+    rank_change: Annotated[
+        int | None,
+        Field(
+            description="Places climbed (+) or lost (-) since yesterday, or since the period before; null if "
+            "unranked then or now."
+        ),
+    ] = None
+    histogram: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...] | None,
+        Field(description="Plain counts of the grades 1, 2, 3, 4 and 5.", min_length=5, max_length=5),
+    ] = None
+    top_two: Annotated[float | None, Field(description="Plain share of grades 4-5.", ge=0, le=1)] = None
+    index: Annotated[
+        Points | None, Field(description="Mean grade on the scale 0-100: 100 if all grades are 5.")
+    ] = None
+    composite: Annotated[
+        Points | None,
+        Field(description="Weighted mean of the parts that there are, by the list's composite_weights."),
+    ] = None
+    dimensions: Annotated[
+        dict[Dimension, Annotated[float, Field(ge=1, le=5)]] | None,
+        Field(description="Mean sub-grade of each dimension with enough of them; left out if there is none."),
+    ] = None
+    sources: Annotated[
+        dict[Source, SourceFigures] | None,
+        Field(description="The other sources, kept apart, with enough ratings; left out if there is none."),
+    ] = None
 
 
 class RankingRevised(EventData):
     """A list changed. Coalesced: at most one a second for each list, and only when rows changed."""
 
     list: Annotated[
-        str, Field(description="'<level>.<kind or all>.<window days>', the key in the KV bucket.")
+        str,
+        Field(description="'<level>.<kind or all>.<window days or period>', the key in the KV bucket."),
     ]
     level: Annotated[Level, Field(description="Level of the listed units.")]
     kind: Annotated[str | None, Field(description="Window kind; null where all kinds are listed.")] = None
-    window_days: Annotated[int, Field(description="Length of the rolling window, in days.", ge=1)]
-    as_of: Annotated[date, Field(description="Last day of the window, Asia/Shanghai.")]
+    window_days: Annotated[
+        int, Field(description="Length of the rolling window or of the period, in days.", ge=1)
+    ]
+    period: Annotated[
+        PeriodLabel | None, Field(description="2026-11, 2026Q4 or 2026; null for a rolling window.")
+    ] = None
+    as_of: Annotated[
+        date, Field(description="Last day of the window, or day on which the period was counted.")
+    ]
     sorted_by: Annotated[str, Field(description="The column that orders the list.")]
     list_hash: Annotated[
         str, Field(description="SHA-256 of the list's canonical JSON, 'sha256:<hex>'.", min_length=1)
@@ -54,7 +104,7 @@ class RankingRevised(EventData):
     changed_units: Annotated[int, Field(description="Rows that differ from the previous list.", ge=0)]
     changed: Annotated[
         tuple[RankingRow, ...],
-        Field(description="The changed rows, best first; at most 1,500: beyond that, read the KV bucket."),
+        Field(description="The changed rows, best first; at most 1,000: beyond that, read the KV bucket."),
     ]
 
 

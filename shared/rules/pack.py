@@ -73,6 +73,46 @@ class Prior:
 
 
 @dataclass(frozen=True, slots=True)
+class Composite:
+    """Weights of the parts of a unit's composite 综合得分, each on the scale 0-100; together 1.
+
+    Attributes:
+        public: the score from the public's ratings 群众测评.
+        rectification: how the unit puts right what was complained about 整改.
+        self_appraisal: index of the unit's own appraisal 自评; ``self`` in the pack and on the wire.
+        mutual: index of its peers' appraisal 互评.
+        spot_check: index of the spot checks 抽查评议.
+        social: index of assessors and forums 社会评议.
+    """
+
+    public: float
+    rectification: float
+    self_appraisal: float
+    mutual: float
+    spot_check: float
+    social: float
+
+    def by_part(self) -> dict[str, float]:
+        """The weights by the part's name on the wire."""
+        return {
+            "public": self.public,
+            "rectification": self.rectification,
+            "self": self.self_appraisal,
+            "mutual": self.mutual,
+            "spot_check": self.spot_check,
+            "social": self.social,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """How many ranked units a list names at either end; the two never overlap, the top goes first."""
+
+    top: int
+    bottom: int
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
     """When changes are announced; points on the scale 0-100, intervals in seconds."""
 
@@ -145,6 +185,8 @@ class RulePack:
     suppression: Suppression
     bands: Bands
     prior: Prior
+    composite: Composite
+    lists: Lists
     publication: Publication
     intake: Intake
     alerts: Alerts

@@ -6,6 +6,7 @@ edits a pack should not have to run it ten times.
 
 import hashlib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -21,7 +22,9 @@ from shared.rules.pack import (
     BadReviewRule,
     BandChangeRule,
     Bands,
+    Composite,
     Intake,
+    Lists,
     Prior,
     Publication,
     RankDropRule,
@@ -32,6 +35,7 @@ from shared.rules.pack import (
 )
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
+_SUM_TOLERANCE = 1e-9
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}", re.ASCII)
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -56,6 +60,12 @@ class _Table:
         self._place = place
         self._problems = problems
         self._read: set[str] = set()
+        self._noted = len(problems)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was noted since reading of this table began."""
+        return len(self._problems) == self._noted
 
     def at(self, key: str) -> str:
         return f"{self._place}.{key}" if self._place else key
@@ -211,6 +221,22 @@ def _prior(table: _Table) -> Prior:
     return prior
 
 
+def _composite(table: _Table) -> Composite:
+    parts = ("public", "rectification", "self", "mutual", "spot_check", "social")
+    weights = [table.number(part, 0, 1) for part in parts]
+    table.done()
+    total = math.fsum(weights)
+    if table.sound and abs(total - 1) > _SUM_TOLERANCE:
+        table.note("*", round(total, 9), "weights whose sum is 1", f"correct {', '.join(parts)}")
+    return Composite(*weights)
+
+
+def _lists(table: _Table) -> Lists:
+    found = Lists(table.integer("top", 0, 1000), table.integer("bottom", 0, 1000))
+    table.done()
+    return found
+
+
 def _publication(table: _Table) -> Publication:
     found = Publication(
         score_changed_min_points=table.number("score_changed_min_points", 0, 100),
@@ -290,6 +316,8 @@ def parse_pack(text: str, origin: str) -> RulePack:
     suppression = _suppression(top.table("suppression"))
     bands = _bands(top.table("bands"))
     prior = _prior(top.table("prior"))
+    composite = _composite(top.table("composite"))
+    lists = _lists(top.table("lists"))
     publication = _publication(top.table("publication"))
     intake = _intake(top.table("intake"))
     alerts = _alerts(top.table("alerts"))
@@ -307,6 +335,8 @@ def parse_pack(text: str, origin: str) -> RulePack:
         suppression=suppression,
         bands=bands,
         prior=prior,
+        composite=composite,
+        lists=lists,
         publication=publication,
         intake=intake,
         alerts=alerts,

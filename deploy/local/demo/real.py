@@ -29,6 +29,9 @@ RATINGS: Final = 73_421
 GOOD_FROM: Final = 3
 DECIMALS: Final = 4
 """Of the scores that the platform shows."""
+MEAN_DECIMALS: Final = 3
+STRENGTH_DECIMALS: Final = 1
+"""Decimals of a prior, which is rounded before it is used."""
 SPREAD: Final = timedelta(hours=23)
 
 
@@ -129,7 +132,9 @@ def _prior(n: np.ndarray, k: np.ndarray, rules: RulePack) -> tuple[float, float]
     units = len(n)
     rho = (spread - (units - 1)) / ((n.sum() - (n**2).sum() / n.sum()) - (units - 1))
     rho = min(max(rho, rules.prior.rho_min), rules.prior.rho_max)
-    return float(mean), float(1 / rho - 1)
+    # Both are used as they are published; rounding to "certain" or "none" would say too much.
+    mean = min(max(round(float(mean), MEAN_DECIMALS), 10**-MEAN_DECIMALS), 1 - 10**-MEAN_DECIMALS)
+    return mean, max(round(float(1 / rho - 1), STRENGTH_DECIMALS), 10**-STRENGTH_DECIMALS)
 
 
 def _ranked(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,7 @@ from shared.kernel.errors import describe
 from shared.kernel.units import UnitRegistry, load_units
 from shared.rules import RulePack, load_pack, load_packs, pack_by_hash
 
-KEYS_SHOWN: Final = 12
+KEYS_SHOWN: Final = 6
 
 
 class NothingRecordedError(LocalError):
@@ -229,9 +230,8 @@ def _chosen(known: Collection[str], only: str | None) -> list[str]:
     if only is None:
         return list(known)
     if only not in known:
-        shown = sorted(known)
-        more = f" and {len(shown) - KEYS_SHOWN} more" if len(shown) > KEYS_SHOWN else ""
-        expected = f"one of {', '.join(shown[:KEYS_SHOWN])}{more}" if shown else "a list; there is none"
+        near = ", ".join(get_close_matches(only, known, n=KEYS_SHOWN, cutoff=0.0))
+        expected = f"one of the {len(known)} lists, such as {near}" if known else "a list; there is none"
         raise UnknownListError(describe(only, expected, "correct --list"))
     return [only]
 

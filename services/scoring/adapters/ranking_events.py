@@ -2,43 +2,88 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import Final
 
-from services.scoring.application.ports import Announcements, Revision
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.errors import Error as JetStreamError
+from nats.js.errors import NotFoundError
+
+from services.scoring.application.ports import Announcements, Revision, StoreConflictError
 from services.scoring.application.published import STREAM
 from services.scoring.domain.announcements import Announcement
 from services.scoring.domain.lists import canonical_json
 from shared.events import Envelope, Provenance, RankingRevised, UnitScoreChanged, spec_for_data
+from shared.kernel.errors import describe
 from shared.kernel.ids import derived_id
 from shared.kernel.units import BUREAU, Unit, UnitRegistry
-from shared.messaging.group_commit import MAX_BATCH, GroupCommit, Outgoing
+from shared.messaging.group_commit import MAX_BATCH, GroupCommit, Outgoing, PublishConflictError
+from shared.messaging.publisher import BrokerUnavailableError
+from shared.messaging.streams import MAX_MESSAGE_BYTES, RANKING
 
 SERVICE: Final = "scoring"
-MAX_ROWS: Final = 1500
-"""Changed rows in one event; the contract says so, and 1,500 fit into one message."""
+TIMEOUT_S: Final = 5.0
+MAX_ROWS: Final = 1000
+"""Changed rows in one event; the contract says so."""
+MAX_ROWS_BYTES: Final = MAX_MESSAGE_BYTES - 8 * 1024
+"""Room for them: what the envelope and the broker's headers leave. A test fits 1,000 full rows into it."""
 _REVISED = spec_for_data(RankingRevised)
 _CHANGED = spec_for_data(UnitScoreChanged)
 _EMPTY_ROWS: Final = re.compile(rb'"changed":\[\]')
 
 
 class BusRankingEvents:
-    """See `RankingEvents`."""
+    """See `RankingEvents`.
 
-    def __init__(self, commit: GroupCommit, registry: UnitRegistry) -> None:
-        """Publish through ``commit``, which must be of the stream RANKING."""
+    All `RankingRevised` have one subject, so its last sequence fences them: the first one of a publication
+    states it. A replica that was frozen between looking at its lease and sending is refused by that.
+    """
+
+    def __init__(self, commit: GroupCommit, client: Client, registry: UnitRegistry) -> None:
+        """Publish through ``commit``, which must be of the stream RANKING; look it up through ``client``."""
         self._commit = commit
+        self._jetstream = client.jetstream(timeout=TIMEOUT_S)
         self._registry = registry
+        self._last = 0
+
+    async def catch_up(self) -> None:
+        """See :meth:`RankingEvents.catch_up`.
+
+        Raises:
+            BrokerUnavailableError: no answer.
+        """
+        try:
+            found = await self._jetstream.get_last_msg(RANKING, _REVISED.subject_for(), direct=True)
+        except NotFoundError:
+            self._last = 0
+        except (NatsError, JetStreamError, TimeoutError, OSError) as error:
+            raise BrokerUnavailableError(
+                describe("the last revision", f"an answer from {RANKING}", f"it is tried again: {error!r}")
+            ) from error
+        else:
+            self._last = int(found.seq or 0)
 
     async def publish(self, announcements: Announcements) -> None:
         """See :meth:`RankingEvents.publish`.
 
         Raises:
             BrokerUnavailableError: not known to be stored.
+            StoreConflictError: another replica has published revisions.
         """
         outgoing = await asyncio.to_thread(list, encode(announcements, self._registry))
+        revisions = len(announcements.revisions)
+        if revisions:
+            outgoing[0] = replace(outgoing[0], replaces=self._last)
         for start in range(0, len(outgoing), MAX_BATCH):
-            await self._commit.publish(outgoing[start : start + MAX_BATCH])
+            try:
+                stored = await self._commit.publish(outgoing[start : start + MAX_BATCH])
+            except PublishConflictError as error:
+                raise StoreConflictError(str(error)) from error
+            ours = stored[: max(0, revisions - start)]
+            self._last = max([self._last, *(each.sequence for each in ours)])
 
 
 def encode(announcements: Announcements, registry: UnitRegistry) -> Iterator[Outgoing]:
@@ -68,6 +113,7 @@ def _revised(revision: Revision, said: Announcements) -> Outgoing:
         level=head["level"],
         kind=head["kind"],
         window_days=head["window_days"],
+        period=head["period"],
         as_of=revision.list.as_of,
         sorted_by=head["sorted_by"],
         list_hash=revision.list.hash,
@@ -87,11 +133,18 @@ def _revised(revision: Revision, said: Announcements) -> Outgoing:
         provenance=Provenance(correlation_id=event_id),
         rules=said.rules,
     )
-    rows = b'"changed":[%b]' % b",".join(revision.items[:MAX_ROWS])
+    rows = b'"changed":[%b]' % b",".join(_that_fit(revision.items))
     body, spliced = _EMPTY_ROWS.subn(lambda _: rows, envelope.to_json())
     if spliced != 1:
         raise AssertionError(f"RankingRevised no longer writes its empty rows once: {spliced}")
     return Outgoing(_REVISED.subject_for(), event_id, body)
+
+
+def _that_fit(items: Sequence[bytes]) -> Sequence[bytes]:
+    """The first rows, as many as the contract allows and one message holds."""
+    first = items[:MAX_ROWS]
+    ends = accumulate(len(item) + 1 for item in first)
+    return first[: sum(end <= MAX_ROWS_BYTES for end in ends)]
 
 
 def _changed(announcement: Announcement, said: Announcements, unit: Unit) -> Outgoing:

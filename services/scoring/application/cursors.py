@@ -20,7 +20,7 @@ class ListRevisedError(ConflictError, InvalidValueError):
 
 def encode_cursor(start: int, page_of: PublishedList) -> str:
     """A URL-safe text that `decode_cursor` takes for this list alone, and only until it is revised."""
-    raw = json.dumps([page_of.key, page_of.hash[:_HASH_SHOWN], start], separators=(",", ":"))
+    raw = json.dumps([_name(page_of), page_of.hash[:_HASH_SHOWN], start], separators=(",", ":"))
     return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
 
 
@@ -38,8 +38,8 @@ def decode_cursor(text: str, page_of: PublishedList) -> int:
         raise _invalid(text) from error
     if type(start) is not int or not isinstance(key, str) or not isinstance(list_hash, str):
         raise _invalid(text)
-    if key != page_of.key:
-        raise InvalidValueError(text, f"a cursor of list {page_of.key}", _FROM_THE_START, field="cursor")
+    if key != _name(page_of):
+        raise InvalidValueError(text, f"a cursor of list {_name(page_of)}", _FROM_THE_START, field="cursor")
     if list_hash != page_of.hash[:_HASH_SHOWN]:
         raise ListRevisedError(
             text,
@@ -50,6 +50,12 @@ def decode_cursor(text: str, page_of: PublishedList) -> int:
     if not 0 < start < len(page_of.rows):
         raise _invalid(text)
     return start
+
+
+def _name(page_of: PublishedList) -> str:
+    """The list's key, with the parent if it is a view of its units."""
+    parent = page_of.head.get("parent")
+    return page_of.key if parent is None else f"{page_of.key} below {parent}"
 
 
 def _invalid(text: str) -> InvalidValueError:

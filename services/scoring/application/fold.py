@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from services.scoring.application.parsing import STATES, RatingParser
+from services.scoring.application.sections import Sections, write_sections
 from services.scoring.domain.books import Books
 from services.scoring.domain.days import day_number, day_of
 from services.scoring.domain.ledger import Ledger
@@ -123,21 +124,19 @@ class Fold:
 
     def freeze(self) -> Callable[[], dict[str, RankedList]]:
         """Copy the statistics; the result computes all lists from the copy, in any thread, at any time."""
-        windows, ranker = self._ledger.windows(), self._ranker
-        return lambda: ranker.rank(windows)
+        spans, before, ranker = self._ledger.spans(), self._ledger.before(), self._ranker
+        return lambda: ranker.rank(spans, before)
 
     def dump(self) -> bytes:
         """The whole state; the fold must not go on meanwhile. `load` takes it up."""
-        return msgspec.msgpack.encode(
-            {
-                "format": FORMAT,
-                "rules": self.rules.hash,
-                "units": registry_hash(self.registry),
-                "position": self.position,
-                "revision": self.revision,
-                "ledger": self._ledger.dump(),
-            }
-        )
+        head = {
+            "format": FORMAT,
+            "rules": self.rules.hash,
+            "units": registry_hash(self.registry),
+            "position": self.position,
+            "revision": self.revision,
+        }
+        return write_sections({"head": head, **self._ledger.dump()})
 
     @classmethod
     def load(cls, dumped: bytes, registry: UnitRegistry, rules: RulePack) -> "Fold":
@@ -148,15 +147,16 @@ class Fold:
         """
         remedy = "use an older snapshot or fold the stream from its beginning"
         try:
-            found = msgspec.msgpack.decode(dumped)
-            head = (found["format"], found["rules"], found["units"])
+            found = Sections(dumped)
+            head = found["head"]
+            stated = (head["format"], head["rules"], head["units"])
             expected = (FORMAT, rules.hash, registry_hash(registry))
-            if head != expected:
-                raise SnapshotUnusableError(describe(head, f"format, rules and units {expected}", remedy))
-            ledger = Ledger.load(found["ledger"], len(registry), rules.windows)
+            if stated != expected:
+                raise SnapshotUnusableError(describe(stated, f"format, rules and units {expected}", remedy))
+            ledger = Ledger.load(found, len(registry), rules.windows)
             fold = cls(registry, rules, day_of(ledger.as_of))
             fold._ledger = ledger
-            fold.position, fold.revision = int(found["position"]), int(found["revision"])
+            fold.position, fold.revision = int(head["position"]), int(head["revision"])
         except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
             raise SnapshotUnusableError(
                 describe(f"{len(dumped)} bytes ({error!r})", "a whole dump of a fold", remedy)

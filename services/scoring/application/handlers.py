@@ -1,7 +1,7 @@
 """Use cases: keep the fold going, and answer questions about what is published."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -10,16 +10,20 @@ from services.scoring.application.cursors import decode_cursor, encode_cursor
 from services.scoring.application.fold import Fold, Message
 from services.scoring.application.ports import DeadLetterClerk, FoldObserver
 from services.scoring.application.published import PublishedBooks, PublishedList, StoredRankings
+from services.scoring.application.snapshots import anchor_of
+from services.scoring.application.views import below
 from services.scoring.domain.lists import ListKey, Row
-from services.scoring.domain.roster import ALL_KINDS, RANKED_LEVELS
+from services.scoring.domain.roster import ALL_KINDS
+from services.scoring.domain.spans import Period, Rolling
 from shared.events import InvalidEventError
 from shared.kernel.clock import Clock, business_day
-from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError, describe
+from shared.kernel.errors import InvalidValueError, TransientError, describe
 from shared.kernel.grades import Level
 from shared.kernel.units import Unit, UnitRegistry
 from shared.rules import RulePack
 
 RETRY_AFTER_S: Final = 2.0
+DEFAULT_WINDOW: Final = "30"
 
 
 class NotCaughtUpError(TransientError):
@@ -55,6 +59,17 @@ class FoldFeedback:
         self._remaining: int | None = None
         self._done = 0
         self._invalid: deque[tuple[Message, InvalidEventError]] = deque()
+        self._last: Message | None = None
+        self._anchor = ""
+
+    def resume(self, fold: Fold, anchor: str) -> None:
+        """Go on from a restored ``fold``, whose last message has the hash ``anchor``; before any message."""
+        self.fold, self._anchor = fold, anchor
+
+    @property
+    def anchor(self) -> str:
+        """`message_hash` of the last message folded; empty before the first."""
+        return self._anchor if self._last is None else anchor_of(self._last)
 
     @property
     def publishable(self) -> bool:
@@ -83,6 +98,7 @@ class FoldFeedback:
         self.fold = Fold(self._registry, rules, today)
         self.caught_up = False
         self._remaining, self._done = None, 0
+        self._last, self._anchor = None, ""
         return True
 
     def fold_messages(self, messages: Sequence[Message], pending: int, published: int) -> None:
@@ -99,11 +115,17 @@ class FoldFeedback:
                 self._invalid.append((message, error))
 
         self.fold.take(messages, set_aside, self._note_received if self.caught_up else None)
+        self._last = messages[-1] if messages else self._last
         self._done += len(messages)
         self._remaining = pending if self._remaining is None else max(0, self._remaining - len(messages))
         # Under steady traffic nothing is ever "all": what was there when reading began is enough.
         self.caught_up = self.caught_up or pending == 0 or self._remaining == 0
         self._observer.folded(len(messages), pending)
+
+    def forget_dead_letters(self, published: int) -> None:
+        """Drop what another replica has filed: it publishes a position only after its dead letters."""
+        while self._invalid and self._invalid[0][0].sequence <= published:
+            self._invalid.popleft()
 
     async def file_dead_letters(self) -> None:
         """File what was no rating, oldest first.
@@ -115,6 +137,25 @@ class FoldFeedback:
             await self._clerk.file(*self._invalid[0])
             self._invalid.popleft()
             self._observer.dead_lettered()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedList:
+    """Which list somebody asks for.
+
+    Attributes:
+        level: window, county, city or province.
+        kind: a window kind; None: all kinds.
+        window: days of the rolling window, ``30`` or ``30d``; None: 30, unless a period is named.
+        period: label of a calendar period, e.g. ``2026-11``; None: a rolling window.
+        parent: id of the city or county whose units are wanted; None: the whole list.
+    """
+
+    level: str = "county"
+    kind: str | None = None
+    window: str | None = None
+    period: str | None = None
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,27 +207,22 @@ class ReadRankings:
             )
         return found
 
-    def list_page(self, level: str, kind: str | None, window: str, limit: int, cursor: str | None) -> Page:
+    def list_page(self, wanted: WantedList, limit: int, cursor: str | None) -> Page:
         """Up to ``limit`` rows of a list, from ``cursor`` on.
 
         A cursor holds for one list until that is revised: pages that join can only come from one state.
 
         Raises:
-            InvalidValueError: no such level, kind, window or cursor; the message names what exists.
+            InvalidValueError: no such level, kind, window, period, parent or cursor; the message names what
+                exists.
             ListRevisedError: the list has been revised since the page before.
             NotCaughtUpError: nothing can be shown yet.
+            NotFoundError: no such parent.
         """
         found = self._rankings()
-        keys = [ListKey.parse(key) for key in found.lists]
-        wanted_level = _choose("level", level, list(dict.fromkeys(str(key.level) for key in keys)))
-        of_level = [key for key in keys if str(key.level) == wanted_level]
-        wanted_kind = _choose(
-            "kind", kind or ALL_KINDS, list(dict.fromkeys(key.kind or ALL_KINDS for key in of_level))
-        )
-        days = _choose(
-            "window", window.removesuffix("d"), list(dict.fromkeys(str(key.window_days) for key in of_level))
-        )
-        chosen = found.lists[f"{wanted_level}.{wanted_kind}.{days}"]
+        chosen = found.lists[str(_choose_list(wanted, [ListKey.parse(key) for key in found.lists]))]
+        if wanted.parent is not None:
+            chosen = below(chosen, wanted.parent, self._registry)
         start = 0 if cursor is None else decode_cursor(cursor, chosen)
         end = start + limit
         more = encode_cursor(end, chosen) if end < len(chosen.rows) else None
@@ -197,23 +233,16 @@ class ReadRankings:
 
         Raises:
             InvalidValueError: no such window; the message names what exists.
-            NotFoundError: no such unit, or none that is ranked; the message proposes near ones.
+            NotFoundError: no such unit; the message proposes near ones.
             NotCaughtUpError: nothing can be shown yet.
         """
         unit = self._registry.get(unit_id)
-        if unit.level not in RANKED_LEVELS:
-            raise NotFoundError(
-                unit_id,
-                f"a unit of the levels {', '.join(RANKED_LEVELS)}",
-                "the province is one unit and has no peers; ask for one of its cities",
-                field="unit_id",
-            )
         kind = unit.kind if unit.level is Level.WINDOW else None
         rows: list[tuple[PublishedList, Row]] = []
         rankings = self._rankings()
         for key, found in rankings.lists.items():
             parsed = ListKey.parse(key)
-            if parsed.level is unit.level and parsed.kind == kind:
+            if (parsed.level, parsed.kind) == (unit.level, kind) and isinstance(parsed.span, Rolling):
                 rows += [(found, row) for row in found.rows if row.unit_id == unit_id]
         rows.sort(key=lambda each: each[0].head["window_days"])
         if window is not None:
@@ -238,9 +267,35 @@ def _position(found: StoredRankings) -> int:
     return found.books.position if found.books is not None else 0
 
 
-def _choose(field: str, value: str, known: list[str]) -> str:
-    if value not in known:
+def _choose_list(wanted: WantedList, keys: Sequence[ListKey]) -> ListKey:
+    """The key of the wanted list.
+
+    Raises:
+        InvalidValueError: there is no such list, or both window and period are named.
+    """
+    level = _choose("level", wanted.level, [str(key.level) for key in keys])
+    keys = [key for key in keys if str(key.level) == level]
+    kind = _choose("kind", wanted.kind or ALL_KINDS, [key.kind or ALL_KINDS for key in keys])
+    keys = [key for key in keys if (key.kind or ALL_KINDS) == kind]
+    if wanted.period is None:
+        days = (wanted.window or DEFAULT_WINDOW).removesuffix("d")
+        known = {str(key.span): key for key in keys if isinstance(key.span, Rolling)}
+        return known[_choose("window", days, known)]
+    if wanted.window is not None:
         raise InvalidValueError(
-            value, f"one of {', '.join(known)}", f"choose a {field} that exists", field=field
+            f"window {wanted.window} and period {wanted.period}",
+            "a window or a period",
+            "leave one of them out",
+            field="period",
+        )
+    known = {str(key.span): key for key in keys if isinstance(key.span, Period)}
+    return known[_choose("period", wanted.period, known)]
+
+
+def _choose(field: str, value: str, known: Iterable[str]) -> str:
+    choices = list(dict.fromkeys(known))
+    if value not in choices:
+        raise InvalidValueError(
+            value, f"one of {', '.join(choices)}", f"choose a {field} that exists", field=field
         )
     return value

@@ -32,6 +32,7 @@ from services.scoring.application.published import (
 from services.scoring.domain.announcements import Announced, announce
 from services.scoring.domain.lists import ListKey, RankedList, Row, changed_rows
 from services.scoring.domain.roster import RANKED_LEVELS
+from services.scoring.domain.spans import Rolling
 from shared.kernel.clock import Clock, rfc3339
 from shared.kernel.errors import TransientError
 from shared.kernel.grades import Level
@@ -76,13 +77,29 @@ class Publisher:
         registry: UnitRegistry,
         clock: Clock,
         observer: FoldObserver,
+        check_lead: Callable[[], None] = lambda: None,
+        still: asyncio.Lock | None = None,
     ) -> None:
-        """Nothing is read or written before :meth:`load`."""
+        """Nothing is read or written before :meth:`load`.
+
+        Args:
+            store: where the rankings stand.
+            events: where changes are told.
+            registry: the appraised units.
+            clock: stamps what is published.
+            observer: measures.
+            check_lead: called right before anything is said or written; raises a `TransientError` if this
+                replica may not.
+            still: held while the fold is copied, so that nobody else touches it.
+        """
         self._store = store
         self._events = events
         self._cities: dict[str, str] = {unit.unit_id: unit.city for unit in registry}
         self._clock = clock
         self._observer = observer
+        self._check_lead = check_lead
+        self._still = still or asyncio.Lock()
+        self._backwards = False
         self._stored: StoredRankings | None = None
         self._stale = True
         self._revision: int | None = None
@@ -113,10 +130,39 @@ class Publisher:
         Raises:
             TransientError: the store is away.
         """
+        await self._events.catch_up()
         self._stored = await self._store.load()
         self._revision = None
         self._stale = False
         return self._stored
+
+    async def refresh(self) -> StoredRankings:
+        """Read what another replica has published since.
+
+        Raises:
+            TransientError: the store is away.
+        """
+        if self._stored is None or self._stale:
+            return await self.load()
+        found = await self._store.refresh(self._stored)
+        if found is not self._stored:
+            self._stored, self._revision = found, None
+        # Who published them has measured how long they took.
+        self._received = array("q")
+        return found
+
+    async def begin_term(self) -> None:
+        """Take over from whoever led before, who may have published until its last moment.
+
+        Raises:
+            TransientError: the broker or the store is away; call again before publishing.
+        """
+        await self._events.catch_up()
+        await self.refresh()
+
+    def allow_backwards(self) -> None:
+        """Let the next publication be behind what is published: the stream's new past has been accepted."""
+        self._backwards = True
 
     async def publish(self, fold: Fold) -> bool:
         """Publish what changed since the last time; whether there was anything to publish.
@@ -125,22 +171,26 @@ class Publisher:
         lags) publishes nothing.
 
         Raises:
-            TransientError: the broker or the store is away, or somebody else published; call again.
+            TransientError: the broker or the store is away, somebody else published, or another replica
+                leads; call again.
         """
         stored = await self.load() if self._stored is None or self._stale else self._stored
-        if fold.position < self.position:
+        if fold.position < self.position and not self._backwards:
             return False
         changed = fold is not self._fold or fold.revision != self._revision
         if not changed and not self._waiting and fold.position == self.position:
             return False
         received, self._received = self._received, array("q")
-        frozen = self._freeze(fold)
+        async with self._still:
+            frozen = self._freeze(fold)
         try:
             plan = await asyncio.to_thread(self._plan, frozen, stored, recompute=changed)
             said = plan.announcements
+            self._check_lead()
             if said.revisions or said.units:
                 await self._events.publish(said)
             if plan.fenced:
+                self._check_lead()
                 await self._store.commit(plan.fenced, plan.others)
         except TransientError:
             self._stale = True  # what stands there is unknown now: read it before the next attempt
@@ -150,6 +200,7 @@ class Publisher:
         self._stored, self._revision, self._fold, self._waiting = (
             plan.stored, frozen.revision, fold, plan.waiting,
         )  # fmt: skip
+        self._backwards = False
         if changed:
             self._observer.computed(plan.compute_s)
         now_ms = self._clock.now().timestamp() * 1000
@@ -218,9 +269,9 @@ def _primary_lists(
     lists: Mapping[str, PublishedList], rules: RulePack
 ) -> list[tuple[ListKey, Sequence[Row]]]:
     """Each unit's primary list: windows among their kind, bureaus among their level."""
-    days = rules.windows.primary_days
+    span = Rolling(rules.windows.primary_days)
     keys = [
-        ListKey(level, kind, days)
+        ListKey(level, kind, span)
         for level in RANKED_LEVELS
         for kind in (rules.kinds if level is Level.WINDOW else (None,))
     ]

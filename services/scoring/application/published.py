@@ -1,6 +1,6 @@
 """Published lists: how a list, the books and the announcements are laid out in the bucket.
 
-Keys: ``<level>.<kind or all>.<days>`` holds the head of a list, the same with ``.<i>`` its pages of at most
+Keys: ``<level>.<kind or all>.<span>`` holds the head of a list, the same with ``.<i>`` its pages of at most
 :data:`PAGE_ROWS` rows, ``books`` the books, ``announced.<city>`` what was last announced about each unit.
 """
 
@@ -21,6 +21,8 @@ STREAM: Final = "FEEDBACK"
 BOOKS_KEY: Final = "books"
 ANNOUNCED_PREFIX: Final = "announced."
 PAGE_ROWS: Final = 500
+_PAGE_START: Final = b'{"items":['
+_PAGE_END: Final = b"]}"
 VOLATILE: Final = frozenset({"positions", "computed_at", "list_hash", "pages"})
 """Members of a published head that are not part of the canonical document."""
 
@@ -44,7 +46,7 @@ class PublishedList:
         """Lay out a computed list for publication."""
         items = computed.items
         pages = tuple(
-            b'{"items":[%b]}' % b",".join(items[start : start + PAGE_ROWS])
+            _PAGE_START + b",".join(items[start : start + PAGE_ROWS]) + _PAGE_END
             for start in range(0, len(items), PAGE_ROWS)
         )
         head = {
@@ -58,14 +60,14 @@ class PublishedList:
 
     @classmethod
     def parse(cls, head: bytes, pages: tuple[bytes, ...]) -> "PublishedList":
-        """Read a list back.
+        """Read a list back; one that another version wrote has the columns of both.
 
         Raises:
             ValueError: not what :meth:`of` lays out.
             KeyError: likewise.
             TypeError: likewise.
         """
-        rows = tuple(Row(**item) for page in pages for item in json.loads(page)["items"])
+        rows = tuple(Row.parse(item) for page in pages for item in json.loads(page)["items"])
         return cls(json.loads(head), rows, pages)
 
     @property
@@ -89,13 +91,16 @@ class PublishedList:
         return str(self.head["list_hash"])
 
     def canonical(self) -> bytes:
-        """Its canonical bytes, written anew from its values like `RankedList.canonical` does."""
+        """Its canonical bytes: its head's values, and its rows as they stand in the pages.
+
+        Not the rows' values: a list that an older version wrote has fewer columns, and is whole all the same.
+        """
         head = {name: value for name, value in self.head.items() if name not in VOLATILE}
-        items = b",".join(canonical_json(row._asdict()) for row in self.rows)
+        items = b",".join(page[len(_PAGE_START) : -len(_PAGE_END)] for page in self.pages)
         return b'{"head":%b,"items":[%b]}' % (canonical_json(head), items)
 
     def computed_hash(self) -> str:
-        """The hash of its values; another than :attr:`hash` if head and pages don't belong together."""
+        """The hash of its content; another than :attr:`hash` if head and pages don't belong together."""
         return list_hash(self.canonical())
 
     def entries(self, before: "PublishedList | None") -> tuple[dict[str, bytes], dict[str, bytes]]:

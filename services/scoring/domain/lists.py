@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from services.scoring.domain.posterior import GroupPrior
 from services.scoring.domain.roster import ALL_KINDS
+from services.scoring.domain.spans import Period, Span, parse_span
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Level
 
@@ -18,20 +19,28 @@ RANKED: Final = "ranked"
 UNRANKED: Final = "unranked"
 SUPPRESSED: Final = "suppressed"
 _KEY_PARTS: Final = 3
-_MU_DECIMALS: Final = 6
-_STRENGTH_DECIMALS: Final = 4
 
 
 class ListKey(NamedTuple):
-    """Which list: ``<level>.<kind or all>.<window days>``, e.g. ``window.marriage.30`` or ``city.all.7``."""
+    """Which list: ``<level>.<kind or all>.<span>``, e.g. ``window.marriage.30`` or ``city.all.2026Q4``."""
 
     level: Level
     kind: str | None
-    window_days: int
+    span: Span
 
     def __str__(self) -> str:
         """The key in the bucket and in events."""
-        return f"{self.level}.{self.kind or ALL_KINDS}.{self.window_days}"
+        return f"{self.level}.{self.kind or ALL_KINDS}.{self.span}"
+
+    @property
+    def window_days(self) -> int:
+        """How many days the rolling window, or the whole period, has."""
+        return self.span.days
+
+    @property
+    def period(self) -> str | None:
+        """Label of the calendar period; None for a rolling window."""
+        return str(self.span) if isinstance(self.span, Period) else None
 
     @classmethod
     def parse(cls, text: str) -> "ListKey":
@@ -41,17 +50,38 @@ class ListKey(NamedTuple):
             InvalidValueError: not of that form.
         """
         parts = text.split(".")
-        if len(parts) == _KEY_PARTS and parts[0] in set(Level) and parts[2].isdecimal():
-            return cls(Level(parts[0]), None if parts[1] == ALL_KINDS else parts[1], int(parts[2]))
-        raise InvalidValueError(
-            text, "<level>.<kind or all>.<window days>", "write it like window.marriage.30", field="list"
-        )
+        if len(parts) != _KEY_PARTS or parts[0] not in set(Level) or not parts[1]:
+            raise InvalidValueError(
+                text, "<level>.<kind or all>.<span>", "write it like window.marriage.30", field="list"
+            )
+        return cls(Level(parts[0]), None if parts[1] == ALL_KINDS else parts[1], parse_span(parts[2]))
 
 
 class Row(NamedTuple):
     """One unit's place in one list; the fields of the event `RankingRow`, in their units.
 
-    Everything but unit, name and status is None for a suppressed unit, and `rank` for an unranked one.
+    Everything but unit, name and status is None for a suppressed unit; `rank` and what belongs to it is None
+    for an unranked one.
+
+    Attributes:
+        rank: 1 is best.
+        score: posterior mean of the good share, x100.
+        interval_low: lower end of its 90 % interval, x100.
+        interval_high: upper end.
+        ratings: plain count.
+        n: sum of weights, in ratings.
+        good: weighted share of grades 3-5.
+        band: against the line for "excellent".
+        rank_low: best rank of the 90 % interval of ranks.
+        rank_high: worst rank of it.
+        rank_change: places climbed (+) or lost (-) since yesterday, or since the period before; None if the
+            unit was or is unranked.
+        histogram: plain counts of the grades 1 to 5.
+        top_two: plain share of grades 4-5.
+        index: mean grade on the scale 0-100: 0 if all are 1, 100 if all are 5.
+        composite: weighted mean of the parts that there are, see `Composite`.
+        dimensions: mean of each dimension's sub-grades, 1-5, by name; those with enough of them.
+        sources: ratings and index of each other source, by name; those with enough ratings.
     """
 
     unit_id: str
@@ -65,6 +95,40 @@ class Row(NamedTuple):
     n: float | None = None
     good: float | None = None
     band: str | None = None
+    rank_low: int | None = None
+    rank_high: int | None = None
+    rank_change: int | None = None
+    histogram: tuple[int, ...] | None = None
+    top_two: float | None = None
+    index: float | None = None  # type: ignore[assignment] # tuple.index: nobody searches in a row
+    composite: float | None = None
+    dimensions: Mapping[str, float] | None = None
+    sources: Mapping[str, Mapping[str, float]] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Its members as they are published: dimensions and sources only where there are any."""
+        found = self._asdict()
+        return {name: value for name, value in found.items() if value is not None or name not in _OPTIONAL}
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> "Row":
+        """Read a published row; what an older version left out is None, what a newer one adds is skipped.
+
+        Raises:
+            KeyError: without unit, name or status.
+        """
+        known = {name: document[name] for name in cls._fields if name in document}
+        if known.get("histogram") is not None:
+            known["histogram"] = tuple(known["histogram"])
+        return cls(known.pop("unit_id"), known.pop("name"), known.pop("status"), **known)
+
+    def at(self, rank: int, low: int, high: int, change: int | None) -> "Row":
+        """The row with its place in one list."""
+        # Not `_replace`: it goes by names and takes five times as long, for every ranked row of every list.
+        return Row._make((*self[:3], rank, *self[4:11], low, high, change, *self[14:]))
+
+
+_OPTIONAL: Final = frozenset({"dimensions", "sources"})
 
 
 def canonical_json(value: object) -> bytes:
@@ -80,26 +144,59 @@ def list_hash(canonical: bytes) -> str:
 
 
 def row_json(row: Row, name_json: str) -> tuple[bytes, bytes]:
-    """``canonical_json`` of a row in two parts, before and after its rank; five times as fast.
+    """``canonical_json`` of a row in two parts, before and after its ranks; five times as fast.
 
-    One unit stands in several lists under several ranks, so the parts are made once. A test holds this and
-    ``canonical_json(row._asdict())`` together.
+    One unit stands in several lists under several ranks, so the parts are made once and :func:`item_json`
+    puts them together. A test holds this and ``canonical_json(row.document())`` together.
 
     Args:
-        row: the row; its rank is not looked at.
+        row: the row; its ranks are not looked at.
         name_json: its name as canonical JSON, which the caller can keep: names do not change.
     """
-    unit_id, _, status, _, score, low, high, ratings, n, good, band = row
-    if score is None:
+    if row.score is None:
         return (
-            '{"band":null,"good":null,"interval_high":null,"interval_low":null,"n":null,'
-            f'"name":{name_json},"rank":'
-        ).encode(), f',"ratings":null,"score":null,"status":"{status}","unit_id":"{unit_id}"}}'.encode()
-    share = "null" if good is None else repr(good)
+            '{"band":null,"composite":null,"good":null,"histogram":null,"index":null,"interval_high":null,'
+            f'"interval_low":null,"n":null,"name":{name_json},"rank":'
+        ).encode(), (
+            f',"ratings":null,"score":null,"status":"{row.status}","top_two":null,"unit_id":"{row.unit_id}"}}'
+        ).encode()
+    good = "null" if row.good is None else repr(row.good)
+    composite = "null" if row.composite is None else repr(row.composite)
+    dimensions = f'"dimensions":{_floats_json(row.dimensions)},' if row.dimensions is not None else ""
+    sources = f'"sources":{_sources_json(row.sources)},' if row.sources is not None else ""
+    histogram = ",".join(map(str, row.histogram or ()))
     return (
-        f'{{"band":"{band}","good":{share},"interval_high":{high!r},"interval_low":{low!r},"n":{n!r},'
-        f'"name":{name_json},"rank":'
-    ).encode(), f',"ratings":{ratings},"score":{score!r},"status":"{status}","unit_id":"{unit_id}"}}'.encode()
+        f'{{"band":"{row.band}","composite":{composite},{dimensions}"good":{good},"histogram":[{histogram}],'
+        f'"index":{row.index!r},"interval_high":{row.interval_high!r},"interval_low":{row.interval_low!r},'
+        f'"n":{row.n!r},"name":{name_json},"rank":'
+    ).encode(), (
+        f',"ratings":{row.ratings},"score":{row.score!r},{sources}"status":"{row.status}",'
+        f'"top_two":{row.top_two!r},"unit_id":"{row.unit_id}"}}'
+    ).encode()
+
+
+def _floats_json(values: Mapping[str, float]) -> str:
+    return "{" + ",".join(f'"{name}":{values[name]!r}' for name in sorted(values)) + "}"
+
+
+def _sources_json(sources: Mapping[str, Mapping[str, float]]) -> str:
+    return "{" + ",".join(f'"{name}":{_floats_json(sources[name])}' for name in sorted(sources)) + "}"
+
+
+def item_json(parts: tuple[bytes, bytes], rank: int, low: int, high: int, change: int | None) -> bytes:
+    """The canonical JSON of a ranked row from the parts of :func:`row_json`."""
+    if change is None:
+        return b'%b%d,"rank_change":null,"rank_high":%d,"rank_low":%d%b' % (
+            parts[0], rank, high, low, parts[1],
+        )  # fmt: skip
+    return b'%b%d,"rank_change":%d,"rank_high":%d,"rank_low":%d%b' % (
+        parts[0], rank, change, high, low, parts[1],
+    )  # fmt: skip
+
+
+def unranked_json(parts: tuple[bytes, bytes]) -> bytes:
+    """The canonical JSON of a row without a rank from the parts of :func:`row_json`."""
+    return b'%bnull,"rank_change":null,"rank_high":null,"rank_low":null%b' % parts
 
 
 @dataclass(frozen=True)
@@ -108,10 +205,13 @@ class RankedList:
 
     Attributes:
         key: which list.
-        as_of: last day of its window.
+        as_of: last day of its window; a period's list has what is known on that day.
         rules: hash of the rule pack.
         publish_from: ratings from which a unit is published.
         rank_from: ratings from which it is ranked.
+        composite_weights: weight of each part of the composite.
+        top: how many ranked units are named at the top.
+        bottom: how many of the others at the bottom.
         priors: prior of each peer group in the list, by the group's name; see :func:`prior_document`.
         rows: ranked by rank, then unranked by unit id, then suppressed by unit id.
         items: canonical JSON of each row.
@@ -122,6 +222,9 @@ class RankedList:
     rules: str
     publish_from: int
     rank_from: int
+    composite_weights: Mapping[str, float]
+    top: int
+    bottom: int
     priors: Mapping[str, Mapping[str, Any]]
     rows: Sequence[Row]
     items: Sequence[bytes]
@@ -134,13 +237,16 @@ class RankedList:
             "level": str(self.key.level),
             "kind": self.key.kind,
             "window_days": self.key.window_days,
+            "period": self.key.period,
             "as_of": self.as_of.isoformat(),
             "sorted_by": SORTED_BY,
             "rules": self.rules,
             "publish_from": self.publish_from,
             "rank_from": self.rank_from,
             "priors": {group: dict(prior) for group, prior in self.priors.items()},
+            "composite_weights": dict(self.composite_weights),
             "units": len(self.rows),
+            **ends_of(self.rows, self.top, self.bottom),
         }
 
     def canonical(self) -> bytes:
@@ -153,6 +259,24 @@ class RankedList:
         return list_hash(self.canonical())
 
 
+def ends_of(rows: Sequence[Row], top: int, bottom: int) -> dict[str, list[str]]:
+    """Unit ids of the best and of the worst ranked ones, by rank; no unit is in both.
+
+    Args:
+        rows: in the order of the list: ranked ones first.
+        top: how many to name at the top.
+        bottom: how many of the others to name at the bottom.
+    """
+    ranked = 0
+    while ranked < len(rows) and rows[ranked].status == RANKED:
+        ranked += 1
+    first = max(min(top, ranked), ranked - bottom)
+    return {
+        "top": [row.unit_id for row in rows[: min(top, ranked)]],
+        "bottom": [row.unit_id for row in rows[first:ranked]],
+    }
+
+
 def prior_document(prior: GroupPrior, ratings: int, publish_from: int) -> dict[str, Any]:
     """How a list names the prior of a peer group.
 
@@ -163,8 +287,8 @@ def prior_document(prior: GroupPrior, ratings: int, publish_from: int) -> dict[s
     return {
         "source": "rule_pack" if prior.fallback is not None else "estimated",
         "reason": prior.fallback,
-        "mu": round(prior.mu, _MU_DECIMALS) if shown else None,
-        "strength": round(prior.strength, _STRENGTH_DECIMALS) if shown else None,
+        "mu": prior.mu if shown else None,
+        "strength": prior.strength if shown else None,
         "units": prior.units,
     }
 

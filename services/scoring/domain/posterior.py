@@ -27,6 +27,10 @@ INTERVAL_TAIL: Final = 0.05
 """Probability left out at either end of the 90 % interval."""
 POINT_DECIMALS: Final = 4
 """Decimals of scores and interval ends on the scale 0-100; lists are sorted by the rounded score."""
+MU_DECIMALS: Final = 3
+STRENGTH_DECIMALS: Final = 1
+"""Decimals of a prior, rounded *before* it is used: anybody can compute a score again from what a list says,
+and one more rating changes the row of its own unit and, most of the time, no other."""
 PROBABILITY_DECIMALS: Final = 9
 """Decimals to which a probability is rounded before it decides a band."""
 
@@ -40,8 +44,8 @@ class GroupPrior:
     """What the peers say about a unit before its own ratings do.
 
     Attributes:
-        mu: mean good share, 0 < mu < 1.
-        strength: M, the weight of the prior in ratings.
+        mu: mean good share, 0 < mu < 1, rounded.
+        strength: M > 0, the weight of the prior in ratings, rounded.
         units: units with ratings that it rests on.
         fallback: why it is the rule pack's prior; None when it was estimated from the peers.
     """
@@ -58,14 +62,14 @@ class Posterior:
 
     Attributes:
         score: posterior mean x100, rounded.
-        low: lower end of the central 90 % interval x100, rounded.
-        high: upper end, likewise.
-        bands: `EXCELLENT`, `UNDECIDED` or `BELOW`.
+        low: lower end of the 90 % interval x100, rounded.
+        high: upper end.
+        bands: one of `EXCELLENT`, `UNDECIDED`, `BELOW`.
     """
 
-    score: list[float]
-    low: list[float]
-    high: list[float]
+    score: Floats
+    low: Floats
+    high: Floats
     bands: list[str]
 
 
@@ -108,11 +112,22 @@ def estimate_prior(weight_milli: Integers, good_milli: Integers, rules: Prior) -
     spread = math.fsum(deviations) / (mu * (1 - mu))
     rho = (spread - (units - 1)) / (denominator / (MILLI * total))
     rho = min(max(rho, rules.rho_min), rules.rho_max)
-    return GroupPrior(mu, 1 / rho - 1, units)
+    return _rounded(mu, 1 / rho - 1, units)
 
 
 def _fallback(rules: Prior, units: int, why: str) -> GroupPrior:
-    return GroupPrior(rules.mu, rules.strength, units, why)
+    return _rounded(rules.mu, rules.strength, units, why)
+
+
+def _rounded(mu: float, strength: float, units: int, why: str | None = None) -> GroupPrior:
+    """The prior as it is published and used; rounding must not make it certain, so the ends are kept off."""
+    least_mu, least_strength = 10.0**-MU_DECIMALS, 10.0**-STRENGTH_DECIMALS
+    return GroupPrior(
+        round(min(max(mu, least_mu), 1 - least_mu), MU_DECIMALS),
+        round(max(strength, least_strength), STRENGTH_DECIMALS),
+        units,
+        why,
+    )
 
 
 def posterior(
@@ -134,7 +149,7 @@ def posterior(
     above = np.round(1 - betainc(alpha, beta, rules.excellent_line), PROBABILITY_DECIMALS)
     not_above = round(1 - rules.probability, PROBABILITY_DECIMALS)
     return Posterior(
-        score=_points(alpha / (alpha + beta)),
+        score=scores(weight_milli, good_milli, mu, strength),
         low=_points(betaincinv(alpha, beta, INTERVAL_TAIL)),
         high=_points(betaincinv(alpha, beta, 1 - INTERVAL_TAIL)),
         bands=[
@@ -144,6 +159,12 @@ def posterior(
     )
 
 
-def _points(share: NDArray[np.floating[Any]]) -> list[float]:
-    rounded: list[float] = np.round(share * 100, POINT_DECIMALS).tolist()
-    return rounded
+def scores(weight_milli: Integers, good_milli: Integers, mu: Floats, strength: Floats) -> Floats:
+    """The scores alone, see `posterior`."""
+    alpha = mu * strength + good_milli / MILLI
+    beta = (1 - mu) * strength + (weight_milli - good_milli) / MILLI
+    return _points(alpha / (alpha + beta))
+
+
+def _points(share: NDArray[np.floating[Any]]) -> Floats:
+    return np.round(share.astype(np.float64, copy=False) * 100, POINT_DECIMALS)

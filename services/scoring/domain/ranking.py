@@ -1,49 +1,37 @@
-"""Ranking: from the statistics of all units to every list of every window.
+"""Ranking: from the statistics of all units to every list of every span.
 
-Pure, and a function of the statistics, the roster, the rules and the day alone: the live service, a replay
-after a crash and an offline recomputation run this same code and get the same bytes.
+A function of the statistics, the roster, the rules and the day alone: the live service, a replay after a
+crash and an offline recomputation run this same code and get the same bytes. A ranker remembers what it
+computed last, so that one more rating costs little; a test holds it against one that remembers nothing.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import chain
+from threading import Lock
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.buckets import Column, IntTable
-from services.scoring.domain.lists import (
-    RANKED,
-    SUPPRESSED,
-    UNRANKED,
-    ListKey,
-    RankedList,
-    Row,
-    canonical_json,
-    prior_document,
-    row_json,
-)
-from services.scoring.domain.posterior import MILLI, estimate_prior, posterior
+from services.scoring.domain.assessment import Assessment, Past
+from services.scoring.domain.buckets import IntTable
+from services.scoring.domain.ledger import Statistics
+from services.scoring.domain.lists import ListKey, RankedList, canonical_json
 from services.scoring.domain.roster import LevelRoster, Roster
+from services.scoring.domain.spans import Span
+from services.scoring.domain.standing import Ordered, Standing
+from services.scoring.domain.tallies import Places, Watch
+from shared.kernel.grades import Source
 from shared.rules import RulePack
 
-GOOD_DECIMALS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class _Assessed:
-    """One level in one window: every unit's row without a rank, and the order of those that get one."""
-
-    rows: list[Row]
-    ranked_first: NDArray[np.int64]
-    """Places of the rankable units, best first."""
-    unranked: NDArray[np.int64]
-    suppressed: NDArray[np.int64]
-    priors: Mapping[str, Mapping[str, Any]]
+_NO_FIGURES: Final[Mapping[str, float]] = MappingProxyType({})
+_Changes = dict[Source, tuple[Places, IntTable]]
 
 
 class Ranker:
-    """Computes all lists of one roster under one rule pack."""
+    """Computes all lists of one roster under one rule pack. Any thread may ask; one is served at a time."""
 
     def __init__(self, roster: Roster, rules: RulePack) -> None:
         """Prepare what does not depend on ratings."""
@@ -52,131 +40,141 @@ class Ranker:
         self._names = {
             unit.name: canonical_json(unit.name).decode() for level in roster.levels for unit in level.units
         }
+        self._spans: dict[Span, _SpanRanker] = {}
+        self._lists: dict[str, RankedList] = {}
+        self._one_at_a_time = Lock()
 
     @property
     def roster(self) -> Roster:
         """The roster whose lists are computed."""
         return self._roster
 
-    def rank(self, windows: Mapping[int, IntTable]) -> dict[str, RankedList]:
-        """Every list, by its key.
+    def rank(
+        self,
+        spans: Mapping[Span, Statistics],
+        before: Mapping[Span, Statistics],
+        rectification: Mapping[str, float] = _NO_FIGURES,
+    ) -> dict[str, RankedList]:
+        """Every list, by its key; lists that did not change since the last call are the same objects.
 
-        Windows with equal statistics (a young platform: all ratings of the last week) share their work.
+        Spans with equal statistics (a young platform: all ratings are of the last week) share their work.
 
         Args:
-            windows: statistics of all units by window length, see `DailyBuckets.windows`.
+            spans: statistics of all units by span and source, see `Ledger.spans`.
+            before: what ranks are compared with, by span; a span that is missing has no rank changes.
+            rectification: how well units put right what was complained about, 0-100, by unit id.
         """
-        lists: dict[str, RankedList] = {}
-        for level in self._roster.levels:
-            known: IntTable | None = None
-            assembled: dict[str | None, tuple[list[Row], list[bytes], Mapping[str, Any]]] = {}
-            for window_days, statistics in windows.items():
-                table = level.aggregate(statistics)
-                if known is None or not np.array_equal(known, table):
-                    known = table
-                    assembled = self._assemble(level, self._assess(level, table))
-                for kind, (rows, items, priors) in assembled.items():
-                    key = ListKey(level.level, kind, window_days)
-                    lists[str(key)] = RankedList(
-                        key=key,
-                        as_of=self._roster.as_of,
-                        rules=self._rules.hash,
-                        publish_from=self._rules.suppression.publish_from,
-                        rank_from=self._rules.suppression.rank_from,
-                        priors=priors,
-                        rows=rows,
-                        items=items,
-                    )
-        return lists
+        with self._one_at_a_time:
+            lists: dict[str, RankedList] = {}
+            done: list[Span] = []
+            for span, statistics in spans.items():
+                past = before.get(span, {})
+                twin = next(
+                    (
+                        each
+                        for each in done
+                        if _equal(spans[each], statistics) and _equal(before.get(each, {}), past)
+                    ),
+                    None,
+                )
+                if twin is None:
+                    done.append(span)
+                    contents = self._contents(span, statistics, past, rectification)
+                else:
+                    contents = self._spans[twin].contents
+                for level, kind, content in contents:
+                    key = ListKey(level.level, kind, span)
+                    lists[str(key)] = self._list(key, content)
+            self._spans = {span: known for span, known in self._spans.items() if span in spans}
+            self._lists = lists
+            return dict(lists)
 
-    def _assess(self, level: LevelRoster, table: IntTable) -> _Assessed:
-        thresholds = self._rules.suppression
-        ratings, weight, good = table[:, Column.RATINGS], table[:, Column.WEIGHT], table[:, Column.GOOD]
-        mu = np.zeros(len(level.units))
-        strength = np.zeros(len(level.units))
-        priors: dict[str, dict[str, Any]] = {}
-        for group, members in level.groups.items():
-            prior = estimate_prior(weight[members], good[members], self._rules.prior)
-            own = np.array([peer == group for peer in level.peers])
-            mu[own], strength[own] = prior.mu, prior.strength
-            priors[group] = prior_document(prior, int(ratings[members].sum()), thresholds.publish_from)
-        shown = np.flatnonzero(ratings >= thresholds.publish_from)
-        estimates = posterior(weight[shown], good[shown], mu[shown], strength[shown], self._rules.bands)
-        shares = _shares(good[shown], weight[shown])
-        n: list[float] = (weight[shown] / MILLI).tolist()
-        counts: list[int] = ratings[shown].tolist()
-        rows = [Row(unit.unit_id, unit.name, SUPPRESSED) for unit in level.units]
-        scores = np.zeros(len(level.units))
-        for number, place in enumerate(shown.tolist()):
-            count = counts[number]
-            rows[place] = Row(
-                rows[place].unit_id,
-                rows[place].name,
-                RANKED if count >= thresholds.rank_from else UNRANKED,
-                None,
-                estimates.score[number],
-                estimates.low[number],
-                estimates.high[number],
-                count,
-                n[number],
-                shares[number],
-                estimates.bands[number],
-            )
-        scores[shown] = estimates.score
-        rankable = np.flatnonzero(ratings >= thresholds.rank_from)
-        # Score, then n, both descending, then unit id, by which the units are ordered already.
-        order = np.lexsort((rankable, -weight[rankable], -scores[rankable]))
-        return _Assessed(
-            rows=rows,
-            ranked_first=rankable[order],
-            unranked=shown[ratings[shown] < thresholds.rank_from],
-            suppressed=np.flatnonzero(ratings < thresholds.publish_from),
-            priors=priors,
+    def _contents(
+        self, span: Span, statistics: Statistics, past: Statistics, rectification: Mapping[str, float]
+    ) -> "_Contents":
+        ranker = self._spans.pop(span, None) or _SpanRanker(self._roster, self._rules, self._names)
+        contents = ranker.update(statistics, past, rectification)
+        self._spans[span] = ranker  # only now: one that failed half-way would not know what it knows
+        return contents
+
+    def _list(self, key: ListKey, content: Ordered) -> RankedList:
+        """The list of this content: the one of last time if that is what it consists of."""
+        known = self._lists.get(str(key))
+        if known is not None and known.items is content.items:
+            return known if known.priors == content.priors else replace(known, priors=content.priors)
+        return RankedList(
+            key=key,
+            as_of=self._roster.as_of,
+            rules=self._rules.hash,
+            publish_from=self._rules.suppression.publish_from,
+            rank_from=self._rules.suppression.rank_from,
+            composite_weights=self._rules.composite.by_part(),
+            top=self._rules.lists.top,
+            bottom=self._rules.lists.bottom,
+            priors=content.priors,
+            rows=content.rows,
+            items=content.items,
         )
 
-    def _assemble(
-        self, level: LevelRoster, assessed: _Assessed
-    ) -> dict[str | None, tuple[list[Row], list[bytes], Mapping[str, Any]]]:
-        """The level's list of all kinds (None) and those of each kind: rows, their JSON, their priors."""
+
+_Contents = list[tuple[LevelRoster, str | None, Ordered]]
+
+
+class _SpanRanker:
+    """All levels in one span."""
+
+    def __init__(self, roster: Roster, rules: RulePack, names: Mapping[str, str]) -> None:
+        self._units = len(roster.index)
+        self._watches: dict[Source, Watch] = {Source.PUBLIC: Watch(self._units)}
+        self._past = Watch(self._units)
+        self._levels = [_LevelRanker(level, rules, names) for level in roster.levels]
+        self.contents: _Contents = []
+
+    def update(
+        self, statistics: Statistics, past: Statistics, rectification: Mapping[str, float]
+    ) -> "_Contents":
+        """The content of every list."""
+        for source in statistics:
+            self._watches.setdefault(source, Watch(self._units))
+        changes = {source: watch.look(statistics.get(source)) for source, watch in self._watches.items()}
+        past_change = self._past.look(past.get(Source.PUBLIC))
+        self.contents = list(
+            chain.from_iterable(level.update(changes, past_change, rectification) for level in self._levels)
+        )
+        return self.contents
+
+
+class _LevelRanker:
+    """One level in one span: its rows, and the lists made of them."""
+
+    def __init__(self, level: LevelRoster, rules: RulePack, names: Mapping[str, str]) -> None:
+        self._level = level
+        self._now = Assessment(level, rules, names)
+        self._past = Past(level, rules)
         everyone = np.arange(len(level.units), dtype=np.int64)
-        parts = [row_json(row, self._names[row.name]) for row in assessed.rows]
         members_by_kind: dict[str | None, NDArray[np.int64]] = {None: everyone}
         members_by_kind.update(level.kinds)
-        return {
-            kind: (*_list(level, assessed, parts, members), _priors_of(level, assessed, members.tolist()))
+        self._standings = {
+            kind: Standing(members, sorted({level.peers[place] for place in members.tolist()}))
             for kind, members in members_by_kind.items()
         }
 
-
-def _list(
-    level: LevelRoster, assessed: _Assessed, parts: list[tuple[bytes, bytes]], members: NDArray[np.int64]
-) -> tuple[list[Row], list[bytes]]:
-    """The rows of ``members`` in the order of publication, and their JSON."""
-    member = np.zeros(len(level.units), dtype=bool)
-    member[members] = True
-    ranked = assessed.ranked_first[member[assessed.ranked_first]].tolist()
-    others = np.concatenate((assessed.unranked, assessed.suppressed))
-    rest = others[member[others]].tolist()
-    rows = [_at(rank, assessed.rows[place]) for rank, place in enumerate(ranked, 1)]
-    rows += [assessed.rows[place] for place in rest]
-    items = [b"%b%d%b" % (parts[place][0], rank, parts[place][1]) for rank, place in enumerate(ranked, 1)]
-    items += [b"%bnull%b" % parts[place] for place in rest]
-    return rows, items
+    def update(
+        self, changes: _Changes, past_change: tuple[Places, IntTable], rectification: Mapping[str, float]
+    ) -> "_Contents":
+        figures = None
+        if rectification:
+            figures = np.array([rectification.get(unit.unit_id, np.nan) for unit in self._level.units])
+        renewed = self._now.update(changes, figures)
+        past_renewed = self._past.update(*past_change)
+        return [
+            (self._level, kind, standing.update(self._now, renewed, self._past, past_renewed))
+            for kind, standing in self._standings.items()
+        ]
 
 
-def _priors_of(
-    level: LevelRoster, assessed: _Assessed, members: Sequence[int]
-) -> dict[str, Mapping[str, Any]]:
-    groups = sorted({level.peers[place] for place in members})
-    return {f"{level.level}.{group}": assessed.priors[group] for group in groups}
-
-
-def _at(rank: int, row: Row) -> Row:
-    # Not `_replace`: it goes by names and takes five times as long, for every ranked row of every list.
-    return Row._make((*row[:3], rank, *row[4:]))
-
-
-def _shares(good: NDArray[np.int64], weight: NDArray[np.int64]) -> list[float | None]:
-    """k/n of each unit; None where a rule pack gives its ratings no weight at all."""
-    rounded: list[float] = np.round(good / np.maximum(weight, 1), GOOD_DECIMALS).tolist()
-    return [share if n else None for share, n in zip(rounded, weight.tolist(), strict=True)]
+def _equal(one: Statistics, other: Statistics) -> bool:
+    """Whether two spans have the same statistics."""
+    return one.keys() == other.keys() and all(
+        np.array_equal(table, other[source]) for source, table in one.items()
+    )

@@ -13,7 +13,10 @@ from shared.kernel.grades import Level
 from shared.kernel.units import Unit, UnitRegistry
 
 RANKED_LEVELS: Final = (Level.WINDOW, Level.COUNTY, Level.CITY)
-"""Levels that have lists; the province is one unit and has nobody to be compared with."""
+"""Levels whose units are compared with one another."""
+
+LISTED_LEVELS: Final = (*RANKED_LEVELS, Level.PROVINCE)
+"""Levels that have lists; the province is one unit: a row without a rank."""
 
 ALL_KINDS: Final = "all"
 """Names the whole level where a kind could stand, in list keys and groups."""
@@ -69,7 +72,7 @@ class Roster:
         listed = tuple(kinds)
         self.levels = tuple(
             _level(level, everyone, registry, listed if level is Level.WINDOW else (), as_of, min_group)
-            for level in RANKED_LEVELS
+            for level in LISTED_LEVELS
         )
 
 

@@ -3,10 +3,10 @@
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.scoring.application.handlers import ReadRankings
+from services.scoring.application.handlers import ReadRankings, WantedList
 from services.scoring.application.published import STREAM, PublishedList
 from shared.events import RankingRow
 from shared.kernel.grades import Level
@@ -42,12 +42,18 @@ class ListHead(BaseModel):
     """What a list says about itself."""
 
     list: Annotated[
-        str, Field(description="'<level>.<kind or all>.<window days>', also its key in the bucket.")
+        str,
+        Field(description="'<level>.<kind or all>.<window days or period>', also its key in the bucket."),
     ]
     level: Annotated[Level, Field(description="Level of the listed units.")]
     kind: Annotated[str | None, Field(description="Window kind; null where all are listed.")]
-    window_days: Annotated[int, Field(description="Length of the rolling window, in days.")]
-    as_of: Annotated[date, Field(description="Last day of the window, Asia/Shanghai.")]
+    window_days: Annotated[int, Field(description="Length of the rolling window or of the period, in days.")]
+    period: Annotated[
+        str | None, Field(description="2026-11, 2026Q4 or 2026; null for a rolling window.")
+    ] = None
+    as_of: Annotated[
+        date, Field(description="Last day of the window, or day on which the period was counted.")
+    ]
     sorted_by: Annotated[str, Field(description="The column that orders the list.")]
     rules: Annotated[str, Field(description="Hash of the rule pack.")]
     publish_from: Annotated[int, Field(description="Fewer ratings: suppressed.")]
@@ -55,12 +61,26 @@ class ListHead(BaseModel):
     positions: Annotated[dict[str, int], Field(description="Sequence that the list is valid at, by stream.")]
     computed_at: Annotated[str, Field(description="When its present content was computed, UTC.")]
     list_hash: Annotated[str, Field(description="SHA-256 of its canonical JSON.")]
-    units: Annotated[int, Field(description="Rows of the whole list.")]
+    units: Annotated[int, Field(description="Rows of the whole list, or of the part below `parent`.")]
 
 
 class RankingBody(ListHead):
     """One page of a list."""
 
+    parent: Annotated[
+        str | None,
+        Field(description="The unit whose subordinates are shown, ranked among themselves; null: all."),
+    ] = None
+    top: Annotated[
+        list[str] | None, Field(description="Unit ids of the best, by rank; null for a part of a list.")
+    ] = None
+    bottom: Annotated[
+        list[str] | None,
+        Field(description="Unit ids of the worst, by rank: candidates. Never one of `top`; null for a part."),
+    ] = None
+    composite_weights: Annotated[
+        dict[str, float], Field(description="Weight of each part of the composite.")
+    ] = {}
     priors: Annotated[dict[str, PriorBody], Field(description="Prior of each peer group in the list.")]
     items: Annotated[
         list[RankingRow], Field(description="Ranked by rank, then unranked, then suppressed by unit id.")
@@ -108,12 +128,39 @@ class BooksBody(BaseModel):
     computed_at: Annotated[str, Field(description="When, UTC.")]
 
 
+class ListQuery:
+    """Query parameters that choose a list."""
+
+    def __init__(
+        self,
+        level: Annotated[str, Query(description="window, county, city or province.")] = "county",
+        kind: Annotated[str | None, Query(description="Window kind; left out: all kinds.")] = None,
+        window: Annotated[
+            str | None, Query(description="Days of the rolling window: 7, 30 (if left out), 90, 365.")
+        ] = None,
+        period: Annotated[
+            str | None, Query(description="Calendar period instead: 2026-11, 2026Q4 or 2026.")
+        ] = None,
+        parent: Annotated[
+            str | None, Query(description="Id of a city or county: only the units below it.")
+        ] = None,
+    ) -> None:
+        self._wanted = WantedList(level, kind, window, period, parent)
+
+    def wanted(self) -> WantedList:
+        """The question for the application."""
+        return self._wanted
+
+
 _PROBLEM: dict[str, Any] = {
     "model": ProblemBody,
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
 }
 _UNPROCESSABLE: dict[int | str, dict[str, Any]] = {
-    422: {**_PROBLEM, "description": "No such level, kind, window or cursor; the answer names what exists."}
+    422: {
+        **_PROBLEM,
+        "description": "No such level, kind, span, parent or cursor; the answer names what exists.",
+    }
 }
 _REVISED: dict[int | str, dict[str, Any]] = {
     409: {**_PROBLEM, "description": "The list was revised after the page before: begin at the first page."}
@@ -130,23 +177,21 @@ def make_router(read: ReadRankings) -> APIRouter:
     """The routes over ``read``."""
     router = APIRouter(prefix="/v1", tags=["rankings"])
 
-    @router.get("/rankings", responses={**_REVISED, **_UNPROCESSABLE, **_UNAVAILABLE})
+    @router.get("/rankings", responses={**_NOT_FOUND, **_REVISED, **_UNPROCESSABLE, **_UNAVAILABLE})
     async def get_ranking(
-        level: Annotated[str, Query(description="window, county or city.")] = "county",
-        kind: Annotated[str | None, Query(description="Window kind; left out: all kinds.")] = None,
-        window: Annotated[str, Query(description="Days of the rolling window: 7, 30, 90, 365.")] = "30",
+        wanted: Annotated[ListQuery, Depends()],
         limit: Annotated[int, Query(ge=1, le=MOST_ROWS, description="Most rows.")] = DEFAULT_LIMIT,
         cursor: Annotated[
             str | None, Query(max_length=256, description="The `next` of the page before; for the same list.")
         ] = None,
     ) -> RankingBody:
-        """One page of a list, as it stands in the bucket."""
-        page = read.list_page(level, kind, window, limit, cursor)
+        """One page of a list, as it stands in the bucket; with `parent` a part of it, ranked anew."""
+        page = read.list_page(wanted.wanted(), limit, cursor)
         return RankingBody.model_validate(
             {
                 **page.list.head,
                 "positions": {STREAM: page.position},
-                "items": [row._asdict() for row in page.rows],
+                "items": [row.document() for row in page.rows],
                 "next": page.next,
             }
         )
@@ -169,7 +214,7 @@ def make_router(read: ReadRankings) -> APIRouter:
             rules=first.head["rules"] if first is not None else None,
             positions={STREAM: found.position},
             windows=[
-                UnitWindowBody.model_validate({**row._asdict(), **_place(ranking)})
+                UnitWindowBody.model_validate({**row.document(), **_place(ranking)})
                 for ranking, row in found.windows
             ],
         )

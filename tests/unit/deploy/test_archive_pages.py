@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from deploy.local import api
-from deploy.local.api import ServiceRefusedError
+from deploy.local.errors import ServiceRefusedError
 from deploy.local.history.archive import read_archived_feedback, read_lines
 from deploy.local.history.moments import parse_moment
 from deploy.local.history.records import read_archived_records

@@ -3,11 +3,12 @@ import pytest
 from services.scoring.application.published import encode_announced, parse_announced
 from services.scoring.domain.announcements import Announced, announce, reasons_for, remember
 from services.scoring.domain.lists import RANKED, SUPPRESSED, UNRANKED, ListKey, Row
+from services.scoring.domain.spans import Rolling
 from shared.kernel.grades import Level
 from shared.rules.pack import Publication
 
 DAY = "2026-11-20"
-KEY = ListKey(Level.COUNTY, None, 30)
+KEY = ListKey(Level.COUNTY, None, Rolling(30))
 RULES = Publication(
     score_changed_min_points=0.5, score_changed_min_interval_s=60.0, ranking_min_interval_s=1.0
 )

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from services.scoring.application.fold import Fold
 from services.scoring.application.handlers import ReadRankings
 from services.scoring.application.published import PublishedBooks, PublishedList, StoredRankings
 from services.scoring.bootstrap import create_app
+from services.scoring.domain.lists import Row
 from services.scoring.entrypoints.http import make_router
 from services.scoring.settings import Settings
 from shared.kernel.grades import Level
@@ -50,6 +52,12 @@ async def get(path: str, made: FastAPI | None = None, **params: Any) -> httpx.Re
         return await client.get(path, params=params)
 
 
+def shown(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows as JSON gives them back."""
+    made: list[dict[str, Any]] = json.loads(json.dumps([row._asdict() for row in rows]))
+    return made
+
+
 async def test_a_ranking_says_what_it_is_and_shows_the_number_that_it_is_sorted_by() -> None:
     answer = (await get("/v1/rankings", level="window", kind="marriage", window=90)).json()
     found = STORED.lists["window.marriage.90"]
@@ -60,7 +68,7 @@ async def test_a_ranking_says_what_it_is_and_shows_the_number_that_it_is_sorted_
     assert answer["list_hash"] == found.hash
     assert answer["positions"] == {"FEEDBACK": 1500}
     assert answer["computed_at"] == "2026-11-20T04:00:00.000Z"
-    assert answer["items"] == [row._asdict() for row in found.rows]
+    assert answer["items"] == shown(found.rows)
     assert answer["next"] is None
     scores = [row["score"] for row in answer["items"] if row["rank"] is not None]
     assert scores == sorted(scores, reverse=True)
@@ -80,7 +88,7 @@ async def test_pages_make_up_the_whole_list() -> None:
         rows += answer["items"]
         cursor, pages = answer["next"], pages + 1
     assert pages == 3
-    assert rows == [row._asdict() for row in STORED.lists["window.all.30"].rows]
+    assert rows == shown(STORED.lists["window.all.30"].rows)
 
 
 async def test_a_cursor_of_another_list_is_refused() -> None:
@@ -162,11 +170,17 @@ async def test_a_units_score_in_one_window_is_that_alone_and_another_window_is_r
     assert refused.json()["errors"][0]["expected"] == "one of 7, 30, 90, 365"
 
 
-@pytest.mark.parametrize(("unit_id", "hint"), [("U999999", "did you mean"), ("U000001", "no peers")])
-async def test_a_unit_without_a_score_is_not_found(unit_id: str, hint: str) -> None:
-    response = await get(f"/v1/units/{unit_id}/score")
+async def test_an_unknown_unit_is_not_found_and_near_ones_are_proposed() -> None:
+    response = await get("/v1/units/U999999/score")
     assert response.status_code == 404
-    assert hint in response.json()["detail"]
+    assert "did you mean" in response.json()["detail"]
+
+
+async def test_the_province_has_a_score_and_no_rank() -> None:
+    answer = (await get("/v1/units/U000001/score", window=90)).json()
+    (row,) = answer["windows"]
+    assert (row["list"], row["units"], row["status"], row["rank"]) == ("province.all.90", 1, "unranked", None)
+    assert row["score"] is not None
 
 
 async def test_the_books_are_the_published_ones() -> None:

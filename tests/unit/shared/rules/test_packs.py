@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from shared.kernel.errors import InvalidValueError, PermanentError
 from shared.kernel.grades import Grade, Verification
 from shared.rules import RulePackError, Severity, load_pack, load_packs, parse_pack
-from shared.rules.pack import BadReviewRule, BandChangeRule, Bands, Prior, RankDropRule, Suppression, Windows
+from shared.rules.pack import (
+    BadReviewRule,
+    BandChangeRule,
+    Bands,
+    Lists,
+    Prior,
+    RankDropRule,
+    Suppression,
+    Windows,
+)
 
 SHIPPED = Path(__file__).parents[4] / "shared/rules/packs/2026-01.toml"
 TEXT = SHIPPED.read_text(encoding="utf-8")
@@ -38,6 +47,10 @@ def test_the_shipped_pack_has_the_documented_figures() -> None:
     assert pack.suppression == Suppression(publish_from=10, rank_from=30)
     assert pack.bands == Bands(excellent_line=0.85, probability=0.90)
     assert pack.prior == Prior(mu=0.85, strength=20.0, rho_min=1e-4, rho_max=0.5, min_group=20)
+    assert pack.composite.by_part() == {
+        "public": 0.7, "rectification": 0.3, "self": 0.0, "mutual": 0.0, "spot_check": 0.0, "social": 0.0,
+    }  # fmt: skip
+    assert pack.lists == Lists(top=10, bottom=3)
     assert pack.publication.score_changed_min_points == 0.5
     assert pack.publication.score_changed_min_interval_s == 60
     assert pack.publication.ranking_min_interval_s == 1
@@ -90,6 +103,15 @@ def test_hash_ignores_comments_layout_and_order_but_no_value() -> None:
         (r"^excellent_line = 0.85", "excellent_line = 1.0", "bands.excellent_line"),
         (r"^excellent_line = 0.85", "excellent_line = nan", "bands.excellent_line"),
         (r"^rho_max = 0.5", "rho_max = 0.00001", "at least rho_min"),
+        (
+            r"^public = 0.7",
+            "public = 0.6",
+            "composite.*: Got 0.9, expected weights whose sum is 1: correct public, rectification, self,",
+        ),
+        (r"^mutual = 0.0", "mutual = 0.000000002", "composite.*: Got 1.000000002"),
+        (r"^spot_check = 0.0", "spot_check = -0.1", "composite.spot_check: Got -0.1"),
+        (r"^social = 0.0", "society = 0.0", "composite.social: missing"),
+        (r"^bottom = 3", "bottom = -1", "lists.bottom: Got -1, expected a whole number from 0 to 1000"),
         (r"^grades = .*$", "grades = [0, 1]", "alerts.bad_review.grades"),
         (r"^places = 10", "places = 0", "alerts.rank_drop.places"),
         (r'^severity = "info"', 'severity = "loud"', "one of info, warning, critical"),
@@ -109,6 +131,17 @@ def test_a_wrong_pack_is_rejected_with_place_expectation_and_remedy(
     pattern: str, replacement: str, finding: str
 ) -> None:
     assert any(finding in problem for problem in problems(edited(pattern, replacement)))
+
+
+def test_weights_that_add_up_but_for_rounding_are_accepted() -> None:
+    text = edited(r"^public = 0.7", "public = 0.1").replace("self = 0.0 ", "self = 0.2 ")
+    assert parse_pack(text.replace("mutual = 0.0 ", "mutual = 0.4 "), "x").composite.mutual == 0.4
+
+
+def test_a_broken_weight_is_reported_alone_and_not_as_a_wrong_sum_too() -> None:
+    assert problems(edited(r"^public = 0.7", "public = 7")) == (
+        "composite.public: Got 7, expected a number from 0 to 1: set it within that range, without quotes.",
+    )
 
 
 def test_all_problems_are_reported_at_once() -> None:

@@ -1,0 +1,265 @@
+"""Assessment: every unit of one level in one span, with its score and figures, but without a rank.
+
+Remembers, and works out anew only what changed: a unit whose statistics did, and all of a peer group whose
+(rounded) prior did. Each unit's row is a function of its own statistics and its group's prior alone, so the
+rows are the same as if all had been worked out at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.scoring.domain.buckets import Column, IntTable
+from services.scoring.domain.figures import composites, dimension_means, grade_index, share
+from services.scoring.domain.lists import RANKED, SUPPRESSED, UNRANKED, Row, prior_document, row_json
+from services.scoring.domain.posterior import MILLI, GroupPrior, estimate_prior, posterior, scores
+from services.scoring.domain.roster import RANKED_LEVELS, LevelRoster
+from services.scoring.domain.tallies import Places, Tally
+from shared.kernel.grades import Level, Source
+from shared.rules import RulePack
+
+Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
+
+SourceFigures = tuple[Source, Sequence[int], Sequence[float | None]]
+
+OTHER_SOURCES: Final = tuple(source for source in Source if source is not Source.PUBLIC)
+
+
+class PeerPriors:
+    """The prior of every peer group of one level, and of every unit by its group."""
+
+    def __init__(self, level: LevelRoster, rules: RulePack) -> None:
+        """Nothing is known before the first :meth:`update`."""
+        self._level = level
+        self._rules = rules
+        peers = np.array(level.peers)
+        self._own = {group: peers == group for group in level.groups}
+        self._known: dict[str, GroupPrior] = {}
+        self.mu: Floats = np.zeros(len(level.units))
+        self.strength: Floats = np.zeros(len(level.units))
+        self.documents: dict[str, dict[str, Any]] = {}
+        """How a list names each group's prior."""
+
+    def update(self, table: IntTable, changed: Booleans) -> Booleans:
+        """Estimate the priors of the groups in which somebody ``changed``; the units that got another one."""
+        moved = np.zeros(len(changed), dtype=bool)
+        for group, members in self._level.groups.items():
+            if group in self._known and not changed[members].any():
+                continue
+            rows = table[members]
+            prior = estimate_prior(rows[:, Column.WEIGHT], rows[:, Column.GOOD], self._rules.prior)
+            self.documents[group] = prior_document(
+                prior, int(rows[:, Column.RATINGS].sum()), self._rules.suppression.publish_from
+            )
+            known = self._known.get(group)
+            if known is None or (known.mu, known.strength) != (prior.mu, prior.strength):
+                own = self._own[group]
+                self.mu[own], self.strength[own] = prior.mu, prior.strength
+                moved |= own
+            self._known[group] = prior
+        return moved
+
+
+class Assessment:
+    """The rows of one level in one span, and what their order depends on."""
+
+    def __init__(self, level: LevelRoster, rules: RulePack, names: Mapping[str, str]) -> None:
+        """Begin without ratings: everybody is suppressed.
+
+        Args:
+            level: the units.
+            rules: thresholds, priors, bands, weights.
+            names: canonical JSON of each unit's name.
+        """
+        size = len(level.units)
+        self._level = level
+        self._rules = rules
+        self._names = [names[unit.name] for unit in level.units]
+        self._public = Tally(level)
+        self._others: dict[Source, Tally] = {}
+        self._priors = PeerPriors(level, rules)
+        self._rectification: Floats = np.full(size, np.nan)
+        self._rank_from = rules.suppression.rank_from if level.level in RANKED_LEVELS else None
+        self._bands: list[str] = [""] * size
+        self.score: Floats = np.zeros(size)
+        self.low: Floats = np.zeros(size)
+        self.high: Floats = np.zeros(size)
+        self.shown: Booleans = np.zeros(size, dtype=bool)
+        self.ranked: Booleans = np.zeros(size, dtype=bool)
+        self.rows = [Row(unit.unit_id, unit.name, SUPPRESSED) for unit in level.units]
+        self.parts = [row_json(row, name) for row, name in zip(self.rows, self._names, strict=True)]
+        """JSON of each row before and after its ranks."""
+
+    @property
+    def level(self) -> Level:
+        """The level of the units."""
+        return self._level.level
+
+    @property
+    def weight(self) -> NDArray[np.int64]:
+        """N of each unit in thousandths."""
+        return self._public.table[:, Column.WEIGHT]
+
+    @property
+    def priors(self) -> Mapping[str, Mapping[str, Any]]:
+        """The prior of each peer group, as lists name it."""
+        return self._priors.documents
+
+    def update(
+        self,
+        changes: Mapping[Source, tuple[Places, IntTable]],
+        rectification: Floats | None = None,
+    ) -> Booleans:
+        """Take in what changed; which units' rows were made anew.
+
+        Args:
+            changes: by source, places in the registry and by how much their statistics changed.
+            rectification: figure of each of the level's units, 0-100, NaN where there is none; None: none.
+        """
+        stale = np.zeros(len(self.rows), dtype=bool)
+        stale[self._public.add(*changes[Source.PUBLIC])] = True
+        ratings = self._public.table[:, Column.RATINGS]
+        moved = self._priors.update(self._public.table, stale)
+        self.shown = ratings >= self._rules.suppression.publish_from
+        if self._rank_from is not None:
+            self.ranked = ratings >= self._rank_from
+        stale |= moved & self.shown
+        self._estimate(np.flatnonzero(stale & self.shown))
+        for source in OTHER_SOURCES:
+            if source in changes:
+                tally = self._others.setdefault(source, Tally(self._level))
+                stale[tally.add(*changes[source])] = True
+        stale |= self._rectify(rectification)
+        self._write(np.flatnonzero(stale & self.shown))
+        for place in np.flatnonzero(stale & ~self.shown).tolist():
+            unit = self._level.units[place]
+            self._put(place, Row(unit.unit_id, unit.name, SUPPRESSED))
+        return stale
+
+    def _rectify(self, figures: Floats | None) -> Booleans:
+        if figures is None:
+            figures = np.full(len(self.rows), np.nan)
+        known = self._rectification
+        moved: Booleans = ~((figures == known) | (np.isnan(figures) & np.isnan(known)))
+        self._rectification = figures
+        return moved
+
+    def _estimate(self, places: Places) -> None:
+        rows = self._public.table[places]
+        found = posterior(
+            rows[:, Column.WEIGHT],
+            rows[:, Column.GOOD],
+            self._priors.mu[places],
+            self._priors.strength[places],
+            self._rules.bands,
+        )
+        self.score[places], self.low[places], self.high[places] = found.score, found.low, found.high
+        for place, band in zip(places.tolist(), found.bands, strict=True):
+            self._bands[place] = band
+
+    def _write(self, places: Places) -> None:
+        """Make the rows of units that are shown."""
+        table = self._public.table[places]
+        least = self._rules.suppression.publish_from
+        figures = self._source_figures(places)
+        sources = _by_place(places, figures)
+        columns = zip(
+            places.tolist(),
+            self.score[places].tolist(),
+            self.low[places].tolist(),
+            self.high[places].tolist(),
+            table[:, Column.RATINGS].tolist(),
+            (table[:, Column.WEIGHT] / MILLI).tolist(),
+            share(table[:, Column.GOOD], table[:, Column.WEIGHT]),
+            map(tuple, table[:, Column.GRADE_1 : Column.GRADE_5 + 1].tolist()),
+            share(table[:, Column.GRADE_4] + table[:, Column.GRADE_5], table[:, Column.RATINGS]),
+            grade_index(table),
+            self._composites_of(places, figures),
+            dimension_means(table, least),
+            strict=True,
+        )
+        for (
+            place, score, low, high, ratings, n, good, histogram, top_two, index, composite, dimensions,
+        ) in columns:  # fmt: skip
+            unit = self._level.units[place]
+            status = RANKED if self.ranked[place] else UNRANKED
+            self._put(
+                place,
+                Row(
+                    unit.unit_id, unit.name, status, None, score, low, high, ratings, n, good,
+                    self._bands[place], None, None, None, histogram, top_two, index, composite, dimensions,
+                    sources.get(place),
+                ),
+            )  # fmt: skip
+
+    def _put(self, place: int, row: Row) -> None:
+        self.rows[place] = row
+        self.parts[place] = row_json(row, self._names[place])
+
+    def _source_figures(self, places: Places) -> list[SourceFigures]:
+        """Ratings and indices of each other source; no index where it has too few ratings to be shown."""
+        least = self._rules.suppression.publish_from
+        figures: list[SourceFigures] = []
+        for source, tally in self._others.items():
+            table = tally.table[places]
+            counts: list[int] = table[:, Column.RATINGS].tolist()
+            shown = zip(counts, grade_index(table), strict=True)
+            figures.append((source, counts, [index if count >= least else None for count, index in shown]))
+        return figures
+
+    def _composites_of(self, places: Places, figures: Sequence[SourceFigures]) -> list[float | None]:
+        parts: dict[str, Floats] = {
+            "public": self.score[places],
+            "rectification": self._rectification[places],
+        }
+        for source, _, indices in figures:
+            parts[str(source)] = np.array([np.nan if index is None else index for index in indices])
+        return composites(self._rules.composite.by_part(), parts)
+
+
+def _by_place(places: Places, figures: Sequence[SourceFigures]) -> dict[int, dict[str, dict[str, float]]]:
+    """Ratings and index by place and source, where there is an index."""
+    found: dict[int, dict[str, dict[str, float]]] = {}
+    for source, counts, indices in figures:
+        for place, count, index in zip(places.tolist(), counts, indices, strict=True):
+            if index is not None:
+                found.setdefault(place, {})[str(source)] = {"ratings": count, "index": index}
+    return found
+
+
+class Past:
+    """Scores of one level at the point that ranks are compared with."""
+
+    def __init__(self, level: LevelRoster, rules: RulePack) -> None:
+        """Begin without ratings: nobody was ranked."""
+        self._tally = Tally(level)
+        self._priors = PeerPriors(level, rules)
+        self._rank_from = rules.suppression.rank_from
+        self.score: Floats = np.zeros(len(level.units))
+        self.ranked: Booleans = np.zeros(len(level.units), dtype=bool)
+
+    @property
+    def weight(self) -> NDArray[np.int64]:
+        """N of each unit in thousandths."""
+        return self._tally.table[:, Column.WEIGHT]
+
+    def update(self, places: Places, amounts: IntTable) -> Booleans:
+        """Take in what changed in the registry's statistics; which units' scores may have changed."""
+        stale = np.zeros(len(self.score), dtype=bool)
+        stale[self._tally.add(places, amounts)] = True
+        if not stale.any():
+            return stale
+        table = self._tally.table
+        stale |= self._priors.update(table, stale)
+        self.ranked = table[:, Column.RATINGS] >= self._rank_from
+        changed = np.flatnonzero(stale)
+        self.score[changed] = scores(
+            table[changed, Column.WEIGHT],
+            table[changed, Column.GOOD],
+            self._priors.mu[changed],
+            self._priors.strength[changed],
+        )
+        return stale
