@@ -1,6 +1,6 @@
 """``make bench``: every rate of the platform beside the bare parts that it is made of, in the same run.
 
-A report is the generated part of a page; it is
+And the quality of the ranking beside other ways to rank. A report is the generated part of a page; it is
 written when all that stands in it has been measured.
 """
 
@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from deploy.local.layout import SERVICES
-from tests.bench import archive, batch, bus, fold, growth, memory, report, single
+from tests.bench import archive, batch, bus, fold, growth, memory, quality, report, single
 from tests.bench.figures import Section
 from tests.bench.processes import own_cpu_s
 from tests.bench.stage import Stage, platform
@@ -38,6 +38,7 @@ class Part(StrEnum):
     MEMORY = "memory"
     FOLD = "fold"
     GROWTH = "growth"
+    QUALITY = "quality"
 
 
 REPORTS: Mapping[report.Place, frozenset[Part]] = {
@@ -45,6 +46,7 @@ REPORTS: Mapping[report.Place, frozenset[Part]] = {
         {Part.SINGLE, Part.BATCH, Part.BUS, Part.ARCHIVE, Part.MEMORY}
     ),
     report.Place(Path("docs/benchmarks.md"), "fold"): frozenset({Part.FOLD, Part.GROWTH}),
+    quality.PLACE: frozenset({Part.QUALITY}),
 }
 
 
@@ -68,11 +70,16 @@ class _Run:
         await self._part(Part.ARCHIVE, lambda: archive.measure(self._rounds))
         await self._part(Part.FOLD, lambda: fold.measure(self._rounds))
         await self._part(Part.GROWTH, self._growth)
+        await self._part(Part.QUALITY, self._quality)
 
     async def _growth(self) -> Section:
         section, outcomes = await growth.measure(self._rounds, long=self._long)
         self.drawings[Part.GROWTH] = lambda: growth.draw(outcomes)
         return section
+
+    async def _quality(self) -> Section:
+        self.drawings[Part.QUALITY] = quality.draw
+        return await asyncio.to_thread(quality.measure)
 
     async def _on_platform(self, services: tuple[str, ...], where: str) -> None:
         async with platform(services) as stage:
@@ -118,7 +125,7 @@ def main(
     for place in places:
         report.write_page(
             [section for part in Part if part in REPORTS[place] for section in run.sections[part]],
-            machine,
+            None if place == quality.PLACE else machine,
             place,
         )
         for draw in (run.drawings[part] for part in Part if part in REPORTS[place] & run.drawings.keys()):
