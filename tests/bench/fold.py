@@ -1,8 +1,8 @@
 """Fold: events in memory to four windows, by scoring, by Bytewax and by Redis; and parsing alone, to compare.
 
-The baselines do less (see `bare_fold`). Rates are events in a second of processor time, of all processes that a
-side needs: each side keeps one processor busy and no more, so that this is its rate on a core of its own, whoever
-else uses the machine. A missing redis-server is said, and its comparison left out.
+The baselines do less (see `bare_fold`). Rates are events in a second of processor time, of all processes
+that a side needs: each side keeps one processor busy and no more, so that this is its rate on a core of its
+own, whoever else uses the machine. A missing redis-server is said, and its comparison left out.
 """
 
 import shutil
