@@ -65,6 +65,9 @@ def _section(outcomes: Outcomes) -> Section:
             )
         )  # fmt: skip
     figures += [
+        Figure(f"one more day, {units:,} units", "ms", Series((_day_ms(costs, units),))) for units in UNITS
+    ]
+    figures += [
         Figure(
             f"resident after {point.events:,} events, {point.units:,} units", "MB",
             Series(tuple(outcome["resident_mb"] for outcome in found)),
@@ -78,6 +81,12 @@ def _section(outcomes: Outcomes) -> Section:
             f"every fold accounted for all of its events; those of each point are spread over {DAYS} days"
         ],
     )
+
+
+def _day_ms(costs: Mapping[Point, Series], units: int) -> float:
+    """What a day costs beside its events: the part of a small run that its events do not explain."""
+    few, many = Point(units, EVENTS[0]), Point(units, EVENTS[-1])
+    return (costs[few].middle - costs[many].middle) * few.events / DAYS / 1e3
 
 
 def draw(outcomes: Outcomes) -> None:

@@ -31,7 +31,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 
 def test_scoring_counts_what_the_plain_tally_counts() -> None:
-    tallies = {unit.unit_id: Tally() for unit in windows_of(REGISTRY)}
+    tallies: dict[str, Tally] = {unit.unit_id: Tally() for unit in windows_of(REGISTRY)}
     for message in STORED:
         event = decode(message.data)
         tallies[event.data.unit_id].add(event)
