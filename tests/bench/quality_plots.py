@@ -6,13 +6,13 @@ import numpy as np
 from scipy.stats import betabinom
 
 from services.scoring.domain.posterior import BELOW, EXCELLENT, UNDECIDED, GroupPrior
+from services.scoring.domain.rank_intervals import rank_intervals
 from tests.bench import simulation
 from tests.bench.drawing import BLUE, GREEN, INK, MUTED, ORANGE, plot
 from tests.bench.ways import RULES, Flags, Floats, shrunk
 
 SEED: Final = 7
 SIGMA: Final = 1.0
-DRAWS: Final = 20_000
 FEW, MANY = RULES.suppression.publish_from, RULES.suppression.rank_from
 LIMITS: Final = (0.95, 0.998)
 _BAND_COLOURS: Final = {EXCELLENT: GREEN, UNDECIDED: MUTED, BELOW: ORANGE}
@@ -26,7 +26,7 @@ def draw() -> None:
     _funnel(n, k)
     one = simulation.GROUPS == 0
     _shrinkage(n[one], k[one])
-    _rank_intervals(n[one], k[one], chance)
+    _rank_intervals(n[one], k[one])
 
 
 def funnel_limits(n: int, prior: GroupPrior, inside: float) -> tuple[float, float]:
@@ -112,15 +112,11 @@ def _shrinkage(n: Floats, k: Floats) -> None:
         axes.legend(loc="lower center")
 
 
-def _rank_intervals(n: Floats, k: Floats, chance: np.random.Generator) -> None:
-    found, (prior,) = shrunk(n, k, np.zeros(len(n), dtype=np.int64))
+def _rank_intervals(n: Floats, k: Floats) -> None:
+    found, _ = shrunk(n, k, np.zeros(len(n), dtype=np.int64))
     ranked = np.flatnonzero(n >= MANY)
     ranked = ranked[np.argsort(-np.array(found.score)[ranked], kind="stable")]
-    alpha = prior.mu * prior.strength + k[ranked]
-    beta = (1 - prior.mu) * prior.strength + n[ranked] - k[ranked]
-    draws = chance.beta(alpha, beta, (DRAWS, len(ranked)))
-    ranks = 1 + np.argsort(np.argsort(-draws, axis=1), axis=1)
-    low, high = np.quantile(ranks, (0.05, 0.95), axis=0)
+    low, high = rank_intervals(np.array(found.low)[ranked], np.array(found.high)[ranked])
     places = np.arange(1, len(ranked) + 1)
     bands = np.array(found.bands)[ranked]
     with plot("ranking-rank-intervals", 8, 4.4) as axes:
