@@ -11,6 +11,7 @@ import msgspec
 from services.scoring.application.parsing import STATES, RatingParser
 from services.scoring.domain.books import Books
 from services.scoring.domain.days import day_number, day_of
+from services.scoring.domain.evidence import Evidence, days_needed
 from services.scoring.domain.ledger import Ledger
 from services.scoring.domain.lists import RankedList
 from services.scoring.domain.ranking import Ranker
@@ -125,6 +126,16 @@ class Fold:
         """Copy the statistics; the result computes all lists from the copy, in any thread, at any time."""
         windows, ranker = self._ledger.windows(), self._ranker
         return lambda: ranker.rank(windows)
+
+    def evidence(self) -> Evidence:
+        """What the integrity signals look at: a copy, to be examined in any thread."""
+        return Evidence(
+            self._ranker.roster,
+            self.rules,
+            self._ledger.windows()[self.rules.windows.primary_days],
+            self._ledger.daily_ratings(days_needed(self.rules)),
+            self._ledger.pace(),
+        )
 
     def dump(self) -> bytes:
         """The whole state; the fold must not go on meanwhile. `load` takes it up."""
