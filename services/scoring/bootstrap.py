@@ -9,13 +9,18 @@ from fastapi import FastAPI
 from nats.aio.client import Client
 
 from services.scoring.adapters.dead_letters import BusDeadLetterClerk
+from services.scoring.adapters.flag_events import BusFlagEvents
+from services.scoring.adapters.nats_flag_store import NatsFlagStore
 from services.scoring.adapters.nats_ranking_store import NatsRankingStore
 from services.scoring.adapters.ranking_events import BusRankingEvents
 from services.scoring.application.handlers import FoldFeedback, ReadRankings
 from services.scoring.application.publication import Publisher
+from services.scoring.application.watch import IntegrityWatch, ReadFlags
 from services.scoring.entrypoints.events import FeedbackStream
 from services.scoring.entrypoints.http import make_router
-from services.scoring.metrics import ScoringMetrics
+from services.scoring.entrypoints.integrity import make_integrity_router
+from services.scoring.entrypoints.watch import watch_integrity
+from services.scoring.metrics import ScoringMetrics, WatchMetrics
 from services.scoring.settings import Settings
 from shared.kernel.clock import Clock, SystemClock, business_day
 from shared.kernel.units import UnitRegistry, load_units
@@ -44,15 +49,20 @@ class Scoring:
         self.health = Health()
         self.tasks = TaskSupervisor(self.health)
         self._observer = ScoringMetrics(self.metrics)
+        self._watch_observer = WatchMetrics(self.metrics)
         self._settings = settings
         self._registry = registry
         self._clock = clock
         self._publisher: Publisher | None = None
         self._commit: GroupCommit | None = None
         self._stream: FeedbackStream | None = None
+        self._watch: IntegrityWatch | None = None
         self.session = BrokerSession(make_broker(settings, SERVICE), self._connected)
         self.read = ReadRankings(
             registry, lambda: self._publisher.stored if self._publisher else None, self._why_not_ready
+        )
+        self.read_flags = ReadFlags(
+            registry, lambda: self._watch.flags if self._watch else None, self._why_not_ready
         )
         self.health.register("nats", self.session.check)
         self.health.register("fold", self._check_fold)
@@ -83,6 +93,15 @@ class Scoring:
         self._commit, self._publisher, self._stream = commit, publisher, stream
         self.tasks.start("fold", stream.fold(client))
         self.tasks.start("publish", stream.publish())
+        watch = self._watch = IntegrityWatch(
+            NatsFlagStore(client),
+            BusFlagEvents(JetStreamPublisher(client), self._registry),
+            self._clock,
+            self._watch_observer,
+        )
+        self.tasks.start(
+            "watch", watch_integrity(watch, lambda: feedback.fold if feedback.publishable else None)
+        )
 
     def _rules_on(self, day: date) -> RulePack:
         return load_pack(self._settings.rules_path, day)
@@ -147,6 +166,7 @@ def create_app(
         description="Fair rankings of service windows, counties and cities, from the stream of ratings.",
         openapi_tags=[
             {"name": "rankings", "description": "Published lists, scores of single units, the books."},
+            {"name": "integrity", "description": "Units whose ratings look made up."},
             {"name": "operations", "description": "Health and metrics."},
         ],
         lifespan=lifespan,
@@ -155,4 +175,5 @@ def create_app(
     )
     install(app, scoring.metrics, scoring.health)
     app.include_router(make_router(scoring.read))
+    app.include_router(make_integrity_router(scoring.read_flags))
     return app

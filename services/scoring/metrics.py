@@ -1,9 +1,12 @@
 """Scoring's metrics: how far the fold is, how long a rating takes to be seen, what the books say."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from services.scoring.application.published import StoredRankings
+from services.scoring.domain.flags import Flags
+from services.scoring.domain.integrity import SIGNALS
 from shared.observability.metrics import ServiceMetrics
 
 VISIBLE_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
@@ -59,3 +62,24 @@ class ScoringMetrics:
             accounts = stored.books.document()
             for account in ACCOUNTS:
                 self._books.labels(account).set(accounts[account])
+
+
+class WatchMetrics:
+    """Implements the application's `WatchObserver` on Prometheus."""
+
+    def __init__(self, metrics: ServiceMetrics) -> None:
+        """Register everything with ``metrics``."""
+        self._examined = metrics.histogram(
+            "integrity_examination",
+            "seconds",
+            "Time to examine all units with all signals once.",
+            buckets=COMPUTE_BUCKETS_S,
+        )
+        self._flags = metrics.gauge("integrity", "flags", "Units that are flagged at present.", ("signal",))
+
+    def examined(self, seconds: float, flags: Flags) -> None:
+        """See `WatchObserver.examined`."""
+        self._examined.observe(seconds)
+        standing = Counter(signal for _, signal in flags.standing)
+        for signal in SIGNALS:
+            self._flags.labels(signal.__name__).set(standing[signal.__name__])

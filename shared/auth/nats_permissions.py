@@ -14,7 +14,7 @@ from functools import cache
 from shared.events.catalogue import folded_streams, producers_of, services, stream_of
 from shared.events.registry import ANY_SERVICE, EVENTS
 from shared.kernel.errors import InvalidValueError
-from shared.messaging.streams import CONSUMERS, RANKINGS_BUCKET, STREAMS, VAULT, StreamSpec
+from shared.messaging.streams import CONSUMERS, INTEGRITY_BUCKET, RANKINGS_BUCKET, STREAMS, VAULT, StreamSpec
 
 PROVISIONER = "provisioner"
 CLI = "cli"
@@ -23,7 +23,10 @@ ACCOUNT = "PINGYI"
 READERS_ACCOUNT = "READERS"
 
 RANKINGS_STREAM = f"KV_{RANKINGS_BUCKET}"
-OWNED_STORES: Mapping[str, tuple[str, ...]] = {"intake": (VAULT,), "scoring": (RANKINGS_STREAM,)}
+OWNED_STORES: Mapping[str, tuple[str, ...]] = {
+    "intake": (VAULT,),
+    "scoring": (RANKINGS_STREAM, f"KV_{INTEGRITY_BUCKET}"),
+}
 """Streams without events that one service uses as its store: it writes, reads and deletes there."""
 _NKEY = re.compile(r"U[A-Z2-7]{55}")
 _API = "$JS.API"

@@ -67,6 +67,7 @@ ALERTS = "ALERTS"
 DEADLETTER = "DEADLETTER"
 VAULT = "VAULT"
 RANKINGS_BUCKET = "rankings"
+INTEGRITY_BUCKET = "integrity"
 
 STREAMS: tuple[StreamSpec, ...] = (
     StreamSpec(
@@ -79,7 +80,7 @@ STREAMS: tuple[StreamSpec, ...] = (
     ),
     StreamSpec(
         AUDIT, ("audit.v1.>",), "Facts about the audit log itself.",
-        truth=True, archived=True, max_age_s=400 * DAY_S, share=8,
+        truth=True, archived=True, max_age_s=400 * DAY_S, share=7,
     ),
     StreamSpec(
         RANKING, ("ranking.v1.>",), "Rankings and scores: aggregated, suppressed, public.",
@@ -105,6 +106,11 @@ STREAMS: tuple[StreamSpec, ...] = (
     StreamSpec(
         f"KV_{RANKINGS_BUCKET}", (f"$KV.{RANKINGS_BUCKET}.>",), "Current rankings, for anyone to watch.",
         truth=False, archived=False, max_age_s=0, share=5, last_per_subject=True, deletable=True,
+    ),
+    StreamSpec(
+        # Not in the bucket of the rankings, which anyone may watch.
+        f"KV_{INTEGRITY_BUCKET}", (f"$KV.{INTEGRITY_BUCKET}.>",), "What is flagged at present. Never public.",
+        truth=False, archived=False, max_age_s=0, share=1, last_per_subject=True, deletable=True,
     ),
 )  # fmt: skip
 """The shares add up to 100; docs/operations.md says how to size the budget."""

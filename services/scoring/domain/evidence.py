@@ -17,6 +17,8 @@ from shared.rules.pack import RulePack
 
 FEWEST: Final = 5
 """Smaller groups of ratings are not told apart (k = 5)."""
+FEWEST_IN_ALL: Final = 10
+"""Fewer ratings are not told of at all."""
 
 Figures = Mapping[str, str]
 FiguresOf = Callable[[int], Figures]
@@ -93,15 +95,15 @@ def days_each(units: tuple[Unit, ...], days: int) -> NDArray[np.int64]:
     return np.full(len(units), days, dtype=np.int64)
 
 
-def count_text(part: int) -> str:
-    """A number of ratings as it may be told: small groups are not told apart."""
-    return str(part) if part >= FEWEST else f"<{FEWEST}"
+def total_text(ratings: int) -> str:
+    """How many ratings there were in all, as it may be told."""
+    return str(ratings) if ratings >= FEWEST_IN_ALL else f"<{FEWEST_IN_ALL}"
 
 
 def share_text(part: int, total: int) -> str:
     """A share in per cent as it may be told; neither a small part nor a small rest can be worked out."""
-    if not total:
-        return "none"
+    if total < FEWEST_IN_ALL:
+        return "too few"
     if part < FEWEST:
         return f"<{FEWEST / total:.0%}"
     if total - part < FEWEST:

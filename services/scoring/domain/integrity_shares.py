@@ -15,9 +15,9 @@ from services.scoring.domain.evidence import (
     Figures,
     FiguresOf,
     Readings,
-    count_text,
     days_each,
     share_text,
+    total_text,
 )
 from services.scoring.domain.peers import Peers, capped, groups_of, peers_of
 from services.scoring.domain.roster import LevelRoster
@@ -74,7 +74,7 @@ def zero_variance(evidence: Evidence) -> Iterator[Readings]:
 def _alike_figures(ratings: Integers, of: NDArray[np.object_], mu: Floats) -> FiguresOf:
     def figures(at: int) -> Figures:
         return {
-            "ratings": count_text(int(ratings[at])),
+            "ratings": total_text(int(ratings[at])),
             "all_of_them": str(of[at]),
             "peers_good": f"{mu[at]:.0%}",
         }
@@ -116,7 +116,7 @@ def terminal_share(evidence: Evidence) -> Iterator[Readings]:
 def _share_figures(name: str, part: Integers, total: Integers, mu: Floats) -> FiguresOf:
     def figures(at: int) -> Figures:
         return {
-            "ratings": count_text(int(total[at])),
+            "ratings": total_text(int(total[at])),
             name: share_text(int(part[at]), int(total[at])),
             f"peers_{name}": f"{mu[at]:.0%}",
         }
@@ -175,9 +175,9 @@ def _usual_gap(level: LevelRoster, near: tuple[Integers, Integers], far: tuple[I
 def _gap_figures(near: tuple[Integers, Integers], far: tuple[Integers, Integers], usual: Floats) -> FiguresOf:
     def figures(at: int) -> Figures:
         return {
-            "window_ratings": count_text(int(near[0][at])),
+            "window_ratings": total_text(int(near[0][at])),
             "window_good": share_text(int(near[1][at]), int(near[0][at])),
-            "off_site_ratings": count_text(int(far[0][at])),
+            "off_site_ratings": total_text(int(far[0][at])),
             "off_site_good": share_text(int(far[1][at]), int(far[0][at])),
             "peers_gap": f"{usual[at]:.0%}",
         }

@@ -15,8 +15,8 @@ from services.scoring.domain.evidence import (
     Figures,
     FiguresOf,
     Readings,
-    count_text,
     days_each,
+    total_text,
 )
 from services.scoring.domain.pace import DAYS
 from services.scoring.domain.peers import groups_of
@@ -201,7 +201,7 @@ def _burst_figures(usual: Usual, in_run: NDArray[np.bool_], run_sum: Integers) -
     def figures(at: int) -> Figures:
         found = {
             "form": "run" if in_run[at] else "day",
-            "ratings": count_text(int(run_sum[at] if in_run[at] else usual.today[at])),
+            "ratings": total_text(int(run_sum[at] if in_run[at] else usual.today[at])),
             "daily_baseline": f"{usual.mean[at]:.2f}",
             "baseline_days": str(int(usual.days[at])),
         }
@@ -331,8 +331,8 @@ def _concentrated(level: LevelRoster, pairs: Integers, even: Floats) -> Floats:
 def _pace_figures(ratings: Integers, pairs: Integers) -> FiguresOf:
     def figures(at: int) -> Figures:
         return {
-            "ratings_of_the_day": count_text(int(ratings[at])),
-            "pairs_within_a_minute": count_text(int(pairs[at])),
+            "ratings_of_the_day": total_text(int(ratings[at])),
+            "pairs_within_a_minute": total_text(int(pairs[at])),
         }
 
     return figures
