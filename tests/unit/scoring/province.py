@@ -156,11 +156,11 @@ def a_terminal_only(province: Province, unit: Unit, a_day: int) -> None:
 
 
 def under_pressure(province: Province, unit: Unit, near_a_day: int, far_a_day: int) -> None:
-    """Let people rate 97 % good under the staff's eyes, and 65 % good from afar."""
+    """Let people rate 97 % good under the staff's eyes, and 60 % good from afar."""
     rows = province.clear([unit])
     for day in range(DAYS):
         near, far = np.array([near_a_day]), np.array([far_a_day])
-        far_good = province.random.binomial(far, 0.65)
+        far_good = province.random.binomial(far, 0.60)
         good = province.random.binomial(near, 0.97) + far_good
         province.add(rows, day, near + far, good, terminal=near // 2, far=far, far_good=far_good)
 
