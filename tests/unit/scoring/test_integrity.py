@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def rate(provinces: Iterable[Province]) -> Counter[str]:
 
 def test_each_signal_of_the_contract_is_registered_once_under_its_name() -> None:
     names = [signal.__name__ for signal in SIGNALS]
-    assert names == list(Signal.__args__)
+    assert names == list(get_args(Signal))
     readings = examine(Province(1).evidence()).readings
     assert list(readings) == names
     assert all(each.signal == name for name, found in readings.items() for each in found)
@@ -136,11 +137,8 @@ def test_a_finding_fits_the_contract_and_crosses_the_line_that_it_names(plant: P
     plant(province)
     for each in flagged(province):
         unit = UNITS.get(each.unit_id)
-        UnitFlagged(
-            unit_id=each.unit_id, name=unit.name, signal=each.signal, raised=True,
-            window_days=each.window_days, as_of=AS_OF, statistic=each.statistic, threshold=each.threshold,
-            expected=each.expected, probability=each.probability, figures=dict(each.figures),
-        )  # fmt: skip
+        data = {**each._asdict(), "name": unit.name, "raised": True, "as_of": AS_OF}
+        UnitFlagged.model_validate(data)
         below = each.signal == "zero_variance" or (
             each.signal == "funnel" and each.expected is not None and each.statistic < each.expected
         )
@@ -223,7 +221,7 @@ def test_present_numbers_are_there_for_units_that_are_not_flagged() -> None:
     assert reading is not None
     assert reading.probability > 1e-6
     assert examination.reading(("U999999", "burst")) is None
-    for signal in Signal.__args__:
+    for signal in get_args(Signal):
         for unit in (WINDOWS[0], COUNTY, CITY):
             assert signal == "co_burst" or examination.reading((unit.unit_id, signal)) is not None
 

@@ -14,12 +14,12 @@ from services.scoring.domain.ledger import Ledger
 from services.scoring.domain.pace import Pace
 from services.scoring.domain.ratings import PUBLIC, Rating, Revision, State
 from tests.unit.scoring.feedback import rating
+from tests.unit.scoring.full_oracle import Event
 from tests.unit.scoring.test_ledger_decisions import (
     AS_OF,
     NOON_MS,
     RULES,
     UNITS,
-    Event,
     feed,
     folded,
     histories,
