@@ -75,7 +75,7 @@ class WatchMetrics:
             "Time to examine all units with all signals once.",
             buckets=COMPUTE_BUCKETS_S,
         )
-        self._flags = metrics.gauge("integrity", "flags", "Units that are flagged at present.", ("signal",))
+        self._flags = metrics.gauge("flagged", "units", "Units that are flagged at present.", ("signal",))
 
     def examined(self, seconds: float, flags: Flags) -> None:
         """See `WatchObserver.examined`."""
