@@ -80,6 +80,7 @@ class Ledger:
         for buckets in self._buckets.values():
             if buckets.waiting >= least:
                 buckets.settle()
+        self._pace.settle(least)
 
     # --- what comes in --------------------------------------------------------------------------------------
 

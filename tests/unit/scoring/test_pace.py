@@ -132,16 +132,17 @@ def test_days_before_yesterday_cost_no_memory() -> None:
     pace = Pace(1, AS_OF)
     pace.add(0, AS_OF - 2, NOON_MS - 2 * DAY_MS)
     pace.remove(0, AS_OF - 2, NOON_MS - 2 * DAY_MS)
+    assert pace.dump()["keys"] == b""
     pace.add(0, AS_OF, NOON_MS)
-    assert list(pace.dump()) == [AS_OF]
+    assert len(pace.dump()["keys"]) == 8
     pace.advance(AS_OF + 2)
-    assert pace.dump() == {}
+    assert pace.dump()["keys"] == b""
 
 
 def test_a_dump_of_other_units_is_refused() -> None:
     pace = Pace(3, AS_OF)
     pace.add(2, AS_OF, NOON_MS)
-    with pytest.raises(ValueError, match="not there"):
+    with pytest.raises(ValueError, match="other units"):
         Pace(2, AS_OF).load(pace.dump())
 
 
@@ -152,6 +153,8 @@ def test_pairs_are_those_of_the_minutes_that_are_left(
     pace = Pace(3, AS_OF)
     for unit, minute in added:
         pace.add(unit, AS_OF, NOON_MS + minute * MINUTE_MS)
+    if data.draw(st.booleans()):
+        pace.settle()
     kept = list(added)
     for unit, minute in data.draw(st.lists(st.sampled_from(added), unique=True)) if added else []:
         pace.remove(unit, AS_OF, NOON_MS + minute * MINUTE_MS)
