@@ -13,6 +13,7 @@ from services.scoring.application.parsing import STATES, RatingParser
 from services.scoring.application.sections import Sections, write_sections
 from services.scoring.domain.books import Books
 from services.scoring.domain.days import day_number, day_of
+from services.scoring.domain.evidence import Evidence, days_needed
 from services.scoring.domain.ledger import CLOSED_AFTER_DAYS, Ledger, PeriodChange, Statistics
 from services.scoring.domain.lists import RankedList
 from services.scoring.domain.ranking import Ranker
@@ -152,6 +153,16 @@ class Fold:
     def forget_causes(self, changes: Mapping[Period, PeriodChange]) -> None:
         """See `Ledger.forget_causes`."""
         self._ledger.forget_causes(changes)
+
+    def evidence(self) -> Evidence:
+        """What the integrity signals look at: a copy, to be examined in any thread."""
+        return Evidence(
+            self._ranker.roster,
+            self.rules,
+            self._ledger.windows()[self.rules.windows.primary_days],
+            self._ledger.daily_ratings(days_needed(self.rules)),
+            self._ledger.pace(),
+        )
 
     def dump(self) -> bytes:
         """The whole state; the fold must not go on meanwhile. `load` takes it up."""

@@ -285,6 +285,16 @@ class DailyBuckets:
         self.settle()
         return self._day(day).copy()
 
+    def counts(self, first: int, last: int) -> IntTable:
+        """Plain counts of the days ``first`` … ``last``, shape (days, units); a copy."""
+        self.settle()
+        found = np.zeros((last - first + 1, self._size // WIDTH), dtype=np.int64)
+        for day in range(first, last + 1):
+            table = self._days.get(day)
+            if table is not None:
+                found[day - first] = table.values(np.int32)[_RATINGS::WIDTH]
+        return found
+
     def dump(self) -> dict[str, Any]:
         """Everything, as numbers and bytes; `load` takes it back."""
         self.settle()

@@ -14,6 +14,7 @@ from services.scoring.domain.books import Books
 from services.scoring.domain.buckets import DailyBuckets, IntTable
 from services.scoring.domain.clusters import Clusters
 from services.scoring.domain.days import DAY_MS, day_number, day_of, day_of_ms
+from services.scoring.domain.pace import DayPace, Pace
 from services.scoring.domain.ratings import PUBLIC, SOURCES, Rating, Revision, State
 from services.scoring.domain.replacements import Replacements
 from services.scoring.domain.spans import Period, PeriodKind, Rolling, Span, periods_of
@@ -61,6 +62,7 @@ class Ledger:
         self._memory_days = max(rules.replacement_days, rules.lateness_days) + SLACK_DAYS
         self._public = DailyBuckets(units, rules.days, as_of)
         self._buckets: dict[int, DailyBuckets] = {PUBLIC: self._public}
+        self._pace = Pace(units, as_of)
         self._clusters = Clusters(self._recount)
         self._replacements = Replacements(rules.replacement_days, self._count, self._uncount)
         self._newest_day: int | None = None
@@ -81,6 +83,7 @@ class Ledger:
         """Move the windows on to the day number ``as_of``; see :meth:`DailyBuckets.advance`."""
         for buckets in self._buckets.values():
             buckets.advance(as_of)
+        self._pace.advance(as_of)
         oldest = as_of - self._rules.days[-1] - self._memory_days - CLOSED_AFTER_DAYS
         self._clusters.forget(oldest)
         self._replacements.forget(oldest)
@@ -90,6 +93,7 @@ class Ledger:
         for buckets in self._buckets.values():
             if buckets.waiting >= least:
                 buckets.settle()
+        self._pace.settle(least)
 
     # --- what comes in --------------------------------------------------------------------------------------
 
@@ -203,15 +207,21 @@ class Ledger:
         _, unit, grade, weight, occurred_ms, _, _, _, source, place, fingerprints, dimensions = rating
         if fingerprints:
             weight = self._clusters.add(rating)
+        day = day_of_ms(occurred_ms)
         buckets = self._public if source == PUBLIC else self._buckets_of(source)
-        buckets.add(unit, day_of_ms(occurred_ms), grade, place, weight, dimensions)
+        buckets.add(unit, day, grade, place, weight, dimensions)
+        if source == PUBLIC and day >= self._pace.first_day:
+            self._pace.add(unit, day, occurred_ms)
 
     def _uncount(self, rating: Rating) -> None:
         self._counted -= 1
         weight = self._clusters.remove(rating) if rating.fingerprints else rating.weight_milli
+        day = day_of_ms(rating.occurred_ms)
         self._buckets_of(rating.source).remove(
-            rating.unit, day_of_ms(rating.occurred_ms), rating.grade, rating.place, weight, rating.dimensions
+            rating.unit, day, rating.grade, rating.place, weight, rating.dimensions
         )
+        if rating.source == PUBLIC:
+            self._pace.remove(rating.unit, day, rating.occurred_ms)
 
     def _recount(self, rating: Rating, old_milli: int, new_milli: int) -> None:
         buckets, day = self._buckets_of(rating.source), day_of_ms(rating.occurred_ms)
@@ -251,6 +261,14 @@ class Ledger:
     def windows(self) -> dict[int, IntTable]:
         """The public's statistics of every rolling window; copies."""
         return self._public.windows()
+
+    def daily_ratings(self, days: int) -> IntTable:
+        """The public's plain counts of the last ``days`` days, shape (days, units), oldest first; a copy."""
+        return self._public.counts(self.as_of - days + 1, self.as_of)
+
+    def pace(self) -> tuple[DayPace, ...]:
+        """How closely the public's ratings follow one another, yesterday and today; copies."""
+        return self._pace.days()
 
     def spans(self) -> dict[Span, Statistics]:
         """The statistics of every rolling window and open period, shortest first; copies."""
@@ -344,6 +362,7 @@ class Ledger:
         return {
             "buckets": {source: buckets.dump() for source, buckets in self._buckets.items()},
             "clusters": self._clusters.dump(),
+            "pace": self._pace.dump(),
             "replacements": self._replacements.dump(),
             "seen": {day: b"".join(ids) for day, ids in self._seen_by_day.items()},
             "newest_day": self._newest_day,
@@ -375,6 +394,7 @@ class Ledger:
         found = cls(units, rules, buckets[PUBLIC].as_of)
         found._buckets, found._public = buckets, buckets[PUBLIC]
         found._clusters.load(dumped["clusters"])
+        found._pace.load(dumped["pace"])
         found._replacements.load(dumped["replacements"])
         for day, joined in dumped["seen"].items():
             ids = [joined[at : at + _ID_BYTES] for at in range(0, len(joined), _ID_BYTES)]
