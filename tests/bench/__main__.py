@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from deploy.local.layout import SERVICES
-from tests.bench import archive, batch, bus, memory, report, single
+from tests.bench import archive, batch, bus, memory, ranking, report, single
 from tests.bench.figures import Section
 from tests.bench.processes import own_cpu_s
 from tests.bench.stage import Stage, platform
@@ -30,6 +30,7 @@ class Part(StrEnum):
     BATCH = "batch"
     BUS = "bus"
     ARCHIVE = "archive"
+    RANKING = "ranking"
     MEMORY = "memory"
 
 
@@ -49,6 +50,7 @@ class _Run:
             await self._on_platform(SERVICES, EVERYTHING)
         await self._part(Part.BUS, lambda: bus.measure(self._rounds))
         await self._part(Part.ARCHIVE, lambda: archive.measure(self._rounds))
+        await self._part(Part.RANKING, lambda: ranking.measure(self._rounds))
 
     async def _on_platform(self, services: tuple[str, ...], where: str) -> None:
         async with platform(services) as stage:
