@@ -4,6 +4,8 @@ They end a command with a message for a person; no message handler ever sees the
 neither permanent nor transient errors, a distinction that steers redelivery.
 """
 
+from typing import Any
+
 from shared.kernel.errors import PingyiError
 
 
@@ -37,3 +39,27 @@ class GaveUpError(LocalError):
 
 class StopRequestedError(LocalError):
     """The operator stopped the platform while something was still under way."""
+
+
+class ServiceRefusedError(LocalError):
+    """A service answered with a problem detail; ``problem`` is its JSON."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        """Keep ``problem`` and put it into one readable message."""
+        super().__init__(_sentence(problem))
+        self.problem = problem
+
+
+class _Blank(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    lines = [f"{problem.get('status')} {problem.get('title')}: {problem.get('detail', '')}".rstrip(": ")]
+    lines += [
+        "  {field}: {value}; expected {expected}; {remedy}".format_map(_Blank(issue))
+        for issue in problem.get("errors") or ()
+        if isinstance(issue, dict)
+    ]
+    return "\n".join(lines)

@@ -1,21 +1,35 @@
-"""Reading the ratings in the stream, for tools that recompute and check."""
+"""Reading the ratings in the stream, and what became of them, for tools that recompute and check."""
+
+from collections.abc import AsyncGenerator
 
 from nats.aio.client import Client
 
-from shared.events import FeedbackSubmitted, spec_for_data
+from shared.events import EVENTS, FeedbackRevision, FeedbackSubmitted
 from shared.messaging.reading import FoldReader, StoredMessage
 from shared.messaging.streams import FEEDBACK
 
-SUBMITTED = spec_for_data(FeedbackSubmitted).pattern
+COUNTED = tuple(
+    spec.pattern for spec in EVENTS if issubclass(spec.data, FeedbackSubmitted | FeedbackRevision)
+)
+"""Subjects of the events that rankings depend on."""
 
 
 async def read_feedback(client: Client) -> list[StoredMessage]:
-    """Every rating message that is in the stream now, in order."""
-    reader = FoldReader(client, FEEDBACK, filters=(SUBMITTED,))
+    """Every message about a rating that is in the stream now, in order."""
     messages: list[StoredMessage] = []
+    async for batch in feedback_batches(client, COUNTED):
+        messages += batch
+    return messages
+
+
+async def feedback_batches(
+    client: Client, filters: tuple[str, ...] = ()
+) -> AsyncGenerator[list[StoredMessage], None]:
+    """What is in the stream now, in order; without ``filters`` all of it, as scoring folds it."""
+    reader = FoldReader(client, FEEDBACK, filters=filters)
     try:
         while not reader.caught_up:
-            messages += await reader.take(wait_s=1.0)
+            if batch := await reader.take(wait_s=1.0):
+                yield batch
     finally:
         await reader.close()
-    return messages

@@ -1,12 +1,15 @@
-"""Starts the platform's children in order, keeps them running, and stops them in order.
+"""Starts the platform's children, keeps them running, and stops them in order.
 
-Servers first, then the one-shot provisioner, then the services. A child that dies is started again after a
+Servers and services start at the same moment: loading a service's code takes longer than starting a server,
+which services wait for by themselves. The one-shot provisioner follows as soon as the servers are ready. At
+the end the services are stopped before the servers. A child that dies is started again after a
 growing delay; one that keeps failing ends the whole platform with an error, because a platform that limps
 without anybody noticing is worse than one that is down. Nothing here knows which children there are.
 """
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import random
@@ -15,8 +18,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
-
-import httpx
+from urllib.parse import urlsplit
 
 from deploy.local.embedded.logs import tail
 from deploy.local.embedded.process import ChildProcess
@@ -27,6 +29,9 @@ T = TypeVar("T")
 
 POLL_S = 0.1
 """How often a child's end, or a start's readiness, is looked for."""
+
+PROBE_S = 2.0
+"""How long one question for readiness may take."""
 
 
 class Server(Protocol):
@@ -83,7 +88,7 @@ class ProcessSpec:
     """Added to our own environment."""
     log: Path
     nice: int = 0
-    """How far it stands back when the machine is busy: 0 not at all, 19 most."""
+    """How far it stands back when the machine is busy, once it is ready: 0 not at all, 19 most."""
     ready_url: str | None = None
     """Answers 200 when the process can work; None: ready as soon as it runs."""
 
@@ -149,22 +154,26 @@ class Supervisor:
         await self.during(self._start_all())
 
     async def _start_all(self) -> None:
+        founding = asyncio.create_task(self._start_servers_and_provision())
+        await asyncio.sleep(0)  # the servers' processes first: everybody else will wait for them
+        try:
+            for spec in self.services:
+                self._launch(spec, nice=0)  # until all are ready: whoever waits for the platform waits for it
+                self._keep(spec.name, self._keep_service(spec))
+            await founding
+        finally:
+            await _cancel([founding])
+        # Only from now on: while a server recovers its data no service shows any progress.
+        await _all(self._until_ready(spec) for spec in self.services)
+        for spec in self.services:
+            self._processes[spec.name].yield_to_others(spec.nice)
+
+    async def _start_servers_and_provision(self) -> None:
         await _all(self._start_server(spec) for spec in self.servers)
         for server in self.servers:
             self._keep(server.name, self._keep_server(server))
-        provisioning = asyncio.create_task(self._provision_if_any())
-        await asyncio.sleep(
-            0
-        )  # it starts first: whatever is to be provisioned, services wait for by themselves
-        try:
-            # Meanwhile the services load their code, which takes longer than provisioning.
-            for spec in self.services:
-                self._launch(spec)
-                self._keep(spec.name, self._keep_service(spec))
-            await provisioning
-        finally:
-            await _cancel([provisioning])
-        await _all(self._until_ready(spec) for spec in self.services)
+        if self.provision is not None:
+            await self._provision(self.provision)
 
     async def wait(self) -> None:
         """Return after ``request_stop``.
@@ -266,12 +275,8 @@ class Supervisor:
             next_check_s = self.monotonic() + self.timing.health_interval_s
         return f"ended with code {spec.server.returncode}"
 
-    async def _provision_if_any(self) -> None:
-        if self.provision is not None:
-            await self._provision(self.provision)
-
     async def _provision(self, spec: ProcessSpec) -> None:
-        process = self._launch(spec)
+        process = self._launch(spec, nice=spec.nice)
         deadline_s = self.monotonic() + self.timing.provision_s
         while process.is_alive():
             if self.monotonic() > deadline_s:
@@ -285,8 +290,8 @@ class Supervisor:
         del self._processes[spec.name], self.children[spec.name]
         self._changed()
 
-    def _launch(self, spec: ProcessSpec) -> ChildProcess:
-        process = ChildProcess(spec.command, log=spec.log, env={**os.environ, **spec.env}, nice=spec.nice)
+    def _launch(self, spec: ProcessSpec, *, nice: int) -> ChildProcess:
+        process = ChildProcess(spec.command, log=spec.log, env={**os.environ, **spec.env}, nice=nice)
         self._processes[spec.name] = process
         process.start()
         self._note(spec.name, process.pid)
@@ -302,7 +307,7 @@ class Supervisor:
             reason = failure or f"ended with code {process.returncode}"
             await self._before_restart(spec.name, spec.log, history, began_s, reason)
             try:
-                process = self._launch(spec)
+                process = self._launch(spec, nice=spec.nice)
             except (
                 OSError
             ) as error:  # a full disk, or no more processes; the next round counts it as a failure
@@ -334,19 +339,18 @@ class Supervisor:
         began_s, answer = self.monotonic(), "nothing"
         seen: set[str] = set()
         deadline_s = began_s + self.timing.ready_s
-        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
-            while self.monotonic() < deadline_s:
-                with contextlib.suppress(httpx.HTTPError):
-                    response = await client.get(spec.ready_url)
-                    if response.status_code == httpx.codes.OK:
-                        self._tell(f"{spec.name} is ready after {self.monotonic() - began_s:.1f} s")
-                        return
-                    progress = _progress(response)
-                    if progress not in seen:  # never answered before: going to and fro is no progress
-                        seen.add(progress)
-                        deadline_s = self.monotonic() + self.timing.ready_s
-                    answer = f"{response.status_code} {response.text[:300]}"
-                await asyncio.sleep(POLL_S)
+        while self.monotonic() < deadline_s:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                status, body = await asyncio.to_thread(_get, spec.ready_url)
+                if status == http.HTTPStatus.OK:
+                    self._tell(f"{spec.name} is ready after {self.monotonic() - began_s:.1f} s")
+                    return
+                progress = _progress(body)
+                if progress not in seen:  # never answered before: going to and fro is no progress
+                    seen.add(progress)
+                    deadline_s = self.monotonic() + self.timing.ready_s
+                answer = f"{status} {body[:300]}"
+            await asyncio.sleep(POLL_S)
         raise GaveUpError(
             f"{spec.name} was not ready and made no progress within {self.timing.ready_s:g} s; "
             f"expected 200 from {spec.ready_url}, got {answer}: "
@@ -378,13 +382,29 @@ def _tail(log: Path) -> str:
         return f"(unreadable: {error})"
 
 
-def _progress(answer: httpx.Response) -> str:
+def _get(url: str) -> tuple[int, str]:
+    """Status and body of an answer on this machine; blocks.
+
+    With the standard library only: an HTTP client package would have to be loaded before the first child
+    could be started, and each of its clients reads the system's certificates.
+    """
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=PROBE_S)
+    try:
+        connection.request("GET", address.path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode("utf-8", errors="replace")
+    finally:
+        connection.close()
+
+
+def _progress(body: str) -> str:
     """What of an answer of ``/readyz`` tells how far the service is: all but how long the checks took."""
     try:
-        checks = answer.json()["checks"]
+        checks = json.loads(body)["checks"]
         return json.dumps({name: [check["status"], check["detail"]] for name, check in checks.items()})
     except (ValueError, LookupError, TypeError, AttributeError):
-        return answer.text[:300]
+        return body[:300]
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:

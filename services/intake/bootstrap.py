@@ -12,15 +12,18 @@ from services.intake.adapters.jetstream_log import JetStreamFeedbackLog, read_ac
 from services.intake.adapters.rules import RulePacks
 from services.intake.adapters.sealing import AesGcmSealer
 from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
+from services.intake.adapters.stored_revisions import SUBJECTS, read_revision
 from services.intake.adapters.vault import JetStreamVault
 from services.intake.application.accepting import Acceptor
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.handlers import Desk
 from services.intake.application.prepared import Preparer, RandomBytes
+from services.intake.application.revising import Reviser
 from services.intake.domain.addresses import TrustedProxies
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.entrypoints.events import IndexFold, keep_pruned, keep_written
 from services.intake.entrypoints.http import HttpParts, add_routes
+from services.intake.entrypoints.revisions import add_revision_routes
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
 from shared.auth.secrets import HMAC_FILE, VAULT_FILE, load_key
@@ -84,7 +87,10 @@ def create_app(
     fold = IndexFold(
         index,
         session.wait_ready,
-        lambda data, sequence: read_accepted(data, sequence, pseudonyms),
+        lambda data, sequence: (
+            read_accepted(data, sequence, pseudonyms) or read_revision(data, sequence, pseudonyms)
+        ),
+        SUBJECTS,
         metrics,
     )
 
@@ -130,19 +136,19 @@ def create_app(
         tally=metrics,
     )
     preparer = Preparer(units, pseudonyms, rules, clock, random_bytes)
-    add_routes(
-        app,
-        HttpParts(
-            desk=Desk(preparer, acceptor, metrics),
-            index=index,
-            units=units,
-            rules=rules,
-            proxies=TrustedProxies(settings.proxy_networks),
-            metrics=metrics,
-            settings=settings,
-            clock=clock,
-            random=SystemRandom(),
-        ),
+    reviser = Reviser(log=log, index=index, pseudonyms=pseudonyms, units=units, tally=metrics)
+    parts = HttpParts(
+        desk=Desk(preparer, acceptor, metrics),
+        reviser=reviser,
+        units=units,
+        rules=rules,
+        proxies=TrustedProxies(settings.proxy_networks),
+        metrics=metrics,
+        settings=settings,
+        clock=clock,
+        random=SystemRandom(),
     )
+    add_routes(app, parts)
+    add_revision_routes(app, parts)
     app.state.vault = vault
     return app

@@ -20,6 +20,7 @@ class IntakeMetrics:
         self._rejected = metrics.counter(
             "rejected_ratings", "Ratings refused, by first wrong field.", ("channel", "reason")
         )
+        self._revised = metrics.counter("revised_ratings", "Revisions stored in FEEDBACK.", ("move",))
         self._commits = metrics.histogram(
             "commit_size", "messages", "Messages in one commit.", ("stream",), buckets=_COMMIT_SIZES
         )
@@ -27,7 +28,7 @@ class IntakeMetrics:
         self._lag = metrics.gauge("index_lag", "messages", "Messages of FEEDBACK that the index lacks.")
         self._unwritten = metrics.gauge("index_unwritten", "ratings", "Ratings of the index only in memory.")
         self._skipped = metrics.counter(
-            "index_skipped_messages", "Messages on rating subjects that aren't readable ratings."
+            "index_skipped_messages", "Unreadable messages on subjects of ratings and revisions."
         )
         self._batch_lines = metrics.histogram(
             "batch", "ratings", "Lines in one batch.", buckets=(1, 10, 100, 500, 1000, 2500, 5000, 10_000)
@@ -48,6 +49,10 @@ class IntakeMetrics:
     def rejected(self, channel: str, reason: str) -> None:
         """See `ports.Tally.rejected`."""
         self._rejected.labels(channel, reason).inc()
+
+    def revised(self, move: str) -> None:
+        """See `ports.Tally.revised`."""
+        self._revised.labels(move).inc()
 
     def batch(self, lines: int) -> None:
         """A batch of `lines` ratings came in."""

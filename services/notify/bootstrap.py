@@ -17,7 +17,7 @@ from services.notify.adapters.webhook import WebhookChannel, load_key
 from services.notify.application.handlers import AcknowledgeAlert, DeliverAlert, RaiseAlerts, ReadAlerts
 from services.notify.application.ports import Channel
 from services.notify.domain.book import AlertBook
-from services.notify.entrypoints.events import durables, subscribe
+from services.notify.entrypoints.events import durables, feedback_consumer, subscribe
 from services.notify.entrypoints.http import make_router
 from services.notify.metrics import NotifyMetrics
 from services.notify.settings import Settings, smtp_address
@@ -25,7 +25,8 @@ from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.errors import TransientError, describe
 from shared.kernel.units import UnitRegistry, load_units
 from shared.messaging.connection import make_broker
-from shared.messaging.failure import DeadLetters, failure_policy
+from shared.messaging.consuming import DurableConsumer
+from shared.messaging.failure import DeadLetters, FailureHandling, failure_policy
 from shared.messaging.session import BrokerSession
 from shared.observability.health import Health
 from shared.observability.http import install
@@ -109,21 +110,22 @@ def create_app(
     tasks = TaskSupervisor(health)
     fold = AlertFold(AlertBook(settings.alerts_kept), metrics)
     delays = settings.retry_delays_s
-    broker = make_broker(
-        settings, SERVICE, middlewares=(failure_policy(DeadLetters(bus, clock, SERVICE), delays),)
+    failures = FailureHandling(DeadLetters(bus, clock, SERVICE), delays)
+    broker = make_broker(settings, SERVICE, middlewares=(failure_policy(failures),), inject=False)
+    raise_alerts = RaiseAlerts(
+        publisher=bus,
+        states=fold,
+        packs=FileRulePacks(settings.rules_path),
+        units=units if units is not None else load_units(),
+        channels=names,
+        max_age=timedelta(seconds=settings.alert_max_age_s),
+        clock=clock,
+        metrics=metrics,
     )
+    feedback: DurableConsumer | None = None
     subscribe(
         broker,
-        RaiseAlerts(
-            publisher=bus,
-            states=fold,
-            packs=FileRulePacks(settings.rules_path),
-            units=units if units is not None else load_units(),
-            channels=names,
-            max_age=timedelta(seconds=settings.alert_max_age_s),
-            clock=clock,
-            metrics=metrics,
-        ),
+        raise_alerts,
         {
             way.name: DeliverAlert(
                 way, states=fold, publisher=bus, clock=clock, metrics=metrics, retry_delays_s=delays
@@ -133,11 +135,15 @@ def create_app(
     )
 
     async def on_connect(client: Client) -> None:
+        nonlocal feedback
         await require_consumers(client, durables(names))
         await bus.bind(client)
         if "alert-fold" not in tasks.running:
             tasks.start("alert-fold", fold.run(client))
         await fold.caught_up()  # before any delivery: it must know what was delivered in an earlier life
+        if feedback is None:
+            feedback = feedback_consumer(client, raise_alerts, failures)
+            tasks.start("feedback", feedback.run(), may_finish=True)
 
     session = BrokerSession(broker, on_connect)
 
@@ -151,6 +157,8 @@ def create_app(
             yield
         finally:
             health.draining()
+            if feedback is not None:
+                await feedback.drain()
             await tasks.stop()
             await session.stop()
             await bus.close()

@@ -1,9 +1,13 @@
 """Composition root of scoring: settings → adapters → fold, publisher, queries → routes → app."""
 
+import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
 from typing import Final
+from uuid import uuid4
 
 from fastapi import FastAPI
 from nats.aio.client import Client
@@ -11,9 +15,13 @@ from nats.aio.client import Client
 from services.scoring.adapters.dead_letters import BusDeadLetterClerk
 from services.scoring.adapters.nats_ranking_store import NatsRankingStore
 from services.scoring.adapters.ranking_events import BusRankingEvents
+from services.scoring.adapters.snapshot_store import JetStreamHistory, JetStreamSnapshotStore
+from services.scoring.application.fold import Fold
 from services.scoring.application.handlers import FoldFeedback, ReadRankings
 from services.scoring.application.publication import Publisher
-from services.scoring.entrypoints.events import FeedbackStream
+from services.scoring.application.published import STREAM
+from services.scoring.application.snapshots import Cadence, KeepSnapshots, RestoreFold
+from services.scoring.entrypoints.events import FeedbackStream, Snapshots
 from services.scoring.entrypoints.http import make_router
 from services.scoring.metrics import ScoringMetrics
 from services.scoring.settings import Settings
@@ -22,6 +30,7 @@ from shared.kernel.units import UnitRegistry, load_units
 from shared.messaging.connection import make_broker
 from shared.messaging.failure import DeadLetters
 from shared.messaging.group_commit import GroupCommit
+from shared.messaging.lease import Lease, NatsLeaseStore
 from shared.messaging.publisher import BrokerUnavailableError, JetStreamPublisher
 from shared.messaging.session import BrokerSession
 from shared.messaging.streams import RANKING
@@ -47,9 +56,11 @@ class Scoring:
         self._settings = settings
         self._registry = registry
         self._clock = clock
+        self._still = asyncio.Lock()
         self._publisher: Publisher | None = None
         self._commit: GroupCommit | None = None
         self._stream: FeedbackStream | None = None
+        self._observer.leading(leads=False)
         self.session = BrokerSession(make_broker(settings, SERVICE), self._connected)
         self.read = ReadRankings(
             registry, lambda: self._publisher.stored if self._publisher else None, self._why_not_ready
@@ -64,12 +75,20 @@ class Scoring:
             return
         commit = GroupCommit(client, stream=RANKING)
         await commit.start()
+        lease = Lease(
+            NatsLeaseStore(client),
+            SERVICE,
+            _instance(),
+            on_change=lambda leads: self._observer.leading(leads=leads),
+        )
         publisher = Publisher(
             NatsRankingStore(client),
-            BusRankingEvents(commit, self._registry),
+            BusRankingEvents(commit, client, self._registry),
             self._registry,
             self._clock,
             self._observer,
+            lease.check,
+            self._still,
         )
         feedback = FoldFeedback(
             self._registry,
@@ -79,10 +98,29 @@ class Scoring:
             self._observer,
             publisher.note_received,
         )
-        stream = FeedbackStream(feedback, publisher)
+        stream = FeedbackStream(feedback, publisher, lease, self._snapshots(client))
         self._commit, self._publisher, self._stream = commit, publisher, stream
+        self.tasks.start("lease", lease.keep())
         self.tasks.start("fold", stream.fold(client))
         self.tasks.start("publish", stream.publish())
+        self.tasks.start("snapshots", stream.store_snapshots())
+
+    def _snapshots(self, client: Client) -> Snapshots:
+        store, history = JetStreamSnapshotStore(client), JetStreamHistory(client, STREAM)
+        settings = self._settings
+        return Snapshots(
+            RestoreFold(store, history, self._registry, self._clock, self._observer, Fold.load),
+            KeepSnapshots(
+                store,
+                history,
+                self._clock,
+                self._observer,
+                Cadence(settings.snapshot_every_events, settings.snapshot_every_s),
+                self._still,
+            ),
+            settings.accept_new_history,
+            settings.ignore_snapshots,
+        )
 
     def _rules_on(self, day: date) -> RulePack:
         return load_pack(self._settings.rules_path, day)
@@ -106,12 +144,19 @@ class Scoring:
         await self.session.start()
 
     async def stop(self) -> None:
-        """Stop the loops, finish what is being published, close the connection."""
+        """Stop the loops, let another replica lead, keep a last snapshot, close the connection."""
         self.health.draining()
         await self.tasks.stop()
+        if self._stream is not None:
+            await self._stream.finish()
         if self._commit is not None:
             await self._commit.stop()
         await self.session.stop()
+
+
+def _instance() -> str:
+    """Names this life of this process, to whoever reads the lease."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
 def create_app(

@@ -1,18 +1,21 @@
-"""Scoring's metrics: how far the fold is, how long a rating takes to be seen, what the books say."""
+"""Scoring's metrics: how far the fold is, how long a rating takes to be seen, who leads, what is kept."""
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
 from services.scoring.application.published import StoredRankings
+from services.scoring.domain.snapshots import Refusal, Snapshot
 from shared.observability.metrics import ServiceMetrics
 
 VISIBLE_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 COMPUTE_BUCKETS_S: Final = (0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 2.0)
+SNAPSHOT_BUCKETS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 ACCOUNTS: Final = ("accepted", "counted", "replaced", "held", "excluded", "late", "duplicates", "synthetic")
 
 
 class ScoringMetrics:
-    """Implements the application's `FoldObserver` on Prometheus."""
+    """Implements the application's `FoldObserver` and `SnapshotObserver` on Prometheus."""
 
     def __init__(self, metrics: ServiceMetrics) -> None:
         """Register everything with ``metrics``."""
@@ -33,6 +36,26 @@ class ScoringMetrics:
         self._books = metrics.gauge("books", "ratings", "Published accounts of the books.", ("account",))
         self._position = metrics.gauge(
             "published", "position", "Sequence of FEEDBACK that the published rankings reach to."
+        )
+
+        self._leader = metrics.flag("leader", "1 if this replica leads and publishes, else 0.")
+        self._snapshot_made = 0.0
+        metrics.gauge(
+            "snapshot_age", "seconds", "Age of the newest snapshot; 0 if there is none."
+        ).set_function(lambda: max(0.0, time.time() - self._snapshot_made) if self._snapshot_made else 0.0)
+        self._snapshot_size = metrics.gauge("snapshot_size", "bytes", "Size of the newest snapshot.")
+        self._snapshot_position = metrics.gauge(
+            "snapshot", "position", "Sequence of FEEDBACK that the newest snapshot reaches to."
+        )
+        self._snapshot_time = metrics.histogram(
+            "snapshot_duration", "seconds", "Time to take and store one.", buckets=SNAPSHOT_BUCKETS_S
+        )
+        self._snapshots_failed = metrics.counter("snapshots_failed", "Snapshots that could not be stored.")
+        self._snapshots_refused = metrics.counter(
+            "snapshots_refused", "Snapshots that a start did not use.", ("cause",)
+        )
+        self._history_changed = metrics.flag(
+            "history_changed", "1 while the stream's past is another than what was folded, else 0."
         )
 
     def folded(self, messages: int, lag: int) -> None:
@@ -59,3 +82,30 @@ class ScoringMetrics:
             accounts = stored.books.document()
             for account in ACCOUNTS:
                 self._books.labels(account).set(accounts[account])
+
+    def leading(self, *, leads: bool) -> None:
+        """See `SnapshotObserver.leading`."""
+        self._leader.set(int(leads))
+
+    def snapshot_saved(self, snapshot: Snapshot, seconds: float) -> None:
+        """See `SnapshotObserver.snapshot_saved`."""
+        self._snapshot_time.observe(seconds)
+        self.snapshot_restored(snapshot)
+
+    def snapshot_failed(self) -> None:
+        """See `SnapshotObserver.snapshot_failed`."""
+        self._snapshots_failed.inc()
+
+    def snapshot_restored(self, snapshot: Snapshot) -> None:
+        """See `SnapshotObserver.snapshot_restored`."""
+        self._snapshot_made = snapshot.made_at.timestamp()
+        self._snapshot_size.set(snapshot.size)
+        self._snapshot_position.set(snapshot.position)
+
+    def snapshot_refused(self, refusal: Refusal) -> None:
+        """See `SnapshotObserver.snapshot_refused`."""
+        self._snapshots_refused.labels(refusal.cause).inc()
+
+    def history_changed(self, *, changed: bool) -> None:
+        """See `SnapshotObserver.history_changed`."""
+        self._history_changed.set(int(changed))

@@ -16,3 +16,16 @@ class Settings(BrokerSettings):
     rules_path: Path | None = Field(
         default=None, description="Rule pack (a TOML file or a folder of them) instead of the committed ones."
     )
+    snapshot_every_events: int = Field(
+        default=100_000, ge=1, description="Messages folded after which a snapshot is due."
+    )
+    snapshot_every_s: float = Field(
+        default=300.0, gt=0, description="Seconds after which a snapshot is due, if anything was folded."
+    )
+    accept_new_history: bool = Field(
+        default=False,
+        description="Fold a stream whose past is another than the snapshots'; see docs/operations.md.",
+    )
+    ignore_snapshots: bool = Field(
+        default=False, description="Fold the whole stream at this start; see docs/operations.md."
+    )

@@ -14,7 +14,15 @@ from functools import cache
 from shared.events.catalogue import folded_streams, producers_of, services, stream_of
 from shared.events.registry import ANY_SERVICE, EVENTS
 from shared.kernel.errors import InvalidValueError
-from shared.messaging.streams import CONSUMERS, RANKINGS_BUCKET, STREAMS, VAULT, StreamSpec
+from shared.messaging.streams import (
+    CONSUMERS,
+    LEASES_BUCKET,
+    RANKINGS_BUCKET,
+    SNAPSHOTS_BUCKET,
+    STREAMS,
+    VAULT,
+    StreamSpec,
+)
 
 PROVISIONER = "provisioner"
 CLI = "cli"
@@ -25,6 +33,13 @@ READERS_ACCOUNT = "READERS"
 RANKINGS_STREAM = f"KV_{RANKINGS_BUCKET}"
 OWNED_STORES: Mapping[str, tuple[str, ...]] = {"intake": (VAULT,), "scoring": (RANKINGS_STREAM,)}
 """Streams without events that one service uses as its store: it writes, reads and deletes there."""
+OWNED_KEYS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "scoring": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.scoring"),
+                (f"KV_{SNAPSHOTS_BUCKET}", f"$KV.{SNAPSHOTS_BUCKET}.scoring")),
+}  # fmt: skip
+"""Single keys, by their stream, that one service writes and reads in a bucket that it shares with others."""
+OWNED_OBJECTS: Mapping[str, tuple[str, ...]] = {"scoring": (f"OBJ_{SNAPSHOTS_BUCKET}",)}
+"""Object stores of one service: it writes, reads and purges objects, and needs no consumer for it."""
 _NKEY = re.compile(r"U[A-Z2-7]{55}")
 _API = "$JS.API"
 _STREAMS: Mapping[str, StreamSpec] = {stream.name: stream for stream in STREAMS}
@@ -94,6 +109,11 @@ def _service(name: str) -> Permissions:
     for stream in owned:
         publish += [*_STREAMS[stream].subjects, f"{_API}.STREAM.MSG.DELETE.{stream}"]
         publish += [f"{_API}.STREAM.PURGE.{stream}"]
+    for stream, key in OWNED_KEYS.get(name, ()):
+        publish += [key, f"{_API}.DIRECT.GET.{stream}.{key}"]
+    for stream in OWNED_OBJECTS.get(name, ()):
+        publish += [*_STREAMS[stream].subjects, f"{_API}.STREAM.INFO.{stream}"]
+        publish += [f"{_API}.DIRECT.GET.{stream}", f"{_API}.STREAM.PURGE.{stream}"]
     return Permissions.of(publish, [_inbox(name)], _protect_durables(folded, of_others_than=name))
 
 

@@ -62,7 +62,9 @@ def rfc3339(moment: datetime) -> str:
     Raises:
         InvalidValueError: `moment` is naive.
     """
-    return _aware(moment).astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    if moment.tzinfo is not UTC:  # almost every time is in UTC already, and some are formatted by the million
+        moment = _aware(moment).astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def parse_rfc3339(text: str) -> datetime:

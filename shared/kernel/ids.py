@@ -23,8 +23,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _MAX_MS = 1 << 48
 
 
-def _format(value: int) -> str:
-    text = f"{value:032x}"
+def _hyphenated(text: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
@@ -47,7 +46,8 @@ def uuid7(now_ms: int, rand: bytes) -> str:
     noise = int.from_bytes(rand, "big")
     rand_a = (noise >> 62) & 0xFFF
     rand_b = noise & ((1 << 62) - 1)
-    return _format(now_ms << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b)
+    value = now_ms << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b
+    return _hyphenated(f"{value:032x}")
 
 
 def derived_id(*parts: str) -> str:
@@ -67,10 +67,10 @@ def derived_id(*parts: str) -> str:
         raw = part.encode("utf-8", "surrogatepass")
         digest.update(len(raw).to_bytes(8, "big"))
         digest.update(raw)
-    value = int.from_bytes(digest.digest()[:16], "big")
-    value = value & ~(0xF << 76) | 0x8 << 76
-    value = value & ~(0b11 << 62) | 0b10 << 62
-    return _format(value)
+    value = bytearray(digest.digest()[:16])
+    value[6] = value[6] & 0x0F | 0x80
+    value[8] = value[8] & 0x3F | 0x80
+    return _hyphenated(value.hex())
 
 
 def is_uuid(text: str) -> bool:

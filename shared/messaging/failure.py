@@ -8,10 +8,11 @@ The consumers' own ``backoff`` setting does not apply to negative acknowledgemen
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from json import JSONDecodeError
 from typing import Any, Final
 
@@ -165,14 +166,53 @@ def _reason(error: BaseException) -> str:
     return str(error)[:REASON_LENGTH]
 
 
+class FailureHandling:
+    """The policy applied to single messages, for whoever reads them: the middleware or a pull loop."""
+
+    def __init__(self, dead_letters: DeadLetters, delays_s: tuple[float, ...] = RETRY_DELAYS_S) -> None:
+        """File what is given up in ``dead_letters``; wait ``delays_s`` between attempts."""
+        self._dead_letters = dead_letters
+        self._delays_s = delays_s
+
+    @contextmanager
+    def attempt(self, delivered: int, stored_at: datetime) -> Iterator[int]:
+        """Make :func:`current_attempt` that of a message stored at ``stored_at``, and give its number."""
+        age = self._dead_letters.clock.now() - stored_at
+        token = _attempt.set(fair_attempts(delivered, age, self._delays_s))
+        try:
+            yield _attempt.get()
+        finally:
+            _attempt.reset(token)
+
+    async def settle(self, message: FailedMessage, error: Exception, attempt: int) -> Retry | GiveUp:
+        """Decide about ``message``, whose handling ended in ``error``; the caller tells the broker.
+
+        After a :class:`GiveUp` its dead letter is durable. One that can't be written is a :class:`Retry`.
+        """
+        decision = decide(error, attempt, self._delays_s)
+        if isinstance(decision, GiveUp):
+            try:
+                await self._dead_letters.write(message, error)
+            except BrokerUnavailableError:
+                return Retry(self._delays_s[0])
+            return decision
+        log.warning(
+            "message_retried",
+            subject=message.subject,
+            attempts=message.attempts,
+            delay_s=decision.delay_s,
+            error=repr(error),
+        )
+        return decision
+
+
 class FailurePolicy(BaseMiddleware):
-    """FastStream middleware that acknowledges after success and applies :func:`decide` after failure.
+    """FastStream middleware that acknowledges after success and applies the policy after failure.
 
     Subscribers must use ``ack_policy=AckPolicy.MANUAL``. Make it with :func:`failure_policy`.
     """
 
-    dead_letters: DeadLetters
-    delays_s: tuple[float, ...] = RETRY_DELAYS_S
+    handling: FailureHandling
 
     async def consume_scope(
         self, call_next: Callable[[StreamMessage[Msg]], Awaitable[Any]], msg: StreamMessage[Msg]
@@ -182,51 +222,32 @@ class FailurePolicy(BaseMiddleware):
         if not raw.reply.startswith("$JS.ACK."):
             return await call_next(msg)
         metadata = raw.metadata
-        attempt = fair_attempts(
-            metadata.num_delivered or 1, self.dead_letters.clock.now() - metadata.timestamp, self.delays_s
-        )
-        token = _attempt.set(attempt)
-        try:
-            result = await call_next(msg)
-        except Exception as error:  # noqa: BLE001 - the boundary where every failure becomes a decision
-            await self._settle(raw, error, attempt)
-            return None
-        finally:
-            _attempt.reset(token)
+        with self.handling.attempt(metadata.num_delivered or 1, metadata.timestamp) as attempt:
+            try:
+                result = await call_next(msg)
+            except Exception as error:  # noqa: BLE001 - the boundary where every failure becomes a decision
+                await self._settle(raw, error, attempt)
+                return None
         await raw.ack()
         return result
 
     async def _settle(self, raw: Msg, error: Exception, attempt: int) -> None:
-        delivered = raw.metadata.num_delivered or 1
-        decision = decide(error, attempt, self.delays_s)
-        if isinstance(decision, GiveUp):
-            failed = FailedMessage(
-                raw.metadata.consumer,
-                raw.metadata.stream,
-                raw.metadata.sequence.stream,
-                raw.subject,
-                raw.data,
-                delivered,
-            )
-            try:
-                await self.dead_letters.write(failed, error)
-            except BrokerUnavailableError:
-                await raw.nak(delay=self.delays_s[0])
-                return
-            await raw.term()
-            return
-        log.warning(
-            "message_retried",
-            subject=raw.subject,
-            attempts=delivered,
-            delay_s=decision.delay_s,
-            error=repr(error),
+        metadata = raw.metadata
+        failed = FailedMessage(
+            metadata.consumer,
+            metadata.stream,
+            metadata.sequence.stream,
+            raw.subject,
+            raw.data,
+            metadata.num_delivered or 1,
         )
-        await raw.nak(delay=decision.delay_s)
+        decision = await self.handling.settle(failed, error, attempt)
+        if isinstance(decision, GiveUp):
+            await raw.term()
+        else:
+            await raw.nak(delay=decision.delay_s)
 
 
-def failure_policy(
-    dead_letters: DeadLetters, delays_s: tuple[float, ...] = RETRY_DELAYS_S
-) -> type[FailurePolicy]:
-    """The middleware class to hand to the broker, bound to ``dead_letters``."""
-    return type("BoundFailurePolicy", (FailurePolicy,), {"dead_letters": dead_letters, "delays_s": delays_s})
+def failure_policy(handling: FailureHandling) -> type[FailurePolicy]:
+    """The middleware class to hand to the broker, bound to ``handling``."""
+    return type("BoundFailurePolicy", (FailurePolicy,), {"handling": handling})

@@ -3,9 +3,8 @@
 With ``sync_interval: always`` every single publish costs one fsync, an atomic batch of up to 1,000 about
 four (ADR 0008). So while one batch is on its way, callers queue up and the next batch takes them all.
 
-This is the one module that builds NATS protocol lines itself and writes them through nats-py's private
-``_send_command``: one write for a whole batch is three times as fast as one ``publish`` call for each
-message. The version is pinned and ``tests/integration/messaging`` runs every path on the real server.
+One write carries a whole batch (:mod:`shared.messaging.wire`): three times as fast as one ``publish`` call
+for each message.
 """
 
 import asyncio
@@ -26,6 +25,7 @@ from nats.aio.subscription import Subscription
 from shared.kernel.errors import PermanentError, TransientError, describe
 from shared.messaging.publisher import BrokerUnavailableError, NothingSentError
 from shared.messaging.streams import MAX_MESSAGE_BYTES
+from shared.messaging.wire import hpub, write
 
 log = structlog.get_logger(__name__)
 
@@ -44,17 +44,32 @@ class PublishOverloadedError(TransientError):
     """More messages wait for the broker than the queue's bound allows."""
 
 
+WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
+"""The server's codes for "the last sequence of the subject is another", alone and within a batch."""
+
+
+class PublishConflictError(TransientError):
+    """Somebody else published on the subject since; nothing of the call was stored."""
+
+
 class PublishRefusedError(PermanentError):
     """The broker would never take this message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message to make durable. ``message_id`` is what the broker recognises repeats by."""
+    """One message to make durable.
+
+    Attributes:
+        message_id: what the broker recognises repeats by.
+        replaces: what the last sequence of the subject must be before, 0 for none; None: whatever it is. Of
+            one call only the first message may say so. If it does not hold, nothing of the call is stored.
+    """
 
     subject: str
     message_id: str
     payload: bytes
+    replaces: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +101,13 @@ class GroupCommit:
         max_queued: int = 20_000,
         inflight: int = 2,
         timeout_s: float = 5.0,
+        linger_s: float = 0.0,
         on_batch: Callable[[int], None] | None = None,
     ) -> None:
         """Bound the queue to ``max_queued`` messages and each round trip to ``timeout_s`` seconds.
 
+        Wait ``linger_s`` seconds for company before a commit: for events that come one by one and that nobody
+        waits for, since each small commit costs as many fsyncs as a large one.
         ``on_batch`` is told how many messages each commit takes together, for a metric.
         """
         self._client = client
@@ -97,6 +115,7 @@ class GroupCommit:
         self._max_queued = max_queued
         self._inflight = inflight
         self._timeout_s = timeout_s
+        self._linger_s = linger_s
         self._on_batch = on_batch
         self._calls: deque[_Call] = deque()
         self._queued = 0
@@ -155,6 +174,7 @@ class GroupCommit:
             PublishOverloadedError: the queue is full; nothing was sent.
             NothingSentError: there is no connection; nothing was sent.
             BrokerUnavailableError: not known to be stored; send the same ids again.
+            PublishConflictError: the first message's ``replaces`` does not hold; nothing was stored.
             PublishRefusedError: one of the messages is too large; nothing was sent.
         """
         if not items:
@@ -192,7 +212,11 @@ class GroupCommit:
                     return
                 self._wake.clear()
                 await self._wake.wait()
+            if self._linger_s and self._queued < MAX_BATCH and not self._closing:
+                await asyncio.sleep(self._linger_s)
             calls = self._take()
+            if not calls:
+                continue  # another worker has taken them meanwhile
             try:
                 await self._serve(calls)
             except (TransientError, PermanentError) as error:
@@ -226,11 +250,16 @@ class GroupCommit:
         while self._calls:
             call = self._calls[0]
             call_size = sum(len(item.payload) for item in call.items)
-            if taken and (messages + len(call.items) > MAX_BATCH or size + call_size > MAX_BATCH_BYTES):
+            fenced = call.items[0].replaces is not None
+            if taken and (
+                fenced or messages + len(call.items) > MAX_BATCH or size + call_size > MAX_BATCH_BYTES
+            ):
                 break
             taken.append(self._calls.popleft())
             messages += len(call.items)
             size += call_size
+            if fenced:
+                break  # by itself: others must not be refused with it
         self._queued -= messages
         return taken
 
@@ -263,7 +292,8 @@ class GroupCommit:
 
     async def _commit_batch(self, items: list[Outgoing]) -> list[Stored]:
         """One atomic batch; on a duplicate the two halves by themselves, down to single publishes."""
-        if len(items) < MIN_ATOMIC:
+        fenced = items[0].replaces is not None
+        if len(items) == 1 or (len(items) < MIN_ATOMIC and not fenced):
             return await self._publish_singly(items)
         answer = await self._send_batch(items)
         error = answer.get("error")
@@ -271,6 +301,8 @@ class GroupCommit:
             last = int(answer["seq"])
             return [Stored(last - len(items) + place, duplicate=False) for place in range(1, len(items) + 1)]
         if error is None or error.get("err_code") != DUPLICATE_IN_BATCH:
+            if fenced:
+                raise _refusal(items[0], error or answer)
             log.warning("batch_refused", answer=answer, messages=len(items))
             return await self._publish_singly(items)
         middle = len(items) // 2
@@ -279,24 +311,22 @@ class GroupCommit:
     async def _send_batch(self, items: list[Outgoing]) -> dict[str, Any]:
         batch = uuid4().hex
         reply = self._expect(batch)
-        prefix = b"NATS/1.0\r\nNats-Expected-Stream: %b\r\nNats-Batch-Id: %b\r\n" % (
-            self._stream,
-            batch.encode(),
-        )
+        prefix = b"NATS/1.0\r\nNats-Batch-Id: %b\r\n" % batch.encode()
         lines: list[bytes] = []
         for number, item in enumerate(items, 1):
-            headers = b"%bNats-Batch-Sequence: %d\r\nNats-Msg-Id: %b\r\n" % (
-                prefix,
-                number,
-                item.message_id.encode(),
-            )
+            headers = b"%bNats-Batch-Sequence: %d\r\n%b" % (prefix, number, _own_headers(item))
             if number < len(items):
-                lines.append(_hpub(item, headers + b"\r\n"))
+                lines.append(hpub(item.subject, headers + b"\r\n", item.payload))
             else:
-                commit = headers + b"Nats-Batch-Commit: 1\r\n\r\n"
-                lines.append(_hpub(item, commit, reply_to=f"{self._inbox}.{batch}"))
+                # The stream is named once, since all or nothing is stored: every reader parses each header.
+                commit = b"%bNats-Expected-Stream: %b\r\nNats-Batch-Commit: 1\r\n\r\n" % (
+                    headers,
+                    self._stream,
+                )
+                reply_to = f"{self._inbox}.{batch}"
+                lines.append(hpub(item.subject, commit, item.payload, reply_to=reply_to))
         try:
-            await self._write(lines)
+            await write(self._client, lines)
             return _answer(await self._await_reply(reply))
         finally:
             self._replies.pop(batch, None)
@@ -308,13 +338,10 @@ class GroupCommit:
         for item in items:
             token = str(next(self._tokens))
             waiting.append((token, self._expect(token)))
-            headers = b"NATS/1.0\r\nNats-Expected-Stream: %b\r\nNats-Msg-Id: %b\r\n\r\n" % (
-                self._stream,
-                item.message_id.encode(),
-            )
-            lines.append(_hpub(item, headers, reply_to=f"{self._inbox}.{token}"))
+            headers = b"NATS/1.0\r\nNats-Expected-Stream: %b\r\n%b\r\n" % (self._stream, _own_headers(item))
+            lines.append(hpub(item.subject, headers, item.payload, reply_to=f"{self._inbox}.{token}"))
         try:
-            await self._write(lines)
+            await write(self._client, lines)
             answers = [_answer(await self._await_reply(reply)) for _, reply in waiting]
         finally:
             for token, _ in waiting:
@@ -341,26 +368,10 @@ class GroupCommit:
         if reply is not None and not reply.done():
             reply.set_result(message.data)
 
-    async def _write(self, lines: list[bytes]) -> None:
-        if not self._client.is_connected:
-            raise BrokerUnavailableError(
-                describe("the broker connection", "to be up", "retry; it reconnects by itself")
-            )
-        await self._client._send_command(b"".join(lines))  # noqa: SLF001 - see the module's docstring
-        await self._client._flush_pending()  # noqa: SLF001 - see the module's docstring
 
-
-def _hpub(item: Outgoing, headers: bytes, *, reply_to: str = "") -> bytes:
-    reply = reply_to.encode() + b" " if reply_to else b""
-    total = len(headers) + len(item.payload)
-    return b"HPUB %b %b%d %d\r\n%b%b\r\n" % (
-        item.subject.encode(),
-        reply,
-        len(headers),
-        total,
-        headers,
-        item.payload,
-    )
+def _own_headers(item: Outgoing) -> bytes:
+    fence = b"" if item.replaces is None else b"Nats-Expected-Last-Subject-Sequence: %d\r\n" % item.replaces
+    return b"Nats-Msg-Id: %b\r\n%b" % (item.message_id.encode(), fence)
 
 
 def _answer(raw: bytes) -> dict[str, Any]:
@@ -377,9 +388,16 @@ def _stored(item: Outgoing, answer: dict[str, Any]) -> Stored:
     error = answer.get("error")
     if error is None:
         return Stored(int(answer["seq"]), duplicate=bool(answer.get("duplicate")))
-    raise BrokerUnavailableError(
-        describe(f"{item.subject}: {error.get('description')}", "room in the stream", "send it again")
-    )
+    raise _refusal(item, error)
+
+
+def _refusal(item: Outgoing, error: dict[str, Any]) -> TransientError:
+    what = f"{item.subject}: {error.get('description')}"
+    if error.get("err_code") in WRONG_LAST_SEQUENCE:
+        return PublishConflictError(
+            describe(what, f"{item.replaces} to be its last sequence", "read what was published, then decide")
+        )
+    return BrokerUnavailableError(describe(what, "room in the stream", "send it again"))
 
 
 def _fail(calls: list[_Call], error: Exception) -> None:

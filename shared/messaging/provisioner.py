@@ -67,6 +67,7 @@ def stream_config(spec: StreamSpec, replicas: int, storage_bytes: int) -> Stream
         allow_rollup_hdrs=spec.deletable,
         allow_direct=True,
         allow_atomic=True,
+        allow_msg_ttl=spec.message_ttl,
     )
 
 

@@ -1,13 +1,14 @@
-"""Reading streams in order and fast: pull loops for the folds and for the archive.
+"""Reading streams fast: pull loops for the folds, the archive and notify's look at every rating.
 
 FastStream's handlers serve the many low-rate events. The hot readers pull by themselves, with overlapping
-requests so that the broker never waits for us: ten times the rate, and strict order (ADR 0003).
+requests so that the broker never waits for us: ten times the rate, and in order (ADR 0003).
 """
 
 import asyncio
 import contextlib
 import json
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
@@ -22,6 +23,8 @@ from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
 from shared.kernel.errors import PermanentError, TransientError, describe
+from shared.messaging.publisher import BrokerUnavailableError
+from shared.messaging.wire import pub, write
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +42,17 @@ _IDLE = "100"
 _ENDED = ("404", "408")
 _CONFLICT = "409"
 _NO_RESPONDERS = "503"
+
+
+ACK: Final = b"+ACK"
+"""Answer: handled."""
+TERM: Final = b"+TERM"
+"""Answer: never deliver it again."""
+
+
+def nak(delay_s: float = 0.0) -> bytes:
+    """Answer: deliver it again, at once or after ``delay_s`` seconds."""
+    return b'-NAK {"delay": %d}' % round(delay_s * NANO) if delay_s > 0 else b"-NAK"
 
 
 class HistoryChangedError(PermanentError):
@@ -121,6 +135,15 @@ class _Pull:
         if self._subscription is not None:
             with contextlib.suppress(NatsError):
                 await self._subscription.unsubscribe()
+
+    async def drain(self) -> list[StoredMessage]:
+        """Stop, and hand out what was delivered but not taken, what was on its way included."""
+        if self._subscription is not None:
+            with contextlib.suppress(NatsError, TimeoutError):
+                await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats-py
+        left = [StoredMessage.of(message) for message in self._arrived]
+        self._arrived.clear()
+        return left
 
     async def _on_message(self, message: Msg) -> None:
         self._last_sign = asyncio.get_running_loop().time()
@@ -308,7 +331,8 @@ class DurableReader:
         """Read ``durable`` on ``stream``."""
         self._client = client
         self._stream = stream
-        self._durable = durable
+        self.durable = durable
+        """Name of the consumer."""
         self._pull: _Pull | None = None
         self.openings = 0
         """How often reading began; the stream may have been replaced in between."""
@@ -322,18 +346,18 @@ class DurableReader:
         """The next messages; empty when nothing came for ``wait_s`` seconds or the broker is away."""
         try:
             if self._pull is None:
-                await self._client.jetstream(timeout=5).consumer_info(self._stream, self._durable)
-                self._pull = _Pull(self._client, self._stream, self._durable)
+                await self._client.jetstream(timeout=5).consumer_info(self._stream, self.durable)
+                self._pull = _Pull(self._client, self._stream, self.durable)
                 self.openings += 1
                 await self._pull.start()
             return await self._pull.take(most, wait_s)
         except NotFoundError:
             log.exception(
-                "consumer_missing", stream=self._stream, consumer=self._durable, remedy="provision again"
+                "consumer_missing", stream=self._stream, consumer=self.durable, remedy="provision again"
             )
         except (ReaderLostError, NatsError, JetStreamError, TimeoutError) as error:
             log.warning(
-                "durable_reader_reopens", stream=self._stream, consumer=self._durable, reason=str(error)
+                "durable_reader_reopens", stream=self._stream, consumer=self.durable, reason=str(error)
             )
         await self.close()
         await asyncio.sleep(RETRY_S)
@@ -342,7 +366,22 @@ class DurableReader:
     async def acknowledge(self, message: StoredMessage) -> None:
         """Acknowledge ``message``, with ack-all everything before it too. A lost one means a repeat."""
         with contextlib.suppress(NatsError):
-            await self._client.publish(message.reply, b"+ACK")
+            await self._client.publish(message.reply, ACK)
+
+    async def answer(self, answers: Iterable[tuple[StoredMessage, bytes]]) -> None:
+        """Tell the broker about many messages in one write: :data:`ACK`, :data:`TERM` or :func:`nak`.
+
+        What can't be told now never is: those messages come again after the consumer's ack wait.
+        """
+        lines = [pub(message.reply, word) for message, word in answers]
+        if lines:
+            with contextlib.suppress(BrokerUnavailableError, NatsError):
+                await write(self._client, lines)
+
+    async def drain(self) -> list[StoredMessage]:
+        """Stop pulling; returns what was delivered but not taken, for the caller to give back."""
+        pull, self._pull = self._pull, None
+        return [] if pull is None else await pull.drain()
 
     async def close(self) -> None:
         """Stop pulling; the durable stays."""

@@ -23,6 +23,7 @@ class StreamSpec:
         duplicate_window_s: how long the broker itself remembers a ``Nats-Msg-Id``; the first of three lines.
         archived: whether the archive stores every sequence of it.
         share: per cent of the storage budget that its ``max_bytes`` is.
+        message_ttl: single messages may carry a ``Nats-TTL`` and disappear by themselves (leases).
     """
 
     name: str
@@ -35,6 +36,7 @@ class StreamSpec:
     duplicate_window_s: int = 600
     last_per_subject: bool = False
     deletable: bool = False
+    message_ttl: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,15 @@ ALERTS = "ALERTS"
 DEADLETTER = "DEADLETTER"
 VAULT = "VAULT"
 RANKINGS_BUCKET = "rankings"
+LEASES_BUCKET = "leases"
+"""Who leads: one key for each service of which only one replica may publish."""
+SNAPSHOTS_BUCKET = "snapshots"
+"""Object store of scoring's snapshots, and the key-value bucket that points to those that count."""
 
 STREAMS: tuple[StreamSpec, ...] = (
     StreamSpec(
         FEEDBACK, ("feedback.v1.>",), "Citizens' feedback. Never public.",
-        truth=True, archived=True, max_age_s=400 * DAY_S, share=45,
+        truth=True, archived=True, max_age_s=400 * DAY_S, share=38,
     ),
     StreamSpec(
         CASES, ("cases.v1.>",), "Rectification cases, one subject for each. Never public.",
@@ -105,6 +111,20 @@ STREAMS: tuple[StreamSpec, ...] = (
     StreamSpec(
         f"KV_{RANKINGS_BUCKET}", (f"$KV.{RANKINGS_BUCKET}.>",), "Current rankings, for anyone to watch.",
         truth=False, archived=False, max_age_s=0, share=5, last_per_subject=True, deletable=True,
+    ),
+    StreamSpec(
+        f"OBJ_{SNAPSHOTS_BUCKET}", (f"$O.{SNAPSHOTS_BUCKET}.C.>", f"$O.{SNAPSHOTS_BUCKET}.M.>"),
+        "Snapshots of scoring's fold, in chunks; it can be folded again.",
+        truth=False, archived=False, max_age_s=0, share=5, deletable=True,
+    ),
+    StreamSpec(
+        f"KV_{SNAPSHOTS_BUCKET}", (f"$KV.{SNAPSHOTS_BUCKET}.>",), "Which snapshots count, newest first.",
+        truth=False, archived=False, max_age_s=0, share=1, last_per_subject=True, deletable=True,
+    ),
+    StreamSpec(
+        f"KV_{LEASES_BUCKET}", (f"$KV.{LEASES_BUCKET}.>",), "Which replica leads; expires by itself.",
+        truth=False, archived=False, max_age_s=0, share=1, last_per_subject=True, deletable=True,
+        message_ttl=True,
     ),
 )  # fmt: skip
 """The shares add up to 100; docs/operations.md says how to size the budget."""

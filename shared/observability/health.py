@@ -15,6 +15,8 @@ Status = Literal["ok", "degraded", "failed"]
 
 DEFAULT_TIMEOUT_S: Final = 2.0
 DEFAULT_CACHE_S: Final = 1.0
+FAILURE_CACHE_S: Final = 0.1
+"""A failure is reused no longer: somebody is waiting for the moment when the dependency is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,11 @@ class _Entry:
     result: CheckResult | None = None
     checked_at: float = 0.0
 
+    @property
+    def reused_s(self) -> float:
+        good = self.result is not None and self.result.status == "ok"
+        return self.cache_s if good else min(self.cache_s, FAILURE_CACHE_S)
+
 
 class Health:
     """The registry of a process's checks and its two flags: fatally broken, draining."""
@@ -111,7 +118,8 @@ class Health:
             check: see `Check`.
             required: whether its failure makes the process unready, or merely degraded.
             timeout_s: a slower check has failed.
-            cache_s: how long a result is reused; probes of many watchers must not become load.
+            cache_s: how long a good result is reused; probes of many watchers must not become load. A failure
+                is reused for `FAILURE_CACHE_S` at most.
 
         Raises:
             InvalidValueError: the name is taken.
@@ -135,7 +143,7 @@ class Health:
 
     async def _result(self, entry: _Entry) -> CheckResult:
         async with entry.lock:  # simultaneous probes share one run
-            if entry.result is None or self._clock() - entry.checked_at >= entry.cache_s:
+            if entry.result is None or self._clock() - entry.checked_at >= entry.reused_s:
                 entry.result = await self._run(entry)
                 entry.checked_at = self._clock()
             return entry.result

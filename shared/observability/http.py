@@ -1,21 +1,22 @@
 """What every service's HTTP side has: health, metrics, correlation, one log line per request, problems.
 
-`install` is all that a service calls. The middleware is plain ASGI and counts on the hot path: intake
-serves thousands of requests per second on one core.
+`install` is all that a service calls, and `serve_directly` where a route is hot. Everything around a request
+is plain ASGI and counts on the hot path: intake serves thousands of requests per second on one core.
 """
 
 import asyncio
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import perf_counter, time_ns
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Response
-from prometheus_client import Counter, Histogram, generate_latest
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,7 +28,9 @@ from shared.observability.logging import get_logger
 from shared.observability.metrics import ServiceMetrics, watch_loop_lag
 from shared.observability.problem import (
     MEDIA_TYPE,
+    ErrorResponder,
     Problem,
+    error_responder,
     install_handlers,
     internal_problem,
     unknown_parameters_problem,
@@ -150,45 +153,22 @@ class _KnownParameters:
         ]
 
 
-class RequestMiddleware:
-    """Correlation, trace, metrics and the canonical log line around every request; a 500 for the unforeseen.
-
-    Also keeps the event-loop lag gauge while the app lives.
-    """
+class Requests:
+    """Correlation, trace, metrics and the canonical log line around each request; 500 for the unforeseen."""
 
     def __init__(
         self,
-        app: ASGIApp,
         metrics: ServiceMetrics,
         *,
         random: RandomBytes = os.urandom,
         now_ms: Callable[[], int] = _now_ms,
     ) -> None:
-        self._app = app
+        """Add the metrics of requests to `metrics`."""
         self._observe = _RequestMetrics(metrics).observe
-        self._lag = metrics.gauge("event_loop_lag", "seconds", "Greatest recent delay of the event loop.")
         self._template = _Templates()
         self._unknown_parameters = _KnownParameters()
         self._random = random
         self._now_ms = now_ms
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, or the app's lifespan."""
-        if scope["type"] == "http":
-            await self._request(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        watcher = asyncio.create_task(watch_loop_lag(self._lag), name="event-loop-lag")
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await watcher
 
     def _context(self, scope: Scope) -> tuple[RequestContext, bytes]:
         correlation = b""
@@ -203,7 +183,10 @@ class RequestMiddleware:
         trace = child_of(traceparent, self._random)
         return RequestContext(correlation.decode("ascii"), trace.header()), correlation
 
-    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, route: str | None = None
+    ) -> None:
+        """Let `app` answer one request; without `route`, its template is what the app's router matched."""
         started = perf_counter()
         context, correlation = self._context(scope)
         status = 0
@@ -219,24 +202,86 @@ class RequestMiddleware:
         try:
             # Hardly any request of the hot path has a query, so this costs it one look.
             wrong = self._unknown_parameters(scope) if scope["query_string"] else None
-            await (self._app if wrong is None else wrong.response())(scope, receive, send_with_id)
+            await (app if wrong is None else wrong.response())(scope, receive, send_with_id)
         except Exception:
-            _log.exception("unexpected error", route=self._template(scope))
+            _log.exception("unexpected error", route=route or self._template(scope))
             if status:
                 raise  # the answer is under way: the server must cut the connection
             await _send_internal(scope, send_with_id)
         finally:
-            self._finish(scope, status or CLIENT_LEFT, perf_counter() - started)
+            seconds = perf_counter() - started
+            self._finish(scope["method"], route or self._template(scope), status or CLIENT_LEFT, seconds)
             leave(token)
 
-    def _finish(self, scope: Scope, status: int, seconds: float) -> None:
-        route = self._template(scope)
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+    def _finish(self, method: str, route: str, status: int, seconds: float) -> None:
+        method = method if method in _METHODS else "other"
         self._observe(method, route, status, seconds)
         write = _log.info if status < _SERVER_ERROR else _log.error
         if route in QUIET_ROUTES:
             write = _log.debug
         write("request", method=method, route=route, status=status, ms=round(seconds * 1000, 2))
+
+
+class RequestMiddleware:
+    """Hands every request to `Requests`, and keeps the event-loop lag gauge while the app lives."""
+
+    def __init__(self, app: ASGIApp, requests: Requests, lag: Gauge) -> None:
+        self._app = app
+        self._requests = requests
+        self._lag = lag
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or the app's lifespan."""
+        if scope["type"] == "http":
+            await self._requests.handle(self._app, scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        watcher = asyncio.create_task(watch_loop_lag(self._lag), name="event-loop-lag")
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await watcher
+
+
+class _DirectRoutes:
+    """Serves the hot routes before the app's middlewares and router, everything else through them."""
+
+    def __init__(
+        self, stack: ASGIApp, requests: Requests, endpoints: Mapping[str, ASGIApp], respond: ErrorResponder
+    ) -> None:
+        self._stack = stack
+        self._requests = requests
+        self._endpoints = {path: self._answering(endpoint) for path, endpoint in endpoints.items()}
+        self._respond = respond
+
+    def _answering(self, endpoint: ASGIApp) -> ASGIApp:
+        """Do for `endpoint` what Starlette's ExceptionMiddleware does: answer the foreseen errors."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await endpoint(scope, receive, send)
+            except Exception as error:
+                response = await self._respond(Request(scope, receive), error)
+                if response is None:
+                    raise
+                await response(scope, receive, send)
+
+        return answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path = scope["path"]
+            endpoint = self._endpoints.get(path)
+            if endpoint is not None:
+                await self._requests.handle(endpoint, scope, receive, send, path)
+                return
+        await self._stack(scope, receive, send)
 
 
 async def _send_internal(scope: Scope, send: Send) -> None:
@@ -283,4 +328,22 @@ def install(app: FastAPI, metrics: ServiceMetrics, health: Health) -> None:
     install_docs(app)
     install_handlers(app)
     app.state.health = health  # for `server.run_service`
-    app.add_middleware(RequestMiddleware, metrics=metrics)
+    app.state.requests = requests = Requests(metrics)  # for `serve_directly`
+    lag = metrics.gauge("event_loop_lag", "seconds", "Greatest recent delay of the event loop.")
+    app.add_middleware(RequestMiddleware, requests=requests, lag=lag)
+
+
+def serve_directly(app: FastAPI, endpoints: Mapping[str, ASGIApp]) -> None:
+    """Let POST requests to these paths reach their endpoints without the app's middlewares and router.
+
+    Those take a tenth of a hot request and decide nothing about it. What they would do is done here too:
+    ids, metrics, log line, unknown parameters, and the answers of the app's error handlers. The routes stay
+    in the app, for its description and for other methods. Call it once, when the app is complete.
+
+    Args:
+        app: the service's app, `install`ed, with all its routes and middlewares.
+        endpoints: plain ASGI by path, without parameters in it.
+    """
+    app.middleware_stack = _DirectRoutes(
+        app.build_middleware_stack(), app.state.requests, endpoints, error_responder(app)
+    )

@@ -116,8 +116,9 @@ class _Processor:
         if context.event_id is not None:
             line["event_id"] = context.event_id
         line.update(event)
-        for key in PRIVATE_KEYS & line.keys():
-            line[key] = "[removed]"
+        if not PRIVATE_KEYS.isdisjoint(line):
+            for key in PRIVATE_KEYS & line.keys():
+                line[key] = "[removed]"
         return (_encode(line),), {}
 
 

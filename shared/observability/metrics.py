@@ -128,6 +128,11 @@ class ServiceMetrics:
         """Make ``pingyi_<service>_<noun>_<unit>``; raises like `counter`."""
         return Gauge(self.name(noun, unit), help_text, self._labels(labels), registry=self.registry)
 
+    def flag(self, noun: str, help_text: str) -> Gauge:
+        """Make ``pingyi_<service>_<noun>``, 1 or 0: a statement has no unit; raises like `counter`."""
+        name = self.name(noun, "info").removesuffix("_info")
+        return Gauge(name, help_text, registry=self.registry)
+
     def histogram(
         self,
         noun: str,

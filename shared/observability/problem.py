@@ -8,7 +8,7 @@ under the same correlation id.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -365,6 +365,24 @@ def _wrong_method(method: str, allowed: str, path: str) -> Problem:
     return Problem(
         urn("method-not-allowed"), "Method not allowed", _HTTP_METHOD_NOT_ALLOWED, detail, path, (error,)
     )
+
+
+ErrorResponder = Callable[[Request, Exception], Awaitable[Response | None]]
+"""Gives the answer to an error that an endpoint raised; None if no handler is there for its kind."""
+
+
+def error_responder(app: FastAPI) -> ErrorResponder:
+    """Return what answers with `app`'s error handlers, the nearest class first, as Starlette does."""
+
+    async def respond(request: Request, error: Exception) -> Response | None:
+        for kind in type(error).__mro__:
+            handler = app.exception_handlers.get(kind)
+            if handler is not None:
+                answer = handler(request, error)
+                return answer if isinstance(answer, Response) else await answer
+        return None
+
+    return respond
 
 
 def install_handlers(app: FastAPI) -> None:

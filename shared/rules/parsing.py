@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from shared.kernel.errors import PermanentError, describe
 from shared.kernel.grades import Grade, Verification
@@ -38,6 +38,9 @@ _KEY = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 _SUM_TOLERANCE = 1e-9
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}", re.ASCII)
 _E = TypeVar("_E", bound=StrEnum)
+
+MAX_WINDOW_DAYS: Final = 999
+"""In a list's key up to three digits are days and four are a year."""
 
 
 class RulePackError(PermanentError):
@@ -166,14 +169,16 @@ def _kinds(table: _Table) -> Mapping[str, str]:
 
 def _weights(table: _Table) -> Mapping[Verification, int]:
     weights = {member: table.integer(member.value, 0, 1000) for member in Verification}
+    if table.keys() and not any(weights.values()):
+        table.note("*", 0, "at least one weight above 0, or no rating counts", "give one of them a weight")
     table.done()
     return MappingProxyType(weights)
 
 
 def _windows(table: _Table) -> Windows:
     windows = Windows(
-        days=table.integers("days", 1, 3660),
-        primary_days=table.integer("primary_days", 1, 3660),
+        days=table.integers("days", 1, MAX_WINDOW_DAYS),
+        primary_days=table.integer("primary_days", 1, MAX_WINDOW_DAYS),
         lateness_days=table.integer("lateness_days", 0, 3660),
         replacement_days=table.integer("replacement_days", 0, 3660),
     )

@@ -43,6 +43,40 @@ def test_submit_gives_a_receipt_and_a_repeat_says_so(platform: Platform) -> None
     assert answer["event_id"] in told.stdout
 
 
+def test_a_rating_is_corrected_held_released_excluded_reinstated_and_withdrawn(platform: Platform) -> None:
+    unit = registry().by_level(Level.WINDOW)[11]
+    rating = platform.pingyi_json("submit", unit.unit_id, "4")
+    target = rating["event_id"]
+    steps = [
+        ("correct", "--reason", "mistyped", "--grade", "2", "--dimension", "service=1"),
+        ("quarantine", "--reason", "burst"),
+        ("release", "--reason", "found_genuine"),
+        ("exclude", "--reason", "malicious", "--decided-by", "city-reviewer"),
+        ("reinstate", "--reason", "appeal_upheld"),
+    ]
+    states: list[str] = []
+    for command, *options in steps:
+        answer = platform.pingyi_json("feedback", command, target, *options, "--idempotency-key", command)
+        assert answer["target_revision"] == len(states) + 1
+        states.append(answer["state"])
+    assert states == ["counted", "quarantined", "counted", "excluded", "counted"]
+    again = platform.pingyi("feedback", "withdraw", rating["receipt_code"])
+    assert again.stdout.startswith("Revision 6: the rating is withdrawn now. Event "), again.stderr
+    shown = platform.pingyi("feedback", "state", target)
+    assert shown.stdout == "withdrawn, revision 6. Open moves: none.\n"
+    refused = platform.pingyi("feedback", "exclude", target, "--reason", "untrue")
+    assert refused.returncode == 1
+    assert "409" in refused.stderr
+    assert "state: exclude for a rating that is withdrawn; expected no move at all" in refused.stderr
+
+
+def test_a_sub_grade_that_cannot_be_read_is_explained(in_process: InProcess) -> None:
+    code, _, err = in_process("feedback", "correct", "x", "--reason", "mistyped", "--dimension", "speed=1")
+    assert code == 2
+    assert "speed=1" in err
+    assert "service, efficiency" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "found", "expected"),
     [
@@ -148,6 +182,7 @@ def test_platform_is_found_by_its_ports_too(platform: Platform) -> None:
     "command",
     [
         ("submit", "U000112", "5"),
+        ("feedback", "state", "01a1fba9-83e8-7020-9f45-1548d21dbe77"),
         ("rankings",),
         ("events", "tail"),
         ("audit", "verify"),

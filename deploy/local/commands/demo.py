@@ -3,24 +3,24 @@
 import asyncio
 import json
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption
-from deploy.local.demo.real import load_insteval
 from deploy.local.demo.receiver import WebhookReceiver
-from deploy.local.demo.run import Outcome, Script, as_json, run
-from deploy.local.demo.simulation import plan_day
+from deploy.local.demo.script import Script, insteval, simulated_day
 from deploy.local.errors import StopRequestedError
 from deploy.local.layout import DEFAULT_DATA, DEFAULT_PORT_BASE, Layout
 from deploy.local.platform import running_platform
 from shared.kernel.clock import business_day
-from shared.kernel.units import load_units
+
+if TYPE_CHECKING:
+    from deploy.local.demo.run import Outcome
 
 REAL_DATA = Path("var-real")
 RECEIVER_OFFSET = 9
@@ -48,30 +48,25 @@ def demo(
     layout = Layout.from_environment(chosen, port_base or DEFAULT_PORT_BASE, os.environ)
     yesterday = business_day(datetime.now(UTC)) - timedelta(days=1)
 
-    def simulated() -> Script:
-        plan = plan_day(load_units(), yesterday, ratings=ratings, seed=seed)
-        return Script(f"{yesterday}-{ratings}-{seed}", plan.lines, yesterday)
-
-    def insteval() -> Script:
-        # Fixed name: the data set is the same on every day, and its references make a repeat harmless.
-        loaded = load_insteval(load_units(), yesterday)
-        return Script("insteval", loaded.lines, yesterday, loaded.grades)
-
-    outcome = asyncio.run(
-        _demo(layout, insteval if real else simulated, once=once, quiet=json_output, webhook=not real)
-    )
+    script = insteval(yesterday) if real else simulated_day(yesterday, ratings=ratings, seed=seed)
+    outcome = asyncio.run(_demo(layout, script, once=once, quiet=json_output, webhook=not real))
     if outcome is None:
         raise typer.Exit(1)
     if json_output:
+        from deploy.local.demo.run import as_json  # noqa: PLC0415 - as above
+
         typer.echo(json.dumps(as_json(outcome), ensure_ascii=False))
     raise typer.Exit(0 if outcome.ok else 1)
 
 
 async def _demo(
-    layout: Layout, script: Callable[[], Script], *, once: bool, quiet: bool, webhook: bool
-) -> Outcome | None:
+    layout: Layout, script: Script, *, once: bool, quiet: bool, webhook: bool
+) -> "Outcome | None":
     """None when the platform was stopped before the tour was over."""
     console = Console(stderr=quiet, highlight=False)
+    # Much of the tour's code computes rankings, and takes as long to load as a service does. Loaded before
+    # the first child is started, it would delay everything; after the last is ready, the tour.
+    loading = asyncio.create_task(asyncio.to_thread(import_module, "deploy.local.demo.run"))
     with WebhookReceiver(layout.secrets / "webhook.key", port=layout.port_base + RECEIVER_OFFSET) as receiver:
         if webhook:
             # Children inherit it: notify addresses its alerts there. Real ratings come without: one in three
@@ -81,6 +76,9 @@ async def _demo(
             async with running_platform(
                 layout, say=lambda sentence: console.print(f"[dim]{sentence}[/]")
             ) as supervisor:
+                await loading
+                from deploy.local.demo.run import run  # noqa: PLC0415 - loaded meanwhile, see above
+
                 outcome = await supervisor.during(run(layout, script, receiver, console))
                 if not once:
                     console.print("\n平台继续运行，按 Ctrl-C 停止。")

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,7 +21,8 @@ from deploy.local.demo.observer import AcceptedRating, RankingObserver, accepted
 from deploy.local.demo.play import Played, play
 from deploy.local.demo.real import Comparison, compare, independent_ranking
 from deploy.local.demo.receiver import WebhookReceiver
-from deploy.local.demo.settle import Books, read_books, settled
+from deploy.local.demo.script import Script
+from deploy.local.demo.settle import QUIET_POLLS, Books, read_books, settled
 from deploy.local.demo.tour import (
     Move,
     Speed,
@@ -47,23 +48,6 @@ ALERTS_PAGE = 200
 WHOLE_LIST = 2000
 """Rows of one page: a list that is revised between two pages has to be read again from the start."""
 WINDOW_DAYS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """What to play.
-
-    Attributes:
-        name: names what was played, so that a second run knows that it is there already.
-        lines: bodies for intake.
-        day: the day that they happen on.
-        grades: unit id → its grades, where the ranking is to be computed independently from them.
-    """
-
-    name: str
-    lines: Sequence[bytes]
-    day: date
-    grades: Mapping[str, Sequence[int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,30 +77,28 @@ class Outcome:
         return self.books.balanced and bool(self.report["ok"]) and agreed
 
 
-async def run(
-    layout: Layout, script: Callable[[], Script], receiver: WebhookReceiver, console: Console
-) -> Outcome:
+async def run(layout: Layout, script: Script, receiver: WebhookReceiver, console: Console) -> Outcome:
     """Play the script unless its data is there, wait until all is settled, and show the tour."""
     async with cli_connection(layout) as client:
         observer = await RankingObserver(client).start()
         started = time()
-        planned = await asyncio.to_thread(script)
-        played = await _play_once(layout, planned, client, console)
+        played = await _play_once(layout, script, client, console)
         with console.status("等待排名与存证跟上 …"):
-            await settled(layout, client)
-        messages = await read_feedback(client)
-        ratings = accepted_ratings(messages)
+            await settled(layout, client, quiet_polls=QUIET_POLLS if played else 1)
         today = business_day(datetime.now(UTC))
-        moves = await asyncio.to_thread(moves_since_noon, messages, planned.day, today)
         with console.status("逐条核对存证链 …"):
-            report = await asyncio.to_thread(
-                call, "GET", f"{layout.service_url('archive')}/v1/verify", timeout_s=VERIFY_TIMEOUT_S
+            # The archive verifies in its own process: meanwhile the stream is looked through in this one.
+            report, (ratings, moves) = await asyncio.gather(
+                asyncio.to_thread(
+                    call, "GET", f"{layout.service_url('archive')}/v1/verify", timeout_s=VERIFY_TIMEOUT_S
+                ),
+                _look_through(client, script.day, today),
             )
         books = await asyncio.to_thread(read_books, layout, len(ratings), report)
         comparison = (
             None
-            if planned.grades is None
-            else await asyncio.to_thread(_compare, layout, planned.grades, today)
+            if script.grades is None
+            else await asyncio.to_thread(_compare, layout, script.grades(), today)
         )
         latencies = observer.latencies_s([rating for rating in ratings if rating.received_at >= started])
     speed = Speed(
@@ -129,13 +111,22 @@ async def run(
     return outcome
 
 
+async def _look_through(client: Client, day: date, today: date) -> tuple[list[AcceptedRating], list[Move]]:
+    """What the stream says: every rating in it, and how the ranks moved since noon of ``day``."""
+    messages = await read_feedback(client)
+    ratings = await asyncio.to_thread(accepted_ratings, messages)
+    return ratings, await asyncio.to_thread(moves_since_noon, messages, day, today)
+
+
 async def _play_once(layout: Layout, script: Script, client: Client, console: Console) -> Played | None:
     """Play unless this very script was played to this very stream."""
     marker = layout.data / "demo" / f"{script.name}.json"
-    made = str((await client.jetstream(timeout=10).stream_info(FEEDBACK)).created)
-    if await asyncio.to_thread(_was_played, marker, made):
+    stream = await client.jetstream(timeout=10).stream_info(FEEDBACK)
+    made = str(stream.created)
+    if await asyncio.to_thread(was_played, marker, made, stream.state.messages):
         console.print(f"{script.day} 的数据已在库中，不再重复提交。")
         return None
+    lines = await asyncio.to_thread(script.lines)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -143,10 +134,10 @@ async def _play_once(layout: Layout, script: Script, client: Client, console: Co
         TimeElapsedColumn(),
         console=console,
     ) as progress:
-        task = progress.add_task(f"提交 {script.day} 全省评价", total=len(script.lines))
+        task = progress.add_task(f"提交 {script.day} 全省评价", total=len(lines))
         played = await play(
             layout.service_url("intake"),
-            script.lines,
+            lines,
             on_progress=lambda count: progress.advance(task, count),
         )
     await asyncio.to_thread(_remember, marker, made, played)
@@ -154,8 +145,12 @@ async def _play_once(layout: Layout, script: Script, client: Client, console: Co
     return played
 
 
-def _was_played(marker: Path, stream_made: str) -> bool:
-    return marker.exists() and json.loads(marker.read_text(encoding="utf-8"))["stream_made"] == stream_made
+def was_played(marker: Path, stream_made: str, messages: int) -> bool:
+    """Whether the record is of this stream, and the stream holds as many messages as were accepted then."""
+    if not marker.exists():
+        return False
+    record = json.loads(marker.read_text(encoding="utf-8"))
+    return bool(record["stream_made"] == stream_made and record["outcomes"].get("accepted", 0) <= messages)
 
 
 def _remember(marker: Path, stream_made: str, played: Played) -> None:

@@ -16,6 +16,7 @@ from shared.messaging.streams import ARCHIVED, CONSUMERS, FEEDBACK
 SETTLE_TIMEOUT_S = 120.0
 POLL_S = 0.25
 QUIET_POLLS = 4
+"""After a play: scoring publishes once a second, so that without any lag something may still be to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,10 @@ class Books:
         return self.accepted == accounted == self.archived
 
 
-async def settled(layout: Layout, client: Client) -> None:
+async def settled(layout: Layout, client: Client, *, quiet_polls: int = QUIET_POLLS) -> None:
     """Return when scoring has folded, notify handled and the archive stored all that the streams hold.
+
+    And when it has been so, without anything new, at ``quiet_polls`` more looks, a quarter of a second apart.
 
     Raises:
         LocalError: nothing moves for two minutes; the message says who lags and by how much.
@@ -49,7 +52,7 @@ async def settled(layout: Layout, client: Client) -> None:
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     quiet = 0
     before: tuple[dict[str, int], dict[str, int]] = ({}, {})
-    while quiet < QUIET_POLLS:
+    while quiet < quiet_polls:
         last = await _last_sequences(client)
         lags = await asyncio.to_thread(_lags, layout, last) | await _undelivered(client)
         if (last, lags) != before:

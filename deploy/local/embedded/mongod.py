@@ -5,12 +5,7 @@ image.
 """
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 
 from deploy.local.embedded.logs import tail
 from deploy.local.embedded.mongod_binary import find_mongod
@@ -21,7 +16,8 @@ from deploy.local.errors import ServerStartError
 REPLICA_SET = "pingyi"
 
 NICE = 10
-"""Like the archive, its only user: on a busy machine taking ratings goes first."""
+"""Like the archive, its only user: on a busy machine taking ratings goes first. But not before it has
+started: the provisioner waits for that, and beside services that load their code it would take seconds."""
 
 
 class MongoServer:
@@ -69,11 +65,10 @@ class MongoServer:
         """Whether it answers and is a writable primary."""
         if not self.is_alive():
             return False
-        try:
-            with self._client(timeout_s) as client:
-                return bool(client.admin.command("hello").get("isWritablePrimary"))
-        except PyMongoError:
-            return False
+        from deploy.local.embedded import replica_set  # noqa: PLC0415 - see start()
+
+        with replica_set.connect(self.url, timeout_s) as client:
+            return replica_set.is_primary(client)
 
     def start(self, timeout_s: float = 120.0) -> None:
         """Start the server and wait until it is a writable primary.
@@ -86,12 +81,14 @@ class MongoServer:
         binary = find_mongod(self.data / "lib")
         require_free(self.port, "mongod")
         self._db_path.mkdir(parents=True, exist_ok=True)
-        process = ChildProcess([binary.path, *self._arguments()], log=self.log, env=binary.env, nice=NICE)
+        process = ChildProcess([binary.path, *self._arguments()], log=self.log, env=binary.env)
         self._process = process
         process.start()
         deadline = time.monotonic() + timeout_s
-        with self._client(timeout_s=0.5) as client:
-            while not self._is_primary(client):
+        from deploy.local.embedded import replica_set  # noqa: PLC0415 - loaded while the server recovers
+
+        with replica_set.connect(self.url, timeout_s=0.5) as client:
+            while not replica_set.advance(client, f"{LOOPBACK}:{self.port}"):
                 ended = process.wait(0.05)
                 if ended or time.monotonic() > deadline:
                     problem = f"code {process.returncode}" if ended else f"no primary within {timeout_s:g} s"
@@ -100,6 +97,7 @@ class MongoServer:
                         f"mongod did not start ({problem}); expected a writable primary: "
                         f"see {self.log}, which ends:\n{tail(self.log)}"
                     )
+        process.yield_to_others(NICE)
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Stop the server in order; kill it after ``timeout_s``. No-op if it does not run."""
@@ -130,35 +128,3 @@ class MongoServer:
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             "--quiet",
         ]
-
-    def _client(self, timeout_s: float) -> MongoClient[dict[str, Any]]:
-        milliseconds = int(timeout_s * 1000)
-        return MongoClient(
-            self.url,
-            serverSelectionTimeoutMS=milliseconds,
-            connectTimeoutMS=milliseconds,
-            socketTimeoutMS=milliseconds,
-        )
-
-    def _is_primary(self, client: MongoClient[dict[str, Any]]) -> bool:
-        """Whether the server is a writable primary; takes the step towards it that its state needs."""
-        try:
-            hello = client.admin.command("hello")
-            if hello.get("isWritablePrimary"):
-                return True
-            if not hello.get("secondary"):
-                self._configure(client)
-        except PyMongoError:  # not listening yet, or between two states of the replica set: ask again
-            return False
-        return False
-
-    def _configure(self, client: MongoClient[dict[str, Any]]) -> None:
-        me = f"{LOOPBACK}:{self.port}"
-        stored: Mapping[str, Any] | None = client["local"]["system.replset"].find_one()
-        if stored is None:
-            members = [{"_id": 0, "host": me}]
-            client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
-        elif stored["members"][0]["host"] != me:  # the data was last used on another port
-            members = [{**stored["members"][0], "host": me}]
-            changed = {**stored, "members": members, "version": stored["version"] + 1}
-            client.admin.command("replSetReconfig", changed, force=True)

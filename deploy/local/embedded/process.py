@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from contextlib import suppress
 from pathlib import Path
 
 from deploy.local.embedded import launch
@@ -14,6 +14,15 @@ from deploy.local.embedded.logs import open_log
 
 STOP_TIMEOUT_S = 5.0
 """How long a child may take to end after SIGTERM before it is killed."""
+
+_SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+"""The one thread that creates children; it begins with the first of them.
+
+The kernel's parent-death signal fires when the creating *thread* ends, not the process. A child created from
+a short-lived worker thread (``asyncio.to_thread``) would be killed in the middle of its work; this thread
+lives as long as the process. Made here and not on demand: two threads that start their first child at the
+same moment would make one each, and the child of the one that is dropped would die with it.
+"""
 
 
 class ChildProcess:
@@ -67,7 +76,7 @@ class ChildProcess:
         """
         if self.is_alive():
             raise RuntimeError(f"{self.command[0]} runs as pid {self.pid}: stop it before starting it again")
-        self._popen = _spawner().submit(self._spawn).result()
+        self._popen = _SPAWNER.submit(self._spawn).result()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Block until the process ended, at most ``timeout_s`` seconds; tells whether it has ended."""
@@ -96,6 +105,15 @@ class ChildProcess:
         if self._popen is not None:
             self._popen.send_signal(signum)
 
+    def yield_to_others(self, nice: int) -> None:
+        """Lower the priority of a process that runs already; no-op if it has ended, or not on Linux."""
+        if nice and sys.platform == "linux" and self._popen is not None:
+            # Of its group and not of itself: the kernel would lower one thread only.
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PGRP, self._popen.pid, nice)
+                # Where the kernel groups by session, that alone is moot.
+                Path(f"/proc/{self._popen.pid}/autogroup").write_text(str(nice), encoding="ascii")
+
     def _spawn(self) -> subprocess.Popen[bytes]:
         with open_log(self.log) as log:
             return subprocess.Popen(
@@ -107,17 +125,6 @@ class ChildProcess:
                 cwd=self._cwd,
                 start_new_session=True,
             )
-
-
-@cache
-def _spawner() -> ThreadPoolExecutor:
-    """The one thread that creates children.
-
-    The kernel's parent-death signal fires when the creating *thread* ends, not the process. A child created
-    from a short-lived worker thread (``asyncio.to_thread``) would be killed in the middle of its work; this
-    thread lives as long as the process.
-    """
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
 def _life_binding(nice: int) -> list[str]:

@@ -9,6 +9,8 @@ from services.archive.metrics import ArchiveMetrics
 from shared.kernel.errors import TransientError, describe
 
 INTERVAL_S: Final = 2.0
+RETRY_S: Final = 0.2
+"""Pause while a consumer does not answer: at a start the first question comes before the connection."""
 
 
 class ConsumerMissingError(TransientError):
@@ -20,7 +22,7 @@ class LagTooGreatError(TransientError):
 
 
 class ConsumerWatch:
-    """Asks the broker every two seconds and remembers the answers for ``/readyz`` and ``/metrics``."""
+    """Asks the broker every `INTERVAL_S` and remembers the answers for ``/readyz`` and ``/metrics``."""
 
     def __init__(
         self, source: JetStreamSource, metrics: ArchiveMetrics, streams: Sequence[str], lag_limit: int
@@ -38,7 +40,7 @@ class ConsumerWatch:
         while True:
             for stream in self._streams:
                 await self._ask(stream)
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(RETRY_S if self._failures else INTERVAL_S)
 
     async def _ask(self, stream: str) -> None:
         try:

@@ -15,10 +15,11 @@ from typing import Final
 from uuid import UUID
 
 from services.intake.domain.accepted import Accepted
+from services.intake.domain.revisions import Move, Revision
 from services.intake.domain.submission import unix_ms
 from shared.observability.logging import get_logger
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 FIND_AT_ONCE: Final = 500
 """Keys in one statement; SQLite's own limit on parameters is higher in every build."""
 
@@ -31,6 +32,11 @@ CREATE TABLE IF NOT EXISTS accepted (
     receipt BLOB PRIMARY KEY, event_id BLOB NOT NULL, digest TEXT NOT NULL, sequence INTEGER NOT NULL,
     received_ms INTEGER NOT NULL, occurred_ms INTEGER NOT NULL, unit_id TEXT NOT NULL, grade INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS revisions (
+    receipt BLOB NOT NULL, number INTEGER NOT NULL, move TEXT NOT NULL, sequence INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL, request TEXT, digest TEXT NOT NULL, unit_id TEXT NOT NULL,
+    grade INTEGER NOT NULL, PRIMARY KEY (receipt, number)
+) WITHOUT ROWID;
 """
 # Of two events with one id, the first in the stream counts.
 _INSERT = """
@@ -39,6 +45,13 @@ INSERT INTO accepted VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (receipt) DO UP
     received_ms = excluded.received_ms, occurred_ms = excluded.occurred_ms, unit_id = excluded.unit_id,
     grade = excluded.grade
 WHERE excluded.sequence < accepted.sequence
+"""
+
+_INSERT_REVISION = """
+INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (receipt, number) DO UPDATE SET
+    move = excluded.move, sequence = excluded.sequence, received_ms = excluded.received_ms,
+    request = excluded.request, digest = excluded.digest, unit_id = excluded.unit_id, grade = excluded.grade
+WHERE excluded.sequence < revisions.sequence
 """
 
 _log = get_logger(component="index")
@@ -108,6 +121,27 @@ class IndexFile:
             for row in self._reader.execute(query, some):
                 yield _from_row(row)
 
+    def revisions(self, receipt: bytes) -> Iterator[Revision]:
+        """The revisions of the rating with `receipt`, by number.
+
+        Raises:
+            sqlite3.Error: the file is broken.
+        """
+        query = "SELECT * FROM revisions WHERE receipt = ? ORDER BY number"
+        for row in self._reader.execute(query, (receipt,)):
+            _, number, move, sequence, received_ms, request, digest, unit_id, grade = row
+            yield Revision(
+                receipt=receipt,
+                number=number,
+                move=Move(move),
+                sequence=sequence,
+                received_at=_EPOCH + received_ms * _MILLISECOND,
+                request=request,
+                digest=digest,
+                unit_id=unit_id,
+                grade=grade,
+            )
+
     def receipts(self) -> Iterator[bytes]:
         """Every receipt that is remembered.
 
@@ -117,24 +151,26 @@ class IndexFile:
         for (receipt,) in self._reader.execute("SELECT receipt FROM accepted"):
             yield receipt
 
-    def write(self, ratings: Iterable[Accepted], position: int) -> None:
-        """Add `ratings`, and say that everything up to `position` is here, in one transaction.
+    def write(self, ratings: Iterable[Accepted], revisions: Iterable[Revision], position: int) -> None:
+        """Add entries, and say that everything up to `position` is here, in one transaction.
 
         Raises:
             sqlite3.Error: the file is broken; nothing was written.
         """
         with self._transaction():
             self._writer.executemany(_INSERT, map(_to_row, ratings))
+            self._writer.executemany(_INSERT_REVISION, map(_to_revision_row, revisions))
             self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('position', ?)", (str(position),))
 
     def forget_before(self, moment: datetime) -> None:
-        """Delete ratings that were received before `moment`.
+        """Delete what was received before `moment`; no rating outlives a revision of it.
 
         Raises:
             sqlite3.Error: the file is broken; nothing was deleted.
         """
         with self._transaction():
             self._writer.execute("DELETE FROM accepted WHERE received_ms < ?", (unix_ms(moment),))
+            self._writer.execute("DELETE FROM revisions WHERE received_ms < ?", (unix_ms(moment),))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -168,6 +204,20 @@ def _to_row(rating: Accepted) -> _Row:
         unix_ms(rating.occurred_at),
         rating.unit_id,
         rating.grade,
+    )
+
+
+def _to_revision_row(revision: Revision) -> tuple[bytes, int, str, int, int, str | None, str, str, int]:
+    return (
+        revision.receipt,
+        revision.number,
+        revision.move.value,
+        revision.sequence,
+        unix_ms(revision.received_at),
+        revision.request,
+        revision.digest,
+        revision.unit_id,
+        revision.grade,
     )
 
 

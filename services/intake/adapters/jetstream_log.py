@@ -1,7 +1,7 @@
 """The feedback stream behind group commit, and reading single ratings back from it."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from nats.aio.client import Client
@@ -9,9 +9,11 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
-from services.intake.application.ports import Standing
+from services.intake.adapters.stored_revisions import read_in_force, read_revision
+from services.intake.application.ports import InForce, Standing
 from services.intake.domain.accepted import Accepted
 from services.intake.domain.pseudonyms import Pseudonyms
+from services.intake.domain.revisions import Revision
 from shared.events import FeedbackSubmitted, spec_for_data
 from shared.kernel.clock import parse_rfc3339
 from shared.kernel.errors import InvalidValueError, describe
@@ -19,6 +21,7 @@ from shared.messaging.group_commit import GroupCommit, Outgoing, Stored
 from shared.messaging.publisher import BrokerUnavailableError, NothingSentError
 from shared.messaging.streams import FEEDBACK
 
+T = TypeVar("T")
 _TYPE: Final = spec_for_data(FeedbackSubmitted).event_type
 
 
@@ -133,6 +136,20 @@ class JetStreamFeedbackLog:
 
     async def read(self, sequence: int) -> Standing:
         """See `ports.FeedbackLog.read`."""
+        data = await self._message(sequence)
+        return _readable(_read_standing(data, sequence, self._pseudonyms), sequence, "a rating")
+
+    async def read_revision(self, sequence: int) -> Revision:
+        """See `ports.FeedbackLog.read_revision`."""
+        data = await self._message(sequence)
+        return _readable(read_revision(data, sequence, self._pseudonyms), sequence, "a revision")
+
+    async def read_in_force(self, sequence: int) -> InForce:
+        """See `ports.FeedbackLog.read_in_force`."""
+        data = await self._message(sequence)
+        return _readable(read_in_force(data), sequence, "a rating or a revision")
+
+    async def _message(self, sequence: int) -> bytes:
         if self._jetstream is None:
             raise not_connected()
         try:
@@ -140,14 +157,17 @@ class JetStreamFeedbackLog:
         except (NatsError, JetStreamError, TimeoutError) as error:
             # A replica that lags may not have it yet.
             raise BrokerUnavailableError(
-                describe(f"no answer for sequence {sequence}", "the rating stored there", "send it again")
+                describe(f"no answer for sequence {sequence}", "what is stored there", "send it again")
             ) from error
-        standing = _read_standing(message.data or b"", sequence, self._pseudonyms)
-        if standing is None:
-            raise BrokerUnavailableError(
-                describe(f"sequence {sequence}", "a rating", "report it: the id was used for something else")
-            )
-        return standing
+        return message.data or b""
+
+
+def _readable(found: T | None, sequence: int, expected: str) -> T:
+    if found is None:
+        raise BrokerUnavailableError(
+            describe(f"sequence {sequence}", expected, "report it: the id was used for something else")
+        )
+    return found
 
 
 def not_connected() -> NothingSentError:

@@ -1,4 +1,4 @@
-"""The index of accepted ratings: a fold of FEEDBACK, memory in front and one local SQLite file behind."""
+"""The index of ratings and revisions: a fold of FEEDBACK, memory in front and one SQLite file behind."""
 
 import asyncio
 import sqlite3
@@ -12,6 +12,7 @@ from services.intake.adapters.index_file import IndexFile, Origin
 from services.intake.adapters.receipt_filter import ReceiptFilter
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.domain.accepted import Accepted
+from services.intake.domain.revisions import Revision
 from shared.observability.logging import get_logger
 
 _log = get_logger(component="index")
@@ -41,6 +42,8 @@ class SqliteAcceptedIndex:
         self._filter = ReceiptFilter()
         self._fresh: dict[bytes, Accepted] = {}
         self._flushing: dict[bytes, Accepted] = {}
+        self._fresh_revisions: dict[tuple[bytes, int], Revision] = {}
+        self._flushing_revisions: dict[tuple[bytes, int], Revision] = {}
         self._ahead: set[int] = set()
         self._position = self._written = 0
         self._ready = asyncio.Event()
@@ -56,7 +59,7 @@ class SqliteAcceptedIndex:
 
     @property
     def position(self) -> int:
-        """Every rating of the stream up to this sequence is remembered."""
+        """Every rating and revision of the stream up to this sequence is remembered."""
         return self._position
 
     @property
@@ -66,8 +69,9 @@ class SqliteAcceptedIndex:
 
     @property
     def unwritten(self) -> int:
-        """Ratings that only memory holds."""
-        return len(self._fresh) + len(self._flushing)
+        """Ratings and revisions that only memory holds."""
+        ratings = len(self._fresh) + len(self._flushing)
+        return ratings + len(self._fresh_revisions) + len(self._flushing_revisions)
 
     def mark_ready(self) -> None:
         """Say that the stream has been read to its end."""
@@ -91,6 +95,7 @@ class SqliteAcceptedIndex:
         async with self._writing:
             self._drop_file()
             self._fresh, self._flushing, self._ahead = {}, {}, set()
+            self._fresh_revisions, self._flushing_revisions = {}, {}
             origin = Origin(stream, self._key_id)
             file, self._filter = await self._in_thread(self._open_file, origin, afresh)
             for receipt in self._fresh:  # acknowledged while the file was being read
@@ -146,15 +151,42 @@ class SqliteAcceptedIndex:
             self._note(rating.sequence)
         self._move_up()
 
+    def revisions(self, receipt: bytes) -> tuple[Revision, ...]:
+        """See `ports.AcceptedIndex.revisions`."""
+        if self._file is None:
+            raise IndexNotReadyError
+        try:
+            first = {revision.number: revision for revision in self._file.revisions(receipt)}
+        except sqlite3.Error as error:
+            self._give_up(error)
+            raise IndexNotReadyError from error
+        for held in (self._flushing_revisions, self._fresh_revisions):
+            for revision in held.values():
+                earlier = first.get(revision.number)
+                if revision.receipt == receipt and (earlier is None or revision.sequence < earlier.sequence):
+                    first[revision.number] = revision
+        return tuple(first[number] for number in sorted(first))
+
+    def add_revisions(self, revisions: Iterable[Revision]) -> None:
+        """See `ports.AcceptedIndex.add_revisions`."""
+        for revision in revisions:
+            place = (revision.receipt, revision.number)
+            earlier = self._fresh_revisions.get(place)
+            if earlier is None or revision.sequence < earlier.sequence:
+                self._fresh_revisions[place] = revision
+            self._note(revision.sequence)
+        self._move_up()
+
     def skip(self, sequences: Iterable[int]) -> None:
         """See `ports.AcceptedIndex.skip`."""
         for sequence in sequences:
             self._note(sequence)
         self._move_up()
 
-    def fold(self, accepted: Iterable[Accepted], through: int) -> None:
-        """Remember ratings of the stream, which was read without a gap from `position` up to `through`."""
+    def fold(self, accepted: Iterable[Accepted], through: int, revisions: Iterable[Revision] = ()) -> None:
+        """Remember what the stream holds, which was read without a gap from `position` up to `through`."""
         self.add(accepted)
+        self.add_revisions(revisions)
         self._position = max(self._position, through)
         self._ahead = {sequence for sequence in self._ahead if sequence > self._position}
         self._move_up()
@@ -171,15 +203,18 @@ class SqliteAcceptedIndex:
     async def flush(self) -> None:
         """Write what is in memory, with the position, in one transaction."""
         async with self._writing:
-            if self._file is None or (not self._fresh and self._position == self._written):
+            fresh = self._fresh or self._fresh_revisions
+            if self._file is None or (not fresh and self._position == self._written):
                 return
             self._flushing, self._fresh = self._fresh, {}
+            self._flushing_revisions, self._fresh_revisions = self._fresh_revisions, {}
+            ratings, revisions = list(self._flushing.values()), list(self._flushing_revisions.values())
             position = self._position
             try:
-                await self._in_thread(self._file.write, list(self._flushing.values()), position)
+                await self._in_thread(self._file.write, ratings, revisions, position)
             except sqlite3.Error as error:
                 self._give_up(error)
-            self._flushing, self._written = {}, position
+            self._flushing, self._flushing_revisions, self._written = {}, {}, position
 
     async def prune(self, now: datetime) -> None:
         """Forget ratings that were received before the horizon."""

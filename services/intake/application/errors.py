@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from services.intake.domain.acceptance import Issue
 from services.intake.domain.measures import Size
+from services.intake.domain.revisions import History, Move
 from shared.kernel.errors import ConflictError, InvalidValueError, PermanentError, TransientError, describe
 
 
@@ -26,14 +27,49 @@ class KeyReusedError(ConflictError, InvalidValueError):
     title: ClassVar[str] = "The idempotency key was used for other content"
 
     def __init__(self, event_id: str, field: str) -> None:
-        """`event_id` names the rating that stands, `field` what held the key."""
+        """`event_id` names the event that stands, `field` what held the key."""
         super().__init__(
             Size("other content under a key that was used before"),
             f"the content of event {event_id}, which stands",
-            "send a new rating under a new key; repeat an old one unchanged",
+            "send what is new under a new key; repeat what is old unchanged",
             field=field,
         )
         self.event_id = event_id
+
+
+class MoveNotOpenError(ConflictError, InvalidValueError):
+    """The rating's state does not allow the move."""
+
+    title: ClassVar[str] = "The rating's state does not allow this"
+
+    def __init__(self, history: History, move: Move) -> None:
+        """Name the state of `history` and the moves that are open."""
+        super().__init__(
+            Size(f"{move.value} for a rating that is {history.state.value}"),
+            *_way_out(history),
+            field="state",
+        )
+
+
+class LostRaceError(ConflictError, InvalidValueError):
+    """Somebody else's revision of the rating came first."""
+
+    title: ClassVar[str] = "Another revision came first"
+
+    def __init__(self, history: History) -> None:
+        """`history` holds what came first."""
+        super().__init__(
+            Size(f"a decision about a rating that meanwhile is {history.state.value}"),
+            *_way_out(history),
+            field="state",
+        )
+
+
+def _way_out(history: History) -> tuple[str, str]:
+    """What is expected of a rating's next move, and the remedy."""
+    moves = ", ".join(history.moves)
+    expected = f"one of the open moves: {moves}" if moves else "no move at all: that state is final"
+    return expected, f"look at GET /v1/feedback/{history.accepted.event_id}/state and decide again"
 
 
 class IndexNotReadyError(TransientError):

@@ -6,14 +6,12 @@ from dataclasses import dataclass, fields
 
 from services.intake.application.accepting import Acceptor
 from services.intake.application.errors import KeyReusedError, RejectedError
-from services.intake.application.ports import AcceptedIndex, Tally
+from services.intake.application.ports import Tally
 from services.intake.application.prepared import CLIENT_REF, Prepared, Preparer, RequestFacts
 from services.intake.domain.acceptance import Issue
-from services.intake.domain.accepted import Accepted, Outcome, Verdict
+from services.intake.domain.accepted import Outcome, Verdict
 from services.intake.domain.lines import Line
-from services.intake.domain.receipts import parse_receipt_code
 from services.intake.domain.submission import Submission
-from shared.kernel.errors import NotFoundError
 
 CHUNK = 250
 """Lines prepared at a stretch: about 15 ms of work, so that single requests don't wait behind a batch."""
@@ -139,20 +137,3 @@ def _reason(error: RejectedError) -> str:
     """The first field that is wrong; a word of a short list, since clients may invent fields."""
     field = error.issues[0].field.split(".")[0]
     return field if field in _KNOWN_FIELDS else "other"
-
-
-def find_receipt(code: str, *, index: AcceptedIndex) -> Accepted:
-    """Find an accepted rating by its receipt code, however the citizen writes it.
-
-    Raises:
-        InvalidValueError: it can't be a receipt code.
-        NotFoundError: no rating has it.
-        TransientError: the index can't say yet.
-    """
-    receipt = parse_receipt_code(code)
-    found = index.find((receipt,)).get(receipt)
-    if found is None:
-        raise NotFoundError(
-            code, "the code of an accepted rating", "compare it with the receipt", field="receipt_code"
-        )
-    return found

@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Protocol
 
 from services.intake.domain.accepted import Accepted
+from services.intake.domain.revisions import Revision
 from services.intake.domain.submission import Contact
+from shared.events import CountedFields
 from shared.messaging.group_commit import Outgoing, Stored
 from shared.rules import RulePack
 
@@ -40,6 +42,22 @@ class Standing:
 
     accepted: Accepted
     record_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What a rating or a revision puts in force.
+
+    Attributes:
+        submitted: the fields as they were submitted, where a correction has changed them; else None.
+        city: of the unit that the rating was submitted for, as in the subject; never changes.
+        county: the same.
+    """
+
+    fields: CountedFields
+    city: str
+    county: str
+    submitted: CountedFields | None = None
 
 
 class Sealer(Protocol):
@@ -89,9 +107,25 @@ class FeedbackLog(Protocol):
         """
         ...
 
+    async def read_revision(self, sequence: int) -> Revision:
+        """Read back the revision at `sequence`.
+
+        Raises:
+            TransientError: it can't be read now.
+        """
+        ...
+
+    async def read_in_force(self, sequence: int) -> InForce:
+        """Read back what the rating or revision at `sequence` puts in force.
+
+        Raises:
+            TransientError: it can't be read now.
+        """
+        ...
+
 
 class AcceptedIndex(Protocol):
-    """Role: remembers every rating of the feedback stream."""
+    """Role: remembers every rating of the feedback stream, and what became of it."""
 
     @property
     def ready(self) -> bool:
@@ -110,8 +144,20 @@ class AcceptedIndex(Protocol):
         """Remember ratings that the stream has just acknowledged; visible to `find` at once."""
         ...
 
+    def revisions(self, receipt: bytes) -> tuple[Revision, ...]:
+        """The remembered revisions of the rating with `receipt`, by number; the first in the stream of each.
+
+        Raises:
+            TransientError: the index is being made anew.
+        """
+        ...
+
+    def add_revisions(self, revisions: Iterable[Revision]) -> None:
+        """Remember revisions that the stream has just acknowledged; visible to `revisions` at once."""
+        ...
+
     def skip(self, sequences: Iterable[int]) -> None:
-        """Note sequences of the stream that hold something else than a rating."""
+        """Note sequences of the stream that hold neither a rating nor a revision."""
         ...
 
 
@@ -144,4 +190,8 @@ class Tally(Protocol):
 
     def rejected(self, channel: str, reason: str) -> None:
         """A rating that can't be accepted; `reason` is a word of a short list."""
+        ...
+
+    def revised(self, move: str) -> None:
+        """A rating was revised."""
         ...

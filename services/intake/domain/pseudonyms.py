@@ -14,8 +14,10 @@ from shared.kernel.grades import Channel
 from shared.kernel.identity_numbers import normal_identity_number, normal_phone
 
 RECEIPT_BYTES: Final = 10
-_HEX_DIGITS = 32
-_PURPOSES = ("citizen", "device", "address", "transaction", "text", "digest", "receipt")
+_SHOWN_BYTES = 16
+_PURPOSES = (
+    "citizen", "device", "address", "transaction", "text", "digest", "receipt", "revision", "request",
+)  # fmt: skip
 
 
 class Pseudonyms:
@@ -24,13 +26,20 @@ class Pseudonyms:
     def __init__(self, key_id: str, master: bytes) -> None:
         """`key_id` is 1 to 16 lower-case letters and digits; `master` at least 32 random bytes."""
         self.key_id = key_id
-        self._keys = {
-            purpose: hmac.digest(master, f"pingyi/{purpose}/v1".encode(), "sha256") for purpose in _PURPOSES
+        # Keyed once and copied for each value: setting the key up costs as much as hashing.
+        self._keyed_hashes = {
+            purpose: hmac.new(hmac.digest(master, f"pingyi/{purpose}/v1".encode(), "sha256"), None, "sha256")
+            for purpose in _PURPOSES
         }
         self._prefix = f"{key_id}."
 
+    def _hash(self, purpose: str, value: bytes) -> bytes:
+        keyed = self._keyed_hashes[purpose].copy()
+        keyed.update(value)
+        return keyed.digest()
+
     def _keyed(self, purpose: str, value: bytes) -> str:
-        return self._prefix + hmac.digest(self._keys[purpose], value, "sha256").hex()[:_HEX_DIGITS]
+        return self._prefix + self._hash(purpose, value)[:_SHOWN_BYTES].hex()
 
     def citizen(self, contact: Contact | None, channel: Channel) -> str | None:
         """The pseudonym of a citizen: by identity number, else phone, e-mail, or the channel's account.
@@ -85,6 +94,14 @@ class Pseudonyms:
         """What decides "same or different": the canonical form of the client's own fields."""
         return self._keyed("digest", submission.canonical())
 
+    def decision(self, target_id: str, canonical: bytes) -> str:
+        """What decides "same or different" for requests to revise the rating `target_id`."""
+        return self._keyed("revision", target_id.encode() + b"\0" + canonical)
+
+    def request(self, target_id: str, key: str) -> str:
+        """The pseudonym of a request's key, which is the client's own word, for the rating `target_id`."""
+        return self._keyed("request", f"{target_id}\0{key}".encode())
+
     def receipt(self, event_id: str) -> bytes:
         """The 80 bits of an event's receipt code: made again from its id, but not to be guessed from it."""
-        return hmac.digest(self._keys["receipt"], event_id.encode(), "sha256")[:RECEIPT_BYTES]
+        return self._hash("receipt", event_id.encode())[:RECEIPT_BYTES]

@@ -7,8 +7,9 @@ from pydantic import BaseModel, Field
 
 from services.intake.application.handlers import LineResult
 from services.intake.domain.acceptance import Issue
-from services.intake.domain.accepted import Accepted, Outcome, Verdict
+from services.intake.domain.accepted import Outcome, Verdict
 from services.intake.domain.receipts import receipt_code
+from services.intake.domain.revisions import History, Move, Revision, State, revision_id
 from shared.kernel.clock import rfc3339
 from shared.kernel.units import Unit
 from shared.observability.problem import FieldError
@@ -71,12 +72,34 @@ class ReceiptAnswer(BaseModel):
 
     receipt_code: str
     event_id: str
-    unit_id: str
+    unit_id: Annotated[str, Field(description="The unit in force; a correction may have changed it.")]
     unit_name: Annotated[str | None, Field(description="Null if the registry no longer has the unit.")]
-    grade: int
+    grade: Annotated[int, Field(description="The grade in force; a correction may have changed it.")]
     occurred_at: str
     received_at: str
-    status: Literal["accepted"] = "accepted"
+    status: Annotated[
+        Literal["accepted", "corrected", "withdrawn", "excluded", "quarantined"],
+        Field(description="The first two count; a quarantined rating is held until somebody has looked."),
+    ]
+
+
+class RevisionAnswer(BaseModel):
+    """The rating is revised, and that is durable."""
+
+    event_id: Annotated[str, Field(description="Id of the event that says so.")]
+    target_id: Annotated[str, Field(description="Id of the rating's FeedbackSubmitted event.")]
+    target_revision: Annotated[int, Field(description="Number of this revision, from 1.")]
+    state: Annotated[State, Field(description="What the revision left the rating in.")]
+
+
+class StateAnswer(BaseModel):
+    """What became of a rating."""
+
+    event_id: str
+    state: Annotated[State, Field(description="What the rating is worth at present.")]
+    revision: Annotated[int, Field(description="Number of the revision in force; 0 if there is none.")]
+    revised_at: Annotated[str | None, Field(description="When that was; RFC 3339 UTC.")]
+    moves: Annotated[list[Move], Field(description="What can be done next; empty where the state is final.")]
 
 
 class UnitAnswer(BaseModel):
@@ -183,14 +206,49 @@ def _error(issue: Issue) -> _Error:
     return _Error(shown.field, shown.value, shown.expected, shown.remedy)
 
 
-def receipt_answer(accepted: Accepted, unit: Unit | None) -> ReceiptAnswer:
-    """Describe an accepted rating to whoever holds its receipt."""
+def receipt_answer(history: History, unit: Unit | None) -> ReceiptAnswer:
+    """Describe an accepted rating to whoever holds its receipt; `unit` is the one in force."""
+    accepted = history.accepted
     return ReceiptAnswer(
         receipt_code=receipt_code(accepted.receipt),
         event_id=accepted.event_id,
-        unit_id=accepted.unit_id,
+        unit_id=history.unit_id,
         unit_name=unit.name if unit is not None else None,
-        grade=accepted.grade,
+        grade=history.grade,
         occurred_at=rfc3339(accepted.occurred_at),
         received_at=rfc3339(accepted.received_at),
+        status=_status(history),
+    )
+
+
+def _status(history: History) -> Literal["accepted", "corrected", "withdrawn", "excluded", "quarantined"]:
+    match history.state:
+        case State.COUNTED:
+            return "corrected" if history.corrected else "accepted"
+        case State.WITHDRAWN:
+            return "withdrawn"
+        case State.EXCLUDED:
+            return "excluded"
+        case State.QUARANTINED:
+            return "quarantined"
+
+
+def revision_answer(target_id: str, revision: Revision) -> RevisionAnswer:
+    """Describe a revision of the rating `target_id`: the same however often it is asked for."""
+    return RevisionAnswer(
+        event_id=revision_id(target_id, revision.number),
+        target_id=target_id,
+        target_revision=revision.number,
+        state=revision.move.leads_to,
+    )
+
+
+def state_answer(history: History) -> StateAnswer:
+    """Describe what became of a rating."""
+    return StateAnswer(
+        event_id=history.accepted.event_id,
+        state=history.state,
+        revision=history.number,
+        revised_at=rfc3339(history.revisions[-1].received_at) if history.revisions else None,
+        moves=list(history.moves),
     )

@@ -146,10 +146,13 @@ def parse_feedback(raw: bytes) -> Submission:
         RejectedError: a name comes twice, so that the rating says two things.
     """
     body = FeedbackBody.model_validate_json(raw)
-    # Each member has one colon outside of strings: with no more colons than members there is no repeat, and
-    # most ratings need no second reading.
-    if raw.count(b":") != _members_of(body):
-        _refuse_repeats(raw)
+    # Each member has one colon outside of strings, and a time, unless escaped, at least two within: with no
+    # more colons than that there is no repeat, and most ratings need no second reading.
+    explained = _members_of(body)
+    if body.occurred_at is not None and b"\\" not in raw:
+        explained += 2
+    if raw.count(b":") != explained:
+        refuse_repeats(raw)
     text = None if body.text is None or not body.text.strip() else unicodedata.normalize("NFC", body.text)
     return Submission(
         unit_id=body.unit_id,
@@ -176,7 +179,12 @@ def _members_of(body: FeedbackBody) -> int:
     return count
 
 
-def _refuse_repeats(raw: bytes) -> None:
+def refuse_repeats(raw: bytes) -> None:
+    """Check that no object of `raw`, which is valid JSON, holds a name twice.
+
+    Raises:
+        RejectedError: one does, and so says two things.
+    """
     name = _repeated(_read_members(raw.decode()))
     if name is not None:
         raise RejectedError(

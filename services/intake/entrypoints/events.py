@@ -1,8 +1,8 @@
-"""The feedback stream, folded into the index of accepted ratings."""
+"""The feedback stream, folded into the index of accepted ratings and their revisions."""
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 
 from services.intake.domain.accepted import Accepted
+from services.intake.domain.revisions import Revision
 from shared.kernel.clock import Clock
 from shared.kernel.errors import TransientError, describe
 from shared.messaging.reading import FoldReader, HistoryChangedError, StoredMessage
@@ -24,7 +25,6 @@ FLUSH_S: Final = 0.25
 RETRY_S: Final = 1.0
 PRUNE_S: Final = DAY_S
 TAKE: Final = 1000
-_RATINGS: Final = "feedback.v1.submitted.*.*"
 
 _log = get_logger(component="index")
 
@@ -46,7 +46,7 @@ class FoldedIndex(Protocol):
         """Take up what was folded from `stream`, or start from nothing."""
         ...
 
-    def fold(self, accepted: list[Accepted], through: int) -> None:
+    def fold(self, accepted: list[Accepted], through: int, revisions: list[Revision]) -> None:
         """Remember what was read up to `through`."""
         ...
 
@@ -71,7 +71,7 @@ class FoldMetrics(Protocol):
         ...
 
     def index_skipped(self, messages: int) -> None:
-        """Messages that aren't readable ratings."""
+        """Messages that should be ratings or revisions and aren't readable."""
         ...
 
 
@@ -87,13 +87,18 @@ class IndexFold:
         self,
         index: FoldedIndex,
         client: Callable[[], Awaitable[Client]],
-        read: Callable[[bytes, int], Accepted | None],
+        read: Callable[[bytes, int], Accepted | Revision | None],
+        subjects: Collection[str],
         metrics: FoldMetrics,
     ) -> None:
-        """Fold what `read` makes of messages into `index`; `client` waits for the broker."""
+        """Fold what `read` makes of messages into `index`; `client` waits for the broker.
+
+        `subjects`, with ``*`` for the place, should hold nothing that `read` makes nothing of.
+        """
         self._index = index
         self._client = client
         self._read = read
+        self._subjects = subjects
         self._metrics = metrics
         self._afresh = False
         self._stream = ""
@@ -143,24 +148,27 @@ class IndexFold:
                 if reader.caught_up:
                     break
             # Sequences at the end may be expired or deleted: then no message ever moves the position there.
-            self._index.fold([], max(last, reader.position) if reader.caught_up else reader.position)
+            self._index.fold([], max(last, reader.position) if reader.caught_up else reader.position, [])
         finally:
             await reader.close()
 
     def _fold(self, messages: list[StoredMessage]) -> None:
         accepted: list[Accepted] = []
+        revisions: list[Revision] = []
         unreadable = 0
         for message in messages:
-            rating = self._read(message.data, message.sequence)
-            if rating is not None:
-                accepted.append(rating)
-            elif metric_label(message.subject) == _RATINGS:
+            entry = self._read(message.data, message.sequence)
+            if isinstance(entry, Accepted):
+                accepted.append(entry)
+            elif entry is not None:
+                revisions.append(entry)
+            elif metric_label(message.subject) in self._subjects:
                 unreadable += 1
         if unreadable:
             # Not a dead letter: those who act on the message write it. Here it only can't be looked up.
             _log.warning("index_skipped", messages=unreadable, through=messages[-1].sequence)
             self._metrics.index_skipped(unreadable)
-        self._index.fold(accepted, messages[-1].sequence)
+        self._index.fold(accepted, messages[-1].sequence, revisions)
 
     async def _wait_for_gap(self, client: Client) -> None:
         """Return when the stream has held something for a while that our own publishes did not tell us."""

@@ -1,7 +1,8 @@
 """The HTTP interface of intake.
 
-The two ways to submit are plain ASGI: FastAPI's typed endpoints cost twice as much per request. Functions
-without a body describe them in OpenAPI; errors are answered by the app's handlers like all others.
+The two ways to submit are plain ASGI, served before the app's middlewares and router: FastAPI's typed
+endpoints cost twice as much per request. Functions without a body describe them in OpenAPI; errors are
+answered by the app's handlers like all others.
 """
 
 import asyncio
@@ -19,9 +20,10 @@ from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from services.intake.application.errors import IndexNotReadyError, RejectedError
-from services.intake.application.handlers import Desk, find_receipt, submit_batch, submit_feedback
-from services.intake.application.ports import AcceptedIndex, Rules
+from services.intake.application.handlers import Desk, submit_batch, submit_feedback
+from services.intake.application.ports import Rules
 from services.intake.application.prepared import RequestFacts
+from services.intake.application.revising import Reviser
 from services.intake.domain.addresses import TrustedProxies
 from services.intake.domain.lines import split_lines
 from services.intake.domain.measures import Size
@@ -48,6 +50,7 @@ from shared.kernel.grades import Level
 from shared.kernel.units import BUREAU, UnitRegistry
 from shared.messaging.group_commit import PublishOverloadedError
 from shared.messaging.publisher import NothingSentError
+from shared.observability.http import serve_directly
 from shared.observability.problem import (
     MEDIA_TYPE,
     FieldError,
@@ -58,6 +61,8 @@ from shared.observability.problem import (
 )
 from shared.observability.tracing import current_context
 
+SINGLE_PATH: Final = "/v1/feedback"
+BATCH_PATH: Final = "/v1/feedback/batch"
 JSON_TYPES: Final = ("application/json",)
 NDJSON_TYPES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 MAX_KEY: Final = 255
@@ -76,7 +81,7 @@ class HttpParts:
     """What the interface calls."""
 
     desk: Desk
-    index: AcceptedIndex
+    reviser: Reviser
     units: UnitRegistry
     rules: Rules
     proxies: TrustedProxies
@@ -109,12 +114,14 @@ _SUBMIT_PROBLEMS: Final = _problems(
 
 
 def add_routes(app: FastAPI, parts: HttpParts) -> None:
-    """Add intake's routes to `app`."""
-    _Submissions(parts).add_to(app)
+    """Add intake's routes to `app`, which is complete then."""
+    submissions = _Submissions(parts)
+    submissions.add_to(app)
     router = APIRouter()
     _add_receipts(router, parts)
     _add_units(router, parts)
     app.include_router(router)
+    serve_directly(app, {SINGLE_PATH: submissions.single, BATCH_PATH: submissions.batch})
 
 
 class _Submissions:
@@ -132,7 +139,7 @@ class _Submissions:
             "responses": _SUBMIT_PROBLEMS,
         }
         single = APIRoute(
-            "/v1/feedback",
+            SINGLE_PATH,
             _describe_single,
             summary="Submit one rating",
             operation_id="submit_feedback",
@@ -141,7 +148,7 @@ class _Submissions:
             **common,
         )
         batch = APIRoute(
-            "/v1/feedback/batch",
+            BATCH_PATH,
             _describe_batch,
             summary="Submit up to 10,000 ratings, one on each line",
             operation_id="submit_batch",
@@ -161,8 +168,7 @@ class _Submissions:
         )
         single.app = self.single
         batch.app = self.batch
-        # First in the list: every route before them would be matched against each rating.
-        app.router.routes[:0] = [single, batch]
+        app.router.routes += [single, batch]
 
     def _facts(self, headers: Mapping[bytes, bytes], address: str | None = None) -> RequestFacts:
         context = current_context()
@@ -337,12 +343,12 @@ def _add_receipts(router: APIRouter, parts: HttpParts) -> None:
         code: Annotated[str, Path(description="In any case, with or without hyphens.", max_length=64)],
     ) -> ReceiptAnswer:
         """Look an accepted rating up; whoever has the code may see this, so it names no person."""
-        accepted = find_receipt(code, index=parts.index)
+        history = parts.reviser.history_of_receipt(code)
         try:
-            unit = parts.units.get(accepted.unit_id)
+            unit = parts.units.get(history.unit_id)
         except NotFoundError:
             unit = None
-        return receipt_answer(accepted, unit)
+        return receipt_answer(history, unit)
 
 
 def _add_units(router: APIRouter, parts: HttpParts) -> None:

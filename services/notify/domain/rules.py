@@ -1,7 +1,8 @@
 """The early-warning rules: pure functions of one fact and the rule pack's thresholds.
 
-Each gives an `Alert` or None. Adding a rule means its function, its place in one of the tuples below and
-its thresholds in the rule pack. No rule may copy anything about a citizen into an alert.
+Each gives an `Alert` or None. Adding a rule means its function, its place in one of the tuples below,
+its thresholds in the rule pack, and, for single ratings, its grades in `concerns_reviews_of`. No rule may
+copy anything about a citizen into an alert.
 """
 
 from collections.abc import Callable, Mapping
@@ -113,6 +114,11 @@ REVIEW_RULES: Final[tuple[Callable[[Review, RulePack], Alert | None], ...]] = (b
 
 SCORE_RULES: Final[tuple[Callable[[ScoreMove, RulePack], Alert | None], ...]] = (rank_drop, band_change)
 """Rules over changes of rank, score and band."""
+
+
+def concerns_reviews_of(grade: int, rules: RulePack) -> bool:
+    """Tell whether any of `REVIEW_RULES` could fire on a rating of `grade`: the others are not looked at."""
+    return grade in rules.alerts.bad_review.grades
 
 
 def review_alerts(review: Review, rules: RulePack) -> tuple[Alert, ...]:

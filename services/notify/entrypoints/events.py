@@ -1,8 +1,9 @@
-"""What comes in from the bus: FastStream subscribers on the provisioned durables, typed by event.
+"""What comes in from the bus, by the provisioned durables, typed by event.
 
-Order does not matter to any of them: alert ids derive from their causes and outcomes from alerts. So a batch
-of messages is handled side by side; acknowledging, retrying and dead-lettering is the shared failure policy's
-work (`AckPolicy.MANUAL`).
+Ratings come at the highest rate and mostly need nothing, so a pull loop looks at them; everything else has a
+FastStream subscriber. Order does not matter to any of them: alert ids derive from their causes and outcomes
+from alerts. So a batch of messages is handled side by side; acknowledging, retrying and dead-lettering is the
+shared failure policy's work for both (`AckPolicy.MANUAL`, `FailureHandling`).
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,6 +12,7 @@ from typing import Any, Final
 from faststream import AckPolicy
 from faststream.message import StreamMessage
 from faststream.nats import JStream, NatsBroker, PullSub
+from nats.aio.client import Client
 
 from services.notify.application.handlers import DeliverAlert, RaiseAlerts
 from shared.events import (
@@ -18,19 +20,24 @@ from shared.events import (
     Envelope,
     EventData,
     FeedbackSubmitted,
+    InvalidEventError,
     UnitScoreChanged,
     parse_envelope,
     spec_for_data,
 )
-from shared.messaging.failure import current_attempt
+from shared.messaging.consuming import DurableConsumer
+from shared.messaging.failure import FailureHandling, current_attempt
+from shared.messaging.reading import DurableReader, StoredMessage
+from shared.messaging.streams import FEEDBACK
 from shared.observability.tracing import message_context
 
 INBOX_PREFIX: Final = b"_INBOX_notify."
 """The only inboxes that our broker user may subscribe to; pull subscribers ignore the connection's prefix."""
 
-FEEDBACK_BATCH: Final = 500
+FEEDBACK_DURABLE: Final = "notify-feedback"
+
 RANKING_BATCH: Final = 50
-DELIVERY_BATCH: Final = 20
+DELIVERY_BATCH: Final = 50
 """Deliveries under way at once in one channel; they must end within the consumer's ack wait together."""
 
 PULL_TIMEOUT_S: Final = 5.0
@@ -38,27 +45,45 @@ PULL_TIMEOUT_S: Final = 5.0
 
 
 def durables(channels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return (stream, durable) of every consumer that `subscribe` reads; all must be provisioned."""
+    """Return (stream, durable) of every consumer that is read here; all must be provisioned."""
     return (
-        ("FEEDBACK", "notify-feedback"),
+        (FEEDBACK, FEEDBACK_DURABLE),
         ("RANKING", "notify-ranking"),
         *(("ALERTS", f"notify-deliver-{name}") for name in channels),
     )
 
 
+def feedback_consumer(
+    client: Client, raise_alerts: RaiseAlerts, failures: FailureHandling
+) -> DurableConsumer:
+    """Return the loop that raises alerts for bad reviews.
+
+    Every message is held against the whole contract, also those that need no alert: pydantic takes 5 us for
+    it, less than any framework needs to hand a message over, and an invalid rating is never just passed by.
+    """
+
+    def nothing_to_do(message: StoredMessage) -> bool:
+        try:
+            event = parse_envelope(Envelope[FeedbackSubmitted], message.data)
+        except InvalidEventError:
+            return False  # raised again below, where the failure policy is
+        return raise_alerts.lets_pass(event)
+
+    async def on_feedback(message: StoredMessage) -> None:
+        await raise_alerts.on_feedback(parse_envelope(Envelope[FeedbackSubmitted], message.data))
+
+    reader = DurableReader(client, FEEDBACK, FEEDBACK_DURABLE)
+    return DurableConsumer(reader, on_feedback, failures, screen=nothing_to_do)
+
+
 def subscribe(broker: NatsBroker, raise_alerts: RaiseAlerts, deliver: Mapping[str, DeliverAlert]) -> None:
     """Register every subscriber; `deliver` is by name of channel. Call it before the broker starts."""
-
-    async def on_feedback(event: Envelope[FeedbackSubmitted]) -> None:
-        """Raise an alert for a bad review."""
-        await raise_alerts.on_feedback(event)
 
     async def on_score_changed(event: Envelope[UnitScoreChanged]) -> None:
         """Raise alerts for a lost rank or another band."""
         with _context_of(event):
             await raise_alerts.on_score_changed(event)
 
-    _subscriber(broker, FeedbackSubmitted, "notify-feedback", FEEDBACK_BATCH)(on_feedback)
     _subscriber(broker, UnitScoreChanged, "notify-ranking", RANKING_BATCH)(on_score_changed)
     for name, handler in deliver.items():
         _subscriber(broker, AlertRaised, f"notify-deliver-{name}", DELIVERY_BATCH)(_delivery(handler))

@@ -7,7 +7,7 @@ the sequence that they replace: a second writer, or a zombie that wakes up, is r
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -49,6 +49,7 @@ TIMEOUT_S: Final = 10.0
 PARALLEL_READS: Final = 32
 READ_ATTEMPTS: Final = 20
 REREAD_S: Final = 0.05
+CHANGES_AT_ONCE: Final = 64
 HEADER_BYTES: Final = 1024
 _HEAD_DOTS: Final = 2
 
@@ -90,6 +91,26 @@ class NatsRankingStore:
             self._sequences = {key: int(message.seq or 0) for key, message in found.items()}
             return stored
         raise _unavailable("the bucket", "no attempt to read it was made")  # pragma: no cover
+
+    async def refresh(self, known: StoredRankings) -> StoredRankings:
+        """See :meth:`RankingStore.refresh`; ``known`` itself if nothing was written.
+
+        Raises:
+            StoreUnavailableError: the broker is away, or the bucket was not provisioned.
+        """
+        after = max(self._sequences.values(), default=0)
+        found = await _read_changes(self._client, after)
+        if not found:
+            return known
+        values = {key: message.data for key, message in found.items()}
+        try:
+            stored = await asyncio.to_thread(merge, known, values)
+        except TornReadError as torn:
+            # Written to again while we read, or content that is not ours: the long way knows what to do.
+            log.info("rankings_read_again", reason=str(torn))
+            return await self.load()
+        self._sequences.update({key: message.sequence for key, message in found.items()})
+        return stored
 
     async def commit(self, fenced: Mapping[str, bytes], others: Mapping[str, bytes]) -> None:
         """See :meth:`RankingStore.commit`.
@@ -247,6 +268,67 @@ def assemble(values: Mapping[str, bytes], *, leave_out_unreadable: bool = False)
                 raise TornReadError(key) from error
             log.warning("ranking_unreadable", key=key, reason=repr(error), remedy="it is published anew")
     return StoredRankings(lists, books, announced)
+
+
+def merge(known: StoredRankings, values: Mapping[str, bytes]) -> StoredRankings:
+    """What is known with the keys in ``values`` written anew; lists that did not change are reused.
+
+    Raises:
+        TornReadError: some values belong to a publication that the others are not from, or are not ours.
+    """
+    lists, announced, books = dict(known.lists), dict(known.announced), known.books
+    touched = {".".join(key.split(".")[: _HEAD_DOTS + 1]) for key in values if key.count(".") >= _HEAD_DOTS}
+    if touched - values.keys():
+        raise TornReadError("pages without their heads")
+    try:
+        for key, value in values.items():
+            if key.startswith(ANNOUNCED_PREFIX):
+                announced.update(parse_announced(value))
+            elif key == BOOKS_KEY:
+                books = PublishedBooks.parse(value)
+            elif key in touched:
+                old = known.lists[key].pages if key in known.lists else ()
+                bodies = (
+                    values.get(f"{key}.{number}", old[number] if number < len(old) else b"")
+                    for number in range(json.loads(value).get("pages", 0))
+                )
+                lists[key] = _check(value, tuple(bodies))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TornReadError(repr(error)) from error
+    return StoredRankings(lists, books, announced)
+
+
+class _Change(NamedTuple):
+    sequence: int
+    data: bytes
+
+
+async def _read_changes(client: Client, after: int) -> dict[str, _Change]:
+    """The values of all keys that were written after the sequence ``after``, by batched direct reads."""
+    found: dict[str, _Change] = {}
+    try:
+        inbox = client.new_inbox()
+        answers = await client.subscribe(inbox, pending_msgs_limit=-1, pending_bytes_limit=-1)
+        try:
+            more = True
+            while more:
+                request = {"seq": after + 1, "batch": CHANGES_AT_ONCE, "next_by_subj": PREFIX + ">"}
+                asked = json.dumps(request).encode()
+                await client.publish(f"$JS.API.DIRECT.GET.{STREAM}", asked, reply=inbox)
+                more = False
+                while True:
+                    message = await answers.next_msg(TIMEOUT_S)
+                    headers = message.headers or {}
+                    if "Status" in headers:
+                        break
+                    after, more = int(headers["Nats-Sequence"]), True
+                    key = headers["Nats-Subject"].removeprefix(PREFIX)
+                    found[key] = _Change(after, message.data)
+        finally:
+            await answers.unsubscribe()
+    except (NatsError, JetStreamError, TimeoutError, OSError, KeyError) as error:
+        raise _unavailable("what changed in the bucket", error) from error
+    return found
 
 
 async def _read(client: Client, key: str) -> RawStreamMsg | None:

@@ -2,19 +2,22 @@
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable
-from datetime import date
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Final, Protocol
 
 import msgspec
 
 from services.scoring.application.parsing import STATES, RatingParser
+from services.scoring.application.sections import Sections, write_sections
 from services.scoring.domain.books import Books
 from services.scoring.domain.days import day_number, day_of
-from services.scoring.domain.ledger import Ledger
+from services.scoring.domain.ledger import CLOSED_AFTER_DAYS, Ledger, PeriodChange, Statistics
 from services.scoring.domain.lists import RankedList
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.roster import Roster
+from services.scoring.domain.spans import Period, Span
 from shared.events import InvalidEventError
 from shared.kernel.errors import PermanentError, describe
 from shared.kernel.units import UnitRegistry
@@ -74,8 +77,7 @@ class Fold:
         self._ledger = Ledger(len(registry), rules.windows, day_number(as_of))
 
     def _ranker_for(self, as_of: date) -> Ranker:
-        roster = Roster(self.registry, self.rules.kinds, as_of, min_group=self.rules.prior.min_group)
-        return Ranker(roster, self.rules)
+        return Ranker(roster_on(self.registry, self.rules, as_of), self.rules)
 
     @property
     def as_of(self) -> date:
@@ -121,23 +123,46 @@ class Fold:
         """The accounts at this position."""
         return self._ledger.books()
 
-    def freeze(self) -> Callable[[], dict[str, RankedList]]:
-        """Copy the statistics; the result computes all lists from the copy, in any thread, at any time."""
-        spans, before, ranker = self._ledger.spans(), self._ledger.before(), self._ranker
-        return lambda: ranker.rank(spans, before)
+    def freeze(self, periods: Iterable[Period] = ()) -> "FrozenFold":
+        """Copy the statistics, also of the closed ``periods``, to compute lists from at any time."""
+        return FrozenFold(
+            self.registry,
+            self.rules,
+            self._ranker,
+            self._ledger.spans(),
+            self._ledger.before(),
+            {
+                period: (
+                    self._ledger.period(period),
+                    self._ledger.period(period.before),
+                    self._ledger.late_in(period),
+                )
+                for period in periods
+            },
+        )
+
+    def open_periods(self) -> tuple[Period, ...]:
+        """The periods that are still open on the day ``as_of``."""
+        return self._ledger.open_periods()
+
+    def closed_changes(self) -> dict[Period, PeriodChange]:
+        """See `Ledger.closed_changes`."""
+        return self._ledger.closed_changes()
+
+    def forget_causes(self, changes: Mapping[Period, PeriodChange]) -> None:
+        """See `Ledger.forget_causes`."""
+        self._ledger.forget_causes(changes)
 
     def dump(self) -> bytes:
         """The whole state; the fold must not go on meanwhile. `load` takes it up."""
-        return msgspec.msgpack.encode(
-            {
-                "format": FORMAT,
-                "rules": self.rules.hash,
-                "units": registry_hash(self.registry),
-                "position": self.position,
-                "revision": self.revision,
-                "ledger": self._ledger.dump(),
-            }
-        )
+        head = {
+            "format": FORMAT,
+            "rules": self.rules.hash,
+            "units": registry_hash(self.registry),
+            "position": self.position,
+            "revision": self.revision,
+        }
+        return write_sections({"head": head, **self._ledger.dump()})
 
     @classmethod
     def load(cls, dumped: bytes, registry: UnitRegistry, rules: RulePack) -> "Fold":
@@ -148,15 +173,16 @@ class Fold:
         """
         remedy = "use an older snapshot or fold the stream from its beginning"
         try:
-            found = msgspec.msgpack.decode(dumped)
-            head = (found["format"], found["rules"], found["units"])
+            found = Sections(dumped)
+            head = found["head"]
+            stated = (head["format"], head["rules"], head["units"])
             expected = (FORMAT, rules.hash, registry_hash(registry))
-            if head != expected:
-                raise SnapshotUnusableError(describe(head, f"format, rules and units {expected}", remedy))
-            ledger = Ledger.load(found["ledger"], len(registry), rules.windows)
+            if stated != expected:
+                raise SnapshotUnusableError(describe(stated, f"format, rules and units {expected}", remedy))
+            ledger = Ledger.load(found, len(registry), rules.windows)
             fold = cls(registry, rules, day_of(ledger.as_of))
             fold._ledger = ledger
-            fold.position, fold.revision = int(found["position"]), int(found["revision"])
+            fold.position, fold.revision = int(head["position"]), int(head["revision"])
         except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
             raise SnapshotUnusableError(
                 describe(f"{len(dumped)} bytes ({error!r})", "a whole dump of a fold", remedy)
@@ -165,7 +191,46 @@ class Fold:
 
     def lists(self) -> dict[str, RankedList]:
         """All lists at this position, by key."""
-        return self.freeze()()
+        return self.freeze().lists()
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenFold:
+    """The statistics at one position, to be worked on in another thread while the fold goes on.
+
+    Attributes:
+        closed: by closed period its statistics, those of the period before, and how many ratings it missed.
+    """
+
+    registry: UnitRegistry
+    rules: RulePack
+    ranker: Ranker
+    spans: Mapping[Span, Statistics]
+    before: Mapping[Span, Statistics]
+    closed: Mapping[Period, tuple[Statistics, Statistics, int]]
+
+    def lists(self) -> dict[str, RankedList]:
+        """All lists of the rolling windows and of the open periods, by key."""
+        return self.ranker.rank(self.spans, self.before)
+
+    def closed_lists(self, period: Period) -> dict[str, RankedList]:
+        """All lists of a closed period, by key: as of the last day on which it was open, as known now.
+
+        So whoever folds the same events up to that day gets the same bytes.
+        """
+        statistics, before, _ = self.closed[period]
+        ranker = Ranker(roster_on(self.registry, self.rules, last_open_day(period)), self.rules)
+        return ranker.rank({period: statistics}, {period: before})
+
+
+def roster_on(registry: UnitRegistry, rules: RulePack, as_of: date) -> Roster:
+    """The roster of a day under one rule pack."""
+    return Roster(registry, rules.kinds, as_of, min_group=rules.prior.min_group)
+
+
+def last_open_day(period: Period) -> date:
+    """The last day on which late ratings and corrections still changed the period."""
+    return period.last + timedelta(days=CLOSED_AFTER_DAYS)
 
 
 def registry_hash(registry: UnitRegistry) -> str:

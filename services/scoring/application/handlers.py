@@ -10,6 +10,7 @@ from services.scoring.application.cursors import decode_cursor, encode_cursor
 from services.scoring.application.fold import Fold, Message
 from services.scoring.application.ports import DeadLetterClerk, FoldObserver
 from services.scoring.application.published import PublishedBooks, PublishedList, StoredRankings
+from services.scoring.application.snapshots import anchor_of
 from services.scoring.application.views import below
 from services.scoring.domain.lists import ListKey, Row
 from services.scoring.domain.roster import ALL_KINDS
@@ -58,6 +59,17 @@ class FoldFeedback:
         self._remaining: int | None = None
         self._done = 0
         self._invalid: deque[tuple[Message, InvalidEventError]] = deque()
+        self._last: Message | None = None
+        self._anchor = ""
+
+    def resume(self, fold: Fold, anchor: str) -> None:
+        """Go on from a restored ``fold``, whose last message has the hash ``anchor``; before any message."""
+        self.fold, self._anchor = fold, anchor
+
+    @property
+    def anchor(self) -> str:
+        """`message_hash` of the last message folded; empty before the first."""
+        return self._anchor if self._last is None else anchor_of(self._last)
 
     @property
     def publishable(self) -> bool:
@@ -86,6 +98,7 @@ class FoldFeedback:
         self.fold = Fold(self._registry, rules, today)
         self.caught_up = False
         self._remaining, self._done = None, 0
+        self._last, self._anchor = None, ""
         return True
 
     def fold_messages(self, messages: Sequence[Message], pending: int, published: int) -> None:
@@ -102,11 +115,17 @@ class FoldFeedback:
                 self._invalid.append((message, error))
 
         self.fold.take(messages, set_aside, self._note_received if self.caught_up else None)
+        self._last = messages[-1] if messages else self._last
         self._done += len(messages)
         self._remaining = pending if self._remaining is None else max(0, self._remaining - len(messages))
         # Under steady traffic nothing is ever "all": what was there when reading began is enough.
         self.caught_up = self.caught_up or pending == 0 or self._remaining == 0
         self._observer.folded(len(messages), pending)
+
+    def forget_dead_letters(self, published: int) -> None:
+        """Drop what another replica has filed: it publishes a position only after its dead letters."""
+        while self._invalid and self._invalid[0][0].sequence <= published:
+            self._invalid.popleft()
 
     async def file_dead_letters(self) -> None:
         """File what was no rating, oldest first.

@@ -1,18 +1,24 @@
-"""What scoring needs of the world: a store of published rankings, a bus to announce on, dead letters."""
+"""What scoring needs of the world: stores of rankings and snapshots, a bus to announce on, dead letters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from services.scoring.application.closing import Settled
 from services.scoring.application.fold import Message
 from services.scoring.application.published import PublishedList, StoredRankings
 from services.scoring.domain.announcements import Announcement
-from shared.kernel.errors import TransientError
+from services.scoring.domain.snapshots import Refusal, Snapshot, StreamState
+from shared.kernel.errors import PermanentError, TransientError
 
 
 class StoreConflictError(TransientError):
-    """Somebody else wrote the rankings since we read them; nothing of ours was written."""
+    """Somebody else wrote to the store since we read it; nothing of ours was written."""
+
+
+class SnapshotDamagedError(PermanentError):
+    """What the store keeps is not what was stored: bytes are missing or others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class Announcements:
 
     revisions: Sequence[Revision]
     units: Sequence[Announcement]
+    periods: Sequence[Settled]
     position: int
     as_of: str
     rules: str
@@ -49,6 +56,14 @@ class RankingStore(Protocol):
 
     async def load(self) -> StoredRankings:
         """Read everything, and remember its state for the next :meth:`commit`.
+
+        Raises:
+            TransientError: the store is away.
+        """
+        ...
+
+    async def refresh(self, known: StoredRankings) -> StoredRankings:
+        """Like :meth:`load`, but read only what was written since ``known`` was loaded or refreshed here.
 
         Raises:
             TransientError: the store is away.
@@ -70,13 +85,97 @@ class RankingStore(Protocol):
         ...
 
 
+class SnapshotStore(Protocol):
+    """Role: keeps the last snapshots, and lets only one writer at a time say which count."""
+
+    async def catalogue(self) -> Sequence[Snapshot]:
+        """The snapshots that count, newest first; the next :meth:`save` replaces what was read here.
+
+        What nobody can read is left out and reported.
+
+        Raises:
+            TransientError: the store is away.
+        """
+        ...
+
+    async def read(self, snapshot: Snapshot) -> bytes:
+        """The blob of one of them, its size and hash checked.
+
+        Raises:
+            SnapshotDamagedError: bytes are missing or others.
+            TransientError: the store is away.
+        """
+        ...
+
+    async def save(self, snapshot: Snapshot, blob: bytes) -> Snapshot:
+        """Store ``blob``, then let it count as the newest, then delete what no longer counts.
+
+        Returns:
+            The snapshot with its ``blob`` filled in.
+
+        Raises:
+            StoreConflictError: somebody else saved since the catalogue was read; nothing counts for this.
+            TransientError: not known whether it counts, or there is no room.
+        """
+        ...
+
+
+class StreamHistory(Protocol):
+    """Role: looks at the stream itself, to tell whether it still says what was folded."""
+
+    async def look(self, position: int) -> StreamState:
+        """The stream as it stands, and the message at ``position``.
+
+        Raises:
+            TransientError: the broker is away.
+        """
+        ...
+
+
+class SnapshotObserver(Protocol):
+    """Role: measures leadership and snapshots; every call is cheap and never fails."""
+
+    def leading(self, *, leads: bool) -> None:
+        """This replica leads now, or no longer."""
+        ...
+
+    def snapshot_saved(self, snapshot: Snapshot, seconds: float) -> None:
+        """``snapshot`` counts now; taking and storing it took ``seconds``."""
+        ...
+
+    def snapshot_failed(self) -> None:
+        """One could not be stored; the next is tried when it is due."""
+        ...
+
+    def snapshot_restored(self, snapshot: Snapshot) -> None:
+        """The fold began from ``snapshot``."""
+        ...
+
+    def snapshot_refused(self, refusal: Refusal) -> None:
+        """A snapshot was not used."""
+        ...
+
+    def history_changed(self, *, changed: bool) -> None:
+        """The stream no longer says what was folded, and nobody has allowed that; or it does again."""
+        ...
+
+
 class RankingEvents(Protocol):
     """Role: tells the platform and the public what changed."""
+
+    async def catch_up(self) -> None:
+        """Remember what was said last; before the rankings are read that the next announcements rest on.
+
+        Raises:
+            TransientError: no answer.
+        """
+        ...
 
     async def publish(self, announcements: Announcements) -> None:
         """Make the events durable; the same announcements give the same event ids.
 
         Raises:
+            StoreConflictError: somebody else announced revisions since; nothing of this was said.
             TransientError: not known to be stored; publish again.
         """
         ...

@@ -10,10 +10,11 @@ import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
-from services.scoring.application.fold import Fold
+from services.scoring.application.closing import periods_to_settle, settle
+from services.scoring.application.fold import Fold, FrozenFold
 from services.scoring.application.ports import (
     Announcements,
     FoldObserver,
@@ -30,9 +31,10 @@ from services.scoring.application.published import (
     encode_announced,
 )
 from services.scoring.domain.announcements import Announced, announce
-from services.scoring.domain.lists import ListKey, RankedList, Row, changed_rows
+from services.scoring.domain.ledger import PeriodChange
+from services.scoring.domain.lists import ListKey, Row, changed_rows
 from services.scoring.domain.roster import RANKED_LEVELS
-from services.scoring.domain.spans import Rolling
+from services.scoring.domain.spans import Period, Rolling
 from shared.kernel.clock import Clock, rfc3339
 from shared.kernel.errors import TransientError
 from shared.kernel.grades import Level
@@ -59,11 +61,12 @@ class _Plan:
 class _Frozen:
     """The fold at one moment, to be worked on in another thread while the fold goes on."""
 
-    compute: Callable[[], dict[str, RankedList]]
+    statistics: FrozenFold
+    changes: Mapping[Period, PeriodChange]
     books: PublishedBooks
     revision: int
     rules: RulePack
-    as_of: str
+    as_of: date
     now: datetime
 
 
@@ -77,18 +80,35 @@ class Publisher:
         registry: UnitRegistry,
         clock: Clock,
         observer: FoldObserver,
+        check_lead: Callable[[], None] = lambda: None,
+        still: asyncio.Lock | None = None,
     ) -> None:
-        """Nothing is read or written before :meth:`load`."""
+        """Nothing is read or written before :meth:`load`.
+
+        Args:
+            store: where the rankings stand.
+            events: where changes are told.
+            registry: the appraised units.
+            clock: stamps what is published.
+            observer: measures.
+            check_lead: called right before anything is said or written; raises a `TransientError` if this
+                replica may not.
+            still: held while the fold is copied, so that nobody else touches it.
+        """
         self._store = store
         self._events = events
         self._cities: dict[str, str] = {unit.unit_id: unit.city for unit in registry}
         self._clock = clock
         self._observer = observer
+        self._check_lead = check_lead
+        self._still = still or asyncio.Lock()
+        self._backwards = False
         self._stored: StoredRankings | None = None
         self._stale = True
         self._revision: int | None = None
         self._fold: Fold | None = None
         self._waiting = False
+        self._settled: Mapping[Period, int] = {}
         self._received: array[int] = array("q")
 
     @property
@@ -114,10 +134,39 @@ class Publisher:
         Raises:
             TransientError: the store is away.
         """
+        await self._events.catch_up()
         self._stored = await self._store.load()
         self._revision = None
         self._stale = False
         return self._stored
+
+    async def refresh(self) -> StoredRankings:
+        """Read what another replica has published since.
+
+        Raises:
+            TransientError: the store is away.
+        """
+        if self._stored is None or self._stale:
+            return await self.load()
+        found = await self._store.refresh(self._stored)
+        if found is not self._stored:
+            self._stored, self._revision = found, None
+        # Who published them has measured how long they took.
+        self._received = array("q")
+        return found
+
+    async def begin_term(self) -> None:
+        """Take over from whoever led before, who may have published until its last moment.
+
+        Raises:
+            TransientError: the broker or the store is away; call again before publishing.
+        """
+        await self._events.catch_up()
+        await self.refresh()
+
+    def allow_backwards(self) -> None:
+        """Let the next publication be behind what is published: the stream's new past has been accepted."""
+        self._backwards = True
 
     async def publish(self, fold: Fold) -> bool:
         """Publish what changed since the last time; whether there was anything to publish.
@@ -126,22 +175,26 @@ class Publisher:
         lags) publishes nothing.
 
         Raises:
-            TransientError: the broker or the store is away, or somebody else published; call again.
+            TransientError: the broker or the store is away, somebody else published, or another replica
+                leads; call again.
         """
         stored = await self.load() if self._stored is None or self._stale else self._stored
-        if fold.position < self.position:
+        if fold.position < self.position and not self._backwards:
             return False
         changed = fold is not self._fold or fold.revision != self._revision
         if not changed and not self._waiting and fold.position == self.position:
             return False
         received, self._received = self._received, array("q")
-        frozen = self._freeze(fold)
+        async with self._still:
+            frozen = self._freeze(fold, stored)
         try:
             plan = await asyncio.to_thread(self._plan, frozen, stored, recompute=changed)
             said = plan.announcements
-            if said.revisions or said.units:
+            self._check_lead()
+            if said.revisions or said.units or said.periods:
                 await self._events.publish(said)
             if plan.fenced:
+                self._check_lead()
                 await self._store.commit(plan.fenced, plan.others)
         except TransientError:
             self._stale = True  # what stands there is unknown now: read it before the next attempt
@@ -151,6 +204,12 @@ class Publisher:
         self._stored, self._revision, self._fold, self._waiting = (
             plan.stored, frozen.revision, fold, plan.waiting,
         )  # fmt: skip
+        self._backwards = False
+        self._settled = {period: change.times for period, change in frozen.changes.items()}
+        looked_at = frozen.statistics.closed
+        fold.forget_causes(
+            {period: change for period, change in frozen.changes.items() if period in looked_at}
+        )
         if changed:
             self._observer.computed(plan.compute_s)
         now_ms = self._clock.now().timestamp() * 1000
@@ -158,10 +217,14 @@ class Publisher:
         self._observer.published(len(said.revisions), len(said.units), plan.stored, latencies)
         return bool(plan.fenced)
 
-    def _freeze(self, fold: Fold) -> _Frozen:
+    def _freeze(self, fold: Fold, stored: StoredRankings) -> _Frozen:
         now = self._clock.now()
         books = PublishedBooks(fold.books(), fold.position, rfc3339(now))
-        return _Frozen(fold.freeze(), books, fold.revision, fold.rules, fold.as_of.isoformat(), now)
+        changes = fold.closed_changes()
+        settled = self._settled if fold is self._fold else {}
+        periods = periods_to_settle(stored.lists, fold.open_periods(), changes, settled, fold.rules.hash)
+        statistics = fold.freeze(periods)
+        return _Frozen(statistics, changes, books, fold.revision, fold.rules, fold.as_of, now)
 
     def _plan(self, frozen: _Frozen, stored: StoredRankings, *, recompute: bool) -> _Plan:
         """Work out one publication. Pure but for the time it takes; runs in a thread."""
@@ -170,7 +233,7 @@ class Publisher:
         others: dict[str, bytes] = {}
         lists = dict(stored.lists)
         revisions: list[Revision] = []
-        computed = frozen.compute() if recompute else {}
+        computed = frozen.statistics.lists() if recompute else {}
         for key, found in computed.items():
             before = stored.lists.get(key)
             if before is not None and before.hash == found.hash:
@@ -185,12 +248,27 @@ class Publisher:
             if places:
                 items = [found.items[place] for place in places]
                 revisions.append(Revision(after, before.hash if before else None, places, items))
+        periods = list(
+            settle(
+                frozen.statistics,
+                stored.lists,
+                frozen.changes,
+                frozen.as_of,
+                frozen.books.position,
+                frozen.now,
+            )
+        )
+        for each in periods:
+            heads, pages = each.list.entries(stored.lists[each.list.key])
+            lists[each.list.key] = each.list
+            fenced.update(heads)
+            others.update(pages)
         compute_s = time.perf_counter() - started
         due, waiting = announce(
             _primary_lists(lists, frozen.rules),
             stored.announced,
             int(frozen.now.timestamp() * 1000),
-            frozen.as_of,
+            frozen.as_of.isoformat(),
             frozen.rules.publication,
         )
         announced: Mapping[str, Announced] = stored.announced
@@ -204,7 +282,13 @@ class Publisher:
             books = new
             fenced[BOOKS_KEY] = new.encode()
         said = Announcements(
-            revisions, due, frozen.books.position, frozen.as_of, frozen.rules.hash, frozen.now
+            revisions,
+            due,
+            periods,
+            frozen.books.position,
+            frozen.as_of.isoformat(),
+            frozen.rules.hash,
+            frozen.now,
         )
         return _Plan(said, fenced, others, StoredRankings(lists, books, announced), waiting, compute_s)
 

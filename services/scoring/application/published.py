@@ -23,7 +23,9 @@ STREAM: Final = "FEEDBACK"
 BOOKS_KEY: Final = "books"
 ANNOUNCED_PREFIX: Final = "announced."
 PAGE_ROWS: Final = 500
-VOLATILE: Final = frozenset({"positions", "computed_at", "list_hash", "pages"})
+VOLATILE: Final = frozenset(
+    {"positions", "computed_at", "list_hash", "pages", "closed_on", "closed_hash", "restatement"}
+)
 """Members of a published head that are not part of the canonical document."""
 
 
@@ -41,7 +43,8 @@ class PublishedList:
     """One list as it stands in the bucket.
 
     Attributes:
-        head: what `RankedList.head` has, and positions, computed_at, list_hash, pages.
+        head: what `RankedList.head` has, and positions, computed_at, list_hash, pages; of a closed period
+            also closed_on, closed_hash (of the list that was closed) and restatement (how often since).
         rows: all rows, in the order of the list.
         items: canonical JSON of each row, as it stands in the pages: with the columns of whoever wrote it.
     """
@@ -84,6 +87,20 @@ class PublishedList:
             b'{"items":[%b]}' % b",".join(self.items[start : start + PAGE_ROWS])
             for start in range(0, len(self.items), PAGE_ROWS)
         )
+
+    def closed(self, closed_on: date, closed_hash: str, restatement: int) -> "PublishedList":
+        """The list of a period that has closed."""
+        closing = {
+            "closed_on": closed_on.isoformat(),
+            "closed_hash": closed_hash,
+            "restatement": restatement,
+        }
+        return PublishedList({**self.head, **closing}, self.rows, self.items)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its period has closed."""
+        return "closed_on" in self.head
 
     @property
     def key(self) -> str:

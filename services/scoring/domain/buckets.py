@@ -5,7 +5,7 @@ that adding and taking away are exact in any order. A day is a number, see `days
 """
 
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Any, Final
@@ -129,6 +129,8 @@ class DailyBuckets:
         self._days: dict[int, _Table] = {}
         self._rings = [np.zeros(self._size, dtype=np.int64) for _ in windows]
         self._periods: dict[Period, _Table] = {}
+        self.touched: Counter[Period] = Counter()
+        """How often each period that is kept has changed since the start; grows only."""
         self._waiting: defaultdict[int, list[int]] = defaultdict(list)
         self._dimensions: list[tuple[int, int, int, bytes]] = []
 
@@ -192,6 +194,7 @@ class DailyBuckets:
         for period in periods_of(day_of(day)):
             if self._keeps(period):
                 np.add.at(self._period(period).values(np.int64), places, amounts)
+                self.touched[period] += 1
 
     def _keeps(self, period: Period) -> bool:
         return day_number(period.last) >= self._as_of - PERIODS_KEPT_DAYS
@@ -315,6 +318,7 @@ class DailyBuckets:
             Period(PeriodKind(kind), year, number): _Table(packed=packed)
             for kind, year, number, packed in dumped["periods"]
         }
+        found.touched.update(found._periods.keys())  # whoever restarts must look at all of them
         return found
 
 

@@ -8,7 +8,7 @@ as long as the stream's disorder stays within the memory's bound (:data:`SLACK_D
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from services.scoring.domain.books import Books
 from services.scoring.domain.buckets import DailyBuckets, IntTable
@@ -16,7 +16,7 @@ from services.scoring.domain.clusters import Clusters
 from services.scoring.domain.days import DAY_MS, day_number, day_of, day_of_ms
 from services.scoring.domain.ratings import PUBLIC, SOURCES, Rating, Revision, State
 from services.scoring.domain.replacements import Replacements
-from services.scoring.domain.spans import Period, Rolling, Span, periods_of
+from services.scoring.domain.spans import Period, PeriodKind, Rolling, Span, periods_of
 from shared.kernel.grades import Source
 from shared.rules.pack import Windows
 
@@ -30,6 +30,18 @@ Statistics = Mapping[Source, IntTable]
 """One table for each source that has ratings; always one for the public."""
 
 _ID_BYTES: Final = 16
+
+
+class PeriodChange(NamedTuple):
+    """What happened to a period after its end.
+
+    Attributes:
+        times: how often its statistics have changed since the start; the same number means no change.
+        causes: ids of the correcting events that have not been restated yet.
+    """
+
+    times: int
+    causes: tuple[str, ...]
 
 
 class Ledger:
@@ -56,6 +68,7 @@ class Ledger:
         self._seen_by_day: dict[int, list[bytes]] = {}
         self._revisions: dict[bytes, Revision] = {}
         self._late_by_day: Counter[int] = Counter()
+        self._causes: dict[Period, list[str]] = {}
         self._accepted = self._counted = self._held = self._excluded = self._late = 0
         self._duplicates = self._synthetic = 0
 
@@ -128,7 +141,15 @@ class Ledger:
         else:
             self._take_away(known.standing, known.state)
         self._put(revision.standing, revision.state)
+        self._note_cause(revision)
         return True
+
+    def _note_cause(self, revision: Revision) -> None:
+        """Remember a decision that may change closed periods, for their restatement."""
+        for day in {day_of_ms(each.occurred_ms) for each in (revision.submitted, revision.standing)}:
+            for period in periods_of(day_of(day)):
+                if self._is_closed(period):
+                    self._causes.setdefault(period, []).append(revision.event_id)
 
     def _has_folded(self, rating: Rating) -> bool:
         if rating.event_id in self._seen:
@@ -268,6 +289,33 @@ class Ledger:
             found += still_open
         return tuple(found)
 
+    def _is_closed(self, period: Period) -> bool:
+        return self.as_of - day_number(period.last) > CLOSED_AFTER_DAYS
+
+    def closed_changes(self) -> dict[Period, "PeriodChange"]:
+        """The closed periods whose statistics have changed since the start, with how far that has come.
+
+        After a restart these are all that are kept: what was changed before it may not have been restated.
+        """
+        self.settle()
+        touched: Counter[Period] = Counter()
+        for buckets in self._buckets.values():
+            touched.update(buckets.touched)
+        return {
+            period: PeriodChange(times, tuple(self._causes.get(period, ())))
+            for period, times in touched.items()
+            if self._is_closed(period)
+        }
+
+    def forget_causes(self, changes: Mapping[Period, "PeriodChange"]) -> None:
+        """Forget the decisions of ``changes``, which have been restated."""
+        for period, change in changes.items():
+            kept = [each for each in self._causes.get(period, ()) if each not in change.causes]
+            if kept:
+                self._causes[period] = kept
+            else:
+                self._causes.pop(period, None)
+
     def late_in(self, period: Period) -> int:
         """How many ratings of that period came too late to count."""
         first, last = day_number(period.first), day_number(period.last)
@@ -300,10 +348,14 @@ class Ledger:
             "seen": {day: b"".join(ids) for day, ids in self._seen_by_day.items()},
             "newest_day": self._newest_day,
             "revisions": [
-                (each.number, int(each.state), tuple(each.submitted), tuple(each.standing))
+                (each.number, int(each.state), tuple(each.submitted), tuple(each.standing), each.event_id)
                 for each in self._revisions.values()
             ],
             "late_by_day": dict(self._late_by_day),
+            "causes": [
+                (str(period.kind), period.year, period.number, causes)
+                for period, causes in self._causes.items()
+            ],
             "counts": [
                 self._accepted, self._counted, self._held, self._excluded, self._late,
                 self._duplicates, self._synthetic,
@@ -329,10 +381,13 @@ class Ledger:
             found._seen_by_day[day] = ids
             found._seen.update(ids)
         found._newest_day = dumped["newest_day"]
-        for number, state, submitted, standing in dumped["revisions"]:
-            revision = Revision(number, State(state), _rating(submitted), _rating(standing))
+        for number, state, submitted, standing, event_id in dumped["revisions"]:
+            revision = Revision(number, State(state), _rating(submitted), _rating(standing), event_id)
             found._revisions[revision.submitted.event_id] = revision
         found._late_by_day = Counter(dumped["late_by_day"])
+        found._causes = {
+            Period(PeriodKind(kind), year, number): causes for kind, year, number, causes in dumped["causes"]
+        }
         (
             found._accepted, found._counted, found._held, found._excluded, found._late,
             found._duplicates, found._synthetic,

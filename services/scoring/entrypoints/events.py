@@ -1,12 +1,16 @@
-"""The bus side: read FEEDBACK from its beginning and fold it; publish at a steady beat.
+"""The bus side: fold FEEDBACK from the newest snapshot on; publish at a steady beat while we lead.
+
+Every replica folds; the one that holds the lease publishes, files dead letters and keeps snapshots. The
+others show what it publishes, and are ready to go on at the next beat (ADR 0015).
 
 Not FastStream handlers: the fold needs the stream in order at ten times their rate (ADR 0003), and a
 publication is due at midnight without any message.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from nats.aio.client import Client
@@ -15,8 +19,10 @@ from services.scoring.application.handlers import FoldFeedback, NotCaughtUpError
 from services.scoring.application.ports import StoreConflictError
 from services.scoring.application.publication import Publisher
 from services.scoring.application.published import STREAM
+from services.scoring.application.snapshots import KeepSnapshots, RestoreFold, Taken
 from shared.kernel.errors import PermanentError, TransientError, describe
-from shared.messaging.reading import FoldReader
+from shared.messaging.lease import Lease, NotLeaderError
+from shared.messaging.reading import FoldReader, HistoryChangedError
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +35,12 @@ STEP_BACK_S: Final = 3.0
 """Pause after another instance has published: long enough to let it lead, if it is alive."""
 BEAT_S: Final = 0.1
 """How often the publisher looks whether something is due; it publishes at most once an interval."""
+STANDBY_S: Final = 0.5
+"""How often a replica that does not lead reads what the leader has published."""
+BLOCKED_S: Final = 10.0
+"""How often a start that waits for a person looks whether the stream is as it was again."""
+FINISH_S: Final = 8.0
+"""Longest time that a stop spends on a last snapshot; less than what supervisors wait before they kill."""
 STALE_S: Final = 15.0
 """A publication that keeps failing for so long makes the service unready."""
 
@@ -37,28 +49,52 @@ class RankingsStaleError(TransientError):
     """What is published is behind, and publishing fails."""
 
 
-class FeedbackStream:
-    """The two loops of the service: one folds, one publishes. Both run until cancelled."""
+class Snapshots(NamedTuple):
+    """What a start begins from and what is kept for the next one.
 
-    def __init__(self, feedback: FoldFeedback, publisher: Publisher) -> None:
-        """Feed ``feedback`` and let ``publisher`` publish what it gives."""
+    Attributes:
+        accept_new_history: see `RestoreFold.restore`.
+        ignore: begin at the stream's beginning whatever is kept, and look at no past.
+    """
+
+    restore: RestoreFold
+    keep: KeepSnapshots
+    accept_new_history: bool
+    ignore: bool
+
+
+class FeedbackStream:
+    """The loops of the service: fold, publish, store snapshots. All run until cancelled; then `finish`."""
+
+    def __init__(
+        self, feedback: FoldFeedback, publisher: Publisher, lease: Lease, snapshots: Snapshots
+    ) -> None:
+        """Feed ``feedback`` and let ``publisher`` publish what it gives, while ``lease`` is ours."""
         self._feedback = feedback
         self._publisher = publisher
+        self._lease = lease
+        self._snapshots = snapshots
+        self._taken: asyncio.Queue[Taken] = asyncio.Queue(1)
+        self._storing = False
+        self._blocked: str | None = None
+        self._new_past = False
         self._lag = -1
         self._failing_since: float | None = None
         self._failure = ""
-        self._first_publication = asyncio.Event()
+        self._shown = asyncio.Event()
 
     async def fold(self, client: Client) -> None:
-        """Fold the stream from its beginning, for ever.
+        """Fold the stream from the newest snapshot that may be used, or from its beginning, for ever.
 
         Raises:
-            HistoryChangedError: the stream no longer continues what was folded; a restart folds it anew.
+            HistoryChangedError: the stream no longer continues what was folded; the restart finds out more.
+            PastRewrittenError: likewise.
         """
         publisher = self._publisher
         await self._patiently(publisher.load)
-        reader = FoldReader(client, STREAM)
-        log.info("fold_started", published=publisher.position)
+        await self._begin()
+        reader = FoldReader(client, STREAM, after=self._feedback.fold.position)
+        log.info("fold_started", after=reader.position, published=publisher.position)
         try:
             while True:
                 if self._renew():
@@ -67,11 +103,82 @@ class FeedbackStream:
                 messages = await reader.take(BATCH, READ_WAIT_S)
                 self._lag = reader.pending
                 if messages or (reader.caught_up and not self._feedback.caught_up):
-                    self._feedback.fold_messages(messages, max(0, reader.pending), publisher.position)
-                await self._patiently(self._feedback.file_dead_letters)
+                    filed = 0 if self._new_past else publisher.position
+                    self._feedback.fold_messages(messages, max(0, reader.pending), filed)
+                await self._settle_dead_letters()
+                await self._take_snapshot_if_due()
                 await asyncio.sleep(0)  # a backlog is handed out without waiting; let others have their turn
         finally:
             await reader.close()
+
+    async def _begin(self) -> None:
+        """Restore the fold; if the stream's past has changed, wait until it is mended."""
+        feedback, (restore, keep, accept, ignore) = self._feedback, self._snapshots
+        if ignore:
+            log.warning("snapshots_ignored", remedy="unset IGNORE_SNAPSHOTS for the next start")
+            keep.began_from(0, at_once=True)
+            return
+        while True:
+            try:
+                restored = await restore.restore(feedback.fold.rules, accept_new_history=accept)
+            except TransientError as error:
+                log.warning("fold_waits", reason=str(error), delay_s=RETRY_S)
+                await asyncio.sleep(RETRY_S)
+                continue
+            if restored.changed is None or accept:
+                break
+            self._blocked = restored.changed.reason
+            await asyncio.sleep(BLOCKED_S)
+        self._blocked = None
+        if restored.fold is not None and restored.snapshot is not None:
+            feedback.resume(restored.fold, restored.snapshot.message_hash)
+        self._new_past = restored.changed is not None
+        if accept:
+            self._publisher.allow_backwards()
+        keep.began_from(feedback.fold.position, at_once=self._new_past)
+
+    async def _settle_dead_letters(self) -> None:
+        if self._lease.is_leader:
+            await self._patiently(self._feedback.file_dead_letters)
+        elif not self._new_past:
+            self._feedback.forget_dead_letters(self._publisher.position)
+
+    async def _take_snapshot_if_due(self) -> None:
+        """Copy the fold between two batches; storing the copy is the other loop's work."""
+        feedback, keep = self._feedback, self._snapshots.keep
+        ready = self._lease.is_leader and feedback.publishable and not self._storing
+        if not ready or not keep.due(feedback.fold.position):
+            return
+        try:
+            self._taken.put_nowait(await keep.take(feedback.fold, feedback.anchor))
+        except TransientError as error:
+            log.warning("snapshot_not_taken", reason=str(error))
+        else:
+            self._storing = True
+
+    async def store_snapshots(self) -> None:
+        """Store what was taken, for ever."""
+        while True:
+            taken = await self._taken.get()
+            try:
+                if self._lease.is_leader:
+                    await self._snapshots.keep.store(taken)
+            finally:
+                self._storing = False
+
+    async def finish(self) -> None:
+        """Once the loops have ended: let another replica lead at once, then keep what was folded."""
+        led, feedback, keep = self._lease.is_leader, self._feedback, self._snapshots.keep
+        await self._lease.release()
+        if not led or not feedback.publishable or not keep.changed(feedback.fold.position):
+            return
+        # No longer the leader, but the pointer's fence lets this through only if nobody else has saved.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_S):
+                try:
+                    await keep.store(await keep.take(feedback.fold, feedback.anchor))
+                except (TransientError, PermanentError) as error:
+                    log.warning("snapshot_not_taken", reason=str(error))
 
     def _renew(self) -> bool:
         try:
@@ -93,29 +200,54 @@ class FeedbackStream:
                 return
 
     async def publish(self) -> None:
-        """Publish what changed, at most once an interval of the rule pack, for ever."""
-        publisher = self._publisher
+        """While we lead, publish what changed, at most once an interval of the rule pack; else follow."""
+        term = 0
         loop = asyncio.get_running_loop()
         last = float("-inf")
         while True:
-            interval_s = self._feedback.fold.rules.publication.ranking_min_interval_s
             await asyncio.sleep(BEAT_S)
+            if not self._lease.is_leader:
+                await self._attempt(self._follow, STANDBY_S)
+                await asyncio.sleep(STANDBY_S)
+                continue
+            if term != self._lease.term:
+                if not await self._attempt(self._publisher.begin_term, RETRY_S):
+                    continue
+                term = self._lease.term
+                self._snapshots.keep.begin_term()
+            interval_s = self._feedback.fold.rules.publication.ranking_min_interval_s
             if not self._feedback.publishable or loop.time() - last < interval_s:
                 continue
             started = loop.time()
-            try:
-                if await publisher.publish(self._feedback.fold):
-                    last = started
-            except StoreConflictError as error:
-                self._note_failure(error)
-                await asyncio.sleep(STEP_BACK_S)
-            except TransientError as error:
-                self._note_failure(error)
-                await asyncio.sleep(RETRY_S)
-            else:
-                self._failing_since = None
-                if publisher.position <= self._feedback.fold.position:
-                    self._first_publication.set()
+            if await self._attempt(self._publish, RETRY_S):
+                last = started
+
+    async def _publish(self) -> None:
+        await self._publisher.publish(self._feedback.fold)
+        if self._publisher.position <= self._feedback.fold.position:
+            self._shown.set()
+
+    async def _follow(self) -> None:
+        shown = await self._publisher.refresh()
+        if self._feedback.caught_up and shown.books is not None:
+            self._shown.set()
+
+    async def _attempt(self, work: Callable[[], Awaitable[object]], pause_s: float) -> bool:
+        """Do ``work`` once; whether it succeeded. After a failure wait, longer if somebody else published."""
+        try:
+            await work()
+        except NotLeaderError as error:
+            log.info("publication_given_up", reason=str(error))
+        except StoreConflictError as error:
+            self._note_failure(error)
+            await asyncio.sleep(STEP_BACK_S)
+        except TransientError as error:
+            self._note_failure(error)
+            await asyncio.sleep(pause_s)
+        else:
+            self._failing_since = None
+            return True
+        return False
 
     def _note_failure(self, error: Exception) -> None:
         self._failure = str(error)
@@ -125,19 +257,24 @@ class FeedbackStream:
 
     def why_not_ready(self) -> str | None:
         """Why the rankings can't be shown yet; None once they can."""
+        if self._blocked is not None:
+            return self._blocked
         if not self._feedback.caught_up:
             return self._feedback.progress
-        position = self._feedback.fold.position
-        if self._publisher.position > position:
-            return f"position {position} folded, but what is published reaches {self._publisher.position}"
-        return None if self._first_publication.is_set() else "first publication under way"
+        position, published = self._feedback.fold.position, self._publisher.position
+        if self._lease.is_leader and published > position:
+            return f"position {position} folded, but what is published reaches {published}"
+        return None if self._shown.is_set() else "first publication under way"
 
     async def check_fold(self) -> str:
         """Health check of the fold.
 
         Raises:
+            HistoryChangedError: the stream's past has changed; a person must decide.
             NotCaughtUpError: it has not caught up with the stream since the start.
         """
+        if self._blocked is not None:
+            raise HistoryChangedError(self._blocked)
         if not self._feedback.caught_up:
             raise NotCaughtUpError(
                 describe(self._feedback.progress, "all that was there at the start", "wait; it goes on")
@@ -145,11 +282,11 @@ class FeedbackStream:
         return f"position {self._feedback.fold.position}, {max(0, self._lag)} messages behind"
 
     async def check_publication(self) -> str:
-        """Health check of the publication.
+        """Health check of the publication; says who leads.
 
         Raises:
-            NotCaughtUpError: nothing has been published since the start.
-            RankingsStaleError: publishing has failed for longer than `STALE_S`.
+            NotCaughtUpError: nothing can be shown since the start.
+            RankingsStaleError: publishing, or reading what is published, has failed for `STALE_S`.
         """
         why = self.why_not_ready()
         if why is not None:
@@ -159,4 +296,7 @@ class FeedbackStream:
             raise RankingsStaleError(
                 describe(self._failure, "publications that succeed", "see the log and the broker's health")
             )
-        return f"position {self._publisher.position}"
+        position = f"position {self._publisher.position}"
+        if self._lease.is_leader:
+            return f"leader, {position}"
+        return f"standby, {position}, led by {self._lease.holder or 'nobody at the moment'}"

@@ -8,10 +8,14 @@ from faststream import AckPolicy
 from faststream.nats import JStream, PullSub
 from nats.aio.client import Client
 
+from services.scoring.adapters.nats_ranking_store import NatsRankingStore
+from services.scoring.adapters.snapshot_store import JetStreamHistory, JetStreamSnapshotStore
+from services.scoring.application.published import StoredRankings
 from shared.events import Envelope, FeedbackSubmitted
 from shared.messaging.connection import BrokerSettings, make_broker
-from shared.messaging.failure import DeadLetters, failure_policy
+from shared.messaging.failure import DeadLetters, FailureHandling, failure_policy
 from shared.messaging.group_commit import GroupCommit, Outgoing
+from shared.messaging.lease import Lease, NatsLeaseStore
 from shared.messaging.provisioner import provision
 from shared.messaging.publisher import JetStreamPublisher
 from shared.messaging.reading import DurableReader, FoldReader, StoredMessage
@@ -28,6 +32,7 @@ from shared.testing.builders import (
 )
 from shared.testing.clock import FixedClock
 from tests.support.broker_users import BrokerUsers
+from tests.unit.scoring.snapshot_fakes import snapshot_of
 
 SUBJECT = f"feedback.v1.submitted.{CITY}.{COUNTY}"
 
@@ -121,6 +126,28 @@ async def test_scoring_publishes_rankings_and_keeps_the_current_ones(broker: Bro
     assert broker.errors["scoring"] == []
 
 
+async def test_scoring_leads_and_keeps_snapshots(broker: BrokerUsers) -> None:
+    client = await broker.connect("scoring")
+    lease = Lease(NatsLeaseStore(client), "scoring", "this one")
+    await lease.step()
+    await lease.step()
+    assert lease.is_leader
+    await lease.release()
+    store = JetStreamSnapshotStore(client)
+    await store.catalogue()
+    for position in range(1, 6):
+        blob = b"%d" % position * 600_000
+        await store.save(snapshot_of(blob, position), blob)
+    found = await store.catalogue()
+    assert [each.position for each in found] == [5, 4, 3]
+    assert await store.read(found[2]) == b"3" * 600_000
+    objects = await (await broker.connect("provisioner")).jetstream().stream_info("OBJ_snapshots")
+    assert objects.state.messages == 9, "two chunks and a description for each of three"
+    assert (await JetStreamHistory(client, FEEDBACK).look(0)).last == 0
+    assert await NatsRankingStore(client).refresh(StoredRankings({}, None, {})) is not None
+    assert broker.errors["scoring"] == []
+
+
 async def test_notify_handles_feedback_from_its_durable_and_folds_its_own_alerts(broker: BrokerUsers) -> None:
     await submit(broker, 3)
     settings = BrokerSettings(nats_url=broker.server.url, nats_nkey_seed_file=broker.seeds["notify"])
@@ -140,7 +167,7 @@ async def test_notify_handles_feedback_from_its_durable_and_folds_its_own_alerts
 
     client = await broker.connect("notify")
     publisher = JetStreamPublisher(client)
-    faststream.add_middleware(failure_policy(DeadLetters(publisher, FixedClock(), "notify")))
+    faststream.add_middleware(failure_policy(FailureHandling(DeadLetters(publisher, FixedClock(), "notify"))))
     await faststream.start()
     try:
         ids = {await asyncio.wait_for(handled.get(), 10) for _ in range(3)}

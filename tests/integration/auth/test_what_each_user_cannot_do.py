@@ -189,6 +189,29 @@ async def test_only_intake_reads_the_vault(broker: BrokerUsers, service: str) ->
     await unsubscribable(broker, service, client, "vault.>")
 
 
+@pytest.mark.parametrize("service", ["intake", "notify", "archive", "cli"])
+async def test_only_scoring_leads_scoring_and_moves_its_snapshots(broker: BrokerUsers, service: str) -> None:
+    client = await broker.connect(service)
+    jetstream = client.jetstream(timeout=SHORT_S)
+    for subject in ("$KV.leases.scoring", "$KV.snapshots.scoring", "$O.snapshots.C.scoring-0-mine"):
+        await refused(broker, service, jetstream.publish(subject, b"mine"))
+    for stream in ("KV_leases", "KV_snapshots", "OBJ_snapshots"):
+        await refused(broker, service, READS["purge"](client, stream))
+
+
+async def test_scoring_neither_takes_other_leases_nor_listens_to_who_holds_them(broker: BrokerUsers) -> None:
+    client = await broker.connect("scoring")
+    jetstream = client.jetstream(timeout=SHORT_S)
+    for bucket in ("leases", "snapshots"):
+        await refused(broker, "scoring", jetstream.publish(f"$KV.{bucket}.rectify", b"mine"))
+        key = f"$KV.{bucket}.rectify"
+        await refused(broker, "scoring", jetstream.get_last_msg(f"KV_{bucket}", key, direct=True))
+        for way in ("stream info", "own consumer", "stored message", "purge", "delete"):
+            await refused(broker, "scoring", READS[way](client, f"KV_{bucket}"))
+    for way in ("own consumer", "delete"):
+        await refused(broker, "scoring", READS[way](client, "OBJ_snapshots"))
+
+
 @pytest.mark.parametrize("service", ["intake", "scoring", "notify", "archive"])
 async def test_a_service_hears_its_own_answers_only(broker: BrokerUsers, service: str) -> None:
     client = await broker.connect(service)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from pymongo import MongoClient, WriteConcern
 
-from deploy.local.embedded import ChildProcess, MongoServer, NatsServer, free_ports
+from deploy.local.embedded import ChildProcess, MongoServer, NatsServer, free_ports, mongod
 from deploy.local.errors import PortTakenError, ServerStartError
 from deploy.local.secrets import broker_public_keys, ensure_secrets
 from tests.support.processes import wait_until_gone
@@ -107,6 +107,14 @@ def test_journaled_document_survives_sigkill_and_a_new_port(own_mongo_server: Mo
         assert client["t"]["c"].find_one() == {"_id": 1, "text": "件件有着落"}
         with client.start_session() as session:  # transactions and change streams need the replica set
             session.with_transaction(lambda s: client["t"]["c"].insert_one({"_id": 2}, session=s))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere priorities stay as they are")
+def test_mongod_stands_back_with_all_its_threads_once_it_runs(own_mongo_server: MongoServer) -> None:
+    assert own_mongo_server.pid is not None
+    threads = psutil.Process(own_mongo_server.pid).threads()
+    assert len(threads) > 5
+    assert {os.getpriority(os.PRIO_PROCESS, thread.id) for thread in threads} == {mongod.NICE}
 
 
 def test_server_started_by_a_short_lived_thread_keeps_running(tmp_path: Path) -> None:

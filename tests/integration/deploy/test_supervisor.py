@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +67,7 @@ async def eventually(condition: Callable[[], bool], timeout_s: float = 10) -> No
             await asyncio.sleep(0.02)
 
 
-async def test_servers_start_before_the_provisioner_and_the_services(tmp_path: Path) -> None:
+async def test_servers_are_ready_before_the_provisioner_starts(tmp_path: Path) -> None:
     nats = new_nats(tmp_path)
     service = toy(tmp_path, "scoring")
     provision = python(
@@ -80,6 +80,57 @@ async def test_servers_start_before_the_provisioner_and_the_services(tmp_path: P
         async with httpx.AsyncClient() as client:
             answer = await client.get(str(service.ready_url))
         assert answer.text == str(supervisor.children["scoring"].pid)
+
+
+async def test_services_start_while_servers_get_ready(tmp_path: Path) -> None:
+    service = toy(tmp_path, "scoring")
+
+    class PatientNats(NatsServer):
+        """Ready only after the service answers: with services started later, that is never."""
+
+        def start(self, timeout_s: float = 120.0) -> None:
+            super().start(timeout_s)
+            deadline_s = time.monotonic() + 10
+            while time.monotonic() < deadline_s:
+                try:
+                    assert httpx.get(str(service.ready_url), trust_env=False).is_success
+                except httpx.TransportError:
+                    time.sleep(0.05)
+                else:
+                    return
+            raise LocalError("the service was not started")
+
+    port, monitor_port = free_ports(2)
+    nats = PatientNats(tmp_path / "nats", port=port, monitor_port=monitor_port, log=tmp_path / "nats.log")
+    supervisor = Supervisor(servers=[as_spec(nats)], provision=None, services=[service])
+    async with stopped_at_the_end(supervisor):
+        await supervisor.start()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere priorities stay as they are")
+async def test_service_stands_back_once_all_are_ready_and_after_a_restart(tmp_path: Path) -> None:
+    service = replace(toy(tmp_path, "archive"), nice=5)
+    priorities: list[int] = []
+    supervisor = Supervisor(servers=[], provision=None, services=[service], policy=QUICK)
+
+    def note() -> None:
+        pid = supervisor.children["archive"].pid
+        assert pid is not None
+        with suppress(ProcessLookupError):
+            priorities.append(os.getpriority(os.PRIO_PROCESS, pid))
+
+    supervisor.on_change = note
+    async with stopped_at_the_end(supervisor):
+        await supervisor.start()
+        first_pid = supervisor.children["archive"].pid
+        assert first_pid is not None
+        assert priorities == [0]
+        assert os.getpriority(os.PRIO_PROCESS, first_pid) == 5
+        os.kill(first_pid, signal.SIGKILL)
+        await eventually(lambda: supervisor.children["archive"].pid != first_pid)
+        second_pid = supervisor.children["archive"].pid
+        assert second_pid is not None
+        await eventually(lambda: os.getpriority(os.PRIO_PROCESS, second_pid) == 5)
 
 
 async def test_service_that_dies_is_started_again(tmp_path: Path) -> None:
@@ -260,7 +311,7 @@ async def main() -> None:
     mongo = MongoServer(home / "mongo", port={mongo_port}, log=home / "mongod.log")
     service = ProcessSpec(
         "scoring", (sys.executable, {str(TOY)!r}, "{service_port}", "--ignore-sigterm"), {{}},
-        home / "scoring.log", "http://127.0.0.1:{service_port}/readyz",
+        home / "scoring.log", ready_url="http://127.0.0.1:{service_port}/readyz",
     )
     supervisor = Supervisor(
         servers=[ServerSpec("nats", nats), ServerSpec("mongod", mongo)], provision=None, services=[service]

@@ -1,9 +1,10 @@
-"""The failure policy on a real nats-server and real FastStream subscribers: what becomes of a bad message."""
+"""The failure policy on a real nats-server, in both ways of reading: what becomes of a bad message."""
 
 import asyncio
 import itertools
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -27,8 +28,10 @@ from shared.events import (
 from shared.kernel.clock import SystemClock
 from shared.kernel.errors import PermanentError, TransientError
 from shared.messaging.connection import BrokerSettings, make_broker
-from shared.messaging.failure import DeadLetters, GiveUp, Retry, decide, failure_policy
+from shared.messaging.consuming import DurableConsumer
+from shared.messaging.failure import DeadLetters, FailureHandling, GiveUp, Retry, decide, failure_policy
 from shared.messaging.publisher import BrokerUnavailableError, JetStreamPublisher
+from shared.messaging.reading import DurableReader, StoredMessage
 from shared.messaging.streams import ALERTS, DEADLETTER
 
 pytestmark = pytest.mark.integration
@@ -40,8 +43,8 @@ DELAYS_S = (0.1, 0.3, 0.9)
 SECRET = "13800000000"
 
 
-class Bench:
-    """One subscriber under the policy; remembers when each event was tried."""
+class Bench(ABC):
+    """One reader under the policy; remembers when each event was tried."""
 
     def __init__(self, url: str, handler: Handler | None = None, *, ack_wait_s: float = 30) -> None:
         self.tries: dict[str, list[float]] = {}
@@ -49,12 +52,12 @@ class Bench:
         self._ack_wait_s = ack_wait_s
         self._broker: NatsBroker = make_broker(BrokerSettings(nats_url=url), "policy")
 
-    async def __aenter__(self) -> Self:
-        async def handle(event: Envelope[AlertAcknowledged]) -> None:
-            self.tries.setdefault(event.id, []).append(time.monotonic())
-            if self._handler is not None:
-                await self._handler(event)
+    async def handle(self, event: Envelope[AlertAcknowledged]) -> None:
+        self.tries.setdefault(event.id, []).append(time.monotonic())
+        if self._handler is not None:
+            await self._handler(event)
 
+    async def __aenter__(self) -> Self:
         client = await self._broker.connect()
         await client.jetstream().add_consumer(
             ALERTS,
@@ -66,7 +69,26 @@ class Bench:
             ),
         )
         letters = DeadLetters(JetStreamPublisher(client, timeout_s=1), SystemClock(), "test")
-        self._broker.add_middleware(failure_policy(letters, DELAYS_S))
+        await self.read(client, FailureHandling(letters, DELAYS_S))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._broker.stop()
+
+    @abstractmethod
+    async def read(self, client: Client, failures: FailureHandling) -> None:
+        """Begin to hand every message to ``handle``."""
+
+
+class SubscriberBench(Bench):
+    """A FastStream subscriber with the middleware."""
+
+    async def read(self, client: Client, failures: FailureHandling) -> None:
+        async def handle(event: Envelope[AlertAcknowledged]) -> None:
+            await self.handle(event)
+
+        del client
+        self._broker.add_middleware(failure_policy(failures))
         self._broker.subscriber(
             "alerts.v1.acknowledged.>",
             stream=JStream(ALERTS, declare=False),
@@ -75,10 +97,29 @@ class Bench:
             ack_policy=AckPolicy.MANUAL,
         )(handle)
         await self._broker.start()
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._broker.stop()
+
+class PullLoopBench(Bench):
+    """The shared pull loop."""
+
+    async def read(self, client: Client, failures: FailureHandling) -> None:
+        async def handle(message: StoredMessage) -> None:
+            await self.handle(parse_envelope(Envelope[AlertAcknowledged], message.data))
+
+        self._consumer = DurableConsumer(DurableReader(client, ALERTS, DURABLE), handle, failures)
+        self._task = asyncio.create_task(self._consumer.run())
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._consumer.drain()
+        await self._task
+        await super().__aexit__(*error)
+
+
+@pytest.fixture(params=[SubscriberBench, PullLoopBench], ids=["subscriber", "pull loop"])
+def bench_type(request: pytest.FixtureRequest) -> type[Bench]:
+    """Whoever reads, the policy is the same."""
+    kind: type[Bench] = request.param
+    return kind
 
 
 def event(name: str) -> Envelope[Any]:
@@ -155,9 +196,9 @@ def valid_json_of_another_shape() -> bytes:
     ids=["half JSON", "nothing", "no UTF-8", "a list", "null", "other JSON", "a broken contract"],
 )
 async def test_poison_becomes_a_dead_letter_at_once_and_the_rest_goes_on(
-    client: Client, nats_server: NatsServer, poison: bytes
+    client: Client, nats_server: NatsServer, bench_type: type[Bench], poison: bytes
 ) -> None:
-    async with Bench(nats_server.url) as bench:
+    async with bench_type(nats_server.url) as bench:
         await send(client, "before", poison, "after")
         (letter,) = await settled(client, 1)
     assert set(bench.tries) == {"before", "after"}
@@ -166,12 +207,14 @@ async def test_poison_becomes_a_dead_letter_at_once_and_the_rest_goes_on(
     assert SECRET not in letter.to_json().decode(), "a letter never quotes the payload"
 
 
-async def test_a_permanent_error_is_tried_once_and_says_why(client: Client, nats_server: NatsServer) -> None:
+async def test_a_permanent_error_is_tried_once_and_says_why(
+    client: Client, nats_server: NatsServer, bench_type: type[Bench]
+) -> None:
     async def refuse(event: Envelope[AlertAcknowledged]) -> None:
         if event.id == "bad":
             raise PermanentError("Got 9, expected a grade from 1 to 5: correct it.")
 
-    async with Bench(nats_server.url, refuse) as bench:
+    async with bench_type(nats_server.url, refuse) as bench:
         await send(client, "bad", "good")
         (letter,) = await settled(client, 1)
     assert {name: len(tries) for name, tries in bench.tries.items()} == {"bad": 1, "good": 1}
@@ -180,7 +223,7 @@ async def test_a_permanent_error_is_tried_once_and_says_why(client: Client, nats
 
 
 async def test_a_transient_error_is_tried_again_after_growing_delays_until_it_works(
-    client: Client, nats_server: NatsServer
+    client: Client, nats_server: NatsServer, bench_type: type[Bench]
 ) -> None:
     failures = 3
 
@@ -190,7 +233,7 @@ async def test_a_transient_error_is_tried_again_after_growing_delays_until_it_wo
             failures -= 1
             raise TransientError("the receiver is away")
 
-    async with Bench(nats_server.url, stumble) as bench:
+    async with bench_type(nats_server.url, stumble) as bench:
         await send(client, "one")
         assert await settled(client, 0) == []
         await until(lambda: len(bench.tries.get("one", ())) >= 4)
@@ -203,13 +246,13 @@ async def test_a_transient_error_is_tried_again_after_growing_delays_until_it_wo
 
 @pytest.mark.parametrize("error", [TransientError("away"), RuntimeError("a defect")], ids=repr)
 async def test_the_last_attempt_becomes_a_dead_letter(
-    client: Client, nats_server: NatsServer, error: Exception
+    client: Client, nats_server: NatsServer, bench_type: type[Bench], error: Exception
 ) -> None:
     async def fail(event: Envelope[AlertAcknowledged]) -> None:
         if event.id == "bad":
             raise error
 
-    async with Bench(nats_server.url, fail) as bench:
+    async with bench_type(nats_server.url, fail) as bench:
         await send(client, "bad", "good")
         (letter,) = await settled(client, 1)
     assert len(bench.tries["bad"]) == len(DELAYS_S) + 1 == letter.data.attempts
@@ -218,7 +261,7 @@ async def test_the_last_attempt_becomes_a_dead_letter(
 
 
 async def test_a_receiver_that_asks_for_a_longer_pause_gets_it(
-    client: Client, nats_server: NatsServer
+    client: Client, nats_server: NatsServer, bench_type: type[Bench]
 ) -> None:
     asked = [1.2]
 
@@ -226,7 +269,7 @@ async def test_a_receiver_that_asks_for_a_longer_pause_gets_it(
         if asked:
             raise TransientError("busy", retry_after_s=asked.pop())
 
-    async with Bench(nats_server.url, busy) as bench:
+    async with bench_type(nats_server.url, busy) as bench:
         await send(client, "one")
         await until(lambda: len(bench.tries.get("one", ())) >= 2)
         await settled(client, 0)
@@ -235,7 +278,7 @@ async def test_a_receiver_that_asks_for_a_longer_pause_gets_it(
 
 
 async def test_a_message_that_cannot_be_dead_lettered_is_kept_until_the_broker_is_back(
-    own_client: Client, own_nats_server: NatsServer
+    own_client: Client, own_nats_server: NatsServer, bench_type: type[Bench]
 ) -> None:
     outages = 1
 
@@ -247,7 +290,7 @@ async def test_a_message_that_cannot_be_dead_lettered_is_kept_until_the_broker_i
             await until(lambda: not own_client.is_connected)
         raise PermanentError("refused")
 
-    async with Bench(own_nats_server.url, refuse_after_the_broker_died, ack_wait_s=2) as bench:
+    async with bench_type(own_nats_server.url, refuse_after_the_broker_died, ack_wait_s=2) as bench:
         await send(own_client, "bad")
         await until(lambda: outages == 0)
         await asyncio.sleep(0.3)

@@ -2,13 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from nats.aio.client import Client
 
 from deploy.local.embedded import NatsServer
 from shared.kernel.errors import TransientError
-from shared.messaging.group_commit import GroupCommit, Outgoing, PublishOverloadedError, PublishRefusedError
+from shared.messaging.group_commit import (
+    GroupCommit,
+    Outgoing,
+    PublishConflictError,
+    PublishOverloadedError,
+    PublishRefusedError,
+)
 from shared.messaging.streams import FEEDBACK, MAX_MESSAGE_BYTES
 
 SUBJECT = "feedback.v1.submitted.3601.360121"
@@ -123,3 +130,64 @@ async def test_with_the_broker_killed_callers_get_a_transient_error_and_acked_me
     assert acked <= stored
     assert 9999 in acked
     assert info.state.messages == len(stored), "nothing is stored twice"
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 50, 1000])
+async def test_a_call_whose_first_message_replaces_something_else_stores_nothing(
+    client: Client, count: int
+) -> None:
+    commit = await started(client)
+    await commit.publish(outgoing(*range(7)))
+    first, *rest = outgoing(*range(100, 100 + count))
+    with pytest.raises(PublishConflictError, match="6 to be its last sequence"):
+        await commit.publish([replace(first, replaces=6), *rest])
+    assert await stored_count(client) == 7
+    answers = await commit.publish([replace(first, replaces=7), *rest])
+    await commit.stop()
+    assert [answer.sequence for answer in answers] == list(range(8, 8 + count))
+
+
+async def test_a_refused_call_leaves_those_beside_it_alone(client: Client) -> None:
+    commit = await started(client)
+    first, *rest = outgoing(*range(20))
+    fenced = commit.publish([replace(first, replaces=99), *rest])
+    others = [commit.publish(outgoing(*range(start, start + 10))) for start in range(100, 300, 10)]
+    refused, *stored = await asyncio.gather(fenced, *others, return_exceptions=True)
+    await commit.stop()
+    assert isinstance(refused, PublishConflictError)
+    assert not [each for each in stored if isinstance(each, BaseException)]
+    assert await stored_count(client) == 200
+
+
+async def test_a_repeated_fenced_call_is_told_as_duplicate_and_its_rest_is_stored(client: Client) -> None:
+    commit = await started(client)
+    first, *rest = outgoing(*range(10))
+    stored = await commit.publish([replace(first, replaces=0), *rest[:5]])
+    again = await commit.publish([replace(first, replaces=stored[-1].sequence), *rest])
+    await commit.stop()
+    assert [answer.duplicate for answer in again] == [True] * 6 + [False] * 4
+    assert await stored_count(client) == 10
+
+
+async def test_with_a_linger_messages_that_come_one_by_one_share_a_commit(client: Client) -> None:
+    commits: list[int] = []
+    commit = GroupCommit(client, stream=FEEDBACK, linger_s=0.2, on_batch=commits.append)
+    await commit.start()
+    calls = []
+    for number in range(20):
+        calls.append(asyncio.create_task(commit.publish(outgoing(number))))
+        await asyncio.sleep(0.002)
+    answers = await asyncio.gather(*calls)
+    await commit.stop()
+    assert sorted(answer.sequence for (answer,) in answers) == list(range(1, 21))
+    assert sum(commits) == 20
+    assert len(commits) <= 2, commits
+
+
+async def test_a_stop_during_a_linger_finishes_what_is_queued(client: Client) -> None:
+    commit = GroupCommit(client, stream=FEEDBACK, linger_s=0.2)
+    await commit.start()
+    call = asyncio.create_task(commit.publish(outgoing(1)))
+    await asyncio.sleep(0)
+    await commit.stop()
+    assert len(await call) == 1, "what was queued is finished"

@@ -22,6 +22,7 @@ from shared.events import (
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.provisioner import provision
 from tests.integration.notify.support import (
+    HMAC,
     UNIT,
     Mailbox,
     Setup,
@@ -288,13 +289,15 @@ async def test_a_poison_message_becomes_a_dead_letter_and_the_rest_goes_on(
     async with running(setup.app(webhook_url=receiver.url)):
         await client.jetstream().publish(subject, b'{"id": "half')
         await client.jetstream().publish(subject, b'{"phone": "13800000000"}')
+        satisfied = bad_review(3, grade=5).to_json().replace(HMAC.encode(), b"13800000000")
+        await client.jetstream().publish(subject, satisfied)
         await publish(client, bad_review(1))
         await eventually(got(receiver, 1), "the good one is delivered")
 
         async def buried() -> bool:
-            return len(await stored(client, MessageDeadLettered)) == 2
+            return len(await stored(client, MessageDeadLettered)) == 3
 
-        await eventually(buried, "the bad ones are dead letters")
+        await eventually(buried, "the bad ones are dead letters, also one that no rule would have looked at")
 
         async def consumed() -> bool:
             info = await client.jetstream().consumer_info("FEEDBACK", "notify-feedback")

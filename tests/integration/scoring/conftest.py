@@ -27,7 +27,7 @@ START_LIMIT_S = 40.0
 class ScoringProcess:
     """``python -m services.scoring`` on a free port; may be killed and started again."""
 
-    def __init__(self, nats_url: str, log: Path) -> None:
+    def __init__(self, nats_url: str, log: Path, **settings: str) -> None:
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment: Mapping[str, str] = {
@@ -35,6 +35,7 @@ class ScoringProcess:
             "NATS_URL": nats_url,
             "HTTP_PORT": str(self.port),
             "PYTHONPATH": str(ROOT),
+            **settings,
         }
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,6 +69,29 @@ class ScoringProcess:
         code = self._process.wait(15)
         self._process = None
         return code
+
+    def freeze(self) -> None:
+        """Stop it in the middle of whatever it does, like a paused machine."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on, unaware that time has passed."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    async def metric(self, name: str) -> float:
+        """One value of ``/metrics``, e.g. ``leader``; 0 if it is not there."""
+        text = (await self.get("/metrics")).text
+        full = f"pingyi_scoring_{name} "
+        return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(full)), 0.0)
+
+    async def becomes(self, what: str) -> None:
+        """Wait until its readiness says that it is ``what``: leader or standby."""
+        await self.answer(
+            "/readyz",
+            lambda report: (
+                report["status"] == "ok" and str(report["checks"]["publication"]["detail"]).startswith(what)
+            ),
+        )
 
     async def get(self, path: str, **params: Any) -> httpx.Response:  # noqa: ANN401 - query parameters
         async with httpx.AsyncClient(base_url=self.url, timeout=5) as client:
@@ -109,6 +133,23 @@ def scoring(nats_server: NatsServer, tmp_path: Path) -> Iterator[ScoringProcess]
     yield process
     process.kill()
     print((tmp_path / "scoring.log").read_text()[-8000:])  # noqa: T201 - shown when the test fails
+
+
+@pytest.fixture
+def start_scoring(nats_server: NatsServer, tmp_path: Path) -> Iterator[Callable[..., ScoringProcess]]:
+    """Start replicas, each with settings of its own; what still runs at the end is killed."""
+    started: list[ScoringProcess] = []
+
+    def start(**settings: str) -> ScoringProcess:
+        process = ScoringProcess(nats_server.url, tmp_path / f"scoring-{len(started)}.log", **settings)
+        process.start()
+        started.append(process)
+        return process
+
+    yield start
+    for number, process in enumerate(started):
+        process.kill()
+        print((tmp_path / f"scoring-{number}.log").read_text()[-6000:])  # noqa: T201 - shown on failure
 
 
 async def publish(client: Client, events: Sequence[Outgoing]) -> int:

@@ -59,3 +59,16 @@ async def test_content_that_nobody_can_read_is_left_out_and_written_anew(client:
     assert (stored.lists, stored.books, stored.announced) == ({}, None, {})
     await store.commit(*found.entries(None))
     assert (await read_list(client, "window.all.30")).canonical() == found.canonical()
+
+
+async def test_a_follower_that_reads_half_a_publication_reads_all_of_it_anew(client: Client) -> None:
+    leader, follower, found = NatsRankingStore(client), NatsRankingStore(client), computed(1)
+    await leader.load()
+    await leader.commit(*found.entries(None))
+    known = await follower.load()
+    await client.jetstream().publish(f"{PREFIX}window.all.30.0", computed(2).pages[0])
+    again = await follower.refresh(known)
+    assert again.lists == {}, "left out, to be published anew"
+    await follower.commit(*found.entries(None))
+    assert (await follower.refresh(again)).lists == {}, "what we wrote ourselves is no news"
+    assert (await read_list(client, "window.all.30")).canonical() == found.canonical()

@@ -1,9 +1,6 @@
 """Scoring as a process against a real broker: ratings in, rankings out."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,56 +8,31 @@ from nats.aio.client import Client
 
 from deploy.local.embedded import NatsServer
 from services.scoring.adapters.nats_ranking_store import read_all_lists, read_books
-from services.scoring.application.recompute import diff_lists, recompute_like
 from shared.events import Envelope, MessageDeadLettered, RankingRevised, UnitScoreChanged, parse_envelope
-from shared.kernel.clock import SystemClock
 from shared.kernel.grades import Level
-from shared.kernel.units import load_units
 from shared.messaging.connection import BrokerSettings, connect
-from shared.messaging.group_commit import Outgoing
 from shared.messaging.provisioner import provision
-from shared.messaging.reading import FoldReader, StoredMessage
 from shared.messaging.streams import DEADLETTER, FEEDBACK, RANKING
-from shared.rules import load_pack
 from tests.integration.scoring.conftest import ScoringProcess, publish
+from tests.integration.scoring.support import (
+    UNITS,
+    assert_live_equals_recomputed,
+    now,
+    read_stream,
+    trickle,
+)
 from tests.unit.scoring.feedback import feedback, random_feedback
 
 pytestmark = pytest.mark.integration
-UNITS = load_units()
 WINDOWS = UNITS.by_level(Level.WINDOW)
 
 
-def now() -> datetime:
-    """The service runs on the machine's clock, so its ratings must be recent."""
-    return SystemClock().now()
-
-
-async def read_stream(client: Client, stream: str) -> list[StoredMessage]:
-    """Everything that the stream holds."""
-    reader = FoldReader(client, stream)
-    found: list[StoredMessage] = []
-    while True:
-        found += await reader.take(1000, wait_s=0.2)
-        if reader.caught_up:
-            await reader.close()
-            return found
-
-
-async def assert_live_equals_recomputed(client: Client) -> None:
-    """Compare every published list with one computed from the stream alone, byte for byte."""
-    live = await read_all_lists(client)
-    recomputed = recompute_like(await read_stream(client, FEEDBACK), UNITS, partial(load_pack, None), live)
-    assert diff_lists(live, recomputed) == []
-    assert len(live) == 60
-
-
-async def trickle(client: Client, events: Sequence[Outgoing]) -> int:
-    """Publish over some seconds, so that publications go on meanwhile; the last sequence."""
-    last = 0
-    for start in range(0, len(events), 60):
-        last = await publish(client, events[start : start + 60])
-        await asyncio.sleep(0.2)
-    return last
+async def reconnected(client: Client) -> None:
+    """Wait for the test's own connection: it comes back at its own pace."""
+    # Not by a flush: without a connection, nats-py's returns as if all had been sent.
+    async with asyncio.timeout(30):
+        while not client.is_connected:  # noqa: ASYNC110 - the client has no event to wait for
+            await asyncio.sleep(0.02)
 
 
 async def test_ratings_become_rankings_over_http_in_the_bucket_and_on_the_bus(
@@ -186,6 +158,7 @@ async def test_a_broker_that_is_killed_and_restarted_leaves_the_rankings_right(
         assert (await service.get("/v1/rankings")).status_code == 200
         own_nats_server.start()
         await service.answer("/readyz", lambda report: report["status"] == "ok")
+        await reconnected(client)
         books = await service.reached(await publish(client, events[2000:]))
         assert books["accepted"] == len({event.message_id for event in events})
         await service.answer("/readyz", lambda report: report["status"] == "ok")

@@ -9,6 +9,7 @@ import pytest
 
 from services.archive.application.ports import EntryLog
 from services.archive.application.sequencer import Sequencer
+from services.archive.domain.entries import Entry
 from services.archive.metrics import ArchiveMetrics
 from shared.messaging.streams import ALERTS, FEEDBACK
 from shared.observability.metrics import ServiceMetrics
@@ -156,3 +157,20 @@ async def test_what_vanishes_from_the_middle_is_lost(archive: Archive) -> None:
         archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [6]))
         await archive.until_archived(FEEDBACK, [1, 2, 6])
     assert archive.lost(FEEDBACK) == 3
+
+
+async def test_what_trickles_in_is_archived_a_few_dozen_at_a_time(archive: Archive) -> None:
+    appended: list[int] = []
+    append = archive.log.append
+
+    async def counted(entries: Sequence[Entry]) -> None:
+        appended.append(len(entries))
+        await append(entries)
+
+    archive.log.append = counted  # type: ignore[method-assign]  # a probe
+    async with archive.running():
+        for sequence in range(1, 101):
+            archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [sequence]))
+            await asyncio.sleep(0.002)
+        await archive.until_archived(FEEDBACK, range(1, 101))
+    assert len(appended) < 20, appended

@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from services.intake.adapters.jetstream_log import read_accepted
-from services.intake.application.ports import SealedRecord, Standing
+from services.intake.adapters.stored_revisions import read_in_force, read_revision
+from services.intake.application.ports import InForce, SealedRecord, Standing
 from services.intake.domain.accepted import Accepted
 from services.intake.domain.pseudonyms import Pseudonyms
+from services.intake.domain.revisions import Revision
 from shared.messaging.group_commit import Outgoing, Stored
 from shared.messaging.publisher import BrokerUnavailableError
 
@@ -32,12 +34,27 @@ class MemoryFeedbackLog:
         return Stored(len(self.messages), duplicate=False)
 
     async def read(self, sequence: int) -> Standing:
-        data = self.messages[sequence - 1].payload if 0 < sequence <= len(self.messages) else b""
+        data = self._payload(sequence)
         accepted = read_accepted(data, sequence, self._pseudonyms)
         if accepted is None:
             raise BrokerUnavailableError(f"sequence {sequence} holds no rating")
         given = json.loads(data)["data"]
         return Standing(accepted, given.get("contact_record") or given.get("text", {}).get("record"))
+
+    async def read_revision(self, sequence: int) -> Revision:
+        revision = read_revision(self._payload(sequence), sequence, self._pseudonyms)
+        if revision is None:
+            raise BrokerUnavailableError(f"sequence {sequence} holds no revision")
+        return revision
+
+    async def read_in_force(self, sequence: int) -> InForce:
+        in_force = read_in_force(self._payload(sequence))
+        if in_force is None:
+            raise BrokerUnavailableError(f"sequence {sequence} puts nothing in force")
+        return in_force
+
+    def _payload(self, sequence: int) -> bytes:
+        return self.messages[sequence - 1].payload if 0 < sequence <= len(self.messages) else b""
 
 
 class MemoryVault:
@@ -59,6 +76,7 @@ class MemoryIndex:
     def __init__(self) -> None:
         self.ready = True
         self._ratings: dict[bytes, Accepted] = {}
+        self._revisions: dict[tuple[bytes, int], Revision] = {}
 
     def find(self, receipts: Iterable[bytes]) -> Mapping[bytes, Accepted]:
         return {receipt: self._ratings[receipt] for receipt in receipts if receipt in self._ratings}
@@ -68,6 +86,16 @@ class MemoryIndex:
             earlier = self._ratings.get(rating.receipt)
             if earlier is None or rating.sequence < earlier.sequence:
                 self._ratings[rating.receipt] = rating
+
+    def revisions(self, receipt: bytes) -> tuple[Revision, ...]:
+        found = [revision for (of, _), revision in self._revisions.items() if of == receipt]
+        return tuple(sorted(found, key=lambda revision: revision.number))
+
+    def add_revisions(self, revisions: Iterable[Revision]) -> None:
+        for revision in revisions:
+            earlier = self._revisions.get((revision.receipt, revision.number))
+            if earlier is None or revision.sequence < earlier.sequence:
+                self._revisions[revision.receipt, revision.number] = revision
 
     def skip(self, sequences: Iterable[int]) -> None:
         """Nothing follows from a position that nobody asks for."""
@@ -90,3 +118,6 @@ class CountingTally:
 
     def rejected(self, _channel: str, _reason: str) -> None:
         self.counts["rejected"] += 1
+
+    def revised(self, move: str) -> None:
+        self.counts[move] += 1

@@ -8,10 +8,13 @@ import pytest
 from services.intake.adapters.rules import RulePacks
 from services.intake.adapters.sealing import AesGcmSealer
 from services.intake.application.envelopes import submitted_message
-from services.intake.application.ports import AcceptedIndex, FeedbackLog, SealedRecord, Vault
+from services.intake.application.ports import AcceptedIndex, FeedbackLog, InForce, SealedRecord, Vault
 from services.intake.application.prepared import Prepared, Preparer
+from services.intake.application.revision_messages import apply_changes, revision_message
 from services.intake.domain.accepted import Accepted
+from services.intake.domain.decisions import Changes, Decision
 from services.intake.domain.pseudonyms import Pseudonyms
+from services.intake.domain.revisions import Move, Revision
 from services.intake.domain.submission import Contact, Submission
 from shared.auth.secrets import SecretKey
 from shared.events import Provenance
@@ -67,6 +70,38 @@ def accepted(ref: str, sequence: int) -> Accepted:
     )
 
 
+CORRECTION = Decision(Move.CORRECT, "mistyped", "call-centre", Changes(grade=2, dimensions={"service": 1}))
+
+
+def corrected(before: InForce, ref: str = "ref-1") -> Outgoing:
+    """The message that corrects the rating `ref` for the first time."""
+    return revision_message(
+        CORRECTION,
+        before,
+        target_id=prepared(ref).event_id,
+        number=1,
+        corrected=apply_changes(before.fields, CORRECTION.changes or Changes()),
+        request="k1.0123456789abcdef0123456789abcdef",
+        digest="k1.fedcba9876543210fedcba9876543210",
+        facts=prepared(ref).facts,
+    )
+
+
+def revision(ref: str, number: int, sequence: int, move: Move = Move.EXCLUDE) -> Revision:
+    """What is remembered of a revision of the rating `ref`."""
+    return Revision(
+        receipt=prepared(ref).receipt,
+        number=number,
+        move=move,
+        sequence=sequence,
+        received_at=prepared(ref).facts.received_at,
+        request=None if number == 1 else f"k1.{number:032d}",
+        digest=f"k1.{sequence:032d}",
+        unit_id="U000200",
+        grade=5,
+    )
+
+
 class FeedbackLogSuite:
     """Subclasses give the fixture `log`: an empty one under `PSEUDONYMS`."""
 
@@ -104,8 +139,33 @@ class FeedbackLogSuite:
         assert (await log.read(1)).record_id == record.record_id
 
     async def test_a_place_without_a_rating_says_so(self, log: FeedbackLog) -> None:
+        for read in (log.read, log.read_revision, log.read_in_force):
+            with pytest.raises(TransientError):
+                await read(7)
+
+    async def test_a_rating_puts_in_force_what_it_was_submitted_with(self, log: FeedbackLog) -> None:
+        await log.append([submitted_message(prepared(), None, None, PSEUDONYMS)])
+        in_force = await log.read_in_force(1)
+        assert (in_force.fields.unit_id, in_force.fields.grade) == ("U000200", 5)
+        assert in_force.fields.occurred_at == in_force.fields.received_at == prepared().facts.received_at
+        assert (in_force.city, in_force.county) == (prepared().unit.city, prepared().unit.county)
         with pytest.raises(TransientError):
-            await log.read(7)
+            await log.read_revision(1)
+
+    async def test_a_correction_is_read_back_and_puts_its_own_fields_in_force(self, log: FeedbackLog) -> None:
+        await log.append([submitted_message(prepared(), None, None, PSEUDONYMS)])
+        before = await log.read_in_force(1)
+        await log.append([corrected(before)])
+        found = await log.read_revision(2)
+        assert (found.receipt, found.number, found.move) == (prepared().receipt, 1, Move.CORRECT)
+        assert (found.sequence, found.unit_id, found.grade) == (2, "U000200", 2)
+        assert found.answers("k1.0123456789abcdef0123456789abcdef", "k1.fedcba9876543210fedcba9876543210")
+        after = await log.read_in_force(2)
+        assert after.fields.grade == 2
+        assert after.fields.dimensions is not None
+        assert after.fields.model_copy(update={"grade": 5, "dimensions": None}) == before.fields
+        with pytest.raises(TransientError):
+            await log.read(2)
 
 
 class VaultSuite:
@@ -137,3 +197,22 @@ class AcceptedIndexSuite:
         index.add([second])
         index.skip([3])
         assert index.find([first.receipt]) == {first.receipt: first}
+
+    async def test_revisions_are_found_by_their_rating_in_the_order_of_their_numbers(
+        self, index: AcceptedIndex
+    ) -> None:
+        one, two, others = revision("a", 1, 3), revision("a", 2, 4, Move.REINSTATE), revision("b", 1, 5)
+        index.add_revisions([two, others])
+        index.add_revisions([one])
+        assert index.revisions(one.receipt) == (one, two)
+        assert index.revisions(others.receipt) == (others,)
+        assert index.revisions(accepted("c", 1).receipt) == ()
+
+    async def test_of_two_revisions_with_one_number_the_first_in_the_stream_stays(
+        self, index: AcceptedIndex
+    ) -> None:
+        first, second = revision("a", 1, 3), revision("a", 1, 4, Move.QUARANTINE)
+        index.add_revisions([second])
+        index.add_revisions([first])
+        index.add_revisions([second])
+        assert index.revisions(first.receipt) == (first,)

@@ -5,7 +5,7 @@ import pytest
 
 from services.intake.application.errors import RejectedError
 from services.intake.domain.acceptance import Issue
-from services.intake.entrypoints.bodies import parse_line
+from services.intake.entrypoints.bodies import parse_feedback, parse_line
 
 RATING: dict[str, Any] = {"unit_id": "U000200", "grade": 5}
 
@@ -94,3 +94,20 @@ def test_broken_json_in_a_line_is_told_with_its_size_and_the_place(line: bytes, 
 def test_a_field_that_is_missing_is_nothing() -> None:
     (issue,) = issues_of(b'{"unit_id":"U000200"}')
     assert (issue.field, issue.value) == ("grade", "nothing")
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2026-11-20T10:00:00Z",
+        "2026-11-20T10:00:00+08:00",
+        "2026-11-20T10\\u003a00\\u003a00Z",
+        "2026-11-20T10\\u003a00:00Z",
+    ],
+)
+def test_a_repeat_is_found_beside_any_spelling_of_a_time(time: str) -> None:
+    once = f'{{"unit_id": "U000112", "grade": 1, "occurred_at": "{time}"}}'
+    assert parse_feedback(once.encode()).grade == 1
+    for repeat in ('"grade": 5', '"grade": 5, "unit_id": "U000112"', f'"occurred_at": "{time}"'):
+        with pytest.raises(RejectedError, match="more than once"):
+            parse_feedback(f"{once[:-1]}, {repeat}}}".encode())

@@ -15,7 +15,7 @@ from services.intake.entrypoints.events import IndexFold, keep_pruned
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.reading import HistoryChangedError
 from shared.testing.clock import FixedClock
-from tests.unit.intake.port_suites import accepted
+from tests.unit.intake.port_suites import accepted, revision
 
 
 class NoMetrics:
@@ -59,7 +59,7 @@ async def test_an_outage_makes_a_ready_index_unready_and_keeps_what_it_knows(
     await index.open("stream")
     index.add([known])
     index.mark_ready()
-    fold = asyncio.create_task(IndexFold(index, broken, read, NoMetrics()).run())
+    fold = asyncio.create_task(IndexFold(index, broken, read, (), NoMetrics()).run())
     await eventually(lambda: not index.ready)
     assert index.find([known.receipt]) == {known.receipt: known}
     fold.cancel()
@@ -122,7 +122,7 @@ async def test_acknowledgements_that_overtake_the_look_at_the_end_do_not_throw_t
     async def client() -> Client:
         return cast("Client", broker)
 
-    fold = asyncio.create_task(IndexFold(index, client, read, NoMetrics()).run())
+    fold = asyncio.create_task(IndexFold(index, client, read, (), NoMetrics()).run())
     await eventually(lambda: broker.last >= 5)
     fold.cancel()
     assert unready == []
@@ -139,8 +139,41 @@ async def test_what_is_beyond_the_horizon_is_forgotten_as_soon_as_the_index_is_r
     await asyncio.sleep(0)
     await index.open("stream")
     index.add([old])
+    index.add_revisions([revision("old", 1, 2)])
     await index.flush()
     assert index.find([old.receipt])
+    assert index.revisions(old.receipt)
     index.mark_ready()
     await eventually(lambda: not index.find([old.receipt]))
+    assert index.revisions(old.receipt) == ()
     pruner.cancel()
+
+
+async def test_revisions_are_in_the_file_together_with_the_position(tmp_path: Path) -> None:
+    first = SqliteAcceptedIndex(tmp_path, "k1", horizon_days=400)
+    await first.open("stream")
+    written, late = revision("a", 1, 2), revision("a", 1, 3)
+    first.fold([accepted("a", 1)], 2, [written])
+    await first.flush()
+    first.fold([], 5, [late, revision("a", 2, 4)])
+    assert first.unwritten == 2
+    assert first.revisions(written.receipt) == (written, revision("a", 2, 4))
+    await first.close()
+    second = SqliteAcceptedIndex(tmp_path, "k1", horizon_days=400)
+    await second.open("stream")
+    assert second.position == 5
+    assert second.revisions(written.receipt) == (written, revision("a", 2, 4))
+    await second.close()
+
+
+async def test_a_revision_in_the_file_gives_way_to_an_earlier_one_of_the_same_number(
+    index: SqliteAcceptedIndex,
+) -> None:
+    first, second = revision("a", 1, 2), revision("a", 1, 3)
+    await index.open("stream")
+    index.add_revisions([second])
+    await index.flush()
+    index.add_revisions([first])
+    assert index.revisions(first.receipt) == (first,)
+    await index.flush()
+    assert index.revisions(first.receipt) == (first,)

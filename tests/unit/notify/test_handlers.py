@@ -1,9 +1,10 @@
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from services.notify.application.handlers import AcknowledgeAlert, DeliverAlert, RaiseAlerts, ReadAlerts
+from services.notify.application.ports import RulePacks
 from services.notify.application.translation import raised_event
 from services.notify.domain.alert import Alert, Outcome, alert_id
 from services.notify.metrics import NotifyMetrics
@@ -18,6 +19,7 @@ from shared.events import (
 from shared.kernel.errors import ConflictError, NotFoundError, PermanentError, TransientError
 from shared.kernel.units import load_units
 from shared.messaging.publisher import BrokerUnavailableError
+from shared.rules import RulePack
 from tests.unit.notify.support import NOW, OnePack, SetClock, Stream, alert, feedback
 
 UNITS = load_units()
@@ -39,11 +41,11 @@ class Scripted:
         return "HTTP 204"
 
 
-def raising(stream: Stream, clock: SetClock | None = None) -> RaiseAlerts:
+def raising(stream: Stream, clock: SetClock | None = None, packs: RulePacks | None = None) -> RaiseAlerts:
     return RaiseAlerts(
         publisher=stream,
         states=stream,
-        packs=OnePack(),
+        packs=packs or OnePack(),
         units=UNITS,
         channels=("webhook",),
         max_age=timedelta(days=1),
@@ -123,6 +125,21 @@ async def test_a_unit_that_the_registry_does_not_know_is_named_by_its_id() -> No
     stream = Stream()
     await raising(stream).on_feedback(feedback(1, unit_id="U999999"))
     assert stream.events[0].data.title == "U999999收到差评"
+
+
+@pytest.mark.parametrize(("grade", "passes"), [(1, False), (2, False), (3, True), (4, True), (5, True)])
+async def test_only_ratings_that_no_rule_fires_on_are_let_pass(grade: int, *, passes: bool) -> None:
+    handler, event = raising(Stream()), feedback(grade)
+    assert handler.lets_pass(event) is passes
+    assert bool(await handler.on_feedback(event)) is not passes
+
+
+def test_a_day_without_rules_is_not_let_pass_but_left_to_say_so() -> None:
+    class NoPack:
+        def on(self, day: date) -> RulePack:
+            raise PermanentError(f"no pack covers {day}")
+
+    assert not raising(Stream(), packs=NoPack()).lets_pass(feedback(5))
 
 
 async def test_an_alert_that_cannot_be_stored_is_the_policys_business() -> None:

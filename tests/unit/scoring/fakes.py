@@ -46,6 +46,11 @@ class MemoryRankingStore:
         self._seen = {key: sequence for key, (_, sequence) in self.bucket.values.items()}
         return assemble({key: value for key, (value, _) in self.bucket.values.items()})
 
+    async def refresh(self, known: StoredRankings) -> StoredRankings:
+        if self._seen == {key: sequence for key, (_, sequence) in self.bucket.values.items()}:
+            return known
+        return await self.load()
+
     async def commit(self, fenced: Mapping[str, bytes], others: Mapping[str, bytes]) -> None:
         check_fence(fenced)
         if self.fail_next_commit:
@@ -70,6 +75,9 @@ class RecordedEvents:
         self._registry = registry
         self.sent: list[Outgoing] = []
         self.fail_next = False
+
+    async def catch_up(self) -> None:
+        return
 
     async def publish(self, announcements: Announcements) -> None:
         if self.fail_next:

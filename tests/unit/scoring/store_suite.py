@@ -93,3 +93,36 @@ class RankingStoreSuite:
         with pytest.raises(InvalidValueError, match="fenced"):
             await store.commit({}, {"announced.3602": encode_announced({"U000014": Announced(1)})})
         assert (await make_store().load()).announced == {}
+
+    async def test_a_follower_reads_only_what_was_written_since(self, make_store: MakeStore) -> None:
+        leader, follower = make_store(), make_store()
+        await leader.load()
+        known = await follower.load()
+        assert await follower.refresh(known) is known
+        first, second = computed(1), computed(2)
+        heads, pages = first.entries(None)
+        await leader.commit({**heads, BOOKS_KEY: books(1)}, pages)
+        known = await follower.refresh(known)
+        assert known.lists["window.all.30"].canonical() == first.canonical()
+        kept = known.lists["window.all.30"]
+        await leader.commit(
+            {BOOKS_KEY: books(2)}, {"announced.3601": encode_announced({"U000013": Announced(1)})}
+        )
+        known = await follower.refresh(known)
+        assert known.books is not None
+        assert (known.books.position, known.announced) == (2, {"U000013": Announced(1)})
+        assert known.lists["window.all.30"].canonical() == kept.canonical()
+        await leader.commit(*second.entries(first))
+        known = await follower.refresh(known)
+        assert known.lists["window.all.30"].canonical() == second.canonical()
+        assert known.lists["window.all.30"].hash == second.computed_hash()
+
+    async def test_a_follower_that_has_read_may_go_on_writing(self, make_store: MakeStore) -> None:
+        leader, follower = make_store(), make_store()
+        await leader.load()
+        known = await follower.load()
+        await leader.commit({BOOKS_KEY: books(1)}, {})
+        await follower.refresh(known)
+        await follower.commit({BOOKS_KEY: books(2)}, {})
+        with pytest.raises(StoreConflictError):
+            await leader.commit({BOOKS_KEY: books(3)}, {})

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import pytest
 
 from services.scoring.application.handlers import FoldFeedback
+from services.scoring.application.snapshots import anchor_of
 from shared.kernel.errors import TransientError
 from shared.kernel.grades import Level
 from shared.kernel.units import load_units
@@ -134,3 +135,34 @@ def test_other_rules_from_today_on_begin_the_fold_anew() -> None:
     assert world.feedback.fold.rules.hash == "sha256:other"
     assert world.feedback.fold.position == 0
     assert not world.feedback.publishable
+
+
+async def test_a_replica_that_does_not_lead_forgets_the_dead_letters_that_the_leader_has_filed() -> None:
+    world = World()
+    found = [Message(SUBJECT, b"{broken", number) for number in (1, 2, 3)]
+    world.feedback.fold_messages(found, 0, 0)
+    world.feedback.forget_dead_letters(2)
+    assert not world.feedback.publishable
+    await world.feedback.file_dead_letters()
+    assert world.letters.sequences == [3]
+
+
+def test_a_restored_fold_goes_on_after_its_position() -> None:
+    world, before = World(), World()
+    before.feedback.fold_messages(RATINGS[:6], 4, 0)
+    assert before.feedback.anchor == anchor_of(RATINGS[5])
+    world.feedback.resume(before.feedback.fold, before.feedback.anchor)
+    assert world.feedback.anchor == anchor_of(RATINGS[5])
+    world.feedback.fold_messages(RATINGS[6:], 0, 0)
+    assert world.feedback.fold.books().accepted == 10
+    assert world.feedback.anchor == anchor_of(RATINGS[9])
+    assert world.feedback.publishable
+
+
+def test_a_fold_begun_anew_under_other_rules_has_no_anchor() -> None:
+    world = World()
+    world.feedback.fold_messages(RATINGS, 0, 0)
+    world.other_rules_from = NOW.date() + timedelta(days=1)
+    world.clock.pass_time(86_400)
+    assert world.feedback.renew()
+    assert world.feedback.anchor == ""

@@ -1,5 +1,6 @@
 """The publisher over fakes: what is told, what is kept, what a crash leaves behind."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from shared.kernel.errors import TransientError
 from shared.kernel.grades import Level
 from shared.kernel.units import load_units
 from shared.messaging.group_commit import Outgoing
+from shared.messaging.lease import NotLeaderError
 from shared.rules import load_pack
 from tests.unit.scoring.fakes import (
     Measured,
@@ -49,9 +51,16 @@ class Platform:
     def restart(self) -> None:
         """Begin a new life: everything in memory is gone."""
         self.store = MemoryRankingStore(self.bucket)
-        self.publisher = Publisher(self.store, self.events, UNITS, self.clock, self.measured)
+        self.leads = True
+        self.publisher = Publisher(
+            self.store, self.events, UNITS, self.clock, self.measured, self._check_lead, asyncio.Lock()
+        )
         self.fold = Fold(UNITS, RULES, NOW.date())
         self.take(self.stream)
+
+    def _check_lead(self) -> None:
+        if not self.leads:
+            raise NotLeaderError("another leads")
 
     def take(self, found: list[Message]) -> None:
         self.fold.take(found, none_is_invalid, self.publisher.note_received)
@@ -348,3 +357,61 @@ async def test_a_difference_is_told_by_list_unit_and_field() -> None:
     assert not any(line.startswith("window.lottery.30") for line in lines)
     missing = diff_lists({}, {"county.all.7": again["county.all.7"]})
     assert missing == ["county.all.7: not published, but the stream gives it"]
+
+
+async def test_a_replica_that_no_longer_leads_says_and_writes_nothing() -> None:
+    platform = Platform()
+    platform.feed(good(12))
+    platform.leads = False
+    with pytest.raises(NotLeaderError):
+        await platform.publish()
+    assert (platform.events.sent, platform.bucket.values) == ([], {})
+    platform.leads = True
+    assert await platform.publish()
+    await platform.assert_recomputable()
+
+
+async def test_a_follower_shows_what_the_leader_publishes_and_goes_on_from_there() -> None:
+    platform = Platform()
+    platform.feed(random_feedback(WINDOWS[:20], 300, seed=1))
+    leader, leading_store = platform.publisher, platform.store
+    platform.restart()
+    await platform.publisher.refresh()
+    await leader.publish(platform.fold)
+    shown = await platform.publisher.refresh()
+    assert shown.books is not None
+    assert (shown.books.position, len(shown.lists)) == (len(platform.stream), 8 * 16)
+    assert await platform.publisher.refresh() is shown
+    platform.events.sent.clear()
+    platform.feed(good(40, unit=30, first=10_000, grade=1))
+    assert await platform.publish()
+    await platform.assert_recomputable()
+    assert {event.data.previous_hash for event in platform.events.revised()} <= {
+        found.hash for found in shown.lists.values()
+    }
+    with pytest.raises(StoreConflictError):
+        await leading_store.commit({"books": b"{}"}, {})
+
+
+async def test_what_a_follower_received_is_measured_by_the_leader_alone() -> None:
+    platform = Platform()
+    platform.feed(good(12))
+    await platform.publisher.refresh()
+    await platform.publisher.refresh()
+    platform.feed(good(3, first=100))
+    await platform.publish()
+    assert len(platform.measured.latencies_s) == 3
+
+
+async def test_a_fold_of_an_accepted_new_past_replaces_what_reaches_further() -> None:
+    platform = Platform()
+    platform.feed(random_feedback(WINDOWS[:20], 300, seed=1))
+    await platform.publish()
+    platform.stream = platform.stream[:100]
+    platform.restart()
+    await platform.publisher.load()
+    assert not await platform.publish()
+    platform.publisher.allow_backwards()
+    assert await platform.publish()
+    assert platform.publisher.position == 100
+    await platform.assert_recomputable()

@@ -48,7 +48,7 @@ def revision(rows: list[Row]) -> Announcements:
     )
     found = PublishedList.of(ranked, 123_456_789, MADE)
     changed = Revision(found, None, range(len(rows)), items)
-    return Announcements([changed], [], 123_456_789, "2026-11-20", ranked.rules, MADE)
+    return Announcements([changed], [], [], 123_456_789, "2026-11-20", ranked.rules, MADE)
 
 
 def test_a_thousand_full_rows_fit_into_one_message_and_its_reader_gets_them_back() -> None:

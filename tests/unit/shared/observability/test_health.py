@@ -88,15 +88,26 @@ async def test_results_are_reused_until_they_are_old() -> None:
     assert dependency.asked == 2
 
 
-async def test_recovery_shows_after_the_cache() -> None:
+async def test_recovery_shows_long_before_a_good_result_would_be_old() -> None:
     ticks, dependency = Ticks(), Dependency()
     health = Health(ticks)
-    health.register("nats", dependency.check)
+    health.register("nats", dependency.check, cache_s=1.0)
     dependency.error = OSError("down")
     assert not (await health.readiness()).ready
     dependency.error = None
-    ticks.now = 2.0
+    ticks.now = 0.15
     assert (await health.readiness()).ready
+
+
+async def test_a_failure_is_reused_for_a_moment_too() -> None:
+    ticks, dependency = Ticks(), Dependency()
+    health = Health(ticks)
+    health.register("nats", dependency.check, cache_s=1.0)
+    dependency.error = OSError("down")
+    await health.readiness()
+    ticks.now = 0.05
+    await health.readiness()
+    assert dependency.asked == 1
 
 
 async def test_simultaneous_probes_share_one_run() -> None:

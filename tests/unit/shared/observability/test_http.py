@@ -5,13 +5,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from shared.kernel.ids import is_uuid
 from shared.observability.health import Health
-from shared.observability.http import install
+from shared.observability.http import install, serve_directly
 from shared.observability.metrics import ServiceMetrics
 from shared.observability.tracing import current_correlation_id, parse_traceparent
-from tests.unit.shared.observability.probe import Probe
+from tests.unit.shared.observability.probe import ERRORS, Probe, problem
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -189,3 +191,70 @@ async def test_readyz_names_each_dependency(probe: Probe) -> None:
     assert (checks["nats"]["status"], checks["nats"]["detail"]) == ("ok", "3 streams")
     assert checks["mongodb"]["status"] == "failed"
     assert checks["mongodb"]["latency_ms"] >= 0
+
+
+# --- routes that are served directly -----------------------------------------------------------------
+
+
+async def hot(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer 202, or raise what the header X-Raise names."""
+    wanted = dict(scope["headers"]).get(b"x-raise")
+    if wanted is not None:
+        raise ERRORS[f"/{wanted.decode()}"]
+    await Response(current_correlation_id(), 202)(scope, _receive, send)
+
+
+async def hot_in_the_app() -> str:
+    """Stand for the same address in the app."""
+    return "by the app"
+
+
+@pytest.fixture
+def direct(probe: Probe) -> Probe:
+    """A probe with one address that is served directly."""
+    for method in ("GET", "POST"):
+        probe.app.add_api_route("/v1/hot", hot_in_the_app, methods=[method], operation_id=f"hot_{method}")
+    serve_directly(probe.app, {"/v1/hot": hot})
+    return probe
+
+
+async def test_a_direct_route_has_ids_a_line_and_counts_like_any_other(direct: Probe) -> None:
+    async with direct.client() as client:
+        response = await client.post("/v1/hot", headers={"X-Correlation-Id": "c7"})
+    assert (response.status_code, response.text) == (202, "c7")
+    assert response.headers["x-correlation-id"] == "c7"
+    (line,) = direct.lines()
+    assert (line["route"], line["status"], line["correlation_id"]) == ("/v1/hot", 202, "c7")
+    assert direct.sample("http_requests_total", method="POST", route="/v1/hot", status="202") == 1
+
+
+async def test_other_methods_and_addresses_go_the_usual_way(direct: Probe) -> None:
+    async with direct.client() as client:
+        assert (await client.get("/v1/hot")).json() == "by the app"
+        assert (await client.put("/v1/hot")).status_code == 405
+        assert (await client.post("/v1/hot/")).status_code in {307, 404}
+        assert (await client.get("/v1/ids")).status_code == 200
+    assert len(direct.lines()) == 4
+
+
+@pytest.mark.parametrize("name", sorted(ERRORS))
+async def test_errors_of_a_direct_route_are_answered_as_in_the_app(direct: Probe, name: str) -> None:
+    async with direct.client() as client:
+        ours = await client.post("/v1/hot", headers={"X-Raise": name[1:]})
+        apps = await client.get(f"/v1{name}")
+    assert ours.status_code == apps.status_code
+    varying = {"instance", "correlation_id", "detail"}
+    expected, found = problem(apps), problem(ours)
+    assert {k: v for k, v in found.items() if k not in varying} == {
+        k: v for k, v in expected.items() if k not in varying
+    }
+    own = {"date", "content-length", "x-correlation-id"}
+    assert {k: v for k, v in ours.headers.items() if k not in own} == {
+        k: v for k, v in apps.headers.items() if k not in own
+    }
+
+
+async def test_unknown_parameters_of_a_direct_route_are_refused(direct: Probe) -> None:
+    async with direct.client() as client:
+        response = await client.post("/v1/hot?grade=1")
+    assert response.status_code == 422

@@ -26,6 +26,14 @@ def test_names_follow_the_rule() -> None:
     assert 'pingyi_intake_publish_duration_seconds_bucket{le="0.0025"} 1.0' in text
 
 
+def test_a_flag_has_no_unit() -> None:
+    metrics = ServiceMetrics("scoring")
+    metrics.flag("leader", "1 if this replica leads.").set(1)
+    assert "pingyi_scoring_leader 1.0" in exposed(metrics)
+    with pytest.raises(InvalidValueError, match="lower-case words"):
+        metrics.flag("Leader", "x")
+
+
 def test_process_and_platform_metrics_are_there() -> None:
     text = exposed(ServiceMetrics("intake"))
     assert "process_resident_memory_bytes" in text

@@ -1,0 +1,167 @@
+"""``pingyi feedback``: what becomes of a rating after it was accepted."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from deploy.local.api import call
+from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
+from deploy.local.layout import DEFAULT_DATA, Layout
+from shared.kernel.grades import Dimension
+from shared.kernel.reasons import (
+    CorrectionReason,
+    ExclusionReason,
+    QuarantineReason,
+    ReinstatementReason,
+    ReleaseReason,
+    WithdrawalReason,
+)
+
+feedback = typer.Typer(no_args_is_help=True, help="What becomes of a rating after it was accepted.")
+
+EventId = Annotated[str, typer.Argument(help="Event id of the rating, from `pingyi submit`.")]
+DecidedBy = Annotated[
+    str | None, typer.Option(help="Role or credential that decides; never a person's name.")
+]
+Key = Annotated[
+    str | None, typer.Option("--idempotency-key", help="The same key again gets the same answer.")
+]
+
+
+@feedback.command("correct")
+def correct(
+    event_id: EventId,
+    reason: Annotated[CorrectionReason, typer.Option(help="Why.")],
+    *,
+    grade: Annotated[int | None, typer.Option(help="The grade that was meant, 1 to 5.")] = None,
+    unit_id: Annotated[str | None, typer.Option("--unit", help="The unit that was meant.")] = None,
+    dimension: Annotated[
+        list[str] | None, typer.Option(help="All sub-grades anew, such as service=2; repeat the option.")
+    ] = None,
+    decided_by: DecidedBy = None,
+    key: Key = None,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put other fields in force; what is left out stays as it is."""
+    dimensions = None if dimension is None else dict(_sub_grade(text) for text in dimension)
+    body = {"grade": grade, "unit_id": unit_id, "dimensions": dimensions}
+    body |= {"reason": reason.value, "decided_by": decided_by}
+    _revise(find_platform(data, port_base), f"feedback/{event_id}/corrections", body, key, as_json=as_json)
+
+
+@feedback.command("withdraw")
+def withdraw(
+    receipt_code: Annotated[str, typer.Argument(help="Code on the citizen's receipt.")],
+    reason: Annotated[
+        WithdrawalReason, typer.Option(help="Why; nobody has to say.")
+    ] = WithdrawalReason.UNSTATED,
+    key: Key = None,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a rating back, for good, as the citizen who holds its receipt."""
+    path, body = f"receipts/{receipt_code}/withdrawal", {"reason": reason.value}
+    _revise(find_platform(data, port_base), path, body, key, as_json=as_json)
+
+
+@feedback.command("exclude")
+def exclude(
+    event_id: EventId,
+    reason: Annotated[ExclusionReason, typer.Option(help="Why.")],
+    decided_by: DecidedBy = None,
+    key: Key = None,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a rating not count, after review."""
+    body = {"reason": reason.value, "decided_by": decided_by}
+    _revise(find_platform(data, port_base), f"feedback/{event_id}/exclusion", body, key, as_json=as_json)
+
+
+@feedback.command("reinstate")
+def reinstate(
+    event_id: EventId,
+    reason: Annotated[ReinstatementReason, typer.Option(help="Why.")],
+    decided_by: DecidedBy = None,
+    key: Key = None,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let an excluded rating count again."""
+    body = {"reason": reason.value, "decided_by": decided_by}
+    _revise(find_platform(data, port_base), f"feedback/{event_id}/reinstatement", body, key, as_json=as_json)
+
+
+@feedback.command("quarantine")
+def quarantine(
+    event_id: EventId,
+    reason: Annotated[QuarantineReason, typer.Option(help="Why.")],
+    decided_by: DecidedBy = None,
+    key: Key = None,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold a suspicious rating until somebody has looked."""
+    body = {"reason": reason.value, "decided_by": decided_by}
+    _revise(find_platform(data, port_base), f"feedback/{event_id}/quarantine", body, key, as_json=as_json)
+
+
+@feedback.command("release")
+def release(
+    event_id: EventId,
+    reason: Annotated[ReleaseReason, typer.Option(help="Why.")],
+    decided_by: DecidedBy = None,
+    key: Key = None,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a held rating count again."""
+    body = {"reason": reason.value, "decided_by": decided_by}
+    _revise(find_platform(data, port_base), f"feedback/{event_id}/release", body, key, as_json=as_json)
+
+
+@feedback.command("state")
+def state(
+    event_id: EventId,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what became of a rating, and what can be done to it next."""
+    layout = find_platform(data, port_base)
+    answer = call("GET", f"{layout.service_url('intake')}/v1/feedback/{event_id}/state")
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    moves = ", ".join(answer["moves"]) or "none"
+    typer.echo(f"{answer['state']}, revision {answer['revision']}. Open moves: {moves}.")
+
+
+def _sub_grade(text: str) -> tuple[str, int]:
+    name, _, grade = text.partition("=")
+    if name not in tuple(Dimension) or not grade.isdecimal():
+        known = ", ".join(Dimension)
+        raise typer.BadParameter(f"{text!r}: write <dimension>=<1 to 5>, the dimension one of {known}")
+    return name, int(grade)
+
+
+def _revise(layout: Layout, path: str, body: dict[str, Any], key: str | None, *, as_json: bool) -> None:
+    answer = call(
+        "POST",
+        f"{layout.service_url('intake')}/v1/{path}",
+        body={name: value for name, value in body.items() if value is not None},
+        headers={"Idempotency-Key": key} if key else None,
+    )
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    number, state_after = answer["target_revision"], answer["state"]
+    typer.echo(f"Revision {number}: the rating is {state_after} now. Event {answer['event_id']}.")

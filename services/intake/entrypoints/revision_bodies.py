@@ -1,0 +1,115 @@
+"""What clients send to revise a rating: the move's reason from its closed list, never free text."""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.intake.domain.decisions import Changes, Decision
+from services.intake.domain.revisions import Move
+from services.intake.entrypoints.bodies import DimensionsBody, refuse_repeats
+from shared.kernel.reasons import (
+    CorrectionReason,
+    ExclusionReason,
+    QuarantineReason,
+    ReinstatementReason,
+    ReleaseReason,
+    WithdrawalReason,
+)
+
+DecidedBy = Annotated[
+    str | None,
+    Field(
+        description="Role or credential that decides, such as city-3607-reviewer; never a person's name.",
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+    ),
+]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CorrectionBody(_Body):
+    """What had been taken down wrongly; fields that are left out stay as they are."""
+
+    unit_id: Annotated[
+        str | None, Field(description="The unit that was meant.", min_length=1, max_length=64)
+    ] = None
+    grade: Annotated[
+        int | None, Field(description="5 very satisfied … 1 very dissatisfied", strict=True, ge=1, le=5)
+    ] = None
+    dimensions: Annotated[
+        DimensionsBody | None, Field(description="All sub-grades anew; {} takes them out.")
+    ] = None
+    reason: Annotated[CorrectionReason, Field(description="Why.")]
+    decided_by: DecidedBy = None
+
+
+class WithdrawalBody(_Body):
+    """Why the citizen takes the rating back; nobody has to say."""
+
+    reason: Annotated[WithdrawalReason, Field(description="Why.")] = WithdrawalReason.UNSTATED
+
+
+class ExclusionBody(_Body):
+    """Why the rating shall not count."""
+
+    reason: Annotated[ExclusionReason, Field(description="Why.")]
+    decided_by: DecidedBy = None
+
+
+class ReinstatementBody(_Body):
+    """Why the excluded rating shall count again."""
+
+    reason: Annotated[ReinstatementReason, Field(description="Why.")]
+    decided_by: DecidedBy = None
+
+
+class QuarantineBody(_Body):
+    """Why the rating is held."""
+
+    reason: Annotated[QuarantineReason, Field(description="Why.")]
+    decided_by: DecidedBy = None
+
+
+class ReleaseBody(_Body):
+    """Why the held rating shall count."""
+
+    reason: Annotated[ReleaseReason, Field(description="Why.")]
+    decided_by: DecidedBy = None
+
+
+RevisionBody = (
+    CorrectionBody | WithdrawalBody | ExclusionBody | ReinstatementBody | QuarantineBody | ReleaseBody
+)
+_BODIES: Final[dict[Move, type[RevisionBody]]] = {
+    Move.CORRECT: CorrectionBody,
+    Move.WITHDRAW: WithdrawalBody,
+    Move.EXCLUDE: ExclusionBody,
+    Move.REINSTATE: ReinstatementBody,
+    Move.QUARANTINE: QuarantineBody,
+    Move.RELEASE: ReleaseBody,
+}
+
+
+def parse_decision(move: Move, raw: bytes) -> Decision:
+    """Read the body of a request for `move`.
+
+    Raises:
+        ValidationError: see `bodies.describe_errors`; never let its own text out, it quotes the input.
+        RejectedError: a name comes twice.
+    """
+    body = _BODIES[move].model_validate_json(raw)
+    refuse_repeats(raw)
+    return Decision(
+        move=move,
+        reason=body.reason.value,
+        decided_by=None if isinstance(body, WithdrawalBody) else body.decided_by,
+        changes=_changes(body) if isinstance(body, CorrectionBody) else None,
+    )
+
+
+def _changes(body: CorrectionBody) -> Changes:
+    given = body.dimensions
+    dimensions = None if given is None else {name: grade for name, grade in given if grade is not None}
+    return Changes(unit_id=body.unit_id, grade=body.grade, dimensions=dimensions)

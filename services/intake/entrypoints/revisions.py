@@ -1,0 +1,228 @@
+"""The HTTP interface for what becomes of a rating: six moves, and the state that they lead to.
+
+Plain ASGI behind described routes, like the ways to submit: whatever writes reads its body in one way, with
+bounds on size and time.
+"""
+
+import math
+import re
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, FastAPI, Header, Path
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.intake.application.errors import IndexNotReadyError, RejectedError
+from services.intake.application.prepared import KEY_HEADER, RequestFacts
+from services.intake.domain.decisions import Decision
+from services.intake.domain.measures import Size
+from services.intake.domain.revisions import History, Move
+from services.intake.entrypoints.answers import (
+    ProblemAnswer,
+    RevisionAnswer,
+    StateAnswer,
+    revision_answer,
+    state_answer,
+)
+from services.intake.entrypoints.bodies import describe_errors
+from services.intake.entrypoints.http import JSON_TYPES, MAX_KEY, RETRY_AFTER_S, HttpParts
+from services.intake.entrypoints.reading import read_body, require_readable
+from services.intake.entrypoints.revision_bodies import (
+    CorrectionBody,
+    ExclusionBody,
+    QuarantineBody,
+    ReinstatementBody,
+    ReleaseBody,
+    WithdrawalBody,
+    parse_decision,
+)
+from shared.events import Provenance
+from shared.kernel.errors import InvalidValueError, TransientError
+from shared.messaging.group_commit import PublishOverloadedError
+from shared.messaging.publisher import NothingSentError
+from shared.observability.problem import (
+    MEDIA_TYPE,
+    FieldError,
+    Problem,
+    ProblemError,
+    urn,
+    validation_problem,
+)
+from shared.observability.tracing import current_context
+
+_NOTHING_SENT: Final = (NothingSentError, PublishOverloadedError, IndexNotReadyError)
+_KEY: Final = re.compile(rb"[\x20-\x7e]{1,%d}" % MAX_KEY)
+_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    status.value: {
+        "description": status.phrase,
+        "model": ProblemAnswer,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemAnswer"}}},
+    }
+    for status in (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    )
+}
+_OF_READING: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+
+_EventId = Annotated[str, Path(description="Event id of the rating.", max_length=64)]
+_Code = Annotated[str, Path(description="Receipt code, in any case, with or without hyphens.", max_length=64)]
+_Key = Annotated[
+    str | None,
+    Header(
+        alias=KEY_HEADER,
+        max_length=MAX_KEY,
+        description="The same key for the same rating again is the same request, and gets the same answer.",
+    ),
+]
+
+
+def add_revision_routes(app: FastAPI, parts: HttpParts) -> None:
+    """Add the routes that revise ratings, and the one that tells a rating's state, to `app`."""
+    revisions = _Revisions(parts)
+    for move, path, describe in _ROUTES:
+        route = APIRoute(
+            path,
+            describe,
+            methods=["POST"],
+            tags=["revisions"],
+            summary=(describe.__doc__ or "").partition(".")[0],
+            operation_id=f"{move.value}_feedback",
+            status_code=202,
+            response_model=RevisionAnswer,
+            responses=_PROBLEMS,
+        )
+        route.app = revisions.taking(move)
+        app.router.routes.append(route)
+    router = APIRouter()
+    _add_state(router, parts)
+    app.include_router(router)
+
+
+class _Revisions:
+    """Answers requests to revise a rating: 202 once the revision is durable."""
+
+    def __init__(self, parts: HttpParts) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+
+    def taking(self, move: Move) -> ASGIApp:
+        """The application that answers requests for `move`."""
+
+        async def revise(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._revise(move, scope, receive, send)
+
+        return revise
+
+    async def _revise(self, move: Move, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        raw = await read_body(
+            receive, self._settings.max_body_bytes, self._settings.body_timeout_s, "send the listed fields"
+        )
+        if not raw and move is Move.WITHDRAW:
+            raw = b"{}"  # the code says it all
+        else:
+            require_readable(headers, JSON_TYPES)
+        decision = _read(move, raw, scope["path"])
+        facts = self._facts(headers.get(b"idempotency-key"))
+        try:
+            history = self._history(scope["path_params"])
+            revision = await self._parts.reviser.revise(history, decision, facts)
+        except TransientError as error:
+            raise self._later(error, scope["path"]) from error
+        body = revision_answer(history.accepted.event_id, revision).model_dump_json().encode()
+        kind = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode("ascii"))]
+        await send({"type": "http.response.start", "status": 202, "headers": kind})
+        await send({"type": "http.response.body", "body": body})
+
+    def _history(self, path: dict[str, str]) -> History:
+        if "code" in path:
+            return self._parts.reviser.history_of_receipt(path["code"])
+        return self._parts.reviser.history(path["event_id"])
+
+    def _facts(self, key: bytes | None) -> RequestFacts:
+        if key is not None and _KEY.fullmatch(key) is None:
+            raise InvalidValueError(
+                Size(f"{len(key)} characters"),
+                f"1 to {MAX_KEY} printable ASCII characters",
+                "use a UUID, for example",
+                field=KEY_HEADER,
+            )
+        context = current_context()
+        return self._parts.desk.preparer.facts(
+            Provenance(context.correlation_id or "", None, context.traceparent),
+            idempotency_key=None if key is None else key.decode("ascii"),
+        )
+
+    def _later(self, error: TransientError, instance: str) -> ProblemError:
+        seconds = math.ceil(RETRY_AFTER_S + self._parts.random.uniform(0, RETRY_AFTER_S))
+        doubt = "Nothing was" if isinstance(error, _NOTHING_SENT) else "It may or may not have been"
+        again = f"{doubt} accepted: send the same request with the same {KEY_HEADER} after {seconds} s."
+        problem = Problem(urn("unavailable"), "Temporarily unavailable", 503, f"{error} {again}", instance)
+        return ProblemError(problem, {"Retry-After": str(seconds)})
+
+
+def _read(move: Move, raw: bytes, instance: str) -> Decision:
+    try:
+        return parse_decision(move, raw)
+    except ValidationError as error:
+        raise ProblemError(validation_problem(describe_errors(error), instance)) from None
+    except RejectedError as error:
+        found = tuple(FieldError(each.field, each.value, each.expected, each.remedy) for each in error.issues)
+        problem = Problem(
+            urn("validation"), "The request is not valid", error.http_status, str(error), instance, found
+        )
+        raise ProblemError(problem) from error
+
+
+async def _correct(event_id: _EventId, body: CorrectionBody, *, idempotency_key: _Key = None) -> None:
+    """Correct what had been taken down wrongly. Open while the rating counts."""
+
+
+async def _withdraw(code: _Code, body: WithdrawalBody | None = None, *, idempotency_key: _Key = None) -> None:
+    """Take a rating back, as the citizen who holds its receipt. Final; open while the rating counts."""
+
+
+async def _exclude(event_id: _EventId, body: ExclusionBody, *, idempotency_key: _Key = None) -> None:
+    """Exclude a rating after review. Open while it counts or is held; excluded is not deleted."""
+
+
+async def _reinstate(event_id: _EventId, body: ReinstatementBody, *, idempotency_key: _Key = None) -> None:
+    """Let an excluded rating count again. Open while it is excluded."""
+
+
+async def _quarantine(event_id: _EventId, body: QuarantineBody, *, idempotency_key: _Key = None) -> None:
+    """Hold a suspicious rating. Open while it counts; it does not until somebody has decided."""
+
+
+async def _release(event_id: _EventId, body: ReleaseBody, *, idempotency_key: _Key = None) -> None:
+    """Let a held rating count again. Open while it is held."""
+
+
+_ROUTES: Final = (
+    (Move.CORRECT, "/v1/feedback/{event_id}/corrections", _correct),
+    (Move.WITHDRAW, "/v1/receipts/{code}/withdrawal", _withdraw),
+    (Move.EXCLUDE, "/v1/feedback/{event_id}/exclusion", _exclude),
+    (Move.REINSTATE, "/v1/feedback/{event_id}/reinstatement", _reinstate),
+    (Move.QUARANTINE, "/v1/feedback/{event_id}/quarantine", _quarantine),
+    (Move.RELEASE, "/v1/feedback/{event_id}/release", _release),
+)
+
+
+def _add_state(router: APIRouter, parts: HttpParts) -> None:
+    @router.get(
+        "/v1/feedback/{event_id}/state",
+        tags=["revisions"],
+        summary="What became of a rating, and what can be done to it next",
+        responses={status.value: _PROBLEMS[status.value] for status in _OF_READING},
+    )
+    async def state(event_id: _EventId) -> StateAnswer:
+        """Tell a rating's state; it says nothing of what the rating is about."""
+        return state_answer(parts.reviser.history(event_id))

@@ -1,0 +1,122 @@
+"""Two replicas of scoring: one leads, and whatever happens to it, the rankings are right."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+from nats.aio.client import Client
+
+from services.scoring.adapters.nats_ranking_store import read_books
+from shared.kernel.grades import Level
+from shared.messaging.streams import FEEDBACK
+from tests.integration.scoring.conftest import ScoringProcess
+from tests.integration.scoring.support import (
+    UNITS,
+    assert_every_revision_was_right,
+    assert_live_equals_recomputed,
+    now,
+    trickle,
+)
+from tests.unit.scoring.feedback import random_feedback
+
+pytestmark = pytest.mark.integration
+WINDOWS = UNITS.by_level(Level.WINDOW)[:200]
+TAKEOVER_S = 10.0
+"""What the platform promises."""
+Start = Callable[..., ScoringProcess]
+
+
+async def published(client: Client) -> int:
+    """Position of the published rankings."""
+    books = await read_books(client)
+    return books.position if books is not None else 0
+
+
+async def seconds_until_published(client: Client, after: int) -> float:
+    """How long until a later position than ``after`` is published; gives up after twice the promise."""
+    began = time.monotonic()
+    while await published(client) <= after:
+        assert time.monotonic() - began < 2 * TAKEOVER_S, f"nothing after {after}"
+        await asyncio.sleep(0.05)
+    return time.monotonic() - began
+
+
+async def pair(start_scoring: Start) -> tuple[ScoringProcess, ScoringProcess]:
+    """The leader and the other one."""
+    first = start_scoring()
+    await first.becomes("leader")
+    second = start_scoring()
+    await second.becomes("standby")
+    assert (await first.metric("leader"), await second.metric("leader")) == (1, 0)
+    return first, second
+
+
+async def assert_all_counted(client: Client, replica: ScoringProcess, last: int, distinct: int) -> None:
+    books = await replica.reached(last)
+    assert books["balanced"]
+    assert books["accepted"] == distinct
+    await assert_live_equals_recomputed(client)
+    await assert_every_revision_was_right(client)
+
+
+async def test_the_other_replica_publishes_soon_after_the_leader_was_killed_under_load(
+    client: Client, start_scoring: Start
+) -> None:
+    leader, other = await pair(start_scoring)
+    events = random_feedback(WINDOWS, 9000, seed=11, now=now())
+    feeding = asyncio.create_task(trickle(client, events, pause_s=0.1))
+    await seconds_until_published(client, 600)
+    leader.kill()
+    at = await published(client)
+    assert await seconds_until_published(client, at) < TAKEOVER_S
+    assert not feeding.done(), "the load went on all the time"
+    await other.becomes("leader")
+    assert await other.metric("leader") == 1
+    await assert_all_counted(client, other, await feeding, len({event.message_id for event in events}))
+
+
+async def test_a_leader_that_was_frozen_longer_than_its_lease_publishes_nothing_wrong(
+    client: Client, start_scoring: Start
+) -> None:
+    leader, other = await pair(start_scoring)
+    events = random_feedback(WINDOWS, 9000, seed=12, now=now())
+    feeding = asyncio.create_task(trickle(client, events, pause_s=0.15))
+    at = 0
+    for _ in range(2):
+        await seconds_until_published(client, at + 300)
+        leader.freeze()
+        at = await published(client)
+        assert await seconds_until_published(client, at) < TAKEOVER_S
+        leader.thaw()
+        await leader.becomes("standby")
+        await other.becomes("leader")
+        leader, other = other, leader
+    last, distinct = await feeding, len({event.message_id for event in events})
+    for replica in (leader, other):
+        await assert_all_counted(client, replica, last, distinct)
+
+
+async def test_a_leader_that_stops_hands_over_at_once(client: Client, start_scoring: Start) -> None:
+    leader, other = await pair(start_scoring)
+    events = random_feedback(WINDOWS, 4000, seed=13, now=now())
+    feeding = asyncio.create_task(trickle(client, events, pause_s=0.1))
+    await seconds_until_published(client, 300)
+    stopping = asyncio.create_task(asyncio.to_thread(leader.terminate))
+    await asyncio.sleep(0.5)
+    at = await published(client)
+    assert await seconds_until_published(client, at) < 3
+    assert await stopping == 0
+    await other.becomes("leader")
+    await assert_all_counted(client, other, await feeding, len({event.message_id for event in events}))
+
+
+async def test_a_standby_shows_what_the_leader_publishes(client: Client, start_scoring: Start) -> None:
+    leader, other = await pair(start_scoring)
+    last = await trickle(client, random_feedback(WINDOWS, 1500, seed=14, now=now()))
+    books = await leader.reached(last)
+    assert await other.reached(last) == books
+    for path in ("/v1/rankings?level=window&limit=2000", f"/v1/units/{WINDOWS[0].unit_id}/score"):
+        assert (await other.get(path)).json() == (await leader.get(path)).json()
+    ranking = (await other.get("/v1/rankings", level="county")).json()
+    assert ranking["positions"][FEEDBACK] == last

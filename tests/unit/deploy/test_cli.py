@@ -1,0 +1,34 @@
+"""The command line loads what it was asked for, and nothing that a start would have to wait for."""
+
+import subprocess
+import sys
+
+from typer.testing import CliRunner
+
+from deploy.local.cli import COMMANDS, make_app
+
+HEAVY = ("numpy", "scipy", "pymongo", "httpx", "nats", "faststream", "fastapi")
+"""Together 0.8 s of processor time, before the first child could be started."""
+
+
+def test_help_names_every_command_in_its_order() -> None:
+    answer = CliRunner().invoke(make_app(), ["--help"])
+    listed = [line.split()[1] for line in answer.output.splitlines() if line.startswith("│ ")]
+    assert [name for name in listed if name in dict(COMMANDS)] == [name for name, _ in COMMANDS]
+
+
+def test_a_command_that_is_there_alone_keeps_its_name() -> None:
+    for name, _ in COMMANDS:
+        assert CliRunner().invoke(make_app(name), [name, "--help"]).exit_code == 0
+
+
+def test_unknown_command_is_refused_among_all() -> None:
+    answer = CliRunner().invoke(make_app("rankigns"), ["rankigns"])
+    assert answer.exit_code == 2
+    assert "rankings" in answer.output
+
+
+def test_starting_the_platform_loads_nothing_that_its_children_would_wait_for() -> None:
+    source = "from deploy.local.cli import make_app; make_app('demo'); import sys; print(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert set(answer.stdout.split()).isdisjoint(HEAVY)
