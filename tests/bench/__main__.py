@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from deploy.local.layout import SERVICES
-from tests.bench import archive, batch, bus, fold, growth, memory, quality, report, single
+from tests.bench import archive, batch, bus, fold, growth, memory, quality, ranking, report, single
 from tests.bench.figures import Section
 from tests.bench.processes import own_cpu_s
 from tests.bench.stage import Stage, platform
@@ -35,6 +35,7 @@ class Part(StrEnum):
     BATCH = "batch"
     BUS = "bus"
     ARCHIVE = "archive"
+    RANKING = "ranking"
     MEMORY = "memory"
     FOLD = "fold"
     GROWTH = "growth"
@@ -45,6 +46,7 @@ REPORTS: Mapping[report.Place, frozenset[Part]] = {
     report.Place(Path("docs/benchmarks.md"), "figures"): frozenset(
         {Part.SINGLE, Part.BATCH, Part.BUS, Part.ARCHIVE, Part.MEMORY}
     ),
+    report.Place(Path("docs/benchmarks.md"), "ranking"): frozenset({Part.RANKING}),
     report.Place(Path("docs/benchmarks.md"), "fold"): frozenset({Part.FOLD, Part.GROWTH}),
     quality.PLACE: frozenset({Part.QUALITY}),
 }
@@ -68,6 +70,7 @@ class _Run:
             await self._on_platform(SERVICES, EVERYTHING)
         await self._part(Part.BUS, lambda: bus.measure(self._rounds))
         await self._part(Part.ARCHIVE, lambda: archive.measure(self._rounds))
+        await self._part(Part.RANKING, lambda: ranking.measure(self._rounds))
         await self._part(Part.FOLD, lambda: fold.measure(self._rounds))
         await self._part(Part.GROWTH, self._growth)
         await self._part(Part.QUALITY, self._quality)

@@ -9,7 +9,7 @@ import asyncio
 import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final
 
@@ -237,6 +237,8 @@ class Publisher:
         for key, found in computed.items():
             before = stored.lists.get(key)
             if before is not None and before.hash == found.hash:
+                # What was read at the start, or computed last time: the same content need not be kept twice.
+                lists[key] = replace(before, rows=found.rows, items=found.items)
                 continue
             lists[key] = after = PublishedList.of(found, frozen.books.position, frozen.now)
             heads, pages = after.entries(before)

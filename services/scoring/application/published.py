@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
+import msgspec
+
 from services.scoring.domain.announcements import Announced
 from services.scoring.domain.books import Books
 from services.scoring.domain.lists import RankedList, Row, canonical_json, list_hash
@@ -21,12 +23,19 @@ STREAM: Final = "FEEDBACK"
 BOOKS_KEY: Final = "books"
 ANNOUNCED_PREFIX: Final = "announced."
 PAGE_ROWS: Final = 500
-_PAGE_START: Final = b'{"items":['
-_PAGE_END: Final = b"]}"
 VOLATILE: Final = frozenset(
     {"positions", "computed_at", "list_hash", "pages", "closed_on", "closed_hash", "restatement"}
 )
 """Members of a published head that are not part of the canonical document."""
+
+
+class _Page(msgspec.Struct):
+    """A page's rows, each as the bytes that it consists of."""
+
+    items: list[msgspec.Raw]
+
+
+_decode_page: Final = msgspec.json.Decoder(_Page).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +46,24 @@ class PublishedList:
         head: what `RankedList.head` has, and positions, computed_at, list_hash, pages; of a closed period
             also closed_on, closed_hash (of the list that was closed) and restatement (how often since).
         rows: all rows, in the order of the list.
-        pages: bodies of its pages.
+        items: canonical JSON of each row, as it stands in the pages: with the columns of whoever wrote it.
     """
 
     head: Mapping[str, Any]
     rows: Sequence[Row]
-    pages: tuple[bytes, ...]
+    items: Sequence[bytes]
 
     @classmethod
     def of(cls, computed: RankedList, position: int, computed_at: datetime) -> "PublishedList":
         """Lay out a computed list for publication."""
-        items = computed.items
-        pages = tuple(
-            _PAGE_START + b",".join(items[start : start + PAGE_ROWS]) + _PAGE_END
-            for start in range(0, len(items), PAGE_ROWS)
-        )
         head = {
             **computed.head,
             "positions": {STREAM: position},
             "computed_at": rfc3339(computed_at),
             "list_hash": computed.hash,
-            "pages": len(pages),
+            "pages": -(-len(computed.items) // PAGE_ROWS),
         }
-        return cls(head, computed.rows, pages)
+        return cls(head, computed.rows, computed.items)
 
     @classmethod
     def parse(cls, head: bytes, pages: tuple[bytes, ...]) -> "PublishedList":
@@ -70,8 +74,19 @@ class PublishedList:
             KeyError: likewise.
             TypeError: likewise.
         """
-        rows = tuple(Row.parse(item) for page in pages for item in json.loads(page)["items"])
-        return cls(json.loads(head), rows, pages)
+        try:
+            items = [bytes(item) for page in pages for item in _decode_page(page).items]
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"a page that is none of ours: {error}") from error
+        return cls(json.loads(head), tuple(Row.parse(json.loads(item)) for item in items), items)
+
+    @property
+    def pages(self) -> tuple[bytes, ...]:
+        """Bodies of its pages."""
+        return tuple(
+            b'{"items":[%b]}' % b",".join(self.items[start : start + PAGE_ROWS])
+            for start in range(0, len(self.items), PAGE_ROWS)
+        )
 
     def closed(self, closed_on: date, closed_hash: str, restatement: int) -> "PublishedList":
         """The list of a period that has closed."""
@@ -80,7 +95,7 @@ class PublishedList:
             "closed_hash": closed_hash,
             "restatement": restatement,
         }
-        return PublishedList({**self.head, **closing}, self.rows, self.pages)
+        return PublishedList({**self.head, **closing}, self.rows, self.items)
 
     @property
     def is_closed(self) -> bool:
@@ -113,8 +128,7 @@ class PublishedList:
         Not the rows' values: a list that an older version wrote has fewer columns, and is whole all the same.
         """
         head = {name: value for name, value in self.head.items() if name not in VOLATILE}
-        items = b",".join(page[len(_PAGE_START) : -len(_PAGE_END)] for page in self.pages)
-        return b'{"head":%b,"items":[%b]}' % (canonical_json(head), items)
+        return b'{"head":%b,"items":[%b]}' % (canonical_json(head), b",".join(self.items))
 
     def computed_hash(self) -> str:
         """The hash of its content; another than :attr:`hash` if head and pages don't belong together."""

@@ -28,7 +28,8 @@ def below(found: PublishedList, parent_id: str, registry: UnitRegistry) -> Publi
         registry: says who stands below whom.
 
     Returns:
-        The view; its head says `parent`, names no top and bottom, and has the hash of the whole list.
+        The view; its head says `parent`, names no top and bottom, and has the hash of the whole list. It has
+        no `items`: a view is not published.
 
     Raises:
         InvalidValueError: the parent doesn't stand above the list's level; the message says what does.
@@ -47,7 +48,7 @@ def below(found: PublishedList, parent_id: str, registry: UnitRegistry) -> Publi
     inside = {unit.unit_id for unit in registry.subtree(parent_id)}
     rows = ranked_among([row for row in found.rows if row.unit_id in inside])
     head = {**found.head, "parent": parent_id, "units": len(rows), "top": None, "bottom": None}
-    return replace(found, head=head, rows=rows, pages=())
+    return replace(found, head=head, rows=rows, items=())
 
 
 def ranked_among(rows: Sequence[Row]) -> list[Row]:

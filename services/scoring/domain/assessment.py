@@ -25,6 +25,8 @@ Booleans = NDArray[np.bool_]
 
 SourceFigures = tuple[Source, Sequence[int], Sequence[float | None]]
 
+COUNTS: Final = [Column.RATINGS, Column.WEIGHT, Column.GOOD]
+"""Columns that priors and scores depend on; nothing else is kept of the past."""
 OTHER_SOURCES: Final = tuple(source for source in Source if source is not Source.PUBLIC)
 
 
@@ -43,16 +45,21 @@ class PeerPriors:
         self.documents: dict[str, dict[str, Any]] = {}
         """How a list names each group's prior."""
 
-    def update(self, table: IntTable, changed: Booleans) -> Booleans:
-        """Estimate the priors of the groups in which somebody ``changed``; the units that got another one."""
+    def update(self, counts: IntTable, changed: Booleans) -> Booleans:
+        """Estimate the priors of the groups in which somebody ``changed``; the units that got another one.
+
+        Args:
+            counts: the columns `COUNTS` of every unit.
+            changed: whose counts are others than the last time.
+        """
         moved = np.zeros(len(changed), dtype=bool)
         for group, members in self._level.groups.items():
             if group in self._known and not changed[members].any():
                 continue
-            rows = table[members]
-            prior = estimate_prior(rows[:, Column.WEIGHT], rows[:, Column.GOOD], self._rules.prior)
+            ratings, weight, good = counts[members].T
+            prior = estimate_prior(weight, good, self._rules.prior)
             self.documents[group] = prior_document(
-                prior, int(rows[:, Column.RATINGS].sum()), self._rules.suppression.publish_from
+                prior, int(ratings.sum()), self._rules.suppression.publish_from
             )
             known = self._known.get(group)
             if known is None or (known.mu, known.strength) != (prior.mu, prior.strength):
@@ -100,7 +107,7 @@ class Assessment:
 
     @property
     def weight(self) -> NDArray[np.int64]:
-        """N of each unit in thousandths."""
+        """Weight n of each unit in thousandths."""
         return self._public.table[:, Column.WEIGHT]
 
     @property
@@ -122,7 +129,7 @@ class Assessment:
         stale = np.zeros(len(self.rows), dtype=bool)
         stale[self._public.add(*changes[Source.PUBLIC])] = True
         ratings = self._public.table[:, Column.RATINGS]
-        moved = self._priors.update(self._public.table, stale)
+        moved = self._priors.update(self._public.table[:, COUNTS], stale)
         self.shown = ratings >= self._rules.suppression.publish_from
         if self._rank_from is not None:
             self.ranked = ratings >= self._rank_from
@@ -235,7 +242,7 @@ class Past:
 
     def __init__(self, level: LevelRoster, rules: RulePack) -> None:
         """Begin without ratings: nobody was ranked."""
-        self._tally = Tally(level)
+        self._tally = Tally(level, len(COUNTS))
         self._priors = PeerPriors(level, rules)
         self._rank_from = rules.suppression.rank_from
         self.score: Floats = np.zeros(len(level.units))
@@ -243,23 +250,20 @@ class Past:
 
     @property
     def weight(self) -> NDArray[np.int64]:
-        """N of each unit in thousandths."""
-        return self._tally.table[:, Column.WEIGHT]
+        """Weight n of each unit in thousandths."""
+        return self._tally.table[:, 1]
 
     def update(self, places: Places, amounts: IntTable) -> Booleans:
-        """Take in what changed in the registry's statistics; which units' scores may have changed."""
+        """Take in what changed in the registry's columns `COUNTS`; which units' scores may have changed."""
         stale = np.zeros(len(self.score), dtype=bool)
         stale[self._tally.add(places, amounts)] = True
         if not stale.any():
             return stale
-        table = self._tally.table
-        stale |= self._priors.update(table, stale)
-        self.ranked = table[:, Column.RATINGS] >= self._rank_from
+        stale |= self._priors.update(self._tally.table, stale)
+        ratings, weight, good = self._tally.table.T
+        self.ranked = ratings >= self._rank_from
         changed = np.flatnonzero(stale)
         self.score[changed] = scores(
-            table[changed, Column.WEIGHT],
-            table[changed, Column.GOOD],
-            self._priors.mu[changed],
-            self._priors.strength[changed],
+            weight[changed], good[changed], self._priors.mu[changed], self._priors.strength[changed]
         )
         return stale

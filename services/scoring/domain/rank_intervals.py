@@ -26,7 +26,7 @@ Booleans = NDArray[np.bool_]
 NODES: Final = 10
 """Nodes in a unit's own distribution. Ten: the middles of the first and the last tenth are its 5 % and 95 %
 points themselves, so that a unit among many gets exactly the ranks of the two ends of its interval."""
-GRID: Final = 512
+GRID: Final = 256
 """Points at which the sums over all units are known; between them they are interpolated."""
 
 _SHARES: Final = (np.arange(NODES) + 0.5) / NODES

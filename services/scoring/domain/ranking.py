@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.assessment import Assessment, Past
+from services.scoring.domain.assessment import COUNTS, Assessment, Past
 from services.scoring.domain.buckets import IntTable
 from services.scoring.domain.ledger import Statistics
 from services.scoring.domain.lists import ListKey, RankedList, canonical_json
@@ -126,7 +126,7 @@ class _SpanRanker:
     def __init__(self, roster: Roster, rules: RulePack, names: Mapping[str, str]) -> None:
         self._units = len(roster.index)
         self._watches: dict[Source, Watch] = {Source.PUBLIC: Watch(self._units)}
-        self._past = Watch(self._units)
+        self._past = Watch(self._units, len(COUNTS))
         self._levels = [_LevelRanker(level, rules, names) for level in roster.levels]
         self.contents: _Contents = []
 
@@ -137,7 +137,8 @@ class _SpanRanker:
         for source in statistics:
             self._watches.setdefault(source, Watch(self._units))
         changes = {source: watch.look(statistics.get(source)) for source, watch in self._watches.items()}
-        past_change = self._past.look(past.get(Source.PUBLIC))
+        compared = past.get(Source.PUBLIC)
+        past_change = self._past.look(None if compared is None else compared[:, COUNTS])
         self.contents = list(
             chain.from_iterable(level.update(changes, past_change, rectification) for level in self._levels)
         )

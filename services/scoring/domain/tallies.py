@@ -13,9 +13,10 @@ Places = NDArray[np.int64]
 class Watch:
     """The statistics of all units as they were last time: says what is different now."""
 
-    def __init__(self, units: int) -> None:
-        """Begin with no ratings."""
-        self._known: IntTable = np.zeros((units, WIDTH), dtype=np.int64)
+    def __init__(self, units: int, width: int = WIDTH) -> None:
+        """Begin with no ratings, in tables of so many columns."""
+        self._width = width
+        self._known: IntTable = np.zeros((units, width), dtype=np.int64)
 
     def look(self, statistics: IntTable | None) -> tuple[Places, IntTable]:
         """Places of the units whose rows changed since the last look, and by how much; None: no ratings.
@@ -27,7 +28,7 @@ class Watch:
             statistics = np.zeros_like(self._known)
         if statistics.shape != self._known.shape:
             raise ValueError(f"statistics of shape {statistics.shape}, expected {self._known.shape}")
-        different = np.flatnonzero(statistics.reshape(-1) != self._known.reshape(-1)) // WIDTH
+        different = np.flatnonzero(statistics.reshape(-1) != self._known.reshape(-1)) // self._width
         places = np.unique(different)
         amounts = statistics[places] - self._known[places]
         self._known[places] = statistics[places]
@@ -37,11 +38,11 @@ class Watch:
 class Tally:
     """The statistics of one level's units; a bureau's are those of its whole subtree."""
 
-    def __init__(self, level: LevelRoster) -> None:
-        """Begin with no ratings."""
+    def __init__(self, level: LevelRoster, width: int = WIDTH) -> None:
+        """Begin with no ratings, in tables of so many columns."""
         self._owner = level.owner
-        self.table: IntTable = np.zeros((len(level.units), WIDTH), dtype=np.int64)
-        """Shape (units of the level, WIDTH); to be read only."""
+        self.table: IntTable = np.zeros((len(level.units), width), dtype=np.int64)
+        """Shape (units of the level, columns); to be read only."""
 
     def add(self, places: Places, amounts: IntTable) -> Places:
         """Add ``amounts`` to the units that own the registry's ``places``; the level's places concerned."""
