@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from services.scoring.application.parsing import STATES, RatingParser
+from services.scoring.application.past import Past
 from services.scoring.application.sections import Sections, write_sections
 from services.scoring.domain.books import Books
 from services.scoring.domain.days import day_number, day_of
@@ -126,6 +127,10 @@ class Fold:
         """Copy the statistics; the result computes all lists from the copy, in any thread, at any time."""
         spans, before, ranker = self._ledger.spans(), self._ledger.before(), self._ranker
         return lambda: ranker.rank(spans, before)
+
+    def past(self) -> Past:
+        """Copy what is known of the kept days, at next to no cost; any thread may ask it, at any time."""
+        return Past(self.registry, self.rules, self._ledger.history(), self.position)
 
     def dump(self) -> bytes:
         """The whole state; the fold must not go on meanwhile. `load` takes it up."""

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.scoring.application.handlers import ReadRankings, WantedList
+from services.scoring.application.handlers import ReadRankings
+from services.scoring.application.pages import WantedList
 from services.scoring.application.published import STREAM, PublishedList
 from shared.events import RankingRow
 from shared.kernel.grades import Level
