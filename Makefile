@@ -46,6 +46,11 @@ $(VENV)/.installed-real: requirements/real.txt $(VENV)/.installed-local
 	@$(PIP_INSTALL) --require-hashes -r requirements/real.txt
 	@touch $@
 
+$(VENV)/.installed-bench: requirements/bench.txt $(VENV)/.installed-dev
+	@echo "Fetching what is measured beside from requirements/bench.txt (with GPL data, never committed) …"
+	@$(PIP_INSTALL) --require-hashes -r requirements/bench.txt
+	@touch $@
+
 $(VENV)/.installed-dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	@echo "Installing the platform and its tools from requirements/dev.txt (hashes checked) …"
 	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
@@ -84,7 +89,7 @@ format: setup ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup ## Measure rates, as ratios to the bare parts in the same run (ARGS=--write, ARGS="--only bus")
+bench: $(VENV)/.installed-bench ## Measure rates and quality, beside baselines in the same run (ARGS=--write, ARGS="--only bus")
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
 soak: setup ## Minutes of load with random kills of every part (SOAK_MINUTES=10 SOAK_RATINGS=200000)
@@ -104,6 +109,8 @@ lock: setup ## Resolve requirements/*.txt anew from pyproject.toml (UPGRADE=1 fo
 	@$(LOCK) --constraint requirements/dev.txt -o requirements/runtime.txt
 	@$(LOCK) --constraint requirements/dev.txt --extra local -o requirements/local.txt
 	@$(LOCK) --constraint requirements/dev.txt --extra local --extra real -o requirements/real.txt
+	@$(LOCK) --constraint requirements/dev.txt --constraint requirements/real.txt --extra local --extra bench \
+	  -o requirements/bench.txt
 	@cd tests/npm && PATH="$(abspath $(BIN)):$$PATH" npm install --package-lock-only --ignore-scripts --no-audit --no-fund
 
 hooks: setup ## Install the pre-commit hooks into this clone

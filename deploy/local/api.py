@@ -27,16 +27,34 @@ def call(
         ServiceRefusedError: the service answered with an error.
         LocalError: nobody answers there.
     """
+    with client(timeout_s) as http:
+        return send(http, method, url, params=params, body=body, headers=headers).json()
+
+
+def client(timeout_s: float = TIMEOUT_S) -> httpx.Client:
+    """A connection for several calls of :func:`send`; to be closed."""
+    return httpx.Client(timeout=timeout_s, trust_env=False, verify=_certificates())
+
+
+def send(
+    http: httpx.Client,
+    method: str,
+    url: str,
+    *,
+    params: dict[str, Any] | None = None,
+    body: Any = None,  # noqa: ANN401 - whatever JSON the endpoint takes
+    headers: dict[str, str] | None = None,
+) -> httpx.Response:
+    """Send one request and return the answer, which is no error; otherwise like :func:`call`."""
     given = {name: value for name, value in (params or {}).items() if value is not None}
     try:
-        with httpx.Client(timeout=timeout_s, trust_env=False, verify=_certificates()) as client:
-            answer = client.request(method, url, params=given, json=body, headers=headers)
+        answer = http.request(method, url, params=given, json=body, headers=headers)
     except httpx.HTTPError as error:
         remedy = "look at `pingyi status` and the logs, or name the platform with --data or --port-base"
         raise LocalError(describe(url, f"an answer ({error})", remedy)) from error
     if answer.is_error:
         raise ServiceRefusedError(_problem(answer))
-    return answer.json()
+    return answer
 
 
 @cache

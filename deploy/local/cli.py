@@ -29,6 +29,7 @@ COMMANDS: Final = (
     ("feedback", "deploy.local.commands.feedback:feedback"),
     ("events", "deploy.local.commands.events:events"),
     ("audit", "deploy.local.commands.audit:audit"),
+    ("rules", "deploy.local.commands.rules:rules"),
     ("deadletter", "deploy.local.commands.deadletter:deadletter"),
 )
 """Name and place of every command, in the order of the help.

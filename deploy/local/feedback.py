@@ -1,5 +1,7 @@
 """Reading the ratings in the stream, and what became of them, for tools that recompute and check."""
 
+from collections.abc import AsyncGenerator
+
 from nats.aio.client import Client
 
 from shared.events import EVENTS, FeedbackRevision, FeedbackSubmitted
@@ -14,11 +16,20 @@ COUNTED = tuple(
 
 async def read_feedback(client: Client) -> list[StoredMessage]:
     """Every message about a rating that is in the stream now, in order."""
-    reader = FoldReader(client, FEEDBACK, filters=COUNTED)
     messages: list[StoredMessage] = []
+    async for batch in feedback_batches(client, COUNTED):
+        messages += batch
+    return messages
+
+
+async def feedback_batches(
+    client: Client, filters: tuple[str, ...] = ()
+) -> AsyncGenerator[list[StoredMessage], None]:
+    """What is in the stream now, in order; without ``filters`` all of it, as scoring folds it."""
+    reader = FoldReader(client, FEEDBACK, filters=filters)
     try:
         while not reader.caught_up:
-            messages += await reader.take(wait_s=1.0)
+            if batch := await reader.take(wait_s=1.0):
+                yield batch
     finally:
         await reader.close()
-    return messages

@@ -13,6 +13,8 @@ from fastapi import FastAPI
 from nats.aio.client import Client
 
 from services.scoring.adapters.dead_letters import BusDeadLetterClerk
+from services.scoring.adapters.flag_events import BusFlagEvents
+from services.scoring.adapters.nats_flag_store import NatsFlagStore
 from services.scoring.adapters.nats_ranking_store import NatsRankingStore
 from services.scoring.adapters.ranking_events import BusRankingEvents
 from services.scoring.adapters.snapshot_store import JetStreamHistory, JetStreamSnapshotStore
@@ -21,9 +23,12 @@ from services.scoring.application.handlers import FoldFeedback, ReadRankings
 from services.scoring.application.publication import Publisher
 from services.scoring.application.published import STREAM
 from services.scoring.application.snapshots import Cadence, KeepSnapshots, RestoreFold
+from services.scoring.application.watch import IntegrityWatch, ReadFlags
 from services.scoring.entrypoints.events import FeedbackStream, Snapshots
 from services.scoring.entrypoints.http import make_router
-from services.scoring.metrics import ScoringMetrics
+from services.scoring.entrypoints.integrity import make_integrity_router
+from services.scoring.entrypoints.watch import watch_integrity
+from services.scoring.metrics import ScoringMetrics, WatchMetrics
 from services.scoring.settings import Settings
 from shared.kernel.clock import Clock, SystemClock, business_day
 from shared.kernel.units import UnitRegistry, load_units
@@ -53,6 +58,7 @@ class Scoring:
         self.health = Health()
         self.tasks = TaskSupervisor(self.health)
         self._observer = ScoringMetrics(self.metrics)
+        self._watch_observer = WatchMetrics(self.metrics)
         self._settings = settings
         self._registry = registry
         self._clock = clock
@@ -61,9 +67,13 @@ class Scoring:
         self._commit: GroupCommit | None = None
         self._stream: FeedbackStream | None = None
         self._observer.leading(leads=False)
+        self._watch: IntegrityWatch | None = None
         self.session = BrokerSession(make_broker(settings, SERVICE), self._connected)
         self.read = ReadRankings(
             registry, lambda: self._publisher.stored if self._publisher else None, self._why_not_ready
+        )
+        self.read_flags = ReadFlags(
+            registry, lambda: self._watch.flags if self._watch else None, self._why_not_ready
         )
         self.health.register("nats", self.session.check)
         self.health.register("fold", self._check_fold)
@@ -104,6 +114,21 @@ class Scoring:
         self.tasks.start("fold", stream.fold(client))
         self.tasks.start("publish", stream.publish())
         self.tasks.start("snapshots", stream.store_snapshots())
+        watch = self._watch = IntegrityWatch(
+            NatsFlagStore(client),
+            BusFlagEvents(JetStreamPublisher(client), self._registry),
+            self._clock,
+            self._watch_observer,
+            self._still,
+        )
+        self.tasks.start(
+            "watch",
+            watch_integrity(
+                watch,
+                lambda: feedback.fold if feedback.publishable else None,
+                lambda: lease.is_leader,
+            ),
+        )
 
     def _snapshots(self, client: Client) -> Snapshots:
         store, history = JetStreamSnapshotStore(client), JetStreamHistory(client, STREAM)
@@ -192,6 +217,7 @@ def create_app(
         description="Fair rankings of service windows, counties and cities, from the stream of ratings.",
         openapi_tags=[
             {"name": "rankings", "description": "Published lists, scores of single units, the books."},
+            {"name": "integrity", "description": "Units whose ratings look made up."},
             {"name": "operations", "description": "Health and metrics."},
         ],
         lifespan=lifespan,
@@ -200,4 +226,5 @@ def create_app(
     )
     install(app, scoring.metrics, scoring.health)
     app.include_router(make_router(scoring.read))
+    app.include_router(make_integrity_router(scoring.read_flags))
     return app

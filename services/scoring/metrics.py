@@ -1,10 +1,13 @@
 """Scoring's metrics: how far the fold is, how long a rating takes to be seen, who leads, what is kept."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from services.scoring.application.published import StoredRankings
+from services.scoring.domain.flags import Flags
+from services.scoring.domain.integrity import SIGNALS
 from services.scoring.domain.snapshots import Refusal, Snapshot
 from shared.observability.metrics import ServiceMetrics
 
@@ -109,3 +112,24 @@ class ScoringMetrics:
     def history_changed(self, *, changed: bool) -> None:
         """See `SnapshotObserver.history_changed`."""
         self._history_changed.set(int(changed))
+
+
+class WatchMetrics:
+    """Implements the application's `WatchObserver` on Prometheus."""
+
+    def __init__(self, metrics: ServiceMetrics) -> None:
+        """Register everything with ``metrics``."""
+        self._examined = metrics.histogram(
+            "integrity_examination",
+            "seconds",
+            "Time to examine all units with all signals once.",
+            buckets=COMPUTE_BUCKETS_S,
+        )
+        self._flags = metrics.gauge("flagged", "units", "Units that are flagged at present.", ("signal",))
+
+    def examined(self, seconds: float, flags: Flags) -> None:
+        """See `WatchObserver.examined`."""
+        self._examined.observe(seconds)
+        standing = Counter(signal for _, signal in flags.standing)
+        for signal in SIGNALS:
+            self._flags.labels(signal.__name__).set(standing[signal.__name__])

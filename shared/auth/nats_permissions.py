@@ -16,6 +16,7 @@ from shared.events.registry import ANY_SERVICE, EVENTS
 from shared.kernel.errors import InvalidValueError
 from shared.messaging.streams import (
     CONSUMERS,
+    INTEGRITY_BUCKET,
     LEASES_BUCKET,
     RANKINGS_BUCKET,
     SNAPSHOTS_BUCKET,
@@ -31,7 +32,10 @@ ACCOUNT = "PINGYI"
 READERS_ACCOUNT = "READERS"
 
 RANKINGS_STREAM = f"KV_{RANKINGS_BUCKET}"
-OWNED_STORES: Mapping[str, tuple[str, ...]] = {"intake": (VAULT,), "scoring": (RANKINGS_STREAM,)}
+OWNED_STORES: Mapping[str, tuple[str, ...]] = {
+    "intake": (VAULT,),
+    "scoring": (RANKINGS_STREAM, f"KV_{INTEGRITY_BUCKET}"),
+}
 """Streams without events that one service uses as its store: it writes, reads and deletes there."""
 OWNED_KEYS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "scoring": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.scoring"),

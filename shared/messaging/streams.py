@@ -69,6 +69,7 @@ ALERTS = "ALERTS"
 DEADLETTER = "DEADLETTER"
 VAULT = "VAULT"
 RANKINGS_BUCKET = "rankings"
+INTEGRITY_BUCKET = "integrity"
 LEASES_BUCKET = "leases"
 """Who leads: one key for each service of which only one replica may publish."""
 SNAPSHOTS_BUCKET = "snapshots"
@@ -85,7 +86,7 @@ STREAMS: tuple[StreamSpec, ...] = (
     ),
     StreamSpec(
         AUDIT, ("audit.v1.>",), "Facts about the audit log itself.",
-        truth=True, archived=True, max_age_s=400 * DAY_S, share=8,
+        truth=True, archived=True, max_age_s=400 * DAY_S, share=7,
     ),
     StreamSpec(
         RANKING, ("ranking.v1.>",), "Rankings and scores: aggregated, suppressed, public.",
@@ -125,6 +126,11 @@ STREAMS: tuple[StreamSpec, ...] = (
         f"KV_{LEASES_BUCKET}", (f"$KV.{LEASES_BUCKET}.>",), "Which replica leads; expires by itself.",
         truth=False, archived=False, max_age_s=0, share=1, last_per_subject=True, deletable=True,
         message_ttl=True,
+    ),
+    StreamSpec(
+        # Not in the bucket of the rankings, which anyone may watch.
+        f"KV_{INTEGRITY_BUCKET}", (f"$KV.{INTEGRITY_BUCKET}.>",), "What is flagged at present. Never public.",
+        truth=False, archived=False, max_age_s=0, share=1, last_per_subject=True, deletable=True,
     ),
 )  # fmt: skip
 """The shares add up to 100; docs/operations.md says how to size the budget."""

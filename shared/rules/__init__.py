@@ -4,8 +4,24 @@
 another.
 """
 
-from shared.rules.loading import load_pack, load_packs
+from shared.rules.checking import Examination, examine_packs
+from shared.rules.differences import Setting, pack_differences, pack_settings
+from shared.rules.loading import UnknownPackError, load_pack, load_packs, pack_by_hash
 from shared.rules.pack import RulePack, Severity
 from shared.rules.parsing import RulePackError, parse_pack
 
-__all__ = ["RulePack", "RulePackError", "Severity", "load_pack", "load_packs", "parse_pack"]
+__all__ = [
+    "Examination",
+    "RulePack",
+    "RulePackError",
+    "Setting",
+    "Severity",
+    "UnknownPackError",
+    "examine_packs",
+    "load_pack",
+    "load_packs",
+    "pack_by_hash",
+    "pack_differences",
+    "pack_settings",
+    "parse_pack",
+]

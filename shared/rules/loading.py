@@ -2,6 +2,7 @@
 
 from datetime import date
 from importlib import resources
+from importlib.resources.abc import Traversable
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,29 +11,41 @@ from shared.rules.pack import RulePack
 from shared.rules.parsing import RulePackError, parse_pack
 
 
-def _texts(path: Path | None) -> list[tuple[str, str]]:
+def read_texts(path: Path | None) -> list[tuple[str, str]]:
+    """Name and text of every pack of `path` (a file or a folder; None: the committed ones), by name.
+
+    Raises:
+        RulePackError: there is no such path, or a file is not UTF-8.
+    """
     if path is None:
         folder = resources.files("shared.rules") / "packs"
-        files = [(entry.name, entry) for entry in folder.iterdir() if entry.name.endswith(".toml")]
-        return [
-            (name, entry.read_text(encoding="utf-8")) for name, entry in sorted(files, key=lambda f: f[0])
-        ]
-    if not path.exists():
+        entries: list[Path | Traversable] = [e for e in folder.iterdir() if e.name.endswith(".toml")]
+    elif not path.exists():
         raise RulePackError(
             str(path), (describe(str(path), "a TOML file or a folder of them", "correct the path"),)
         )
-    paths = sorted(path.glob("*.toml")) if path.is_dir() else [path]
-    return [(entry.name, entry.read_text(encoding="utf-8")) for entry in paths]
+    else:
+        entries = list(path.glob("*.toml")) if path.is_dir() else [path]
+    return [(entry.name, _text(entry)) for entry in sorted(entries, key=lambda entry: entry.name)]
 
 
-def check_order(packs: tuple[RulePack, ...]) -> None:
-    """Check that no two packs are in force on one day or share a version.
+def _text(entry: Path | Traversable) -> str:
+    try:
+        return entry.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        problem = describe(f"{entry.name} ({error})", "text in UTF-8", "save the file as UTF-8")
+        raise RulePackError(entry.name, (problem,)) from error
+
+
+class UnknownPackError(RulePackError):
+    """No pack with the hash that was asked for is at hand."""
+
+
+def order_problems(packs: tuple[RulePack, ...]) -> list[str]:
+    """Say which packs are in force on one day or share a version.
 
     Args:
-        packs: ordered by `valid_from`.
-
-    Raises:
-        RulePackError: they do; a pack without an end overlaps only one that starts on the same day.
+        packs: ordered by `valid_from`; one without an end overlaps only one that starts on the same day.
     """
     problems: list[str] = []
     versions: set[str] = set()
@@ -54,8 +67,7 @@ def check_order(packs: tuple[RulePack, ...]) -> None:
                     str(later.valid_from), expected, "move a date so that one pack is in force on each day"
                 )
             )
-    if problems:
-        raise RulePackError(", ".join(pack.version for pack in packs), tuple(problems))
+    return problems
 
 
 def load_packs(path: Path | None = None) -> tuple[RulePack, ...]:
@@ -64,10 +76,14 @@ def load_packs(path: Path | None = None) -> tuple[RulePack, ...]:
     Raises:
         RulePackError: none there, one is invalid, or two overlap.
     """
-    packs = tuple(sorted((parse_pack(text, name) for name, text in _texts(path)), key=lambda p: p.valid_from))
+    packs = tuple(
+        sorted((parse_pack(text, name) for name, text in read_texts(path)), key=lambda p: p.valid_from)
+    )
     if not packs:
         raise RulePackError(str(path), (describe(str(path), "at least one *.toml", "put a pack there"),))
-    check_order(packs)
+    problems = order_problems(packs)
+    if problems:
+        raise RulePackError(", ".join(pack.version for pack in packs), tuple(problems))
     return packs
 
 
@@ -87,3 +103,23 @@ def load_pack(path: Path | None, on: date) -> RulePack:
         str(path or "packs"),
         (describe(str(on), f"a day that a pack covers ({periods})", "add a pack for it or correct the day"),),
     )
+
+
+def pack_by_hash(pack_hash: str, *paths: Path | None) -> RulePack:
+    """Return the pack with that content hash, wherever among `paths` it is (None: the committed ones).
+
+    When a pack is in force does not matter here, and packs of different folders may overlap.
+
+    Raises:
+        RulePackError: none of them has it, the message names those there are; or one is invalid.
+    """
+    known = [parse_pack(text, name) for path in dict.fromkeys(paths) for name, text in read_texts(path)]
+    for pack in known:
+        if pack.hash == pack_hash:
+            return pack
+    there = ", ".join(f"{pack.version} ({pack.hash})" for pack in known)
+    expected = f"the hash of one of the packs {there}"
+    remedy = (
+        "name the folder that holds that pack with --rules-dir; the repository's history has each old one"
+    )
+    raise UnknownPackError("with that hash", (f"Got {pack_hash}, expected {expected}: {remedy}.",))

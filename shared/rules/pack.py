@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Grade, Verification
+from shared.rules.integrity import Integrity
 
 
 class Severity(StrEnum):
@@ -190,6 +191,7 @@ class RulePack:
     publication: Publication
     intake: Intake
     alerts: Alerts
+    integrity: Integrity
 
     def kind_label(self, kind: str) -> str:
         """Return the Chinese label of a window kind.

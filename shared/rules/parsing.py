@@ -13,10 +13,20 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from shared.kernel.errors import PermanentError, describe
 from shared.kernel.grades import Grade, Verification
+from shared.rules.integrity import (
+    BurstRule,
+    CoBurstRule,
+    FunnelRule,
+    Integrity,
+    OffSiteGapRule,
+    SecondsBetweenRule,
+    TerminalShareRule,
+    ZeroVarianceRule,
+)
 from shared.rules.pack import (
     Alerts,
     BadReviewRule,
@@ -38,6 +48,9 @@ _KEY = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 _SUM_TOLERANCE = 1e-9
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}", re.ASCII)
 _E = TypeVar("_E", bound=StrEnum)
+
+MAX_WINDOW_DAYS: Final = 999
+"""In a list's key up to three digits are days and four are a year."""
 
 
 class RulePackError(PermanentError):
@@ -166,14 +179,16 @@ def _kinds(table: _Table) -> Mapping[str, str]:
 
 def _weights(table: _Table) -> Mapping[Verification, int]:
     weights = {member: table.integer(member.value, 0, 1000) for member in Verification}
+    if table.keys() and not any(weights.values()):
+        table.note("*", 0, "at least one weight above 0, or no rating counts", "give one of them a weight")
     table.done()
     return MappingProxyType(weights)
 
 
 def _windows(table: _Table) -> Windows:
     windows = Windows(
-        days=table.integers("days", 1, 3660),
-        primary_days=table.integer("primary_days", 1, 3660),
+        days=table.integers("days", 1, MAX_WINDOW_DAYS),
+        primary_days=table.integer("primary_days", 1, MAX_WINDOW_DAYS),
         lateness_days=table.integer("lateness_days", 0, 3660),
         replacement_days=table.integer("replacement_days", 0, 3660),
     )
@@ -267,6 +282,105 @@ def _alerts(table: _Table) -> Alerts:
     return alerts
 
 
+_CHANCE = (1e-15, 0.05)
+_COUNT = (10, 1_000_000)
+"""From ten on: what a flag says may then be told without telling on a rater."""
+
+
+def _integrity(table: _Table) -> Integrity:
+    same, terminal = table.table("zero_variance"), table.table("terminal_share")
+    found = Integrity(
+        evaluate_every_s=table.number("evaluate_every_s", 0.1, 86_400),
+        hold_s=table.number("hold_s", 0, 86_400),
+        zero_variance=ZeroVarianceRule(
+            same.integer("min_ratings", *_COUNT), same.number("probability", *_CHANCE)
+        ),
+        burst=_burst(table.table("burst")),
+        co_burst=_co_burst(table.table("co_burst")),
+        terminal_share=TerminalShareRule(
+            terminal.integer("min_ratings", *_COUNT),
+            terminal.number("share", 0.5, 0.9999),
+            terminal.number("probability", *_CHANCE),
+        ),
+        seconds_between=_seconds_between(table.table("seconds_between")),
+        off_site_gap=_off_site_gap(table.table("off_site_gap")),
+        funnel=_funnel(table.table("funnel")),
+    )
+    for part in (same, terminal, table):
+        part.done()
+    return found
+
+
+def _burst(table: _Table) -> BurstRule:
+    found = BurstRule(
+        min_ratings=table.integer("min_ratings", *_COUNT),
+        min_ratio=table.number("min_ratio", 1, 1000),
+        probability=table.number("probability", *_CHANCE),
+        baseline_days=table.integer("baseline_days", 7, 28),
+        min_history_days=table.integer("min_history_days", 2, 28),
+        peer_days=table.number("peer_days", 0.01, 1000),
+        min_dispersion=table.number("min_dispersion", 1e-6, 100),
+        run_days=table.integer("run_days", 1, 10),
+        run_ratio=table.number("run_ratio", 1.01, 1000),
+    )
+    if found.min_history_days > found.baseline_days:
+        table.note(
+            "min_history_days",
+            found.min_history_days,
+            f"at most baseline_days ({found.baseline_days})",
+            "lower it",
+        )
+    table.done()
+    return found
+
+
+def _co_burst(table: _Table) -> CoBurstRule:
+    found = CoBurstRule(
+        min_units=table.integer("min_units", 2, 1000),
+        unit_probability=table.number("unit_probability", 1e-6, 0.2),
+        unit_min_ratings=table.integer("unit_min_ratings", 2, 1_000_000),
+        probability=table.number("probability", *_CHANCE),
+    )
+    table.done()
+    return found
+
+
+def _seconds_between(table: _Table) -> SecondsBetweenRule:
+    found = SecondsBetweenRule(
+        min_ratings=table.integer("min_ratings", *_COUNT),
+        min_pairs=table.integer("min_pairs", *_COUNT),
+        open_minutes=table.integer("open_minutes", 1, 1440),
+        concentration=table.number("concentration", 1, 100),
+        probability=table.number("probability", *_CHANCE),
+    )
+    table.done()
+    return found
+
+
+def _off_site_gap(table: _Table) -> OffSiteGapRule:
+    found = OffSiteGapRule(
+        min_window=table.integer("min_window", *_COUNT),
+        min_off_site=table.integer("min_off_site", *_COUNT),
+        margin=table.number("margin", 0, 0.9),
+        probability=table.number("probability", *_CHANCE),
+    )
+    table.done()
+    return found
+
+
+def _funnel(table: _Table) -> FunnelRule:
+    found = FunnelRule(
+        min_ratings=table.integer("min_ratings", *_COUNT),
+        limit=table.number("limit", 0.5, 0.999_999),
+        warning=table.number("warning", 0.5, 0.999_999),
+        most_false_units=table.number("most_false_units", 0.001, 1000),
+    )
+    if found.warning > found.limit:
+        table.note("warning", found.warning, f"at most limit ({found.limit:g})", "lower it")
+    table.done()
+    return found
+
+
 def content_hash(data: Mapping[str, object]) -> str:
     """Return ``sha256:<hex>`` of parsed TOML: comments, layout and key order don't matter, values do."""
     canonical = json.dumps(
@@ -316,6 +430,7 @@ def parse_pack(text: str, origin: str) -> RulePack:
     publication = _publication(top.table("publication"))
     intake = _intake(top.table("intake"))
     alerts = _alerts(top.table("alerts"))
+    integrity = _integrity(top.table("integrity"))
     top.done()
     if problems or valid_from is None:
         raise RulePackError(origin, tuple(problems))
@@ -335,4 +450,5 @@ def parse_pack(text: str, origin: str) -> RulePack:
         publication=publication,
         intake=intake,
         alerts=alerts,
+        integrity=integrity,
     )

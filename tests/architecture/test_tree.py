@@ -92,7 +92,7 @@ def test_every_declared_dependency_is_locked_for_development() -> None:
     assert names - locked == set()
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev", "local", "real"])
+@pytest.mark.parametrize("name", ["runtime", "dev", "local", "real", "bench"])
 def test_every_locked_package_has_a_hash(name: str) -> None:
     text = (ROOT / f"requirements/{name}.txt").read_text(encoding="utf-8")
     blocks = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)

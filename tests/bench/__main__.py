@@ -1,9 +1,14 @@
-"""``make bench``: every rate of the platform beside the bare parts that it is made of, in the same run."""
+"""``make bench``: every rate of the platform beside the bare parts that it is made of, in the same run.
+
+And the quality of the ranking beside other ways to rank. A report is the generated part of a page; it is
+written when all that stands in it has been measured.
+"""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import psutil
@@ -12,7 +17,7 @@ import typer
 from rich.console import Console
 
 from deploy.local.layout import SERVICES
-from tests.bench import archive, batch, bus, memory, report, single
+from tests.bench import archive, batch, bus, fold, growth, memory, quality, report, single
 from tests.bench.figures import Section
 from tests.bench.processes import own_cpu_s
 from tests.bench.stage import Stage, platform
@@ -31,16 +36,30 @@ class Part(StrEnum):
     BUS = "bus"
     ARCHIVE = "archive"
     MEMORY = "memory"
+    FOLD = "fold"
+    GROWTH = "growth"
+    QUALITY = "quality"
+
+
+REPORTS: Mapping[report.Place, frozenset[Part]] = {
+    report.Place(Path("docs/benchmarks.md"), "figures"): frozenset(
+        {Part.SINGLE, Part.BATCH, Part.BUS, Part.ARCHIVE, Part.MEMORY}
+    ),
+    report.Place(Path("docs/benchmarks.md"), "fold"): frozenset({Part.FOLD, Part.GROWTH}),
+    quality.PLACE: frozenset({Part.QUALITY}),
+}
 
 
 class _Run:
-    """One run: the sections so far, shown as they come."""
+    """One run: the sections so far by part, shown as they come."""
 
-    def __init__(self, parts: frozenset[Part], rounds: int, console: Console) -> None:
+    def __init__(self, parts: frozenset[Part], rounds: int, console: Console, *, long: bool) -> None:
         self._parts = parts
         self._rounds = rounds
         self._console = console
-        self.sections: list[Section] = []
+        self._long = long
+        self.sections: dict[Part, list[Section]] = {part: [] for part in parts}
+        self.drawings: dict[Part, Callable[[], None]] = {}
 
     async def all(self) -> None:
         if self._parts & {Part.SINGLE, Part.BATCH}:
@@ -49,6 +68,18 @@ class _Run:
             await self._on_platform(SERVICES, EVERYTHING)
         await self._part(Part.BUS, lambda: bus.measure(self._rounds))
         await self._part(Part.ARCHIVE, lambda: archive.measure(self._rounds))
+        await self._part(Part.FOLD, lambda: fold.measure(self._rounds))
+        await self._part(Part.GROWTH, self._growth)
+        await self._part(Part.QUALITY, self._quality)
+
+    async def _growth(self) -> Section:
+        section, outcomes = await growth.measure(self._rounds, long=self._long)
+        self.drawings[Part.GROWTH] = lambda: growth.draw(outcomes)
+        return section
+
+    async def _quality(self) -> Section:
+        self.drawings[Part.QUALITY] = quality.draw
+        return await asyncio.to_thread(quality.measure)
 
     async def _on_platform(self, services: tuple[str, ...], where: str) -> None:
         async with platform(services) as stage:
@@ -63,7 +94,7 @@ class _Run:
             return
         with self._console.status(f"measuring: {part}"):
             section = await measure()
-        self.sections.append(section)
+        self.sections[part].append(section)
         report.show(self._console, section)
 
 
@@ -76,25 +107,48 @@ def main(
     only: Annotated[list[Part] | None, typer.Option(help="Measure only this; may be repeated.")] = None,
     rounds: Annotated[int, typer.Option(min=2, help="Rounds of each pair.")] = DEFAULT_ROUNDS,
     *,
-    write: Annotated[bool, typer.Option("--write", help=f"Write the figures to {report.PAGE}.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Growth up to ten million events.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write figures and plots into docs/.")] = False,
 ) -> None:
     """Measure the platform beside its bare parts. Exits with 1 if a goal is missed."""
-    if write and only:
-        raise typer.BadParameter("got --write with --only, expected a whole run: leave one of them out")
+    parts = frozenset(only or Part)
+    places = _places(parts) if write else ()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
     console = Console(width=max(Console().width, TABLE_WIDTH))
-    run = _Run(frozenset(only or Part), rounds, console)
+    run = _Run(parts, rounds, console, long=long)
     busy, own, wall = _machine_cpu_s(), own_cpu_s(), time.monotonic()
     asyncio.run(run.all())
     wall = time.monotonic() - wall
     foreign = max(0.0, (_machine_cpu_s() - busy) - (own_cpu_s() - own)) / wall
     machine = report.describe_machine(foreign)
     console.print(machine.sentence())
-    if write:
-        report.write_page(run.sections, machine)
-    for figure in (missed := report.goals_missed(run.sections)):
+    for place in places:
+        report.write_page(
+            [section for part in Part if part in REPORTS[place] for section in run.sections[part]],
+            None if place == quality.PLACE else machine,
+            place,
+        )
+        for draw in (run.drawings[part] for part in Part if part in REPORTS[place] & run.drawings.keys()):
+            draw()
+    sections = [section for part in Part if part in parts for section in run.sections[part]]
+    for figure in (missed := report.goals_missed(sections)):
         console.print(f"[red]missed[/]: {' '.join(report.figure_row(figure))}")
     raise typer.Exit(code=1 if missed else 0)
+
+
+def _places(parts: frozenset[Part]) -> tuple[report.Place, ...]:
+    """The reports that these parts fill.
+
+    Raises:
+        typer.BadParameter: one would stay half empty.
+    """
+    for place, needed in REPORTS.items():
+        if needed & parts and (missing := needed - parts):
+            raise typer.BadParameter(
+                f"got --write without {', '.join(sorted(missing))}, expected all of a report ({place.page}, "
+                f"{place.mark}): measure {', '.join(sorted(needed))} together, or leave --write out"
+            )
+    return tuple(place for place, needed in REPORTS.items() if needed <= parts)
 
 
 def _machine_cpu_s() -> float:

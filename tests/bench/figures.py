@@ -103,6 +103,15 @@ class Cost:
     busy: dict[str, Series]
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A table of its own kind: several ways to do the same thing, side by side."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
 @dataclass(slots=True)
 class Section:
     """The outcome of one measurement with its pairs."""
@@ -112,6 +121,7 @@ class Section:
     costs: list[Cost] = field(default_factory=list)
     checks: list[str] = field(default_factory=list)
     """What proves that the work was done, in sentences with their numbers."""
+    comparisons: list[Comparison] = field(default_factory=list)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

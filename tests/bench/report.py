@@ -1,4 +1,4 @@
-"""Shows sections as tables on the terminal and in docs/benchmarks.md."""
+"""Shows sections as tables on the terminal and in the generated parts of pages in docs/."""
 
 import os
 import platform
@@ -8,21 +8,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from shared.kernel.errors import InvalidValueError
 from tests.bench.figures import Cost, Figure, Section, Series
 
-PAGE = Path("docs/benchmarks.md")
-_GENERATED = re.compile(r"(<!-- figures: begin -->\n).*(<!-- figures: end -->)", re.DOTALL)
 _WHOLE_FROM = 100
 _FINE_BELOW = 10
 _IDLE_CORES = 0.02
 FIGURE_COLUMNS = ("measured", "unit", "platform", "baseline", "", "ratio of pairs", "goal", "")
 COST_COLUMNS = ("side", "for each", "processor time in µs", "processors kept busy")
+
+
+class Place(NamedTuple):
+    """The generated part of a page: between ``<!-- <mark>: begin -->`` and ``<!-- <mark>: end -->``."""
+
+    page: Path
+    mark: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,13 @@ def show(console: Console, section: Section) -> None:
         row = figure_row(figure)
         colour = {True: "green", False: "red", None: ""}[figure.reached]
         figures.add_row(*row[:-1], f"[{colour}]{row[-1]}[/]" if colour else row[-1])
-    console.print(figures)
+    if section.figures:
+        console.print(figures)
+    for comparison in section.comparisons:
+        table = Table(*comparison.columns, title=comparison.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for cells in comparison.rows:
+            table.add_row(*cells)
+        console.print(table)
     if section.costs:
         costs = Table(*COST_COLUMNS, box=box.SIMPLE_HEAD)
         for cost in section.costs:
@@ -69,20 +82,34 @@ def show(console: Console, section: Section) -> None:
         console.print(f"  Checked: {check}.\n")
 
 
-def write_page(sections: Sequence[Section], machine: Machine, page: Path = PAGE) -> None:
-    """Replace the generated part of the page; the prose around it stays."""
-    text = page.read_text(encoding="utf-8")
+def write_page(sections: Sequence[Section], machine: Machine | None, place: Place) -> None:
+    """Replace the generated part of a page; the prose around it stays.
+
+    ``machine`` is None for figures that come out the same on every machine.
+
+    Raises:
+        InvalidValueError: the page has no such part.
+    """
+    begin, end = f"<!-- {place.mark}: begin -->\n", f"<!-- {place.mark}: end -->"
+    before, found, rest = place.page.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise InvalidValueError(str(place.page), f"{begin.strip()} … {end} in it", "put both lines back")
+    head = "" if machine is None else f"{machine.sentence()}\n\n"
     tables = "\n\n".join(_markdown(section) for section in sections)
-    generated = f"{machine.sentence()}\n\n{tables}\n\n"
-    page.write_text(_GENERATED.sub(lambda found: found[1] + generated + found[2], text), encoding="utf-8")
+    place.page.write_text(f"{before}{begin}{head}{tables}\n\n{end}{after}", encoding="utf-8")
 
 
 def _markdown(section: Section) -> str:
-    lines = [f"### {section.title}", "", *_table(FIGURE_COLUMNS, map(figure_row, section.figures))]
+    lines = [f"### {section.title}"]
+    for comparison in section.comparisons:
+        lines += ["", f"**{comparison.title}**", "", *_table(comparison.columns, comparison.rows)]
+    if section.figures:
+        lines += ["", *_table(FIGURE_COLUMNS, map(figure_row, section.figures))]
     if section.costs:
         lines += ["", *_table(COST_COLUMNS, map(cost_row, section.costs))]
     lines += ["", *(f"Checked: {check}." for check in section.checks)]
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip()
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

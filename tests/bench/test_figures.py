@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.figures import Bound, Figure, Goal, Section, Series, percentile
-from tests.bench.report import Machine, figure_row, goals_missed, write_page
+from shared.kernel.errors import InvalidValueError
+from tests.bench.figures import Bound, Comparison, Figure, Goal, Section, Series, percentile
+from tests.bench.report import Machine, Place, figure_row, goals_missed, write_page
 
 
 def test_the_ratio_is_that_of_neighbouring_rounds_not_of_the_medians() -> None:
@@ -59,11 +60,33 @@ def test_a_row_shows_median_spread_ratio_and_verdict() -> None:
 
 def test_writing_replaces_the_generated_part_and_leaves_the_prose(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nafter\n", encoding="utf-8")
+    other = "<!-- fold: begin -->\nkept\n<!-- fold: end -->\n"
+    page.write_text(f"before\n<!-- figures: begin -->\nstale\n<!-- figures: end -->\nafter\n{other}", "utf-8")
     write_page(
-        [Section("Bus", [Figure("x", "/s", Series((1.0,)))], checks=["all read"])], Machine("M.", 0.1), page
+        [Section("Bus", [Figure("x", "/s", Series((1.0,)))], checks=["all read"])],
+        Machine("M.", 0.1),
+        Place(page, "figures"),
     )
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- figures: begin -->\nM. Other programs kept 0.10")
-    assert text.endswith("Checked: all read.\n\n<!-- figures: end -->\nafter\n")
-    assert "old" not in text
+    assert text.endswith(f"Checked: all read.\n\n<!-- figures: end -->\nafter\n{other}")
+    assert "stale" not in text
+
+
+def test_a_comparison_is_written_as_a_table_and_says_nothing_of_the_machine(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- quality: begin -->\n<!-- quality: end -->\n", encoding="utf-8")
+    comparison = Comparison("Who is right", ("way", "right"), (("ours", "0.71"), ("raw", "0.69")))
+    write_page([Section("Quality", [], comparisons=[comparison])], None, Place(page, "quality"))
+    assert page.read_text(encoding="utf-8") == (
+        "<!-- quality: begin -->\n### Quality\n\n**Who is right**\n\n| way | right |\n| --- | --- |\n"
+        "| ours | 0.71 |\n| raw | 0.69 |\n\n<!-- quality: end -->\n"
+    )
+
+
+def test_a_page_without_the_marks_is_refused_and_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("prose\n", encoding="utf-8")
+    with pytest.raises(InvalidValueError, match="figures: begin"):
+        write_page([Section("Bus", [])], Machine("M.", 0.1), Place(page, "figures"))
+    assert page.read_text(encoding="utf-8") == "prose\n"

@@ -1,13 +1,16 @@
 """``pingyi audit``: check the audit trail."""
 
 import json
-from typing import Any
+import sys
+from typing import Annotated, Any
 
 import typer
 
 from deploy.local.api import call
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
+from deploy.local.history.archive import read_lines
 from deploy.local.layout import DEFAULT_DATA
+from shared.messaging.streams import FEEDBACK
 
 VERIFY_TIMEOUT_S = 600.0
 
@@ -26,6 +29,23 @@ def verify(
     else:
         typer.echo("\n".join(describe_report(report)))
     raise typer.Exit(0 if report["ok"] else 1)
+
+
+@audit.command("export")
+def export(
+    stream: Annotated[str, typer.Option(help="Archived stream to export.")] = FEEDBACK,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+) -> None:
+    """Print every archived entry of a stream as JSON lines, in order; `recompute --from FILE` reads them.
+
+    Feedback is not public: keep the file where only those may read it who may read the archive.
+    """
+    layout = find_platform(data, port_base)
+    output = sys.stdout.buffer
+    for line in read_lines(layout.service_url("archive"), stream):
+        output.write(line + b"\n")
+    output.flush()
 
 
 def describe_report(report: dict[str, Any]) -> list[str]:

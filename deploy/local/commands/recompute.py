@@ -1,50 +1,180 @@
-"""``pingyi recompute``: the rankings once more, from nothing but the stream."""
+"""``pingyi recompute``: rankings once more, from nothing but the events."""
 
 import asyncio
 import json
-from functools import partial
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
-from deploy.local.broker import cli_connection
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
-from deploy.local.feedback import read_feedback
+from deploy.local.commands.rankings import ranking_table
+from deploy.local.errors import NoPlatformError
+from deploy.local.history import reports
+from deploy.local.history.moments import Moment, parse_moment
+from deploy.local.history.offline import Offline, recompute_offline
+from deploy.local.history.recomputing import (
+    Packs,
+    check_live,
+    check_past,
+    chosen_lists,
+    read_other_pack,
+    suppose,
+)
+from deploy.local.history.sources import STREAM, Source
 from deploy.local.layout import DEFAULT_DATA, Layout
-from services.scoring.adapters.nats_ranking_store import read_all_lists
-from services.scoring.application.published import PublishedList
-from services.scoring.application.recompute import diff_lists, recompute_like
-from shared.kernel.units import load_units
-from shared.messaging.reading import StoredMessage
-from shared.rules import load_pack
+from services.scoring.domain.lists import RankedList
+from shared.rules import RulePack
+
+AtOption = Annotated[
+    str | None,
+    typer.Option("--at", metavar="T", help="A time with its offset, a day (its end), or seq:N of FEEDBACK."),
+]
+RulesOption = Annotated[
+    Path | None, typer.Option("--rules", metavar="FILE", help="What if: recompute under this pack instead.")
+]
+RulesDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--rules-dir", metavar="DIR", envvar="RULES_PATH", help="Where packs are, beside the committed ones."
+    ),
+]
+FromOption = Annotated[
+    str, typer.Option("--from", metavar="SOURCE", help="stream, archive, or a file of JSON lines (-: stdin).")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """The options that every kind of recomputation has."""
+
+    source: Source
+    moment: Moment | None
+    only: str | None
+    out: Path | None
+    as_json: bool
+
+    def answer(self, values: dict[str, Any], lines: list[str], lists: dict[str, RankedList] | None) -> None:
+        """Print the answer in the form asked for, and write ``lists`` if asked for."""
+        if self.out is not None and lists is not None:
+            values["written"] = reports.write_lists(self.out, lists)
+            lines.append(f"{values['written']} lists written to {self.out}")
+        typer.echo(json.dumps(values, ensure_ascii=False) if self.as_json else "\n".join(lines))
 
 
 def recompute(
-    data: DataOption = DEFAULT_DATA, port_base: PortBaseOption = None, as_json: JsonOption = False
+    at: AtOption = None,
+    rules: RulesOption = None,
+    from_: FromOption = STREAM,
+    rules_dir: RulesDirOption = None,
+    only: Annotated[
+        str | None, typer.Option("--list", metavar="KEY", help="This list only, e.g. window.marriage.30.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write the recomputed lists there as JSON.")
+    ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="With a file and --rules: say what would change; asks a platform."),
+    ] = False,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Recompute every published ranking offline and compare it byte for byte; exit code 1 if one differs.
+    """Recompute rankings from the events and compare them byte for byte; exit code 1 if one differs.
 
-    Each list is folded up to the position of the stream that it states, so a running platform is no
-    hindrance.
+    Without options: every published list, at the position of the stream that it states, so a running
+    platform is no hindrance. With --at: the rankings that were in force then, each under its own rule pack.
+    With --rules: what would be different under another pack. With --from FILE and --rules no platform is
+    needed: the lists are printed or written.
     """
-    layout = find_platform(data, port_base)
-    live, messages = asyncio.run(_read(layout))
-    lines = differences(live, messages)
-    if as_json:
-        answer = {"ok": not lines, "lists": len(live), "messages": len(messages), "differences": lines}
-        typer.echo(json.dumps(answer, ensure_ascii=False))
-    elif lines:
-        typer.echo("\n".join(lines))
+    question = _Question(Source(from_), None if at is None else parse_moment(at), only, out, as_json)
+    other = None if rules is None else read_other_pack(rules)
+    if other is not None and question.source.is_file and not compare:
+        _recompute_offline(question, other)
+        return
+    layout = _platform_for(question.source, data, port_base)
+    packs = Packs(rules_dir)
+    if other is not None:
+        _suppose(question, layout, packs, other)
+    elif question.moment is None:
+        _check_live(question, layout, packs)
     else:
-        typer.echo(f"OK: {len(live)} lists recomputed from {len(messages)} messages, equal byte for byte.")
-    raise typer.Exit(1 if lines else 0)
+        _check_past(question, question.moment, layout, packs)
 
 
-def differences(live: dict[str, PublishedList], messages: list[StoredMessage]) -> list[str]:
-    """Where the published lists differ from those recomputed from ``messages``; empty: nowhere."""
-    return diff_lists(live, recompute_like(messages, load_units(), partial(load_pack, None), live))
+def _platform_for(source: Source, data: Path, port_base: int | None) -> Layout:
+    try:
+        return find_platform(data, port_base)
+    except NoPlatformError as error:
+        if not source.is_file:
+            raise
+        hint = "a file holds events, not what was ranked then; with --rules FILE it is recomputed without one"
+        raise NoPlatformError(f"{error} ({hint})") from error
 
 
-async def _read(layout: Layout) -> tuple[dict[str, PublishedList], list[StoredMessage]]:
-    async with cli_connection(layout) as client:
-        live = await read_all_lists(client)
-        return live, await read_feedback(client)
+def _check_live(question: _Question, layout: Layout, packs: Packs) -> None:
+    check = asyncio.run(check_live(question.source, layout, packs, question.only))
+    differences = list(check.differences)
+    values = {
+        "ok": not differences,
+        "lists": check.published,
+        "differences": differences,
+        **reports.folded_answer(check.folded),
+    }
+    agreed = (
+        f"OK: {check.published} lists recomputed from {check.folded.ratings} messages, equal byte for byte."
+    )
+    lines = [*(differences or [agreed]), *reports.folded_notes(check.folded)]
+    question.answer(values, lines, dict(check.lists))
+    raise typer.Exit(1 if differences else 0)
+
+
+def _check_past(question: _Question, moment: Moment, layout: Layout, packs: Packs) -> None:
+    check = asyncio.run(check_past(question.source, layout, packs, moment, question.only))
+    values = reports.past_answer(check, moment.text, question.source.name)
+    lists = {each.record.list: each.recomputed for each in check.verdicts if each.recomputed is not None}
+    question.answer(values, reports.past_lines(check, moment.text, question.source.title), lists)
+    raise typer.Exit(0 if values["ok"] else 1)
+
+
+def _suppose(question: _Question, layout: Layout, packs: Packs, other: RulePack) -> None:
+    found = asyncio.run(suppose(question.source, layout, packs, question.moment, other))
+    lists = chosen_lists(found.lists, question.only)
+    values = reports.hypothesis_answer(found, question.only)
+    question.answer(values, reports.hypothesis_lines(found, question.only), lists)
+
+
+def _recompute_offline(question: _Question, rules: RulePack) -> None:
+    found = asyncio.run(recompute_offline(question.source, rules, question.moment))
+    lists = chosen_lists(found.lists, question.only)
+    head = _offline_head(found)
+    if question.only is None or question.out is not None:
+        values = {
+            "hypothetical": True,
+            "position": found.position,
+            "as_of": str(found.as_of),
+            "rules": {"version": rules.version, "hash": rules.hash},
+            "lists": {key: each.hash for key, each in lists.items()},
+            **reports.folded_answer(found.folded),
+        }
+        rows = [f"  {key}  {len(each.rows)} units  {each.hash}" for key, each in lists.items()]
+        question.answer(values, [*head, *rows], lists)
+    elif question.as_json:
+        typer.echo(lists[question.only].canonical().decode())
+    else:
+        typer.echo("\n".join(head))
+        Console(highlight=False).print(
+            ranking_table([json.loads(item) for item in lists[question.only].items])
+        )
+
+
+def _offline_head(found: Offline) -> list[str]:
+    return [
+        reports.HYPOTHETICAL,
+        f"位置 FEEDBACK {found.position}，截至 {found.as_of}（{found.folded.ratings} 条评价）",
+        f"规则 {found.rules.version} {found.rules.hash}",
+        *reports.folded_notes(found.folded),
+    ]

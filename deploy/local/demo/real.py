@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from fractions import Fraction
 from importlib import import_module
 from typing import Any, Final
 
@@ -120,13 +121,19 @@ def independent_ranking(
     scores = np.full(len(windows), np.nan)
     for kind in np.unique(kinds):
         members = kinds == kind
-        mean, strength = _prior(n[members & (n > 0)], k[members & (n > 0)], rules)
-        scores[members] = 100 * (mean * strength + k[members]) / (strength + n[members])
+        prior = _prior(n[members & (n > 0)], k[members & (n > 0)], rules)
+        scores[members] = [_score(*unit, *prior) for unit in zip(n[members], k[members], strict=True)]
     # What is shown is what is sorted by: rounded scores can tie, and then the number of ratings decides.
-    return _ranked(windows, n, np.round(scores, DECIMALS), rules)
+    return _ranked(windows, n, scores, rules)
 
 
-def _prior(n: np.ndarray, k: np.ndarray, rules: RulePack) -> tuple[float, float]:
+def _score(ratings: float, good: float, mean: Fraction, strength: Fraction) -> float:
+    """The posterior mean x100, half up: fractions, as a rounded prior often leaves exactly a half."""
+    exact = 100 * (mean * strength + Fraction(good)) / (strength + Fraction(ratings))
+    return math.floor(exact * 10**DECIMALS + Fraction(1, 2)) / 10**DECIMALS
+
+
+def _prior(n: np.ndarray, k: np.ndarray, rules: RulePack) -> tuple[Fraction, Fraction]:
     mean = k.sum() / n.sum()
     spread = (n * (k / n - mean) ** 2).sum() / (mean * (1 - mean))
     units = len(n)
@@ -134,7 +141,8 @@ def _prior(n: np.ndarray, k: np.ndarray, rules: RulePack) -> tuple[float, float]
     rho = min(max(rho, rules.prior.rho_min), rules.prior.rho_max)
     # Both are used as they are published; rounding to "certain" or "none" would say too much.
     mean = min(max(round(float(mean), MEAN_DECIMALS), 10**-MEAN_DECIMALS), 1 - 10**-MEAN_DECIMALS)
-    return mean, max(round(float(1 / rho - 1), STRENGTH_DECIMALS), 10**-STRENGTH_DECIMALS)
+    strength = max(round(float(1 / rho - 1), STRENGTH_DECIMALS), 10**-STRENGTH_DECIMALS)
+    return Fraction(str(mean)), Fraction(str(strength))
 
 
 def _ranked(

@@ -12,11 +12,23 @@ from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
+from services.scoring.application.closing import Closing, Restatement
 from services.scoring.application.ports import Announcements, Revision, StoreConflictError
 from services.scoring.application.published import STREAM
 from services.scoring.domain.announcements import Announcement
 from services.scoring.domain.lists import canonical_json
-from shared.events import Envelope, Provenance, RankingRevised, UnitScoreChanged, spec_for_data
+from shared.events import (
+    Envelope,
+    EventData,
+    EventSpec,
+    PeriodClosed,
+    PeriodRestated,
+    Provenance,
+    RankingRevised,
+    UnitScoreChanged,
+    spec_for_data,
+)
+from shared.events.ranking import CAUSES_IN_A_MESSAGE
 from shared.kernel.errors import describe
 from shared.kernel.ids import derived_id
 from shared.kernel.units import BUREAU, Unit, UnitRegistry
@@ -32,7 +44,9 @@ MAX_ROWS_BYTES: Final = MAX_MESSAGE_BYTES - 8 * 1024
 """Room for them: what the envelope and the broker's headers leave. A test fits 1,000 full rows into it."""
 _REVISED = spec_for_data(RankingRevised)
 _CHANGED = spec_for_data(UnitScoreChanged)
-_EMPTY_ROWS: Final = re.compile(rb'"changed":\[\]')
+_CLOSED = spec_for_data(PeriodClosed)
+_RESTATED = spec_for_data(PeriodRestated)
+_EMPTY_ROWS: Final = re.compile(rb'"(changed|items)":\[\]')
 
 
 class BusRankingEvents:
@@ -87,11 +101,16 @@ class BusRankingEvents:
 
 
 def encode(announcements: Announcements, registry: UnitRegistry) -> Iterator[Outgoing]:
-    """Yield the events as they go on the bus: first the lists, then the units."""
+    """Yield the events as they go on the bus: first the lists, then the units, then what became final."""
     for revision in announcements.revisions:
         yield _revised(revision, announcements)
     for announcement in announcements.units:
         yield _changed(announcement, announcements, registry.get(announcement.row.unit_id))
+    for each in announcements.periods:
+        if isinstance(each, Closing):
+            yield from _closed(each, announcements)
+        else:
+            yield _restated(each, announcements)
 
 
 def _revised(revision: Revision, said: Announcements) -> Outgoing:
@@ -123,21 +142,87 @@ def _revised(revision: Revision, said: Announcements) -> Outgoing:
         changed_units=len(revision.changed),
         changed=(),
     )
-    envelope = _REVISED.wrap(
+    return _message(_REVISED, data, revision.list.key, event_id, said, _that_fit(revision.items))
+
+
+def _message(
+    spec: EventSpec,
+    data: EventData,
+    key: str,
+    event_id: str,
+    said: Announcements,
+    items: Sequence[bytes],
+) -> Outgoing:
+    """An event about the list ``key`` with the JSON of its rows in the place of none."""
+    envelope = spec.wrap(
         data,
         event_id=event_id,
         source=SERVICE,
-        subject=revision.list.key,
+        subject=key,
         time=said.decided_at,
         received_at=said.decided_at,
         provenance=Provenance(correlation_id=event_id),
         rules=said.rules,
     )
-    rows = b'"changed":[%b]' % b",".join(_that_fit(revision.items))
-    body, spliced = _EMPTY_ROWS.subn(lambda _: rows, envelope.to_json())
+    rows = b",".join(items)
+    body, spliced = _EMPTY_ROWS.subn(lambda found: b'"%b":[%b]' % (found[1], rows), envelope.to_json())
     if spliced != 1:
-        raise AssertionError(f"RankingRevised no longer writes its empty rows once: {spliced}")
-    return Outgoing(_REVISED.subject_for(), event_id, body)
+        raise AssertionError(f"{spec.name} no longer writes its empty rows once: {spliced}")
+    return Outgoing(spec.subject_for(), event_id, body)
+
+
+def _closed(closing: Closing, said: Announcements) -> Iterator[Outgoing]:
+    """The events of one final list: parts that hold its rows one after the other.
+
+    Their ids belong to the list and the part alone: a period closes once, whoever says so.
+    """
+    key, head = closing.list.key, closing.list.head
+    parts = list(_parts(closing.items))
+    for number, items in enumerate(parts, 1):
+        data = PeriodClosed(
+            list=key,
+            level=head["level"],
+            kind=head["kind"],
+            period=str(closing.period),
+            first=closing.period.first,
+            last=closing.period.last,
+            closed_on=closing.closed_on,
+            list_hash=closing.list.hash,
+            positions={STREAM: said.position},
+            units=head["units"],
+            late_missed=closing.late_missed,
+            part=number,
+            parts=len(parts),
+            items=(),
+        )
+        event_id = derived_id("period-closed", key, str(number))
+        yield _message(_CLOSED, data, key, event_id, said, items)
+
+
+def _parts(items: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """The rows in portions that fit into a message; one empty portion if there are none."""
+    start = 0
+    while start < len(items) or start == 0:
+        part = _that_fit(items[start:])
+        yield part
+        start += max(1, len(part))
+
+
+def _restated(restatement: Restatement, said: Announcements) -> Outgoing:
+    key = restatement.list.key
+    data = PeriodRestated(
+        list=key,
+        period=str(restatement.period),
+        list_hash=restatement.list.hash,
+        closed_hash=restatement.closed_hash,
+        restatement=restatement.number,
+        positions={STREAM: said.position},
+        changed_units=len(restatement.items),
+        changed=(),
+        causes=tuple(restatement.causes[:CAUSES_IN_A_MESSAGE]),
+    )
+    event_id = derived_id("period-restated", key, str(restatement.number), restatement.list.hash)
+    return _message(_RESTATED, data, key, event_id, said, _that_fit(restatement.items))
 
 
 def _that_fit(items: Sequence[bytes]) -> Sequence[bytes]:

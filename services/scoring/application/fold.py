@@ -2,8 +2,9 @@
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable
-from datetime import date
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Final, Protocol
 
 import msgspec
@@ -12,11 +13,14 @@ from services.scoring.application.parsing import STATES, RatingParser
 from services.scoring.application.past import Past
 from services.scoring.application.sections import Sections, write_sections
 from services.scoring.domain.books import Books
+from services.scoring.domain.buckets import Statistics
 from services.scoring.domain.days import day_number, day_of
-from services.scoring.domain.ledger import Ledger
+from services.scoring.domain.evidence import Evidence, days_needed
+from services.scoring.domain.ledger import CLOSED_AFTER_DAYS, Ledger, PeriodChange
 from services.scoring.domain.lists import RankedList
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.roster import Roster
+from services.scoring.domain.spans import Period, Span
 from shared.events import InvalidEventError
 from shared.kernel.errors import PermanentError, describe
 from shared.kernel.units import UnitRegistry
@@ -76,8 +80,7 @@ class Fold:
         self._ledger = Ledger(len(registry), rules.windows, day_number(as_of))
 
     def _ranker_for(self, as_of: date) -> Ranker:
-        roster = Roster(self.registry, self.rules.kinds, as_of, min_group=self.rules.prior.min_group)
-        return Ranker(roster, self.rules)
+        return Ranker(roster_on(self.registry, self.rules, as_of), self.rules)
 
     @property
     def as_of(self) -> date:
@@ -123,10 +126,45 @@ class Fold:
         """The accounts at this position."""
         return self._ledger.books()
 
-    def freeze(self) -> Callable[[], dict[str, RankedList]]:
-        """Copy the statistics; the result computes all lists from the copy, in any thread, at any time."""
-        spans, before, ranker = self._ledger.spans(), self._ledger.before(), self._ranker
-        return lambda: ranker.rank(spans, before)
+    def freeze(self, periods: Iterable[Period] = ()) -> "FrozenFold":
+        """Copy the statistics, also of the closed ``periods``, to compute lists from at any time."""
+        return FrozenFold(
+            self.registry,
+            self.rules,
+            self._ranker,
+            self._ledger.spans(),
+            self._ledger.before(),
+            {
+                period: (
+                    self._ledger.period(period),
+                    self._ledger.period(period.before),
+                    self._ledger.late_in(period),
+                )
+                for period in periods
+            },
+        )
+
+    def open_periods(self) -> tuple[Period, ...]:
+        """The periods that are still open on the day ``as_of``."""
+        return self._ledger.open_periods()
+
+    def closed_changes(self) -> dict[Period, PeriodChange]:
+        """See `Ledger.closed_changes`."""
+        return self._ledger.closed_changes()
+
+    def forget_causes(self, changes: Mapping[Period, PeriodChange]) -> None:
+        """See `Ledger.forget_causes`."""
+        self._ledger.forget_causes(changes)
+
+    def evidence(self) -> Evidence:
+        """What the integrity signals look at: a copy, to be examined in any thread."""
+        return Evidence(
+            self._ranker.roster,
+            self.rules,
+            self._ledger.windows()[self.rules.windows.primary_days],
+            self._ledger.daily_ratings(days_needed(self.rules)),
+            self._ledger.pace(),
+        )
 
     def past(self) -> Past:
         """Copy what is known of the kept days, at next to no cost; any thread may ask it, at any time."""
@@ -170,7 +208,46 @@ class Fold:
 
     def lists(self) -> dict[str, RankedList]:
         """All lists at this position, by key."""
-        return self.freeze()()
+        return self.freeze().lists()
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenFold:
+    """The statistics at one position, to be worked on in another thread while the fold goes on.
+
+    Attributes:
+        closed: by closed period its statistics, those of the period before, and how many ratings it missed.
+    """
+
+    registry: UnitRegistry
+    rules: RulePack
+    ranker: Ranker
+    spans: Mapping[Span, Statistics]
+    before: Mapping[Span, Statistics]
+    closed: Mapping[Period, tuple[Statistics, Statistics, int]]
+
+    def lists(self) -> dict[str, RankedList]:
+        """All lists of the rolling windows and of the open periods, by key."""
+        return self.ranker.rank(self.spans, self.before)
+
+    def closed_lists(self, period: Period) -> dict[str, RankedList]:
+        """All lists of a closed period, by key: as of the last day on which it was open, as known now.
+
+        So whoever folds the same events up to that day gets the same bytes.
+        """
+        statistics, before, _ = self.closed[period]
+        ranker = Ranker(roster_on(self.registry, self.rules, last_open_day(period)), self.rules)
+        return ranker.rank({period: statistics}, {period: before})
+
+
+def roster_on(registry: UnitRegistry, rules: RulePack, as_of: date) -> Roster:
+    """The roster of a day under one rule pack."""
+    return Roster(registry, rules.kinds, as_of, min_group=rules.prior.min_group)
+
+
+def last_open_day(period: Period) -> date:
+    """The last day on which late ratings and corrections still changed the period."""
+    return period.last + timedelta(days=CLOSED_AFTER_DAYS)
 
 
 def registry_hash(registry: UnitRegistry) -> str:

@@ -116,6 +116,7 @@ class _Decision(msgspec.Struct, gc=False):
 
 class _Decided(msgspec.Struct, gc=False):
     specversion: Literal["1.0"]
+    id: str
     type: str
     data: _Decision
 
@@ -166,6 +167,7 @@ class RatingParser:
             standing=before
             if decision.corrected is None
             else self._then(decision.target_id, decision.corrected),
+            event_id=event.id,
         )
 
     def _then(self, event_id: str, fields: _CountedThen) -> Rating:

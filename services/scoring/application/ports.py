@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from services.scoring.application.closing import Settled
 from services.scoring.application.fold import Message
 from services.scoring.application.published import PublishedList, StoredRankings
 from services.scoring.domain.announcements import Announcement
+from services.scoring.domain.flags import Flags, Notice
 from services.scoring.domain.snapshots import Refusal, Snapshot, StreamState
 from shared.kernel.errors import PermanentError, TransientError
 
@@ -43,6 +45,7 @@ class Announcements:
 
     revisions: Sequence[Revision]
     units: Sequence[Announcement]
+    periods: Sequence[Settled]
     position: int
     as_of: str
     rules: str
@@ -208,4 +211,45 @@ class FoldObserver(Protocol):
 
     def published(self, lists: int, units: int, stored: StoredRankings, latencies_s: Sequence[float]) -> None:
         """``lists`` and news about ``units`` went out; ratings became visible after ``latencies_s``."""
+        ...
+
+
+class FlagStore(Protocol):
+    """Role: keeps what is flagged, out of the public's sight, and lets only one writer at a time go on."""
+
+    async def load(self) -> Flags:
+        """Read what is flagged, and remember its state for the next :meth:`commit`.
+
+        Raises:
+            TransientError: the store is away.
+        """
+        ...
+
+    async def commit(self, flags: Flags) -> None:
+        """Replace what was there at the last load or commit.
+
+        Raises:
+            StoreConflictError: somebody else wrote meanwhile; load again.
+            TransientError: it is not known whether it was written; load again.
+        """
+        ...
+
+
+class FlagEvents(Protocol):
+    """Role: tells those who may know what is flagged, and what no longer is."""
+
+    async def publish(self, notices: Sequence[Notice]) -> None:
+        """Make the events durable, in order; the same notice gives the same event.
+
+        Raises:
+            TransientError: not known to be stored; publish all of them again.
+        """
+        ...
+
+
+class WatchObserver(Protocol):
+    """Role: measures the watch over integrity; every call is cheap and never fails."""
+
+    def examined(self, seconds: float, flags: Flags) -> None:
+        """All units were examined in ``seconds``; ``flags`` stand now."""
         ...

@@ -10,10 +10,11 @@ import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
-from services.scoring.application.fold import Fold
+from services.scoring.application.closing import periods_to_settle, settle
+from services.scoring.application.fold import Fold, FrozenFold
 from services.scoring.application.ports import (
     Announcements,
     FoldObserver,
@@ -30,9 +31,10 @@ from services.scoring.application.published import (
     encode_announced,
 )
 from services.scoring.domain.announcements import Announced, announce
-from services.scoring.domain.lists import ListKey, RankedList, Row, changed_rows
+from services.scoring.domain.ledger import PeriodChange
+from services.scoring.domain.lists import ListKey, Row, changed_rows
 from services.scoring.domain.roster import RANKED_LEVELS
-from services.scoring.domain.spans import Rolling
+from services.scoring.domain.spans import Period, Rolling
 from shared.kernel.clock import Clock, rfc3339
 from shared.kernel.errors import TransientError
 from shared.kernel.grades import Level
@@ -59,11 +61,12 @@ class _Plan:
 class _Frozen:
     """The fold at one moment, to be worked on in another thread while the fold goes on."""
 
-    compute: Callable[[], dict[str, RankedList]]
+    statistics: FrozenFold
+    changes: Mapping[Period, PeriodChange]
     books: PublishedBooks
     revision: int
     rules: RulePack
-    as_of: str
+    as_of: date
     now: datetime
 
 
@@ -105,6 +108,7 @@ class Publisher:
         self._revision: int | None = None
         self._fold: Fold | None = None
         self._waiting = False
+        self._settled: Mapping[Period, int] = {}
         self._received: array[int] = array("q")
 
     @property
@@ -182,12 +186,12 @@ class Publisher:
             return False
         received, self._received = self._received, array("q")
         async with self._still:
-            frozen = self._freeze(fold)
+            frozen = self._freeze(fold, stored)
         try:
             plan = await asyncio.to_thread(self._plan, frozen, stored, recompute=changed)
             said = plan.announcements
             self._check_lead()
-            if said.revisions or said.units:
+            if said.revisions or said.units or said.periods:
                 await self._events.publish(said)
             if plan.fenced:
                 self._check_lead()
@@ -201,6 +205,11 @@ class Publisher:
             plan.stored, frozen.revision, fold, plan.waiting,
         )  # fmt: skip
         self._backwards = False
+        self._settled = {period: change.times for period, change in frozen.changes.items()}
+        looked_at = frozen.statistics.closed
+        fold.forget_causes(
+            {period: change for period, change in frozen.changes.items() if period in looked_at}
+        )
         if changed:
             self._observer.computed(plan.compute_s)
         now_ms = self._clock.now().timestamp() * 1000
@@ -208,10 +217,14 @@ class Publisher:
         self._observer.published(len(said.revisions), len(said.units), plan.stored, latencies)
         return bool(plan.fenced)
 
-    def _freeze(self, fold: Fold) -> _Frozen:
+    def _freeze(self, fold: Fold, stored: StoredRankings) -> _Frozen:
         now = self._clock.now()
         books = PublishedBooks(fold.books(), fold.position, rfc3339(now))
-        return _Frozen(fold.freeze(), books, fold.revision, fold.rules, fold.as_of.isoformat(), now)
+        changes = fold.closed_changes()
+        settled = self._settled if fold is self._fold else {}
+        periods = periods_to_settle(stored.lists, fold.open_periods(), changes, settled, fold.rules.hash)
+        statistics = fold.freeze(periods)
+        return _Frozen(statistics, changes, books, fold.revision, fold.rules, fold.as_of, now)
 
     def _plan(self, frozen: _Frozen, stored: StoredRankings, *, recompute: bool) -> _Plan:
         """Work out one publication. Pure but for the time it takes; runs in a thread."""
@@ -220,7 +233,7 @@ class Publisher:
         others: dict[str, bytes] = {}
         lists = dict(stored.lists)
         revisions: list[Revision] = []
-        computed = frozen.compute() if recompute else {}
+        computed = frozen.statistics.lists() if recompute else {}
         for key, found in computed.items():
             before = stored.lists.get(key)
             if before is not None and before.hash == found.hash:
@@ -233,12 +246,27 @@ class Publisher:
             if places:
                 items = [found.items[place] for place in places]
                 revisions.append(Revision(after, before.hash if before else None, places, items))
+        periods = list(
+            settle(
+                frozen.statistics,
+                stored.lists,
+                frozen.changes,
+                frozen.as_of,
+                frozen.books.position,
+                frozen.now,
+            )
+        )
+        for each in periods:
+            heads, pages = each.list.entries(stored.lists[each.list.key])
+            lists[each.list.key] = each.list
+            fenced.update(heads)
+            others.update(pages)
         compute_s = time.perf_counter() - started
         due, waiting = announce(
             _primary_lists(lists, frozen.rules),
             stored.announced,
             int(frozen.now.timestamp() * 1000),
-            frozen.as_of,
+            frozen.as_of.isoformat(),
             frozen.rules.publication,
         )
         announced: Mapping[str, Announced] = stored.announced
@@ -252,7 +280,13 @@ class Publisher:
             books = new
             fenced[BOOKS_KEY] = new.encode()
         said = Announcements(
-            revisions, due, frozen.books.position, frozen.as_of, frozen.rules.hash, frozen.now
+            revisions,
+            due,
+            periods,
+            frozen.books.position,
+            frozen.as_of.isoformat(),
+            frozen.rules.hash,
+            frozen.now,
         )
         return _Plan(said, fenced, others, StoredRankings(lists, books, announced), waiting, compute_s)
 

@@ -23,7 +23,9 @@ ANNOUNCED_PREFIX: Final = "announced."
 PAGE_ROWS: Final = 500
 _PAGE_START: Final = b'{"items":['
 _PAGE_END: Final = b"]}"
-VOLATILE: Final = frozenset({"positions", "computed_at", "list_hash", "pages"})
+VOLATILE: Final = frozenset(
+    {"positions", "computed_at", "list_hash", "pages", "closed_on", "closed_hash", "restatement"}
+)
 """Members of a published head that are not part of the canonical document."""
 
 
@@ -32,7 +34,8 @@ class PublishedList:
     """One list as it stands in the bucket.
 
     Attributes:
-        head: what `RankedList.head` has, and positions, computed_at, list_hash, pages.
+        head: what `RankedList.head` has, and positions, computed_at, list_hash, pages; of a closed period
+            also closed_on, closed_hash (of the list that was closed) and restatement (how often since).
         rows: all rows, in the order of the list.
         pages: bodies of its pages.
     """
@@ -69,6 +72,20 @@ class PublishedList:
         """
         rows = tuple(Row.parse(item) for page in pages for item in json.loads(page)["items"])
         return cls(json.loads(head), rows, pages)
+
+    def closed(self, closed_on: date, closed_hash: str, restatement: int) -> "PublishedList":
+        """The list of a period that has closed."""
+        closing = {
+            "closed_on": closed_on.isoformat(),
+            "closed_hash": closed_hash,
+            "restatement": restatement,
+        }
+        return PublishedList({**self.head, **closing}, self.rows, self.pages)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its period has closed."""
+        return "closed_on" in self.head
 
     @property
     def key(self) -> str:

@@ -1,22 +1,19 @@
 """Recomputing offline: the same code as the live path, from the stream's messages to the lists' bytes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from sys import maxsize
 from typing import Final
 
-from services.scoring.application.fold import Fold, Message
+from services.scoring.application.fold import Message
 from services.scoring.application.published import STREAM, PublishedList
+from services.scoring.application.replay import Replay, Stop, in_batches
 from services.scoring.domain.lists import RankedList, Row, canonical_json
-from shared.events import InvalidEventError
 from shared.kernel.units import UnitRegistry
 from shared.rules import RulePack
 
 ROWS_SHOWN: Final = 10
 """Differing rows of one list that a diff spells out."""
-
-
-def _ignore(_message: Message, _error: InvalidEventError) -> None:
-    """Leave out what the live fold left out too: it is in the dead letters."""
 
 
 def recompute(
@@ -38,17 +35,17 @@ def recompute(
     Returns:
         The lists by key; ``.canonical()`` are the bytes to compare, ``.hash`` their hash.
     """
-    end = None if positions is None else positions.get(STREAM, 0)
-    fold = Fold(registry, rules, as_of)
-    fold.take(_until(messages, end), _ignore)
-    return fold.lists()
+    end = maxsize if positions is None else positions.get(STREAM, 0)
+    (lists,) = _fold(messages, Replay(registry, (Stop(end, as_of, rules),)))
+    return lists
 
 
-def _until(messages: Iterable[Message], end: int | None) -> Iterator[Message]:
-    for message in messages:
-        if end is not None and message.sequence > end:
-            return
-        yield message
+def _fold(messages: Iterable[Message], replay: Replay) -> list[dict[str, RankedList]]:
+    for batch in in_batches(messages):
+        replay.take(batch)
+        if replay.done:
+            break
+    return replay.finish()
 
 
 def recompute_like(
@@ -68,25 +65,21 @@ def recompute_like(
     Returns:
         The recomputed lists of the same keys; a published key that the rules don't know is missing.
     """
-    folds = {day: Fold(registry, rules_on(day), day) for day in {found.as_of for found in live.values()}}
-    stops = sorted({(found.position, found.as_of) for found in live.values()})
-    wanted: dict[tuple[int, date], list[str]] = {stop: [] for stop in stops}
+    return merged(_fold(messages, Replay(registry, stops_like(live, rules_on))))
+
+
+def stops_like(live: Mapping[str, PublishedList], rules_on: Callable[[date], RulePack]) -> list[Stop]:
+    """Where a `Replay` must stop to recompute each published list; see `recompute_like`."""
+    wanted: dict[tuple[int, date], set[str]] = {}
     for key, found in live.items():
-        wanted[found.position, found.as_of].append(key)
-    result: dict[str, RankedList] = {}
+        wanted.setdefault((found.position, found.as_of), set()).add(key)
+    packs = {day: rules_on(day) for day in {day for _, day in wanted}}
+    return [Stop(position, day, packs[day], frozenset(keys)) for (position, day), keys in wanted.items()]
 
-    def collect(through: int | None) -> None:
-        while stops and (through is None or stops[0][0] < through):
-            position, day = stops.pop(0)
-            lists = folds[day].lists()
-            result.update({key: lists[key] for key in wanted[position, day] if key in lists})
 
-    for message in _until(messages, max((position for position, _ in stops), default=0)):
-        collect(message.sequence)
-        for fold in folds.values():
-            fold.take((message,), _ignore)
-    collect(None)
-    return result
+def merged(parts: Iterable[Mapping[str, RankedList]]) -> dict[str, RankedList]:
+    """The lists of several stops as one; each key is wanted at one of them only."""
+    return {key: found for part in parts for key, found in part.items()}
 
 
 def diff_lists(

@@ -5,7 +5,7 @@ that adding and taking away are exact in any order. A day is a number, see `days
 """
 
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Any, Final
@@ -151,6 +151,8 @@ class DailyBuckets:
         self._days: dict[int, _Table] = {}
         self._rings = [np.zeros(self._size, dtype=np.int64) for _ in windows]
         self._periods: dict[Period, _Table] = {}
+        self.touched: Counter[Period] = Counter()
+        """How often each period that is kept has changed since the start; grows only."""
         self._waiting: defaultdict[int, list[int]] = defaultdict(list)
         self._dimensions: list[tuple[int, int, int, bytes]] = []
 
@@ -214,6 +216,7 @@ class DailyBuckets:
         for period in periods_of(day_of(day)):
             if self._keeps(period):
                 np.add.at(self._period(period).for_change(np.int64), places, amounts)
+                self.touched[period] += 1
 
     def _keeps(self, period: Period) -> bool:
         return day_number(period.last) >= self._as_of - PERIODS_KEPT_DAYS
@@ -315,6 +318,16 @@ class DailyBuckets:
             periods={period: table.lend() for period, table in self._periods.items()},
         )
 
+    def counts(self, first: int, last: int) -> IntTable:
+        """Plain counts of the days ``first`` … ``last``, shape (days, units); a copy."""
+        self.settle()
+        found = np.zeros((last - first + 1, self._size // WIDTH), dtype=np.int64)
+        for day in range(first, last + 1):
+            table = self._days.get(day)
+            if table is not None:
+                found[day - first] = table.values(np.int32)[_RATINGS::WIDTH]
+        return found
+
     def dump(self) -> dict[str, Any]:
         """Everything, as numbers and bytes; `load` takes it back."""
         self.settle()
@@ -351,6 +364,7 @@ class DailyBuckets:
             Period(PeriodKind(kind), year, number): _Table(packed=packed)
             for kind, year, number, packed in dumped["periods"]
         }
+        found.touched.update(found._periods.keys())  # whoever restarts must look at all of them
         return found
 
 

@@ -6,7 +6,8 @@ from typing import Final
 from shared.kernel.clock import SHANGHAI
 
 DAY_MS: Final = 86_400_000
-_SHANGHAI_MS: Final = int(SHANGHAI.utcoffset(None).total_seconds()) * 1000
+SHANGHAI_MS: Final = int(SHANGHAI.utcoffset(None).total_seconds()) * 1000
+"""How far Shanghai's clocks are ahead of UTC."""
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -22,4 +23,4 @@ def day_of(number: int) -> date:
 
 def day_of_ms(moment_ms: int) -> int:
     """Day number, in Asia/Shanghai, of a Unix time in milliseconds."""
-    return (moment_ms + _SHANGHAI_MS) // DAY_MS
+    return (moment_ms + SHANGHAI_MS) // DAY_MS

@@ -8,16 +8,17 @@ as long as the stream's disorder stays within the memory's bound (:data:`SLACK_D
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from services.scoring.domain.books import Books
 from services.scoring.domain.buckets import DailyBuckets, IntTable, Statistics
 from services.scoring.domain.clusters import Clusters
 from services.scoring.domain.days import DAY_MS, day_number, day_of, day_of_ms
 from services.scoring.domain.history import History
+from services.scoring.domain.pace import DayPace, Pace
 from services.scoring.domain.ratings import PUBLIC, SOURCES, Rating, Revision, State
 from services.scoring.domain.replacements import Replacements
-from services.scoring.domain.spans import Period, Rolling, Span, periods_of
+from services.scoring.domain.spans import Period, PeriodKind, Rolling, Span, periods_of
 from shared.kernel.grades import Source
 from shared.rules.pack import Windows
 
@@ -28,6 +29,18 @@ CLOSED_AFTER_DAYS: Final = 30
 """How long after its end a calendar period stays open for late ratings and corrections."""
 
 _ID_BYTES: Final = 16
+
+
+class PeriodChange(NamedTuple):
+    """What happened to a period after its end.
+
+    Attributes:
+        times: how often its statistics have changed since the start; the same number means no change.
+        causes: ids of the correcting events that have not been restated yet.
+    """
+
+    times: int
+    causes: tuple[str, ...]
 
 
 class Ledger:
@@ -47,6 +60,7 @@ class Ledger:
         self._memory_days = max(rules.replacement_days, rules.lateness_days) + SLACK_DAYS
         self._public = DailyBuckets(units, rules.days, as_of)
         self._buckets: dict[int, DailyBuckets] = {PUBLIC: self._public}
+        self._pace = Pace(units, as_of)
         self._clusters = Clusters(self._recount)
         self._replacements = Replacements(rules.replacement_days, self._count, self._uncount)
         self._newest_day: int | None = None
@@ -54,6 +68,7 @@ class Ledger:
         self._seen_by_day: dict[int, list[bytes]] = {}
         self._revisions: dict[bytes, Revision] = {}
         self._late_by_day: Counter[int] = Counter()
+        self._causes: dict[Period, list[str]] = {}
         self._accepted = self._counted = self._held = self._excluded = self._late = 0
         self._duplicates = self._synthetic = 0
 
@@ -66,6 +81,7 @@ class Ledger:
         """Move the windows on to the day number ``as_of``; see :meth:`DailyBuckets.advance`."""
         for buckets in self._buckets.values():
             buckets.advance(as_of)
+        self._pace.advance(as_of)
         oldest = as_of - self._rules.days[-1] - self._memory_days - CLOSED_AFTER_DAYS
         self._clusters.forget(oldest)
         self._replacements.forget(oldest)
@@ -75,6 +91,7 @@ class Ledger:
         for buckets in self._buckets.values():
             if buckets.waiting >= least:
                 buckets.settle()
+        self._pace.settle(least)
 
     # --- what comes in --------------------------------------------------------------------------------------
 
@@ -126,7 +143,15 @@ class Ledger:
         else:
             self._take_away(known.standing, known.state)
         self._put(revision.standing, revision.state)
+        self._note_cause(revision)
         return True
+
+    def _note_cause(self, revision: Revision) -> None:
+        """Remember a decision that may change closed periods, for their restatement."""
+        for day in {day_of_ms(each.occurred_ms) for each in (revision.submitted, revision.standing)}:
+            for period in periods_of(day_of(day)):
+                if self._is_closed(period):
+                    self._causes.setdefault(period, []).append(revision.event_id)
 
     def _has_folded(self, rating: Rating) -> bool:
         if rating.event_id in self._seen:
@@ -180,15 +205,21 @@ class Ledger:
         _, unit, grade, weight, occurred_ms, _, _, _, source, place, fingerprints, dimensions = rating
         if fingerprints:
             weight = self._clusters.add(rating)
+        day = day_of_ms(occurred_ms)
         buckets = self._public if source == PUBLIC else self._buckets_of(source)
-        buckets.add(unit, day_of_ms(occurred_ms), grade, place, weight, dimensions)
+        buckets.add(unit, day, grade, place, weight, dimensions)
+        if source == PUBLIC and day >= self._pace.first_day:
+            self._pace.add(unit, day, occurred_ms)
 
     def _uncount(self, rating: Rating) -> None:
         self._counted -= 1
         weight = self._clusters.remove(rating) if rating.fingerprints else rating.weight_milli
+        day = day_of_ms(rating.occurred_ms)
         self._buckets_of(rating.source).remove(
-            rating.unit, day_of_ms(rating.occurred_ms), rating.grade, rating.place, weight, rating.dimensions
+            rating.unit, day, rating.grade, rating.place, weight, rating.dimensions
         )
+        if rating.source == PUBLIC:
+            self._pace.remove(rating.unit, day, rating.occurred_ms)
 
     def _recount(self, rating: Rating, old_milli: int, new_milli: int) -> None:
         buckets, day = self._buckets_of(rating.source), day_of_ms(rating.occurred_ms)
@@ -229,6 +260,14 @@ class Ledger:
         """The public's statistics of every rolling window; copies."""
         return self._public.windows()
 
+    def daily_ratings(self, days: int) -> IntTable:
+        """The public's plain counts of the last ``days`` days, shape (days, units), oldest first; a copy."""
+        return self._public.counts(self.as_of - days + 1, self.as_of)
+
+    def pace(self) -> tuple[DayPace, ...]:
+        """How closely the public's ratings follow one another, yesterday and today; copies."""
+        return self._pace.days()
+
     def spans(self) -> dict[Span, Statistics]:
         """The statistics of every rolling window and open period, shortest first; copies."""
         found: dict[Span, dict[Source, IntTable]] = {}
@@ -266,6 +305,33 @@ class Ledger:
             found += still_open
         return tuple(found)
 
+    def _is_closed(self, period: Period) -> bool:
+        return self.as_of - day_number(period.last) > CLOSED_AFTER_DAYS
+
+    def closed_changes(self) -> dict[Period, "PeriodChange"]:
+        """The closed periods whose statistics have changed since the start, with how far that has come.
+
+        After a restart these are all that are kept: what was changed before it may not have been restated.
+        """
+        self.settle()
+        touched: Counter[Period] = Counter()
+        for buckets in self._buckets.values():
+            touched.update(buckets.touched)
+        return {
+            period: PeriodChange(times, tuple(self._causes.get(period, ())))
+            for period, times in touched.items()
+            if self._is_closed(period)
+        }
+
+    def forget_causes(self, changes: Mapping[Period, "PeriodChange"]) -> None:
+        """Forget the decisions of ``changes``, which have been restated."""
+        for period, change in changes.items():
+            kept = [each for each in self._causes.get(period, ()) if each not in change.causes]
+            if kept:
+                self._causes[period] = kept
+            else:
+                self._causes.pop(period, None)
+
     def late_in(self, period: Period) -> int:
         """How many ratings of that period came too late to count."""
         first, last = day_number(period.first), day_number(period.last)
@@ -300,14 +366,19 @@ class Ledger:
         return {
             "buckets": {source: buckets.dump() for source, buckets in self._buckets.items()},
             "clusters": self._clusters.dump(),
+            "pace": self._pace.dump(),
             "replacements": self._replacements.dump(),
             "seen": {day: b"".join(ids) for day, ids in self._seen_by_day.items()},
             "newest_day": self._newest_day,
             "revisions": [
-                (each.number, int(each.state), tuple(each.submitted), tuple(each.standing))
+                (each.number, int(each.state), tuple(each.submitted), tuple(each.standing), each.event_id)
                 for each in self._revisions.values()
             ],
             "late_by_day": dict(self._late_by_day),
+            "causes": [
+                (str(period.kind), period.year, period.number, causes)
+                for period, causes in self._causes.items()
+            ],
             "counts": [
                 self._accepted, self._counted, self._held, self._excluded, self._late,
                 self._duplicates, self._synthetic,
@@ -327,16 +398,20 @@ class Ledger:
         found = cls(units, rules, buckets[PUBLIC].as_of)
         found._buckets, found._public = buckets, buckets[PUBLIC]
         found._clusters.load(dumped["clusters"])
+        found._pace.load(dumped["pace"])
         found._replacements.load(dumped["replacements"])
         for day, joined in dumped["seen"].items():
             ids = [joined[at : at + _ID_BYTES] for at in range(0, len(joined), _ID_BYTES)]
             found._seen_by_day[day] = ids
             found._seen.update(ids)
         found._newest_day = dumped["newest_day"]
-        for number, state, submitted, standing in dumped["revisions"]:
-            revision = Revision(number, State(state), _rating(submitted), _rating(standing))
+        for number, state, submitted, standing, event_id in dumped["revisions"]:
+            revision = Revision(number, State(state), _rating(submitted), _rating(standing), event_id)
             found._revisions[revision.submitted.event_id] = revision
         found._late_by_day = Counter(dumped["late_by_day"])
+        found._causes = {
+            Period(PeriodKind(kind), year, number): causes for kind, year, number, causes in dumped["causes"]
+        }
         (
             found._accepted, found._counted, found._held, found._excluded, found._late,
             found._duplicates, found._synthetic,

@@ -4,9 +4,9 @@ A unit with k good of n (weighted) ratings gets Beta(mu*M + k, (1-mu)*M + n - k)
 such units usually are (mu) and how alike they are (M, in ratings). Few ratings move the score little, many
 move it freely, so neither the top nor the bottom of a list is a lottery of small units.
 
-Floats are computed from integers in a fixed way (sums by `math.fsum`, which no order can change) and rounded
-once, at the end: the same versions give the same bytes. The prior is the method of moments for the
-beta-binomial, e.g. Kleinman 1973.
+The prior is computed from integers in a fixed way (sums by `math.fsum`, which no order can change) and
+rounded, and scores are whole numbers' ratios from there on: the same versions give the same bytes. The prior
+is the method of moments for the beta-binomial, e.g. Kleinman 1973.
 """
 
 import math
@@ -31,6 +31,7 @@ MU_DECIMALS: Final = 3
 STRENGTH_DECIMALS: Final = 1
 """Decimals of a prior, rounded *before* it is used: anybody can compute a score again from what a list says,
 and one more rating changes the row of its own unit and, most of the time, no other."""
+_PARAMETER_SCALE: Final = 10 ** (MU_DECIMALS + STRENGTH_DECIMALS)
 PROBABILITY_DECIMALS: Final = 9
 """Decimals to which a probability is rounded before it decides a band."""
 
@@ -61,7 +62,7 @@ class Posterior:
     """Scores of several units, in the order that was given.
 
     Attributes:
-        score: posterior mean x100, rounded.
+        score: posterior mean x100, rounded half up.
         low: lower end of the 90 % interval x100, rounded.
         high: upper end.
         bands: one of `EXCELLENT`, `UNDECIDED`, `BELOW`.
@@ -140,12 +141,12 @@ def posterior(
     Args:
         weight_milli: n of each unit in thousandths.
         good_milli: k of each unit in thousandths.
-        mu: prior mean of each unit's group.
-        strength: prior strength of each unit's group, in ratings.
+        mu: prior mean of each unit's group, rounded as `GroupPrior` is.
+        strength: prior strength of each unit's group, in ratings, likewise.
         rules: line and probability of the bands.
     """
-    alpha = mu * strength + good_milli / MILLI
-    beta = (1 - mu) * strength + (weight_milli - good_milli) / MILLI
+    good, total = _parameters(weight_milli, good_milli, mu, strength)
+    alpha, beta = good / _PARAMETER_SCALE, (total - good) / _PARAMETER_SCALE
     above = np.round(1 - betainc(alpha, beta, rules.excellent_line), PROBABILITY_DECIMALS)
     not_above = round(1 - rules.probability, PROBABILITY_DECIMALS)
     return Posterior(
@@ -160,10 +161,27 @@ def posterior(
 
 
 def scores(weight_milli: Integers, good_milli: Integers, mu: Floats, strength: Floats) -> Floats:
-    """The scores alone, see `posterior`."""
-    alpha = mu * strength + good_milli / MILLI
-    beta = (1 - mu) * strength + (weight_milli - good_milli) / MILLI
-    return _points(alpha / (alpha + beta))
+    """The scores alone, see `posterior`; exact, and rounded half up.
+
+    In whole numbers: with a rounded prior, scores often end in exactly half of the last decimal shown, and
+    what a person gets by hand must not depend on how floats round. Good for 4 * 10**8 ratings of one unit.
+    """
+    good, total = _parameters(weight_milli, good_milli, mu, strength)
+    scale = 10**POINT_DECIMALS
+    return (2 * 100 * scale * good + total) // (2 * total) / scale
+
+
+def _parameters(
+    weight_milli: Integers, good_milli: Integers, mu: Floats, strength: Floats
+) -> tuple[Integers, Integers]:
+    """Alpha, and alpha + beta, in ten-thousandths: whole numbers, as mu and M are rounded."""
+    mu_milli = np.rint(mu * 10**MU_DECIMALS).astype(np.int64)
+    strength_tenths = np.rint(strength * 10**STRENGTH_DECIMALS).astype(np.int64)
+    per_milli = _PARAMETER_SCALE // MILLI
+    return (
+        mu_milli * strength_tenths + per_milli * good_milli,
+        10**MU_DECIMALS * strength_tenths + per_milli * weight_milli,
+    )
 
 
 def _points(share: NDArray[np.floating[Any]]) -> Floats:

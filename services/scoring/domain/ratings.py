@@ -75,12 +75,14 @@ class Revision(NamedTuple):
         state: where the rating stands from now on.
         submitted: its counted fields as they were submitted.
         standing: its counted fields from now on.
+        event_id: id of the correcting event.
     """
 
     number: int
     state: State
     submitted: Rating
     standing: Rating
+    event_id: str = ""
 
 
 # Big-endian with receipt and event id in front: the records sort as bytes like (received_ms, event_id).

@@ -74,6 +74,8 @@ class Roster:
             _level(level, everyone, registry, listed if level is Level.WINDOW else (), as_of, min_group)
             for level in LISTED_LEVELS
         )
+        self.ranked_levels = tuple(level for level in self.levels if level.level in RANKED_LEVELS)
+        """The levels whose units have others to be compared with."""
 
 
 def _level(

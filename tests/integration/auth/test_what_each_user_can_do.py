@@ -8,9 +8,11 @@ from faststream import AckPolicy
 from faststream.nats import JStream, PullSub
 from nats.aio.client import Client
 
+from services.scoring.adapters.nats_flag_store import NatsFlagStore
 from services.scoring.adapters.nats_ranking_store import NatsRankingStore
 from services.scoring.adapters.snapshot_store import JetStreamHistory, JetStreamSnapshotStore
 from services.scoring.application.published import StoredRankings
+from services.scoring.domain.flags import Flags
 from shared.events import Envelope, FeedbackSubmitted
 from shared.messaging.connection import BrokerSettings, make_broker
 from shared.messaging.failure import DeadLetters, FailureHandling, failure_policy
@@ -19,7 +21,7 @@ from shared.messaging.lease import Lease, NatsLeaseStore
 from shared.messaging.provisioner import provision
 from shared.messaging.publisher import JetStreamPublisher
 from shared.messaging.reading import DurableReader, FoldReader, StoredMessage
-from shared.messaging.streams import ALERTS, ARCHIVED, FEEDBACK, VAULT
+from shared.messaging.streams import ALERTS, ARCHIVED, FEEDBACK, INTEGRITY, VAULT
 from shared.testing.builders import (
     CITY,
     COUNTY,
@@ -28,6 +30,7 @@ from shared.testing.builders import (
     feedback_submitted,
     message_dead_lettered,
     ranking_revised,
+    unit_flagged,
     unit_score_changed,
 )
 from shared.testing.clock import FixedClock
@@ -90,6 +93,18 @@ async def test_intake_keeps_reads_and_erases_keys_in_the_vault(broker: BrokerUse
     await jetstream.purge_stream(VAULT, subject="vault.v1.text.r4")
     assert (await jetstream.stream_info(VAULT)).state.messages == 8
     assert broker.errors["intake"] == []
+
+
+async def test_scoring_tells_what_is_flagged_and_keeps_it_for_itself(broker: BrokerUsers) -> None:
+    client = await broker.connect("scoring")
+    store = NatsFlagStore(client)
+    for number in (1, 2):
+        assert await store.load() == (Flags({}) if number == 1 else Flags({}, serial=1))
+        await store.commit(Flags({}, serial=number))
+    await JetStreamPublisher(client).publish(envelope_of(unit_flagged()), city=CITY, county=COUNTY)
+    stored = await (await broker.connect("archive")).jetstream().get_msg(INTEGRITY, 1)
+    assert stored.subject == f"integrity.v1.unit-flagged.{CITY}.{COUNTY}"
+    assert broker.errors["scoring"] == broker.errors["archive"] == []
 
 
 @pytest.mark.parametrize("service", ["intake", "scoring"])

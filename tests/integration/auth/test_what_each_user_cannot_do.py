@@ -11,29 +11,33 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import Error as JetStreamError
 
 from shared.messaging.publisher import BrokerUnavailableError, JetStreamPublisher
-from shared.messaging.streams import ALERTS, CASES, FEEDBACK, VAULT
+from shared.messaging.streams import ALERTS, CASES, FEEDBACK, INTEGRITY, INTEGRITY_BUCKET, VAULT
 from shared.testing.builders import (
     CITY,
     COUNTY,
     alert_raised,
     envelope_of,
     feedback_submitted,
+    unit_flagged,
     unit_score_changed,
 )
 from tests.support.broker_users import BrokerUsers
 
-SECRET = (FEEDBACK, CASES, ALERTS, VAULT)
+FLAGS = f"KV_{INTEGRITY_BUCKET}"
+SECRET = (FEEDBACK, CASES, ALERTS, VAULT, INTEGRITY, FLAGS)
 SHORT_S = 0.3
 """A refused request gets no answer; nothing on a loopback interface takes that long."""
 
 
 async def fill(broker: BrokerUsers) -> None:
-    """One rating, one alert, one score change, one key."""
+    """One rating, one alert, one score change, one key, one flag."""
     intake, notify, scoring = [await broker.connect(name) for name in ("intake", "notify", "scoring")]
     await JetStreamPublisher(intake).publish(envelope_of(feedback_submitted()), city=CITY, county=COUNTY)
     await intake.jetstream().publish("vault.v1.text.r1", b"key")
     await JetStreamPublisher(notify).publish(envelope_of(alert_raised()), city=CITY, county=COUNTY)
     await JetStreamPublisher(scoring).publish(envelope_of(unit_score_changed()), city=CITY, county=COUNTY)
+    await JetStreamPublisher(scoring).publish(envelope_of(unit_flagged()), city=CITY, county=COUNTY)
+    await scoring.jetstream().publish("$KV.integrity.flags", b"flags")
 
 
 async def count(broker: BrokerUsers, stream: str) -> int:
@@ -94,6 +98,7 @@ async def test_an_outsider_reads_nothing_of_the_streams_that_are_not_public(
 
 NOT_PUBLIC = [
     *(">", "*.v1.>", "feedback.>", "feedback.v1.submitted.3607.360702", "cases.>", "alerts.>", "audit.>"),
+    *("integrity.>", "integrity.v1.unit-flagged.3607.360702", "$KV.integrity.>", "$KV.>"),
     *("deadletter.>", "vault.>", "$JS.>", "$JS.EVENT.>", "$SYS.>", "_R_.>", "_INBOX_intake.>"),
 ]
 
@@ -110,7 +115,7 @@ async def test_an_outsider_receives_live_events_of_one_city_and_nothing_else(bro
     async def note(message: object) -> None:
         got.append(getattr(message, "subject", ""))
 
-    for subject in ("ranking.v1.*.3607.>", "feedback.v1.>", "$KV.rankings.>"):
+    for subject in ("ranking.v1.*.3607.>", "feedback.v1.>", "integrity.v1.>", "$KV.rankings.>"):
         await reader.subscribe(subject, cb=note)
     await reader.flush()
     await fill(broker)
@@ -210,6 +215,18 @@ async def test_scoring_neither_takes_other_leases_nor_listens_to_who_holds_them(
             await refused(broker, "scoring", READS[way](client, f"KV_{bucket}"))
     for way in ("own consumer", "delete"):
         await refused(broker, "scoring", READS[way](client, "OBJ_snapshots"))
+
+
+@pytest.mark.parametrize("service", ["intake", "notify", "archive"])
+@pytest.mark.parametrize("way", ["direct get", "stored message", "own consumer", "purge"])
+async def test_no_service_but_scoring_reads_or_changes_what_is_flagged(
+    broker: BrokerUsers, service: str, way: str
+) -> None:
+    await fill(broker)
+    client = await broker.connect(service)
+    await refused(broker, service, READS[way](client, FLAGS))
+    await refused(broker, service, client.jetstream(timeout=SHORT_S).publish("$KV.integrity.flags", b""))
+    assert await count(broker, FLAGS) == 1
 
 
 @pytest.mark.parametrize("service", ["intake", "scoring", "notify", "archive"])

@@ -30,7 +30,7 @@ def announcements(seed: int, *, lists: int = 8) -> Announcements:
         Revision(PublishedList.of(found, seed, MADE), None, [0], found.items[:1])
         for found in list(fold.lists().values())[:lists]
     ]
-    return Announcements(revisions, [], seed, "2026-11-20", "sha256:rules", MADE)
+    return Announcements(revisions, [], [], seed, "2026-11-20", "sha256:rules", MADE)
 
 
 @pytest.fixture

@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from services.scoring.adapters.nats_flag_store import decode as decode_flags
+from services.scoring.adapters.nats_flag_store import encode as encode_flags
 from services.scoring.adapters.nats_ranking_store import assemble, check_fence
 from services.scoring.adapters.ranking_events import encode
 from services.scoring.application.fold import Message
 from services.scoring.application.ports import Announcements, StoreConflictError
 from services.scoring.application.published import StoredRankings
+from services.scoring.domain.flags import Flags
 from shared.events import Envelope, RankingRevised, UnitScoreChanged, parse_envelope
 from shared.kernel.units import UnitRegistry
 from shared.messaging.group_commit import Outgoing
@@ -135,3 +138,41 @@ class Measured:
     def published(self, lists: int, units: int, stored: StoredRankings, latencies_s: Sequence[float]) -> None:
         del lists, units, stored
         self.latencies_s += latencies_s
+
+
+class MemoryFlagStore:
+    """A `FlagStore` on a `MemoryBucket`."""
+
+    def __init__(self, bucket: MemoryBucket) -> None:
+        self.bucket = bucket
+        self.fail_next_commit = False
+        self.lose_next_answer = False
+        self._seen = 0
+
+    async def load(self) -> Flags:
+        value, self._seen = self.bucket.values.get("flags", (encode_flags(Flags({})), 0))
+        return decode_flags(value)
+
+    async def commit(self, flags: Flags) -> None:
+        if self.fail_next_commit:
+            self.fail_next_commit = False
+            raise BrokerUnavailableError("away")
+        if self.bucket.values.get("flags", (b"", 0))[1] != self._seen:
+            raise StoreConflictError("flags")
+        self.bucket.last += 1
+        self.bucket.values["flags"] = (encode_flags(flags), self.bucket.last)
+        self._seen = self.bucket.last
+        if self.lose_next_answer:
+            self.lose_next_answer = False
+            raise BrokerUnavailableError("written, but nobody said so")
+
+
+class CountedExaminations:
+    """A `WatchObserver` that counts."""
+
+    def __init__(self) -> None:
+        self.standing: list[int] = []
+
+    def examined(self, seconds: float, flags: Flags) -> None:
+        assert seconds >= 0
+        self.standing.append(len(flags.standing))

@@ -80,6 +80,39 @@ async def test_left_out_parameters_give_the_counties_of_the_last_month() -> None
     assert (await get("/v1/rankings", window="7d", kind="all")).json()["list"] == "county.all.7"
 
 
+async def test_a_period_is_asked_for_by_its_label() -> None:
+    answer = (await get("/v1/rankings", level="city", period="2026Q4")).json()
+    assert (answer["list"], answer["period"], answer["window_days"]) == ("city.all.2026Q4", "2026Q4", 92)
+    assert (await get("/v1/rankings")).json()["period"] is None
+
+
+async def test_a_list_names_its_ends_and_its_weights() -> None:
+    answer = (await get("/v1/rankings", level="window", window=90)).json()
+    ranked = [row["unit_id"] for row in answer["items"] if row["rank"] is not None]
+    assert ranked
+    assert (answer["top"], answer["bottom"]) == (ranked[:10], ranked[10:][-3:])
+    assert answer["composite_weights"]["public"] == 0.7
+
+
+async def test_the_units_below_a_city_come_in_pages_of_their_own() -> None:
+    city = UNITS.by_level(Level.CITY)[0]
+    whole = (await get("/v1/rankings", level="window", parent=city.unit_id, limit=2000)).json()
+    assert whole["parent"] == city.unit_id
+    assert (whole["units"], whole["top"]) == (108, None)
+    assert {UNITS.get(row["unit_id"]).city for row in whole["items"]} == {city.city}
+    first = (await get("/v1/rankings", level="window", parent=city.unit_id, limit=100)).json()
+    last = (
+        await get("/v1/rankings", level="window", parent=city.unit_id, limit=100, cursor=first["next"])
+    ).json()
+    assert first["items"] + last["items"] == whole["items"]
+    assert last["next"] is None
+    others: list[dict[str, Any]] = [{}, {"parent": UNITS.by_level(Level.CITY)[1].unit_id}]
+    for other in others:
+        refused = await get("/v1/rankings", level="window", cursor=first["next"], **other)
+        assert refused.status_code == 422
+    assert (await get("/v1/rankings", parent="U999999")).status_code == 404
+
+
 async def test_pages_make_up_the_whole_list() -> None:
     rows, cursor, pages = [], None, 0
     while pages == 0 or cursor is not None:
@@ -125,7 +158,10 @@ async def test_a_made_up_place_in_the_right_list_is_refused(start: object) -> No
 @pytest.mark.parametrize(
     ("params", "names"),
     [
-        ({"level": "street"}, "window, county, city"),
+        ({"level": "street"}, "window, county, city, province"),
+        ({"period": "2026-09"}, "one of 2026-10, 2026-11, 2026Q4, 2026"),
+        ({"period": "2026-11", "window": "30"}, "leave one of them out"),
+        ({"level": "city", "parent": WINDOWS[0].unit_id}, "a level above city: province"),
         ({"level": "county", "kind": "marriage"}, "one of all"),
         ({"level": "window", "kind": "wedding"}, "marriage"),
         ({"window": "31"}, "7, 30, 90, 365"),

@@ -98,3 +98,49 @@ def test_few_ratings_stay_near_the_prior_and_many_speak_for_themselves() -> None
     assert found.score[0] == pytest.approx(100 * 17 / 21, abs=1e-4)
     assert found.score[2] > 99.5
     assert found.bands == [UNDECIDED, UNDECIDED, EXCELLENT]
+
+
+def binomial_tail(alpha: int, beta: int, share: Fraction) -> Fraction:
+    """P(theta <= share) of Beta(alpha, beta) with whole parameters: a sum of binomial probabilities."""
+    trials = alpha + beta - 1
+    return sum(
+        (
+            math.comb(trials, hits) * share**hits * (1 - share) ** (trials - hits)
+            for hits in range(alpha, trials + 1)
+        ),
+        Fraction(0),
+    )
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_interval_and_band_are_those_of_exact_binomial_sums(good: int, bad: int) -> None:
+    # Half of two ratings good: the posterior is Beta(1 + good, 1 + bad).
+    found = posterior(*table([((good + bad) * 1000, good * 1000)]), np.array([0.5]), np.array([2.0]), BANDS)
+    for shown, tail in ((found.low[0], Fraction(1, 20)), (found.high[0], Fraction(19, 20))):
+        end, half = Fraction(str(shown)) / 100, Fraction(51, 10**8)
+        assert binomial_tail(1 + good, 1 + bad, max(end - half, Fraction(0))) <= tail
+        assert binomial_tail(1 + good, 1 + bad, min(end + half, Fraction(1))) >= tail
+    above = 1 - binomial_tail(1 + good, 1 + bad, Fraction(17, 20))
+    band = EXCELLENT if above >= Fraction(9, 10) else BELOW if above <= Fraction(1, 10) else UNDECIDED
+    assert found.bands == [band]
+
+
+@pytest.mark.parametrize(
+    ("units", "mu", "strength"),
+    [
+        ([(900_000, 900_000), (900_000, 899_900)], 0.999, 9999.0),  # rounding must not make it certain
+        ([(900_000, 0), (900_000, 100)], 0.001, 9999.0),
+        ([(90_000, 90_000), (90_000, 0)], 0.5, 1.0),
+    ],
+)
+def test_a_prior_is_rounded_and_never_certain(
+    units: list[tuple[int, int]], mu: float, strength: float
+) -> None:
+    found = estimate_prior(*table(units), PRIOR)
+    assert (found.mu, found.strength) == (mu, strength)
+
+
+def test_the_rule_packs_prior_is_rounded_like_any_other() -> None:
+    rules = Prior(mu=0.84567, strength=20.06, rho_min=1e-4, rho_max=0.5, min_group=20)
+    found = estimate_prior(*table([]), rules)
+    assert (found.mu, found.strength) == (0.846, 20.1)

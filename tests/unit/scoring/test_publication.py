@@ -380,7 +380,7 @@ async def test_a_follower_shows_what_the_leader_publishes_and_goes_on_from_there
     await leader.publish(platform.fold)
     shown = await platform.publisher.refresh()
     assert shown.books is not None
-    assert (shown.books.position, len(shown.lists)) == (len(platform.stream), 60)
+    assert (shown.books.position, len(shown.lists)) == (len(platform.stream), 8 * 16)
     assert await platform.publisher.refresh() is shown
     platform.events.sent.clear()
     platform.feed(good(40, unit=30, first=10_000, grade=1))

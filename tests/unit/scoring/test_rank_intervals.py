@@ -141,3 +141,5 @@ def test_what_is_remembered_does_not_show(seed: int, units: int) -> None:
             low[place] = round(random.uniform(0, 99), 4)
             high[place] = round(random.uniform(low[place], 100), 4)
             ranked[place] = random.random() < 0.8
+        place = random.integers(0, units)
+        ranked[place] = not ranked[place]  # and nothing else

@@ -9,6 +9,15 @@ from hypothesis import strategies as st
 from shared.kernel.errors import InvalidValueError, PermanentError
 from shared.kernel.grades import Grade, Verification
 from shared.rules import RulePackError, Severity, load_pack, load_packs, parse_pack
+from shared.rules.integrity import (
+    BurstRule,
+    CoBurstRule,
+    FunnelRule,
+    OffSiteGapRule,
+    SecondsBetweenRule,
+    TerminalShareRule,
+    ZeroVarianceRule,
+)
 from shared.rules.pack import (
     BadReviewRule,
     BandChangeRule,
@@ -60,6 +69,17 @@ def test_the_shipped_pack_has_the_documented_figures() -> None:
     assert pack.alerts.rank_drop == RankDropRule(10, Severity.WARNING)
     assert pack.alerts.band_change == BandChangeRule(Severity.INFO)
     assert len(pack.kinds) == 12
+    assert (pack.integrity.evaluate_every_s, pack.integrity.hold_s) == (60, 600)
+    assert pack.integrity.zero_variance == ZeroVarianceRule(min_ratings=30, probability=1e-4)
+    assert pack.integrity.burst == BurstRule(
+        min_ratings=20, min_ratio=3, probability=1e-6, baseline_days=28, min_history_days=14, peer_days=2,
+        min_dispersion=0.1, run_days=7, run_ratio=2,
+    )  # fmt: skip
+    assert pack.integrity.co_burst == CoBurstRule(4, 0.01, 5, 1e-5)
+    assert pack.integrity.terminal_share == TerminalShareRule(min_ratings=50, share=0.9, probability=1e-4)
+    assert pack.integrity.seconds_between == SecondsBetweenRule(20, 20, 480, 2, 1e-6)
+    assert pack.integrity.off_site_gap == OffSiteGapRule(30, 20, margin=0.1, probability=1e-3)
+    assert pack.integrity.funnel == FunnelRule(30, limit=0.998, warning=0.95, most_false_units=0.5)
 
 
 def test_kind_labels_are_given_and_unknown_kinds_rejected() -> None:
@@ -117,6 +137,17 @@ def test_hash_ignores_comments_layout_and_order_but_no_value() -> None:
         (r'^severity = "info"', 'severity = "loud"', "one of info, warning, critical"),
         (r"^\[alerts.band_change\]", "[alerts.band_changed]", "alerts.band_change: missing"),
         (r"^\[intake\]", "[intakes]", "intake: missing, expected a table"),
+        (r"^hold_s = 600.0", "hold_s = -1", "integrity.hold_s: Got -1, expected a number from 0 to 86400"),
+        (r"^run_days = 7", "run_days = 11", "integrity.burst.run_days: Got 11"),
+        (r"^min_history_days = 14", "min_history_days = 27\nextra = 1", "integrity.burst.extra"),
+        (r"^baseline_days = 28", "baseline_days = 13", "at most baseline_days (13)"),
+        (r"^min_pairs = 20", "min_pairs = 9", "integrity.seconds_between.min_pairs: Got 9"),
+        (r"^margin = 0.10", "margin = 1", "integrity.off_site_gap.margin"),
+        (r"^share = 0.90", "", "integrity.terminal_share.share: missing"),
+        (r"^min_units = 4", "min_units = 1", "integrity.co_burst.min_units: Got 1"),
+        (r"^warning = 0.95", "warning = 0.999", "at most limit (0.998)"),
+        (r"^\[integrity\]", "[integrit]", "integrity.hold_s: missing"),
+        (r"^\[integrity.zero_variance\]", "[integrity.zero]", "integrity.zero_variance: missing"),
         (r"^version = .*$", 'version = "a b"', "version: Got 'a b'"),
         (r"^valid_from = .*$", 'valid_from = "2026-01-01"', "write it as YYYY-MM-DD"),
         (r"^valid_from = .*$", "valid_from = 2026-01-01T00:00:00Z", "without time"),

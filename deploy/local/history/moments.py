@@ -1,0 +1,61 @@
+"""Moments of the past, as `--at` names them."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Final
+
+from deploy.local.errors import LocalError
+from shared.kernel.clock import SHANGHAI, business_day, parse_rfc3339
+from shared.kernel.errors import InvalidValueError, describe
+
+SEQUENCE: Final = "seq:"
+_DAY_LENGTH: Final = len("2026-11-20")
+_RESOLUTION: Final = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time, the end of a business day, or a position of FEEDBACK; the moment itself belongs to it.
+
+    Attributes:
+        text: as it was written.
+        until: the last instant of it; None for a position.
+        position: sequence of FEEDBACK; None for a time.
+    """
+
+    text: str
+    until: datetime | None = None
+    position: int | None = None
+
+    @property
+    def day(self) -> date | None:
+        """The business day that a time lies in; None for a position."""
+        return None if self.until is None else business_day(self.until)
+
+    def covers(self, happened: datetime, position: int) -> bool:
+        """Whether what happened then, with FEEDBACK at ``position``, lies at or before this moment."""
+        if self.until is not None:
+            return happened <= self.until
+        return self.position is None or position <= self.position
+
+
+def parse_moment(text: str) -> Moment:
+    """Read RFC 3339 with an offset, ``YYYY-MM-DD`` (the end of that day in Asia/Shanghai) or ``seq:N``.
+
+    Raises:
+        LocalError: neither of them.
+    """
+    try:
+        if text.startswith(SEQUENCE):
+            digits = text.removeprefix(SEQUENCE)
+            if digits.isascii() and digits.isdecimal() and int(digits) > 0:
+                return Moment(text, position=int(digits))
+        elif len(text) == _DAY_LENGTH:
+            midnight = datetime.combine(date.fromisoformat(text), time(), SHANGHAI)
+            return Moment(text, until=midnight + timedelta(days=1) - _RESOLUTION)
+        else:
+            return Moment(text, until=parse_rfc3339(text))
+    except (InvalidValueError, ValueError, OverflowError):
+        pass
+    expected = "a time with its offset (2026-11-20T12:00:00+08:00), a day (2026-11-20) or seq:4711 in --at"
+    raise LocalError(describe(text, expected, "write it like one of these"))

@@ -1,0 +1,115 @@
+"""Where a recomputation reads feedback from: the stream, the archive, or a file."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.local.broker import cli_connection
+from deploy.local.errors import LocalError
+from deploy.local.feedback import feedback_batches
+from deploy.local.history.archive import read_archived_feedback
+from deploy.local.history.ndjson import read_feedback_lines
+from deploy.local.layout import Layout
+from services.scoring.application.fold import Message
+from services.scoring.application.replay import Replay
+from shared.kernel.errors import describe
+
+STREAM: Final = "stream"
+ARCHIVE: Final = "archive"
+STDIN: Final = "-"
+
+_REMEDIES: Final = {
+    STREAM: "name the platform that published it, or read --from archive",
+    ARCHIVE: "wait until the archive has caught up (`pingyi status`), then repeat",
+}
+
+
+class SourceEndsError(LocalError):
+    """The source has not all of the feedback that a ranking was computed from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where to read from: ``stream``, ``archive``, or the name of a file (``-``: standard input)."""
+
+    name: str
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it needs no platform."""
+        return self.name not in {STREAM, ARCHIVE}
+
+    @property
+    def title(self) -> str:
+        """Its name in sentences."""
+        return self.name if self.is_file else f"the {self.name}"
+
+
+def batches(source: Source, layout: Layout | None) -> AsyncGenerator[Sequence[Message], None]:
+    """FEEDBACK's messages in order; ``layout`` says where the platform is, and is not needed for a file.
+
+    Raises:
+        LocalError: the source can't be read, or holds something else.
+    """
+    if source.is_file:
+        return _threaded(_read_file(source.name))
+    if layout is None:
+        raise LocalError(describe(source.name, "a platform to read it from", "name one with --data"))
+    if source.name == ARCHIVE:
+        return _threaded(read_archived_feedback(layout.service_url("archive")))
+    return _read_stream(layout)
+
+
+async def _read_stream(layout: Layout) -> AsyncGenerator[Sequence[Message], None]:
+    async with cli_connection(layout) as client, contextlib.aclosing(feedback_batches(client)) as found:
+        async for batch in found:
+            yield batch
+
+
+def _read_file(name: str) -> Iterator[Sequence[Message]]:
+    if name == STDIN:
+        yield from read_feedback_lines(sys.stdin.buffer, "standard input")
+        return
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115 - only the opening may be what the message is about
+    except OSError as error:
+        remedy = "write stream, archive, or the name of a file of JSON lines after --from"
+        raise LocalError(describe(name, f"a readable file ({error.strerror})", remedy)) from error
+    with file:
+        yield from read_feedback_lines(file, name)
+
+
+async def _threaded(parts: Iterator[Sequence[Message]]) -> AsyncGenerator[Sequence[Message], None]:
+    while (part := await asyncio.to_thread(next, parts, None)) is not None:
+        yield part
+
+
+async def fold_into(
+    replays: Sequence[Replay], source: Source, layout: Layout | None, *, to_end: bool = False
+) -> None:
+    """Hand the source's messages to every replay, until nothing more can matter, or to the end.
+
+    Raises:
+        SourceEndsError: it ends before the last stop.
+        LocalError: it can't be read, or holds something else.
+    """
+    todo = [replay for replay in replays if to_end or not replay.done]
+    async with contextlib.aclosing(batches(source, layout)) as parts:
+        while todo and (batch := await anext(parts, None)) is not None:
+            for replay in todo:
+                # In a thread, so that the connection goes on answering meanwhile.
+                await asyncio.to_thread(replay.take, batch)
+            todo = [replay for replay in todo if to_end or not replay.done]
+    short = [replay for replay in todo if not replay.done]
+    if short:
+        raise SourceEndsError(
+            describe(
+                f"{source.title}, which ends at sequence {short[0].position}",
+                f"feedback up to sequence {max(replay.end for replay in short)}",
+                _REMEDIES.get(source.name, "export all of FEEDBACK again, to that sequence at least"),
+            )
+        )

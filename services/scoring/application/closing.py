@@ -1,0 +1,125 @@
+"""Closing calendar periods, and restating them: what a period's lists say for good, and what changed since.
+
+A period closes 30 days after its end. Its lists are published once more, as final (`PeriodClosed`), and
+never edited: a correction that comes later leads to a `PeriodRestated` beside it, and the bucket shows what
+would be closed now, with the number of the restatement.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from services.scoring.application.fold import FrozenFold
+from services.scoring.application.published import PublishedList
+from services.scoring.domain.ledger import PeriodChange
+from services.scoring.domain.lists import ListKey, RankedList, changed_rows
+from services.scoring.domain.spans import Period
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A list that has become final.
+
+    Attributes:
+        list: as it is about to be published.
+        items: canonical JSON of all its rows.
+        late_missed: ratings of the period that came too late to count.
+    """
+
+    list: PublishedList
+    period: Period
+    closed_on: date
+    late_missed: int
+    items: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Restatement:
+    """A closed list that a correction has changed.
+
+    Attributes:
+        list: as it would be closed now.
+        number: 1, 2, …
+        items: canonical JSON of the rows that differ from what stood before.
+        causes: ids of the correcting events, as far as they are known.
+    """
+
+    list: PublishedList
+    period: Period
+    closed_hash: str
+    number: int
+    items: Sequence[bytes]
+    causes: Sequence[str]
+
+
+Settled = Closing | Restatement
+
+
+def periods_to_settle(
+    stored: Mapping[str, PublishedList],
+    open_periods: Sequence[Period],
+    changes: Mapping[Period, PeriodChange],
+    settled: Mapping[Period, int],
+    rules: str,
+) -> tuple[Period, ...]:
+    """The periods whose lists have to be closed, or may have to be restated.
+
+    Args:
+        stored: what stands in the bucket.
+        open_periods: those that are still open.
+        changes: what has changed in closed ones, see `Ledger.closed_changes`.
+        settled: how far their changes have been looked at already.
+        rules: hash of the fold's rule pack: a list that was closed under another one is not restated, because
+            another pack is no correction.
+    """
+    found: list[Period] = []
+    for key, standing in stored.items():
+        period = ListKey.parse(key).span
+        if not isinstance(period, Period) or period in open_periods or period in found:
+            continue
+        change = changes.get(period)
+        news = change is not None and settled.get(period) != change.times
+        if not standing.is_closed or (news and standing.head["rules"] == rules):
+            found.append(period)
+    return tuple(found)
+
+
+def settle(
+    frozen: FrozenFold,
+    stored: Mapping[str, PublishedList],
+    changes: Mapping[Period, PeriodChange],
+    today: date,
+    position: int,
+    now: datetime,
+) -> Iterator[Settled]:
+    """What becomes of the closed periods of ``frozen``, list by list; nothing where all is as it was."""
+    for period, (_, _, late_missed) in frozen.closed.items():
+        for key, computed in frozen.closed_lists(period).items():
+            standing = stored.get(key)
+            if standing is None:
+                continue  # never published while it was open, so there is nothing to close
+            if not standing.is_closed:
+                final = PublishedList.of(computed, position, now).closed(today, computed.hash, 0)
+                yield Closing(final, period, today, late_missed, computed.items)
+            elif standing.hash != computed.hash:
+                yield _restated(standing, computed, period, changes.get(period), position, now)
+
+
+def _restated(
+    standing: PublishedList,
+    computed: RankedList,
+    period: Period,
+    change: PeriodChange | None,
+    position: int,
+    now: datetime,
+) -> Restatement:
+    closed_hash, number = standing.head["closed_hash"], standing.head["restatement"] + 1
+    closed_on = date.fromisoformat(standing.head["closed_on"])
+    return Restatement(
+        PublishedList.of(computed, position, now).closed(closed_on, closed_hash, number),
+        period,
+        closed_hash,
+        number,
+        [computed.items[place] for place in changed_rows(computed.rows, standing.rows)],
+        change.causes if change is not None else (),
+    )

@@ -1,0 +1,142 @@
+"""Replay 重放: fold the stream once and write down the lists at any number of places on the way."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import islice
+from operator import attrgetter
+from typing import Final
+
+from services.scoring.application.fold import SUBJECT_PREFIX, Fold, Message, OnInvalid
+from services.scoring.domain.lists import RankedList
+from shared.events import InvalidEventError
+from shared.kernel.units import UnitRegistry
+from shared.rules import RulePack
+
+BATCH: Final = 5_000
+"""Messages folded with one call: each call has a fixed cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A place where lists are wanted.
+
+    Attributes:
+        position: last sequence of FEEDBACK that they take into account.
+        as_of: the day that their windows end on.
+        rules: the rule pack to apply.
+        keys: the lists to keep; None: all.
+    """
+
+    position: int
+    as_of: date
+    rules: RulePack
+    keys: frozenset[str] | None = None
+
+
+class Replay:
+    """Folds messages that are handed in, in the order of the stream, and keeps the lists at every stop.
+
+    Stops of one rule pack share a fold as long as their days don't go back from one position to the next,
+    which they never do as one instance publishes them. Memory: the folds and the lists that are wanted.
+    """
+
+    def __init__(self, registry: UnitRegistry, stops: Sequence[Stop]) -> None:
+        """Prepare to stop at ``stops``, in any order."""
+        self._found: list[dict[str, RankedList]] = [{} for _ in stops]
+        self._lanes: list[_Lane] = []
+        self.invalid = 0
+        """Messages that are no valid feedback; the live fold left them out too, they are dead letters."""
+        self.first = 0
+        """Sequence of the first message; 0: none yet."""
+        self.position = 0
+        """Sequence of the last message handed in; 0: none yet."""
+        self.ratings = 0
+        """How many messages on the subjects of ratings lie at or before the last stop."""
+        self.read = 0
+        """How many were handed in."""
+        order = sorted(range(len(stops)), key=lambda place: (stops[place].position, stops[place].as_of))
+        for place in order:
+            self._lane_for(registry, stops[place]).stops.append((stops[place], self._found[place]))
+        self.end = max((stop.position for stop in stops), default=0)
+        """The last position that matters."""
+
+    def _lane_for(self, registry: UnitRegistry, stop: Stop) -> "_Lane":
+        for lane in self._lanes:
+            last = lane.stops[-1][0]
+            if last.rules.hash == stop.rules.hash and last.as_of <= stop.as_of:
+                return lane
+        self._lanes.append(_Lane(Fold(registry, stop.rules, stop.as_of)))
+        return self._lanes[-1]
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing that is still to come can matter."""
+        return self.position >= self.end
+
+    def take(self, messages: Sequence[Message]) -> None:
+        """Fold the next messages, none left out; what lies behind the last stop is not looked at."""
+        if not messages:
+            return
+        self.first = self.first or messages[0].sequence
+        self.position = messages[-1].sequence
+        ratings = [each.sequence for each in messages if each.subject.startswith(SUBJECT_PREFIX)]
+        self.read += len(ratings)
+        self.ratings += sum(sequence <= self.end for sequence in ratings)
+        invalid: set[int] = set()
+
+        def note(message: Message, _error: InvalidEventError) -> None:
+            invalid.add(message.sequence)
+
+        for lane in self._lanes:
+            lane.take(messages, note)
+        self.invalid += len(invalid)
+
+    def finish(self) -> list[dict[str, RankedList]]:
+        """The lists by key, for each stop in the order given; a key that the rules don't know is missing.
+
+        A stop that the messages did not reach gives what there is; compare `position` with `end`.
+        """
+        for lane in self._lanes:
+            lane.collect_all()
+        return self._found
+
+
+class _Lane:
+    """One fold and the stops on its way that are still to come."""
+
+    def __init__(self, fold: Fold) -> None:
+        self._fold = fold
+        self.stops: list[tuple[Stop, dict[str, RankedList]]] = []
+
+    def take(self, messages: Sequence[Message], note: OnInvalid) -> None:
+        while self.stops and messages[-1].sequence >= self.stops[0][0].position:
+            cut = bisect_right(messages, self.stops[0][0].position, key=attrgetter("sequence"))
+            self._fold.take(messages[:cut], note)
+            self._collect()
+            messages = messages[cut:]
+            if not messages:
+                return
+        if self.stops:
+            self._fold.take(messages, note)
+
+    def _collect(self) -> None:
+        """Keep the lists of every stop at the position and day of the first one."""
+        position, as_of = self.stops[0][0].position, self.stops[0][0].as_of
+        self._fold.advance(as_of)
+        lists = self._fold.lists()
+        while self.stops and (self.stops[0][0].position, self.stops[0][0].as_of) == (position, as_of):
+            stop, found = self.stops.pop(0)
+            found.update((key, each) for key, each in lists.items() if stop.keys is None or key in stop.keys)
+
+    def collect_all(self) -> None:
+        while self.stops:
+            self._collect()
+
+
+def in_batches(messages: Iterable[Message], size: int = BATCH) -> Iterator[Sequence[Message]]:
+    """The messages in their order, ``size`` at a time."""
+    iterator = iter(messages)
+    while batch := tuple(islice(iterator, size)):
+        yield batch

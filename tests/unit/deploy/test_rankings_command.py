@@ -1,0 +1,49 @@
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from deploy.local.commands.rankings import change_label, ranking_table
+
+RANKED: dict[str, Any] = {
+    "unit_id": "U000532", "name": "章贡区婚姻登记处", "status": "ranked", "rank": 7, "rank_low": 3,
+    "rank_high": 12, "rank_change": -2, "score": 91.2, "interval_low": 86.0, "interval_high": 95.1,
+    "ratings": 64, "n": 51.4, "good": 0.93, "band": "undecided",
+}  # fmt: skip
+HIDDEN = dict.fromkeys(RANKED) | {"name": "进贤县婚姻登记处", "status": "suppressed"}
+
+
+@pytest.mark.parametrize(("change", "label"), [(3, "↑3"), (-2, "↓2"), (0, "＝"), (None, "")])
+def test_a_change_is_an_arrow_with_the_places(change: int | None, label: str) -> None:
+    assert change_label(change) == label
+
+
+def test_the_table_shows_between_which_ranks_a_unit_lies_and_how_it_moved() -> None:
+    text = StringIO()
+    Console(file=text, width=200).print(ranking_table([RANKED, HIDDEN]))
+    heading, ranked, hidden = text.getvalue().splitlines()
+    assert heading.split() == [
+        "名次",
+        "升降",
+        "名次区间",
+        "单位",
+        "得分",
+        "90%",
+        "区间",
+        "评价数",
+        "好评率",
+        "等次",
+    ]
+    assert ranked.split() == [
+        "7",
+        "↓2",
+        "3–12",
+        "章贡区婚姻登记处",
+        "91.20",
+        "86.0–95.1",
+        "64",
+        "93.0%",
+        "待定",
+    ]
+    assert hidden.split() == ["–", "–", "进贤县婚姻登记处", "–", "–", "<10", "–", "样本过少，不公布"]

@@ -1,0 +1,237 @@
+"""Calendar periods: closed once, final, and restated beside what was closed."""
+
+from datetime import date, datetime, timedelta
+
+import pytest
+
+from services.scoring.application.fold import Fold
+from services.scoring.application.published import PublishedList
+from services.scoring.application.recompute import diff_lists, recompute_like
+from services.scoring.domain.spans import parse_span
+from shared.events import (
+    Envelope,
+    EventData,
+    FeedbackExcluded,
+    PeriodClosed,
+    PeriodRestated,
+    parse_envelope,
+    spec_for_data,
+)
+from shared.kernel.clock import SHANGHAI
+from shared.messaging.group_commit import Outgoing
+from shared.testing import builders
+from tests.unit.scoring.feedback import Message, event_id, feedback, none_is_invalid
+from tests.unit.scoring.test_publication import RULES, UNITS, WINDOWS, Platform
+
+OCTOBER = "2026-10"
+KEY = f"window.{WINDOWS[0].kind}.{OCTOBER}"
+LAST_OPEN = date(2026, 11, 30)
+
+
+def noon(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 12, tzinfo=SHANGHAI)
+
+
+def october(count: int, grade: int = 5, first: int = 0, received: datetime | None = None) -> list[Outgoing]:
+    return [
+        feedback(
+            WINDOWS[0], number=first + number, grade=grade, occurred_at=noon(date(2026, 10, 15)),
+            received_at=received,
+        )
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def exclusion(number: int) -> Outgoing:
+    """Somebody excludes the rating ``number`` of `october`."""
+    moment = noon(date(2026, 10, 15))
+    data = builders.feedback_excluded(
+        target_id=event_id(number),
+        target={
+            "unit_id": WINDOWS[0].unit_id, "grade": 5, "source": "public", "channel": "terminal",
+            "verification": "transaction", "occurred_at": moment, "received_at": moment,
+        },
+    )  # fmt: skip
+    envelope = builders.envelope_of(data)
+    return Outgoing(spec_for_data(FeedbackExcluded).subject_for(), envelope.id, envelope.to_json())
+
+
+class Calendar(Platform):
+    """A platform whose days can pass."""
+
+    def __init__(self, today: date) -> None:
+        self.today = today
+        super().__init__()
+        self.fold = Fold(UNITS, RULES, today)
+
+    async def on(self, day: date) -> bool:
+        """Publish on ``day``."""
+        self.clock.time = noon(day)
+        self.fold.advance(day)
+        self.today = day
+        return await self.publish()
+
+    async def restarted(self) -> None:
+        """Fold everything anew in a new life."""
+        self.restart()
+        self.fold = Fold(UNITS, RULES, self.today)
+        self.take(self.stream)
+
+    def said(self, kind: type[EventData]) -> list[Envelope[EventData]]:
+        spec = spec_for_data(kind)
+        return [
+            parse_envelope(spec.envelope, each.payload)
+            for each in self.events.sent
+            if f".{spec.fact}." in each.subject
+        ]
+
+    async def stands(self) -> PublishedList:
+        return (await self.live())[KEY]
+
+
+async def test_a_period_closes_thirty_days_after_its_end_and_not_before() -> None:
+    calendar = Calendar(date(2026, 11, 20))
+    calendar.feed(october(35))
+    await calendar.on(LAST_OPEN)
+    assert calendar.said(PeriodClosed) == []
+    assert not (await calendar.stands()).is_closed
+    await calendar.on(LAST_OPEN + timedelta(days=1))
+    closed = [event.data for event in calendar.said(PeriodClosed)]
+    assert len(closed) == 16 + 1  # of the window's 16 lists one comes in two parts
+    assert {event.period for event in closed if isinstance(event, PeriodClosed)} == {OCTOBER}
+    (mine,) = [event for event in closed if isinstance(event, PeriodClosed) and event.list == KEY]
+    assert (mine.first, mine.last, mine.closed_on) == (
+        date(2026, 10, 1), date(2026, 10, 31), date(2026, 12, 1),
+    )  # fmt: skip
+    assert (mine.units, len(mine.items), mine.items[0].ratings) == (99, 99, 35)
+    standing = await calendar.stands()
+    assert standing.hash == mine.list_hash == standing.head["closed_hash"]
+    assert standing.head["closed_on"] == "2026-12-01"
+
+
+async def test_the_parts_of_a_closed_list_are_the_whole_list() -> None:
+    calendar = Calendar(date(2026, 11, 20))
+    calendar.feed(october(35))
+    await calendar.on(LAST_OPEN)
+    await calendar.on(LAST_OPEN + timedelta(days=1))
+    key = f"window.all.{OCTOBER}"
+    parts = [each.data for each in calendar.said(PeriodClosed) if each.subject == key]
+    rows = [row.unit_id for part in parts if isinstance(part, PeriodClosed) for row in part.items]
+    assert [(part.part, part.parts) for part in parts if isinstance(part, PeriodClosed)] == [(1, 2), (2, 2)]
+    assert rows == [row.unit_id for row in (await calendar.live())[key].rows]
+    assert len(rows) == len(WINDOWS)
+
+
+async def test_a_closed_period_closes_once_whatever_days_pass_and_however_often_it_restarts() -> None:
+    calendar = Calendar(date(2026, 11, 20))
+    calendar.feed(october(35))
+    await calendar.on(LAST_OPEN)
+    await calendar.on(date(2026, 12, 1))
+    said = len(calendar.said(PeriodClosed))
+    for day in (date(2026, 12, 2), date(2026, 12, 20)):
+        await calendar.on(day)
+        await calendar.restarted()
+        await calendar.publish()
+    assert len(calendar.said(PeriodClosed)) == said
+    assert calendar.said(PeriodRestated) == []
+
+
+async def test_a_service_that_was_away_when_a_period_closed_closes_it_when_it_is_back() -> None:
+    calendar = Calendar(date(2026, 11, 20))
+    calendar.feed(october(35))
+    await calendar.on(date(2026, 11, 25))
+    calendar.today = date(2026, 12, 24)
+    calendar.clock.time = noon(calendar.today)
+    await calendar.restarted()
+    await calendar.publish()
+    (mine,) = [each.data for each in calendar.said(PeriodClosed) if each.subject == KEY]
+    assert isinstance(mine, PeriodClosed)
+    assert mine.closed_on == date(2026, 12, 24)
+    assert mine.items[0].ratings == 35
+
+
+async def test_a_correction_after_the_close_restates_the_list_and_leaves_the_closed_event_alone() -> None:
+    calendar = Calendar(date(2026, 11, 20))
+    calendar.feed(october(35))
+    await calendar.on(LAST_OPEN)
+    await calendar.on(date(2026, 12, 1))
+    closed = await calendar.stands()
+    exclude = exclusion(3)
+    calendar.feed([exclude])
+    await calendar.publish()
+    restated = [each.data for each in calendar.said(PeriodRestated)]
+    assert {event.list.split(".")[0] for event in restated if isinstance(event, PeriodRestated)} == {
+        "window", "county", "city", "province",
+    }  # fmt: skip
+    (mine,) = [event for event in restated if isinstance(event, PeriodRestated) and event.list == KEY]
+    assert (mine.restatement, mine.closed_hash) == (1, closed.hash)
+    assert mine.list_hash != closed.hash
+    assert mine.causes == (exclude.message_id,)
+    assert [row.ratings for row in mine.changed] == [34]
+    standing = await calendar.stands()
+    assert (standing.hash, standing.head["restatement"]) == (mine.list_hash, 1)
+    assert standing.head["closed_hash"] == closed.hash
+    calendar.events.sent.clear()
+    calendar.feed([exclusion(4)])
+    await calendar.publish()
+    (again,) = [each.data for each in calendar.said(PeriodRestated) if each.subject == KEY]
+    assert isinstance(again, PeriodRestated)
+    assert (again.restatement, len(again.causes), again.closed_hash) == (2, 1, closed.hash)
+
+
+async def test_a_correction_that_nobody_published_before_a_crash_is_restated_afterwards() -> None:
+    calendar = Calendar(date(2026, 11, 20))
+    calendar.feed(october(35))
+    await calendar.on(LAST_OPEN)
+    await calendar.on(date(2026, 12, 1))
+    calendar.feed([exclusion(3)])
+    calendar.fold = Fold.load(calendar.fold.dump(), UNITS, RULES)  # killed, and back from its snapshot
+    await calendar.publish()
+    (mine,) = [each.data for each in calendar.said(PeriodRestated) if each.subject == KEY]
+    assert isinstance(mine, PeriodRestated)
+    assert len(mine.causes) == 1
+
+
+async def test_ratings_that_come_too_late_are_told_by_the_closing_and_change_nothing() -> None:
+    calendar = Calendar(date(2026, 11, 20))
+    calendar.feed(october(35))
+    calendar.feed(october(4, grade=1, first=100, received=noon(date(2026, 11, 25))))
+    await calendar.on(LAST_OPEN)
+    await calendar.on(date(2026, 12, 1))
+    (mine,) = [each.data for each in calendar.said(PeriodClosed) if each.subject == KEY]
+    assert isinstance(mine, PeriodClosed)
+    assert (mine.late_missed, mine.items[0].ratings) == (4, 35)
+
+
+async def test_a_failed_publication_closes_the_period_when_it_is_repeated() -> None:
+    calendar = Calendar(date(2026, 11, 20))
+    calendar.feed(october(35))
+    await calendar.on(LAST_OPEN)
+    calendar.store.fail_next_commit = True
+    with pytest.raises(Exception, match="away"):
+        await calendar.on(date(2026, 12, 1))
+    first = {each.message_id for each in calendar.events.sent if ".period-closed." in each.subject}
+    calendar.events.sent.clear()
+    await calendar.publish()
+    assert (await calendar.stands()).is_closed
+    assert {each.message_id for each in calendar.events.sent if ".period-closed." in each.subject} == first
+
+
+async def test_open_and_closed_lists_are_equal_to_those_recomputed_from_the_stream() -> None:
+    calendar = Calendar(date(2026, 11, 20))
+    calendar.feed(october(35))
+    await calendar.on(LAST_OPEN)
+    await calendar.on(date(2026, 12, 1))
+    calendar.feed([*october(3, first=50, received=noon(date(2026, 11, 2))), exclusion(7)])
+    await calendar.publish()
+    live = await calendar.live()
+    again = recompute_like(_stream(calendar), UNITS, lambda _: RULES, live)
+    assert diff_lists(live, again) == []
+    assert str(parse_span(OCTOBER)) in {key.rsplit(".", 1)[1] for key in again}
+
+
+def _stream(calendar: Calendar) -> list[Message]:
+    fold = Fold(UNITS, RULES, calendar.today)
+    fold.take(calendar.stream, none_is_invalid)
+    assert fold.books() == calendar.fold.books()
+    return calendar.stream
