@@ -28,6 +28,13 @@ class NotCaughtUpError(TransientError):
     """The rankings do not yet take all ratings of the stream into account."""
 
 
+def not_caught_up(why: str | None) -> NotCaughtUpError:
+    """Word why nothing can be shown yet; None: nothing has been published."""
+    return NotCaughtUpError(
+        describe(why or "nothing published yet", "rankings of all ratings so far", "ask again"), RETRY_AFTER_S
+    )
+
+
 RulesOn = Callable[[date], RulePack]
 
 
@@ -160,13 +167,15 @@ class ReadRankings:
         self._published = published
         self._progress = progress
 
-    def _rankings(self) -> StoredRankings:
+    def rankings(self) -> StoredRankings:
+        """Everything that is published.
+
+        Raises:
+            NotCaughtUpError: nothing can be shown yet.
+        """
         why, found = self._progress(), self._published()
         if why is not None or found is None or found.books is None:
-            raise NotCaughtUpError(
-                describe(why or "nothing published yet", "rankings of all ratings so far", "ask again"),
-                RETRY_AFTER_S,
-            )
+            raise not_caught_up(why)
         return found
 
     def list_page(self, wanted: WantedList, limit: int | None, cursor: str | None) -> Page:
@@ -181,7 +190,7 @@ class ReadRankings:
             NotCaughtUpError: nothing can be shown yet.
             NotFoundError: no such parent.
         """
-        found = self._rankings()
+        found = self.rankings()
         chosen = found.lists[str(choose_list(wanted, [ListKey.parse(key) for key in found.lists]))]
         if wanted.parent is not None:
             chosen = below(chosen, wanted.parent, self._registry)
@@ -198,7 +207,7 @@ class ReadRankings:
         unit = self._registry.get(unit_id)
         kind = unit.kind if unit.level is Level.WINDOW else None
         rows: list[tuple[PublishedList, Row]] = []
-        rankings = self._rankings()
+        rankings = self.rankings()
         for key, found in rankings.lists.items():
             parsed = ListKey.parse(key)
             if (parsed.level, parsed.kind) == (unit.level, kind) and isinstance(parsed.span, Rolling):
@@ -216,8 +225,8 @@ class ReadRankings:
         Raises:
             NotCaughtUpError: nothing can be shown yet.
         """
-        books = self._rankings().books
-        if books is None:  # pragma: no cover - _rankings has looked
+        books = self.rankings().books
+        if books is None:  # pragma: no cover - rankings has looked
             raise NotCaughtUpError("no books yet", RETRY_AFTER_S)
         return books
 

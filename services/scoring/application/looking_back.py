@@ -25,12 +25,13 @@ from services.scoring.application.past import Past
 from services.scoring.application.published import PublishedList
 from services.scoring.application.views import below
 from services.scoring.application.workshop import Workshop
-from services.scoring.domain.lists import RankedList, canonical_json
+from services.scoring.domain.lists import ListKey, RankedList, canonical_json
 from services.scoring.domain.moves import Move
 from services.scoring.domain.spans import Rolling, Span
 from services.scoring.domain.timeline import Point
 from shared.kernel.clock import Clock, rfc3339
 from shared.kernel.errors import InvalidValueError
+from shared.kernel.grades import Level
 from shared.kernel.units import Unit, UnitRegistry
 
 FRESH_S: Final = 5.0
@@ -74,14 +75,14 @@ class UnitHistory:
 
     Attributes:
         unit: the unit.
-        window: the rolling window.
+        list: its primary list, in the window of the timeline.
         rules: hash of the rule pack.
         position: sequence of FEEDBACK that it is valid at.
         points: one for each day, oldest first.
     """
 
     unit: Unit
-    window: Rolling
+    list: ListKey
     rules: str
     position: int
     points: Sequence[Point]
@@ -141,7 +142,7 @@ class LookBack:
         lists = await self._lists(copy, key.span, day)
         found = PublishedList.of(lists.lists[str(key)], past.position, self._clock.now())
         head = {**found.head, "computed_at": lists.computed_at, "recomputed": True}
-        found = PublishedList(head, found.rows, found.pages)
+        found = PublishedList(head, found.rows, pages=())
         if wanted.parent is not None:
             found = below(found, wanted.parent, self._registry)
         return page_of(found, past.position, limit, cursor)
@@ -195,7 +196,8 @@ class LookBack:
         points = await self._workshop.get(
             (copy.number, "timeline", unit_id, span, days), lambda: past.timeline(unit, span, days)
         )
-        return UnitHistory(unit, span, past.rules.hash, past.position, points)
+        kind = unit.kind if unit.level is Level.WINDOW and unit.kind in past.rules.kinds else None
+        return UnitHistory(unit, ListKey(unit.level, kind, span), past.rules.hash, past.position, points)
 
     async def _fresh(self) -> _Copy:
         """A copy of the fold that is fresh enough."""
@@ -217,9 +219,9 @@ class LookBack:
 
 
 def history_hash(found: UnitHistory) -> str:
-    """``sha256:<hex>`` of a timeline's points, window and rules."""
+    """``sha256:<hex>`` of a timeline's points, list and rules."""
     points = [[str(point.day), *point[1:]] for point in found.points]
-    content = canonical_json([found.unit.unit_id, found.window.days, found.rules, points])
+    content = canonical_json([str(found.list), found.rules, points])
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
