@@ -18,8 +18,11 @@ from services.scoring.adapters.nats_flag_store import NatsFlagStore
 from services.scoring.adapters.nats_ranking_store import NatsRankingStore
 from services.scoring.adapters.ranking_events import BusRankingEvents
 from services.scoring.adapters.snapshot_store import JetStreamHistory, JetStreamSnapshotStore
+from services.scoring.application.boards import Boards
 from services.scoring.application.fold import Fold
-from services.scoring.application.handlers import FoldFeedback, ReadRankings
+from services.scoring.application.handlers import FoldFeedback, ReadRankings, not_caught_up
+from services.scoring.application.looking_back import LookBack
+from services.scoring.application.past import Past
 from services.scoring.application.publication import Publisher
 from services.scoring.application.published import STREAM
 from services.scoring.application.snapshots import Cadence, KeepSnapshots, RestoreFold
@@ -64,6 +67,7 @@ class Scoring:
         self._clock = clock
         self._still = asyncio.Lock()
         self._publisher: Publisher | None = None
+        self._feedback: FoldFeedback | None = None
         self._commit: GroupCommit | None = None
         self._stream: FeedbackStream | None = None
         self._observer.leading(leads=False)
@@ -72,6 +76,10 @@ class Scoring:
         self.read = ReadRankings(
             registry, lambda: self._publisher.stored if self._publisher else None, self._why_not_ready
         )
+        self.look_back = LookBack(registry, self._take_past, clock)
+        self.boards = Boards(self.read.rankings, settings.most_boards)
+        self._observer.watch_boards(lambda: self.boards.following)
+        self.health.on_draining(self.boards.close)
         self.read_flags = ReadFlags(
             registry, lambda: self._watch.flags if self._watch else None, self._why_not_ready
         )
@@ -100,7 +108,8 @@ class Scoring:
             lease.check,
             self._still,
         )
-        feedback = FoldFeedback(
+        publisher.listen(self.boards.tell)
+        feedback = self._feedback = FoldFeedback(
             self._registry,
             self._rules_on,
             self._clock,
@@ -149,6 +158,14 @@ class Scoring:
 
     def _rules_on(self, day: date) -> RulePack:
         return load_pack(self._settings.rules_path, day)
+
+    async def _take_past(self) -> Past:
+        """See `TakePast`."""
+        why, feedback = self._why_not_ready(), self._feedback
+        if why is not None or feedback is None:
+            raise not_caught_up(why)
+        async with self._still:
+            return feedback.fold.past()
 
     def _why_not_ready(self) -> str | None:
         return self._stream.why_not_ready() if self._stream else "no connection to the broker yet"
@@ -225,6 +242,6 @@ def create_app(
         redoc_url=None,
     )
     install(app, scoring.metrics, scoring.health)
-    app.include_router(make_router(scoring.read))
+    app.include_router(make_router(scoring.read, scoring.look_back, scoring.boards))
     app.include_router(make_integrity_router(scoring.read_flags))
     return app

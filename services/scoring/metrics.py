@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from services.scoring.application.published import StoredRankings
@@ -41,6 +41,7 @@ class ScoringMetrics:
             "published", "position", "Sequence of FEEDBACK that the published rankings reach to."
         )
 
+        self._boards = metrics.gauge("live_board", "connections", "Live boards that are followed.")
         self._leader = metrics.flag("leader", "1 if this replica leads and publishes, else 0.")
         self._snapshot_made = 0.0
         metrics.gauge(
@@ -60,6 +61,10 @@ class ScoringMetrics:
         self._history_changed = metrics.flag(
             "history_changed", "1 while the stream's past is another than what was folded, else 0."
         )
+
+    def watch_boards(self, following: Callable[[], int]) -> None:
+        """Show how many live boards are followed, as ``following`` says when asked."""
+        self._boards.set_function(following)
 
     def folded(self, messages: int, lag: int) -> None:
         """See `FoldObserver.folded`."""

@@ -16,6 +16,9 @@ class Settings(BrokerSettings):
     rules_path: Path | None = Field(
         default=None, description="Rule pack (a TOML file or a folder of them) instead of the committed ones."
     )
+    most_boards: int = Field(
+        default=500, ge=0, description="Live boards (server-sent events) followed at once; beyond that, 503."
+    )
     snapshot_every_events: int = Field(
         default=100_000, ge=1, description="Messages folded after which a snapshot is due."
     )

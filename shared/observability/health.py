@@ -88,6 +88,7 @@ class Health:
         self._entries: dict[str, _Entry] = {}
         self._fatal: str | None = None
         self._draining: str | None = None
+        self._on_draining: list[Callable[[], None]] = []
 
     @property
     def fatal_reason(self) -> str | None:
@@ -99,8 +100,15 @@ class Health:
         self._fatal = self._fatal or reason
 
     def draining(self, reason: str = "shutting down") -> None:
-        """Stop being ready, while what is under way is finished."""
-        self._draining = reason
+        """Stop being ready; what is under way is finished, and what has no end of its own is told to end."""
+        first, self._draining = self._draining is None, reason
+        if first:
+            for end in self._on_draining:
+                end()
+
+    def on_draining(self, end: Callable[[], None]) -> None:
+        """Call ``end`` once when draining begins: a stop would wait in vain for answers without an end."""
+        self._on_draining.append(end)
 
     def register(
         self,

@@ -53,6 +53,8 @@ class _Server(uvicorn.Server):
         ends = await super().on_tick(counter)
         if ends:
             self._lines.release()
+            if self._health is not None:
+                self._health.draining()
         else:
             self._lines.hold()
             self._lines.flush()

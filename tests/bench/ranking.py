@@ -12,8 +12,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.buckets import WIDTH, Column, IntTable
-from services.scoring.domain.ledger import Statistics
+from services.scoring.domain.buckets import WIDTH, Column, IntTable, Statistics
 from services.scoring.domain.lists import RankedList
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.roster import Roster

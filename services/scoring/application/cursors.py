@@ -3,13 +3,28 @@
 import base64
 import binascii
 import json
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
-from services.scoring.application.published import PublishedList
 from shared.kernel.errors import ConflictError, InvalidValueError
 
 _FROM_THE_START: Final = "begin again at the first page, without a cursor"
 _HASH_SHOWN: Final = 16
+
+
+class Paged(NamedTuple):
+    """What a cursor belongs to.
+
+    Attributes:
+        name: tells it from everything else that has pages.
+        hash: of its content.
+        computed_at: since when it has this content.
+        rows: how many it has.
+    """
+
+    name: str
+    hash: str
+    computed_at: str
+    rows: int
 
 
 class ListRevisedError(ConflictError, InvalidValueError):
@@ -18,13 +33,13 @@ class ListRevisedError(ConflictError, InvalidValueError):
     title: ClassVar[str] = "The list has been revised meanwhile"
 
 
-def encode_cursor(start: int, page_of: PublishedList) -> str:
+def encode_cursor(start: int, page_of: Paged) -> str:
     """A URL-safe text that `decode_cursor` takes for this list alone, and only until it is revised."""
-    raw = json.dumps([_name(page_of), page_of.hash[:_HASH_SHOWN], start], separators=(",", ":"))
+    raw = json.dumps([page_of.name, page_of.hash[:_HASH_SHOWN], start], separators=(",", ":"))
     return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
 
 
-def decode_cursor(text: str, page_of: PublishedList) -> int:
+def decode_cursor(text: str, page_of: Paged) -> int:
     """Index of the row to go on with.
 
     Raises:
@@ -38,24 +53,18 @@ def decode_cursor(text: str, page_of: PublishedList) -> int:
         raise _invalid(text) from error
     if type(start) is not int or not isinstance(key, str) or not isinstance(list_hash, str):
         raise _invalid(text)
-    if key != _name(page_of):
-        raise InvalidValueError(text, f"a cursor of list {_name(page_of)}", _FROM_THE_START, field="cursor")
+    if key != page_of.name:
+        raise InvalidValueError(text, f"a cursor of list {page_of.name}", _FROM_THE_START, field="cursor")
     if list_hash != page_of.hash[:_HASH_SHOWN]:
         raise ListRevisedError(
             text,
-            f"a cursor of {page_of.key} as it stands, revised at {page_of.head['computed_at']}",
+            f"a cursor of {page_of.name} as it stands, revised at {page_of.computed_at}",
             _FROM_THE_START,
             field="cursor",
         )
-    if not 0 < start < len(page_of.rows):
+    if not 0 < start < page_of.rows:
         raise _invalid(text)
     return start
-
-
-def _name(page_of: PublishedList) -> str:
-    """The list's key, with the parent if it is a view of its units."""
-    parent = page_of.head.get("parent")
-    return page_of.key if parent is None else f"{page_of.key} below {parent}"
 
 
 def _invalid(text: str) -> InvalidValueError:

@@ -10,11 +10,13 @@ from typing import Final, Protocol
 import msgspec
 
 from services.scoring.application.parsing import STATES, RatingParser
+from services.scoring.application.past import Past
 from services.scoring.application.sections import Sections, write_sections
 from services.scoring.domain.books import Books
+from services.scoring.domain.buckets import Statistics
 from services.scoring.domain.days import day_number, day_of
 from services.scoring.domain.evidence import Evidence, days_needed
-from services.scoring.domain.ledger import CLOSED_AFTER_DAYS, Ledger, PeriodChange, Statistics
+from services.scoring.domain.ledger import CLOSED_AFTER_DAYS, Ledger, PeriodChange
 from services.scoring.domain.lists import RankedList
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.roster import Roster
@@ -163,6 +165,10 @@ class Fold:
             self._ledger.daily_ratings(days_needed(self.rules)),
             self._ledger.pace(),
         )
+
+    def past(self) -> Past:
+        """Copy what is known of the kept days, at next to no cost; any thread may ask it, at any time."""
+        return Past(self.registry, self.rules, self._ledger.history(), self.position)
 
     def dump(self) -> bytes:
         """The whole state; the fold must not go on meanwhile. `load` takes it up."""

@@ -1,33 +1,38 @@
 """Use cases: keep the fold going, and answer questions about what is published."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from services.scoring.application.cursors import decode_cursor, encode_cursor
 from services.scoring.application.fold import Fold, Message
+from services.scoring.application.pages import Page, WantedList, choose, choose_list, page_of
 from services.scoring.application.ports import DeadLetterClerk, FoldObserver
 from services.scoring.application.published import PublishedBooks, PublishedList, StoredRankings
 from services.scoring.application.snapshots import anchor_of
 from services.scoring.application.views import below
 from services.scoring.domain.lists import ListKey, Row
-from services.scoring.domain.roster import ALL_KINDS
-from services.scoring.domain.spans import Period, Rolling
+from services.scoring.domain.spans import Rolling
 from shared.events import InvalidEventError
 from shared.kernel.clock import Clock, business_day
-from shared.kernel.errors import InvalidValueError, TransientError, describe
+from shared.kernel.errors import TransientError, describe
 from shared.kernel.grades import Level
 from shared.kernel.units import Unit, UnitRegistry
 from shared.rules import RulePack
 
 RETRY_AFTER_S: Final = 2.0
-DEFAULT_WINDOW: Final = "30"
 
 
 class NotCaughtUpError(TransientError):
     """The rankings do not yet take all ratings of the stream into account."""
+
+
+def not_caught_up(why: str | None) -> NotCaughtUpError:
+    """Word why nothing can be shown yet; None: nothing has been published."""
+    return NotCaughtUpError(
+        describe(why or "nothing published yet", "rankings of all ratings so far", "ask again"), RETRY_AFTER_S
+    )
 
 
 RulesOn = Callable[[date], RulePack]
@@ -140,42 +145,6 @@ class FoldFeedback:
 
 
 @dataclass(frozen=True, slots=True)
-class WantedList:
-    """Which list somebody asks for.
-
-    Attributes:
-        level: window, county, city or province.
-        kind: a window kind; None: all kinds.
-        window: days of the rolling window, ``30`` or ``30d``; None: 30, unless a period is named.
-        period: label of a calendar period, e.g. ``2026-11``; None: a rolling window.
-        parent: id of the city or county whose units are wanted; None: the whole list.
-    """
-
-    level: str = "county"
-    kind: str | None = None
-    window: str | None = None
-    period: str | None = None
-    parent: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Part of a published list.
-
-    Attributes:
-        list: the list.
-        position: sequence of FEEDBACK that it is valid at; nothing up to there changes it.
-        rows: the rows of this page.
-        next: cursor of the next page; None at the end.
-    """
-
-    list: PublishedList
-    position: int
-    rows: Sequence[Row]
-    next: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class UnitScore:
     """One unit in the windows of its primary list."""
 
@@ -198,17 +167,19 @@ class ReadRankings:
         self._published = published
         self._progress = progress
 
-    def _rankings(self) -> StoredRankings:
+    def rankings(self) -> StoredRankings:
+        """Everything that is published.
+
+        Raises:
+            NotCaughtUpError: nothing can be shown yet.
+        """
         why, found = self._progress(), self._published()
         if why is not None or found is None or found.books is None:
-            raise NotCaughtUpError(
-                describe(why or "nothing published yet", "rankings of all ratings so far", "ask again"),
-                RETRY_AFTER_S,
-            )
+            raise not_caught_up(why)
         return found
 
-    def list_page(self, wanted: WantedList, limit: int, cursor: str | None) -> Page:
-        """Up to ``limit`` rows of a list, from ``cursor`` on.
+    def list_page(self, wanted: WantedList, limit: int | None, cursor: str | None) -> Page:
+        """Up to ``limit`` rows of a list (None: all), from ``cursor`` on.
 
         A cursor holds for one list until that is revised: pages that join can only come from one state.
 
@@ -219,14 +190,11 @@ class ReadRankings:
             NotCaughtUpError: nothing can be shown yet.
             NotFoundError: no such parent.
         """
-        found = self._rankings()
-        chosen = found.lists[str(_choose_list(wanted, [ListKey.parse(key) for key in found.lists]))]
+        found = self.rankings()
+        chosen = found.lists[str(choose_list(wanted, [ListKey.parse(key) for key in found.lists]))]
         if wanted.parent is not None:
             chosen = below(chosen, wanted.parent, self._registry)
-        start = 0 if cursor is None else decode_cursor(cursor, chosen)
-        end = start + limit
-        more = encode_cursor(end, chosen) if end < len(chosen.rows) else None
-        return Page(chosen, _position(found), chosen.rows[start:end], more)
+        return page_of(chosen, _position(found), limit, cursor)
 
     def unit_score(self, unit_id: str, window: str | None = None) -> UnitScore:
         """A unit's rows in all windows (or in one) of its primary list, shortest window first.
@@ -239,7 +207,7 @@ class ReadRankings:
         unit = self._registry.get(unit_id)
         kind = unit.kind if unit.level is Level.WINDOW else None
         rows: list[tuple[PublishedList, Row]] = []
-        rankings = self._rankings()
+        rankings = self.rankings()
         for key, found in rankings.lists.items():
             parsed = ListKey.parse(key)
             if (parsed.level, parsed.kind) == (unit.level, kind) and isinstance(parsed.span, Rolling):
@@ -247,7 +215,7 @@ class ReadRankings:
         rows.sort(key=lambda each: each[0].head["window_days"])
         if window is not None:
             known = [str(found.head["window_days"]) for found, _ in rows]
-            days = _choose("window", window.removesuffix("d"), known)
+            days = choose("window", window.removesuffix("d"), known)
             rows = [each for each in rows if str(each[0].head["window_days"]) == days]
         return UnitScore(unit, _position(rankings), rows)
 
@@ -257,45 +225,11 @@ class ReadRankings:
         Raises:
             NotCaughtUpError: nothing can be shown yet.
         """
-        books = self._rankings().books
-        if books is None:  # pragma: no cover - _rankings has looked
+        books = self.rankings().books
+        if books is None:  # pragma: no cover - rankings has looked
             raise NotCaughtUpError("no books yet", RETRY_AFTER_S)
         return books
 
 
 def _position(found: StoredRankings) -> int:
     return found.books.position if found.books is not None else 0
-
-
-def _choose_list(wanted: WantedList, keys: Sequence[ListKey]) -> ListKey:
-    """The key of the wanted list.
-
-    Raises:
-        InvalidValueError: there is no such list, or both window and period are named.
-    """
-    level = _choose("level", wanted.level, [str(key.level) for key in keys])
-    keys = [key for key in keys if str(key.level) == level]
-    kind = _choose("kind", wanted.kind or ALL_KINDS, [key.kind or ALL_KINDS for key in keys])
-    keys = [key for key in keys if (key.kind or ALL_KINDS) == kind]
-    if wanted.period is None:
-        days = (wanted.window or DEFAULT_WINDOW).removesuffix("d")
-        known = {str(key.span): key for key in keys if isinstance(key.span, Rolling)}
-        return known[_choose("window", days, known)]
-    if wanted.window is not None:
-        raise InvalidValueError(
-            f"window {wanted.window} and period {wanted.period}",
-            "a window or a period",
-            "leave one of them out",
-            field="period",
-        )
-    known = {str(key.span): key for key in keys if isinstance(key.span, Period)}
-    return known[_choose("period", wanted.period, known)]
-
-
-def _choose(field: str, value: str, known: Iterable[str]) -> str:
-    choices = list(dict.fromkeys(known))
-    if value not in choices:
-        raise InvalidValueError(
-            value, f"one of {', '.join(choices)}", f"choose a {field} that exists", field=field
-        )
-    return value

@@ -104,6 +104,7 @@ class Publisher:
         self._still = still or asyncio.Lock()
         self._backwards = False
         self._stored: StoredRankings | None = None
+        self._listener: Callable[[], None] = lambda: None
         self._stale = True
         self._revision: int | None = None
         self._fold: Fold | None = None
@@ -123,6 +124,10 @@ class Publisher:
             return 0
         return self._stored.books.position
 
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` whenever :attr:`stored` is another; it must not block."""
+        self._listener = listener
+
     def note_received(self, received_ms: int) -> None:
         """Remember when a rating was received, to measure how long it took to become visible."""
         if len(self._received) < LATENCY_SAMPLES:
@@ -138,6 +143,7 @@ class Publisher:
         self._stored = await self._store.load()
         self._revision = None
         self._stale = False
+        self._listener()
         return self._stored
 
     async def refresh(self) -> StoredRankings:
@@ -151,6 +157,7 @@ class Publisher:
         found = await self._store.refresh(self._stored)
         if found is not self._stored:
             self._stored, self._revision = found, None
+            self._listener()
         # Who published them has measured how long they took.
         self._received = array("q")
         return found
@@ -204,6 +211,7 @@ class Publisher:
         self._stored, self._revision, self._fold, self._waiting = (
             plan.stored, frozen.revision, fold, plan.waiting,
         )  # fmt: skip
+        self._listener()
         self._backwards = False
         self._settled = {period: change.times for period, change in frozen.changes.items()}
         looked_at = frozen.statistics.closed

@@ -13,14 +13,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from services.scoring.domain.day_history import DayHistory, KeptTable
 from services.scoring.domain.days import day_number, day_of
 from services.scoring.domain.ratings import DIMENSION_COUNT, Place
 from services.scoring.domain.spans import Period, PeriodKind, periods_of
 from shared.kernel.errors import InvalidValueError
-from shared.kernel.grades import Grade
+from shared.kernel.grades import Grade, Source
 
 IntTable = NDArray[np.int64]
 """Statistics: shape (units, :data:`WIDTH`), one row per unit in the order of the registry."""
+
+Statistics = Mapping[Source, IntTable]
+"""One table for each source that has ratings; always one for the public."""
 
 
 class Column(IntEnum):
@@ -57,6 +61,8 @@ HOT_DAYS: Final = 40
 """Days before ``as_of`` whose tables stay as they are; older ones change rarely, and are kept compressed."""
 WARM_TABLES: Final = 8
 """Older tables that stay unpacked: a replay of history goes through them one after the other."""
+HISTORY_DAYS: Final = 92
+"""Days kept beyond the longest window, so that every window can be asked for on each of the last 92 days."""
 PERIODS_KEPT_DAYS: Final = 800
 """How long after its end a calendar period can still be restated."""
 
@@ -72,22 +78,36 @@ _UNIT_AT: Final = _SIGN_AT + 1
 class _Table:
     """The table of one day or period, unpacked or compressed."""
 
-    __slots__ = ("_packed", "_values")
+    __slots__ = ("_lent", "_packed", "_values")
 
     def __init__(self, values: NDArray[Any] | None = None, packed: bytes = b"") -> None:
         self._values = values
         self._packed = packed
+        self._lent = False
 
     @property
     def is_packed(self) -> bool:
         return self._values is None
 
     def values(self, kind: type[np.signedinteger[Any]]) -> NDArray[Any]:
-        """The flat numbers, to be read or changed in place."""
+        """The flat numbers, to be read."""
         if self._values is None:
             self._values = np.frombuffer(bytearray(zlib.decompress(self._packed)), dtype=kind)
-            self._packed = b""
+            self._packed, self._lent = b"", False
         return self._values
+
+    def for_change(self, kind: type[np.signedinteger[Any]]) -> NDArray[Any]:
+        """The flat numbers, to be changed in place; nobody who borrowed the table sees it."""
+        values = self.values(kind)
+        if self._lent:
+            self._values, self._lent = values.copy(), False
+            values = self._values
+        return values
+
+    def lend(self) -> KeptTable:
+        """The table as it is now, whatever is added later."""
+        self._lent = self._values is not None
+        return KeptTable(self._values, self._packed)
 
     def pack(self) -> bytes:
         """Compress it."""
@@ -110,7 +130,7 @@ class DailyBuckets:
     belong to nothing before :meth:`advance` comes to them.
 
     Memory: 84 bytes × units for each of the newest :data:`HOT_DAYS` days and, compressed to about a tenth,
-    for all days of the longest window.
+    for all days of the longest window and :data:`HISTORY_DAYS` more.
     """
 
     def __init__(self, units: int, windows: tuple[int, ...], as_of: int) -> None:
@@ -126,6 +146,8 @@ class DailyBuckets:
         lengths = [length - before for before, length in zip((0, *windows), windows, strict=False)]
         self._ring_of_age = [ring for ring, days in enumerate(lengths) for _ in range(days)]
         self._as_of = as_of
+        self._kept = len(self._ring_of_age) + HISTORY_DAYS
+        self._whole_from = as_of - self._kept
         self._days: dict[int, _Table] = {}
         self._rings = [np.zeros(self._size, dtype=np.int64) for _ in windows]
         self._periods: dict[Period, _Table] = {}
@@ -182,18 +204,18 @@ class DailyBuckets:
 
     def _apply(self, day: int, places: IntTable, amounts: IntTable) -> None:
         age = self._as_of - day
-        if age <= len(self._ring_of_age):
+        if age <= self._kept:
             table = self._days.get(day)
             if table is None:
                 table = self._days[day] = _Table(np.zeros(self._size, dtype=np.int32))
-            np.add.at(table.values(np.int32), places, amounts)
+            np.add.at(table.for_change(np.int32), places, amounts)
         if age < 0:
             return
         if age < len(self._ring_of_age):
             np.add.at(self._rings[self._ring_of_age[age]], places, amounts)
         for period in periods_of(day_of(day)):
             if self._keeps(period):
-                np.add.at(self._period(period).values(np.int64), places, amounts)
+                np.add.at(self._period(period).for_change(np.int64), places, amounts)
                 self.touched[period] += 1
 
     def _keeps(self, period: Period) -> bool:
@@ -218,7 +240,7 @@ class DailyBuckets:
             table.pack()
 
     def advance(self, as_of: int) -> None:
-        """Let the windows end on the later day ``as_of`` and forget the days that no window reaches any more.
+        """Let the windows end on the later day ``as_of`` and forget days that are no longer kept.
 
         Raises:
             InvalidValueError: ``as_of`` lies before the present one; days may have been forgotten.
@@ -229,7 +251,6 @@ class DailyBuckets:
             )
         self.settle()
         before, self._as_of = self._as_of, as_of
-        reach = len(self._ring_of_age)
         for day, table in list(self._days.items()):
             old, new = self._ring_at(before - day), self._ring_at(as_of - day)
             if old != new:
@@ -241,9 +262,10 @@ class DailyBuckets:
             if before < day <= as_of:
                 for period in periods_of(day_of(day)):
                     if self._keeps(period):
-                        self._period(period).values(np.int64)[:] += table.values(np.int32)
-            if as_of - day > reach:  # the day right before the longest window is what yesterday's window had
+                        self._period(period).for_change(np.int64)[:] += table.values(np.int32)
+            if as_of - day > self._kept:
                 del self._days[day]
+        self._whole_from = max(self._whole_from, as_of - self._kept)
         self._periods = {period: table for period, table in self._periods.items() if self._keeps(period)}
         self._pack_old()
 
@@ -281,9 +303,20 @@ class DailyBuckets:
         return table.values(np.int64).reshape(-1, WIDTH).copy()
 
     def day(self, day: int) -> IntTable:
-        """The statistics of one day of the longest window, by its number; a copy."""
+        """The statistics of one kept day, by its number; a copy."""
         self.settle()
         return self._day(day).copy()
+
+    def history(self) -> DayHistory:
+        """All that is kept as it is now, to be looked back at in any thread; costs next to nothing."""
+        self.settle()
+        return DayHistory(
+            shape=(self._size // WIDTH, WIDTH),
+            as_of=self._as_of,
+            whole_from=self._whole_from,
+            days={day: table.lend() for day, table in self._days.items()},
+            periods={period: table.lend() for period, table in self._periods.items()},
+        )
 
     def counts(self, first: int, last: int) -> IntTable:
         """Plain counts of the days ``first`` … ``last``, shape (days, units); a copy."""
@@ -302,6 +335,7 @@ class DailyBuckets:
             "as_of": self._as_of,
             "lengths": list(self._lengths),
             "size": self._size,
+            "whole_from": self._whole_from,
             "rings": [ring.tobytes() for ring in self._rings],
             "days": {day: table.packed() for day, table in self._days.items()},
             "periods": [
@@ -323,6 +357,8 @@ class DailyBuckets:
         found._rings = [np.frombuffer(bytearray(ring), dtype=np.int64) for ring in dumped["rings"]]
         if any(len(ring) != size for ring in found._rings):
             raise ValueError("a ring of another size")
+        # What an older version dumped had no more than the days of the longest window.
+        found._whole_from = dumped.get("whole_from", found._as_of - len(found._ring_of_age))
         found._days = {day: _Table(packed=packed) for day, packed in dumped["days"].items()}
         found._periods = {
             Period(PeriodKind(kind), year, number): _Table(packed=packed)

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from services.scoring.domain.books import Books
-from services.scoring.domain.buckets import DailyBuckets, IntTable
+from services.scoring.domain.buckets import DailyBuckets, IntTable, Statistics
 from services.scoring.domain.clusters import Clusters
 from services.scoring.domain.days import DAY_MS, day_number, day_of, day_of_ms
+from services.scoring.domain.history import History
 from services.scoring.domain.pace import DayPace, Pace
 from services.scoring.domain.ratings import PUBLIC, SOURCES, Rating, Revision, State
 from services.scoring.domain.replacements import Replacements
@@ -26,9 +27,6 @@ SLACK_DAYS: Final = 5
 
 CLOSED_AFTER_DAYS: Final = 30
 """How long after its end a calendar period stays open for late ratings and corrections."""
-
-Statistics = Mapping[Source, IntTable]
-"""One table for each source that has ratings; always one for the public."""
 
 _ID_BYTES: Final = 16
 
@@ -338,6 +336,12 @@ class Ledger:
         """How many ratings of that period came too late to count."""
         first, last = day_number(period.first), day_number(period.last)
         return sum(count for day, count in self._late_by_day.items() if first <= day <= last)
+
+    def history(self) -> History:
+        """The days of all sources as they are now, to be looked back at in any thread."""
+        return History(
+            {source: buckets.history() for source, buckets in self._buckets_by_source()}, self._rules.days
+        )
 
     def _buckets_by_source(self) -> list[tuple[Source, DailyBuckets]]:
         return [(SOURCES[each], self._buckets[each]) for each in sorted(self._buckets, key=_public_first)]

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.scoring.domain.assessment import COUNTS, Assessment, Past
-from services.scoring.domain.buckets import IntTable
-from services.scoring.domain.ledger import Statistics
+from services.scoring.domain.buckets import IntTable, Statistics
 from services.scoring.domain.lists import ListKey, RankedList, canonical_json
 from services.scoring.domain.roster import LevelRoster, Roster
 from services.scoring.domain.spans import Span

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from services.scoring.application.watch import Flagged, ReadFlags
-from services.scoring.entrypoints.http import DEFAULT_LIMIT, MOST_ROWS, ProblemBody
+from services.scoring.entrypoints.answers import DEFAULT_LIMIT, MOST_ROWS
+from services.scoring.entrypoints.bodies import ProblemBody
 from shared.events.integrity import Signal
 from shared.kernel.clock import rfc3339
 from shared.kernel.grades import Level

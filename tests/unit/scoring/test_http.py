@@ -4,52 +4,19 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
-from services.scoring.application.fold import Fold
-from services.scoring.application.handlers import ReadRankings
-from services.scoring.application.published import PublishedBooks, PublishedList, StoredRankings
 from services.scoring.bootstrap import create_app
 from services.scoring.domain.lists import Row
-from services.scoring.entrypoints.http import make_router
 from services.scoring.settings import Settings
 from shared.kernel.grades import Level
 from shared.kernel.units import load_units
-from shared.observability.problem import install_handlers
-from shared.rules import load_pack
-from tests.unit.scoring.feedback import NOW, messages, none_is_invalid, random_feedback
-
-UNITS = load_units()
-WINDOWS = UNITS.by_level(Level.WINDOW)
-MADE = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
-
-
-def stored() -> StoredRankings:
-    fold = Fold(UNITS, load_pack(None, NOW.date()), NOW.date())
-    fold.take(messages(random_feedback(WINDOWS[:40], 1500, seed=1)), none_is_invalid)
-    lists = {key: PublishedList.of(found, 1400, MADE) for key, found in fold.lists().items()}
-    return StoredRankings(lists, PublishedBooks(fold.books(), 1500, "now"), {})
-
+from tests.unit.scoring.serving import UNITS, WINDOWS, app, get, stored
 
 STORED = stored()
-
-
-def app(found: StoredRankings | None = STORED, progress: str | None = None) -> FastAPI:
-    made = FastAPI()
-    install_handlers(made)
-    made.include_router(make_router(ReadRankings(UNITS, lambda: found, lambda: progress)))
-    return made
-
-
-async def get(path: str, made: FastAPI | None = None, **params: Any) -> httpx.Response:  # noqa: ANN401 - query
-    transport = httpx.ASGITransport(made if made is not None else app())
-    async with httpx.AsyncClient(transport=transport, base_url="http://scoring") as client:
-        return await client.get(path, params=params)
 
 
 def shown(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -66,7 +33,7 @@ async def test_a_ranking_says_what_it_is_and_shows_the_number_that_it_is_sorted_
     assert answer["sorted_by"] == "score"
     assert (answer["publish_from"], answer["rank_from"]) == (10, 30)
     assert answer["list_hash"] == found.hash
-    assert answer["positions"] == {"FEEDBACK": 1500}
+    assert answer["positions"] == {"FEEDBACK": 9000}
     assert answer["computed_at"] == "2026-11-20T04:00:00.000Z"
     assert answer["items"] == shown(found.rows)
     assert answer["next"] is None
@@ -139,7 +106,7 @@ async def test_a_list_that_was_revised_between_two_pages_is_begun_again() -> Non
     key = "window.all.30"
     before = STORED.lists[key]
     revised = replace(before, head={**before.head, "list_hash": "0" * 64})
-    made = app(replace(STORED, lists={**STORED.lists, key: revised}))
+    made = app(lambda: replace(STORED, lists={**STORED.lists, key: revised}))
     response = await get("/v1/rankings", made, level="window", limit=5, cursor=cursor)
     assert response.status_code == 409
     (error,) = response.json()["errors"]
@@ -224,7 +191,7 @@ async def test_the_books_are_the_published_ones() -> None:
     assert answer["balanced"]
     accounts = ("counted", "replaced", "held", "excluded", "late")
     assert answer["accepted"] == sum(answer[account] for account in accounts)
-    assert answer["positions"] == {"FEEDBACK": 1500}
+    assert answer["positions"] == {"FEEDBACK": 9000}
 
 
 @pytest.mark.parametrize("path", ["/v1/rankings", "/v1/books", f"/v1/units/{WINDOWS[0].unit_id}/score"])
@@ -233,7 +200,7 @@ async def test_before_the_fold_has_caught_up_the_answer_is_how_far_it_is(path: s
     assert response.status_code == 503
     assert int(response.headers["retry-after"]) >= 1
     assert "3 of 9 messages folded" in response.json()["detail"]
-    assert (await get(path, app(found=None))).status_code == 503
+    assert (await get(path, app(lambda: None))).status_code == 503
 
 
 async def test_without_a_broker_the_service_lives_and_says_what_is_missing() -> None:

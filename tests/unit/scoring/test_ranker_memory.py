@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scoring.domain.ledger import Statistics
+from services.scoring.domain.buckets import Statistics
 from services.scoring.domain.lists import RankedList
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.roster import Roster
