@@ -78,7 +78,7 @@ class Past:
             raise InvalidValueError(
                 day.isoformat(),
                 f"a business day before today, {self.today}: {whats} on",
-                f"choose another day, or leave out {field} for the present list",
+                f"choose another day, or leave out {field}",
                 field=field,
             )
 

@@ -7,6 +7,8 @@ from fastapi import Request, Response
 
 from services.scoring.entrypoints.bodies import ProblemBody
 
+PREFIX: Final = "/v1"
+"""Of every router by itself: in logs and metrics, a route is named by the prefix of its own router only."""
 DEFAULT_LIMIT: Final = 100
 MOST_ROWS: Final = 2000
 

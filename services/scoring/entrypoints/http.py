@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from services.scoring.application.boards import Boards
 from services.scoring.application.handlers import ReadRankings
 from services.scoring.application.looking_back import LookBack
-from services.scoring.entrypoints.answers import NOT_MODIFIED, UNAVAILABLE, Tag
+from services.scoring.entrypoints.answers import NOT_MODIFIED, PREFIX, UNAVAILABLE, Tag
 from services.scoring.entrypoints.bodies import BooksBody
 from services.scoring.entrypoints.rankings import make_rankings_router
 from services.scoring.entrypoints.stream import make_stream_router
@@ -19,13 +19,13 @@ from services.scoring.entrypoints.units import make_units_router
 
 def make_router(read: ReadRankings, look_back: LookBack, boards: Boards) -> APIRouter:
     """All routes of rankings."""
-    router = APIRouter(prefix="/v1")
+    router = APIRouter()
     router.include_router(make_rankings_router(read, look_back))
     router.include_router(make_stream_router(boards))
     router.include_router(make_units_router(read, look_back))
 
     @router.get(
-        "/books",
+        f"{PREFIX}/books",
         tags=["rankings"],
         response_model=BooksBody,
         responses={**NOT_MODIFIED, **UNAVAILABLE},

@@ -20,6 +20,7 @@ from services.scoring.entrypoints.answers import (
     NO_LIST,
     NO_UNIT,
     NOT_MODIFIED,
+    PREFIX,
     REVISED,
     UNAVAILABLE,
     UNPROCESSABLE,
@@ -98,7 +99,7 @@ class PageQuery:
 
 def make_rankings_router(read: ReadRankings, look_back: LookBack) -> APIRouter:
     """The routes of lists: ``read`` answers from what is published, ``look_back`` about earlier days."""
-    router = APIRouter(tags=["rankings"])
+    router = APIRouter(prefix=PREFIX, tags=["rankings"])
 
     @router.get(
         "/rankings",

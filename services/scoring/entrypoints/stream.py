@@ -10,7 +10,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from services.scoring.application.boards import Boards, Told
 from services.scoring.application.published import PublishedList
 from services.scoring.domain.lists import canonical_json
-from services.scoring.entrypoints.answers import NO_LIST, UNAVAILABLE, UNPROCESSABLE, Responses
+from services.scoring.entrypoints.answers import NO_LIST, PREFIX, UNAVAILABLE, UNPROCESSABLE, Responses
 from services.scoring.entrypoints.bodies import RevisedBody
 
 RETRY_MS: Final = 3000
@@ -29,7 +29,7 @@ _EVENTS: Final[Responses] = {
 
 def make_stream_router(boards: Boards) -> APIRouter:
     """The route of live boards."""
-    router = APIRouter(tags=["rankings"])
+    router = APIRouter(prefix=PREFIX, tags=["rankings"])
 
     async def board(
         key: Annotated[str, InPath(description="Key of a list: `window.marriage.30`.")],

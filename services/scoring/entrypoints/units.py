@@ -8,7 +8,14 @@ from services.scoring.application.handlers import ReadRankings, UnitScore
 from services.scoring.application.looking_back import LookBack, UnitHistory, history_hash
 from services.scoring.application.published import STREAM, PublishedList
 from services.scoring.domain.small_groups import LEAST_SHOWN
-from services.scoring.entrypoints.answers import NO_UNIT, NOT_MODIFIED, UNAVAILABLE, UNPROCESSABLE, Tag
+from services.scoring.entrypoints.answers import (
+    NO_UNIT,
+    NOT_MODIFIED,
+    PREFIX,
+    UNAVAILABLE,
+    UNPROCESSABLE,
+    Tag,
+)
 from services.scoring.entrypoints.bodies import UnitHistoryBody, UnitScoreBody, UnitWindowBody
 from shared.kernel.grades import Level
 
@@ -18,7 +25,7 @@ _RESPONSES: Final = {**NOT_MODIFIED, **NO_UNIT, **UNPROCESSABLE, **UNAVAILABLE}
 
 def make_units_router(read: ReadRankings, look_back: LookBack) -> APIRouter:
     """The routes of single units."""
-    router = APIRouter(tags=["rankings"])
+    router = APIRouter(prefix=PREFIX, tags=["rankings"])
 
     @router.get("/units/{unit_id}/score", response_model=UnitScoreBody, responses=_RESPONSES)
     async def get_unit_score(

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from deploy.local.commands.rankings import change_label, ranking_table
+from deploy.local.commands.rankings import change_label, changes_table, ranking_table
 
 RANKED: dict[str, Any] = {
     "unit_id": "U000532", "name": "章贡区婚姻登记处", "status": "ranked", "rank": 7, "rank_low": 3,
@@ -47,3 +47,23 @@ def test_the_table_shows_between_which_ranks_a_unit_lies_and_how_it_moved() -> N
         "待定",
     ]
     assert hidden.split() == ["–", "–", "进贤县婚姻登记处", "–", "–", "<10", "–", "样本过少，不公布"]
+
+
+def test_what_moved_is_shown_with_its_causes_and_a_dash_where_nothing_may_be_shown() -> None:
+    move: dict[str, Any] = {
+        "name": "章贡区民政局", "rank_before": 9, "rank_after": 7, "places": 2, "score_before": 90.0,
+        "score_after": 91.25, "why": {
+            "entered": {"good": 40, "bad": None}, "left": {"good": 31, "bad": None}, "by_ratings": 1.5,
+            "by_peers": -0.25,
+        },
+    }  # fmt: skip
+    gone = {
+        **move, "rank_after": None, "places": None, "score_after": None,
+        "why": {"entered": {"good": None, "bad": None}, "left": None, "by_ratings": None, "by_peers": None},
+    }  # fmt: skip
+    text = StringIO()
+    Console(file=text, width=200).print(changes_table([move, gone]))
+    heading, first, second = (" ".join(line.split()) for line in text.getvalue().splitlines())
+    assert heading == "单位 名次 升降 得分 新增 好/差 移出 好/差 自身 同类"
+    assert first == "章贡区民政局 9 → 7 ↑2 90.00 → 91.25 40/– 31/– +1.50 -0.25"
+    assert second == "章贡区民政局 9 → – 90.00 → – –/– – –"

@@ -210,7 +210,8 @@ async def test_a_fold_that_goes_on_is_copied_anew_after_some_seconds() -> None:
         return Past(past.registry, past.rules, past.history, past.position + taken)
 
     past = look_back(take, lambda: now)
-    for now, position in ((0.0, 9001), (4.9, 9001), (5.0, 9002), (9.9, 9002), (20.0, 9003)):  # noqa: B007
+    for moment, position in ((0.0, 9001), (4.9, 9001), (5.0, 9002), (9.9, 9002), (20.0, 9003)):
+        now = moment
         assert (await past.history(WINDOWS[0].unit_id, "7", 1)).position == position
 
 
