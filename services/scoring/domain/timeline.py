@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.assessment import PeerPriors
+from services.scoring.domain.assessment import COUNTS, PeerPriors
 from services.scoring.domain.buckets import Column, IntTable
 from services.scoring.domain.day_history import DayHistory
 from services.scoring.domain.days import day_of
@@ -140,7 +140,7 @@ def _days(
         if place is None:
             continue
         table = level.aggregate(statistics)
-        priors.update(table, np.ones(len(table), dtype=bool))
+        priors.update(table[:, COUNTS], np.ones(len(table), dtype=bool))
         rank = 0
         if level.level in RANKED_LEVELS:
             rows = table[members]
