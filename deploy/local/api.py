@@ -1,6 +1,7 @@
 """Calling the services' HTTP interfaces from the command line, with readable failures."""
 
 import ssl
+import time
 from functools import cache
 from typing import Any
 
@@ -10,6 +11,10 @@ from deploy.local.errors import LocalError, ServiceRefusedError
 from shared.kernel.errors import describe
 
 TIMEOUT_S = 30.0
+UNAVAILABLE = 503
+LONGEST_PAUSE_S = 15.0
+VERIFY_ATTEMPTS = 3
+"""A verification takes long enough to meet a passing failure of the database; it is asked for again."""
 
 
 def call(
@@ -20,15 +25,26 @@ def call(
     body: Any = None,  # noqa: ANN401 - whatever JSON the endpoint takes
     headers: dict[str, str] | None = None,
     timeout_s: float = TIMEOUT_S,
+    attempts: int = 1,
 ) -> Any:  # noqa: ANN401 - whatever JSON the endpoint gives
     """Send one request and return the JSON answer; parameters that are None are left out.
+
+    A 503 is asked for again after the pause that the service names, ``attempts`` times in all: only for
+    requests that may be repeated.
 
     Raises:
         ServiceRefusedError: the service answered with an error.
         LocalError: nobody answers there.
     """
     with client(timeout_s) as http:
-        return send(http, method, url, params=params, body=body, headers=headers).json()
+        for attempt in range(1, attempts + 1):
+            try:
+                return send(http, method, url, params=params, body=body, headers=headers).json()
+            except ServiceRefusedError as error:
+                if error.problem.get("status") != UNAVAILABLE or attempt == attempts:
+                    raise
+                time.sleep(error.retry_after_s)
+        raise AssertionError(attempts)  # pragma: no cover - the last attempt returns or raises
 
 
 def client(timeout_s: float = TIMEOUT_S) -> httpx.Client:
@@ -53,8 +69,13 @@ def send(
         remedy = "look at `pingyi status` and the logs, or name the platform with --data or --port-base"
         raise LocalError(describe(url, f"an answer ({error})", remedy)) from error
     if answer.is_error:
-        raise ServiceRefusedError(_problem(answer))
+        raise ServiceRefusedError(_problem(answer), _pause_s(answer))
     return answer
+
+
+def _pause_s(answer: httpx.Response) -> float:
+    named = answer.headers.get("retry-after", "")
+    return min(float(named), LONGEST_PAUSE_S) if named.isdecimal() else 1.0
 
 
 @cache

@@ -42,12 +42,13 @@ class StopRequestedError(LocalError):
 
 
 class ServiceRefusedError(LocalError):
-    """A service answered with a problem detail; ``problem`` is its JSON."""
+    """A service answered with a problem detail: ``problem`` is its JSON."""
 
-    def __init__(self, problem: dict[str, Any]) -> None:
-        """Keep ``problem`` and put it into one readable message."""
+    def __init__(self, problem: dict[str, Any], retry_after_s: float = 1.0) -> None:
+        """Keep ``problem``, in one readable message too, and the pause after which to ask again."""
         super().__init__(_sentence(problem))
         self.problem = problem
+        self.retry_after_s = retry_after_s
 
 
 class _Blank(dict[str, Any]):

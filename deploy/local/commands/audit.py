@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.local.api import call
+from deploy.local.api import VERIFY_ATTEMPTS, call
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.history.archive import read_lines
 from deploy.local.layout import DEFAULT_DATA
@@ -23,7 +23,12 @@ def verify(
 ) -> None:
     """Recompute the whole hash chain and compare it with the streams; exit code 1 on any finding."""
     layout = find_platform(data, port_base)
-    report = call("GET", f"{layout.service_url('archive')}/v1/verify", timeout_s=VERIFY_TIMEOUT_S)
+    report = call(
+        "GET",
+        f"{layout.service_url('archive')}/v1/verify",
+        timeout_s=VERIFY_TIMEOUT_S,
+        attempts=VERIFY_ATTEMPTS,
+    )
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False))
     else:

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploy.local.api import call
+from deploy.local.api import VERIFY_ATTEMPTS, call
 from deploy.local.broker import cli_connection
 from deploy.local.demo.moves import moves_since_noon
 from deploy.local.demo.observer import AcceptedRating, RankingObserver, accepted_ratings, percentile
@@ -90,7 +90,11 @@ async def run(layout: Layout, script: Script, receiver: WebhookReceiver, console
             # The archive verifies in its own process: meanwhile the stream is looked through in this one.
             report, (ratings, moves) = await asyncio.gather(
                 asyncio.to_thread(
-                    call, "GET", f"{layout.service_url('archive')}/v1/verify", timeout_s=VERIFY_TIMEOUT_S
+                    call,
+                    "GET",
+                    f"{layout.service_url('archive')}/v1/verify",
+                    timeout_s=VERIFY_TIMEOUT_S,
+                    attempts=VERIFY_ATTEMPTS,
                 ),
                 _look_through(client, script.day, today),
             )
