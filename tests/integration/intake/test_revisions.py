@@ -128,7 +128,7 @@ async def test_a_move_that_is_not_open_is_answered_with_the_state_and_the_open_m
     (error,) = problem["errors"]
     assert error["field"] == "state"
     assert error["value"] == "release for a rating that is excluded"
-    assert error["expected"] == "one of the open moves: reinstate"
+    assert error["expected"] == "one of the open moves: reinstate, withdraw"
     assert f"GET /v1/feedback/{target}/state" in error["remedy"]
 
 
