@@ -215,9 +215,11 @@ class Publisher:
         self._backwards = False
         self._settled = {period: change.times for period, change in frozen.changes.items()}
         looked_at = frozen.statistics.closed
-        fold.forget_causes(
-            {period: change for period, change in frozen.changes.items() if period in looked_at}
-        )
+        if looked_at:
+            async with self._still:  # a snapshot may be copying the causes in another thread
+                fold.forget_causes(
+                    {period: change for period, change in frozen.changes.items() if period in looked_at}
+                )
         if changed:
             self._observer.computed(plan.compute_s)
         now_ms = self._clock.now().timestamp() * 1000
