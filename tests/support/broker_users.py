@@ -13,7 +13,7 @@ from deploy.local.secrets import new_user_seed, user_public_key
 from shared.auth.nats_permissions import authorization_config, users
 from shared.messaging.connection import BrokerSettings
 from shared.messaging.provisioner import provision
-from tests.support.servers import running_nats
+from tests.support.servers import delete_streams, running_nats
 
 
 @dataclass(slots=True)
@@ -64,8 +64,6 @@ async def provisioned(server: NatsServer, seeds: dict[str, Path]) -> AsyncIterat
     async with AsyncExitStack() as stack:
         broker = BrokerUsers(server, seeds, stack)
         admin = await broker.connect("provisioner")
-        jetstream = admin.jetstream()
-        for stream in await jetstream.streams_info():
-            await jetstream.delete_stream(stream.config.name or "")
+        await delete_streams(admin.jetstream(), server.data)
         await provision(admin)
         yield broker

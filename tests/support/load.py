@@ -54,6 +54,7 @@ class Load:
         retries: requests that had to be repeated.
         outages: retries by kind of failure.
         answered: lines with a definite answer so far.
+        limit: share of the lines that is sent until somebody raises it.
     """
 
     lines: Sequence[bytes]
@@ -61,6 +62,7 @@ class Load:
     outcomes: Counter[str] = field(default_factory=Counter)
     outages: Counter[str] = field(default_factory=Counter)
     answered: int = 0
+    limit: float = 1.0
 
     @property
     def retries(self) -> int:
@@ -86,6 +88,8 @@ class Load:
 
             async def client() -> None:
                 for piece in todo:
+                    while self.progress >= self.limit:  # noqa: ASYNC110 - progress is a number, not an event
+                        await asyncio.sleep(0.01)
                     for line in piece[:SINGLES_IN_PIECE]:
                         await self._single(http, line)
                     if len(piece) > SINGLES_IN_PIECE:

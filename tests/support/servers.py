@@ -14,6 +14,8 @@ from pathlib import Path
 
 import nats
 import pytest
+from nats.js import JetStreamContext
+from nats.js.api import StreamConfig
 from pymongo import MongoClient
 
 from deploy.local.embedded import MongoServer, NatsServer, free_ports
@@ -21,6 +23,10 @@ from deploy.local.errors import PortTakenError, ServerStartError
 
 START_ATTEMPTS = 5
 """A free port may be taken by a parallel worker before our server listens on it; then others are tried."""
+
+KEEPER = "KEEPER"
+"""A stream that stays: see :func:`delete_streams`."""
+REMOVED_WITHIN_S = 20.0
 
 StartNats = Callable[..., NatsServer]
 
@@ -87,7 +93,7 @@ def shared_mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mo
 def nats_server(shared_nats_server: NatsServer) -> NatsServer:
     """A running nats-server without any stream; don't stop it, other tests go on using it."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        runner.run(_delete_streams(shared_nats_server.url))
+        runner.run(_empty(shared_nats_server))
     return shared_nats_server
 
 
@@ -132,11 +138,31 @@ def start_nats(tmp_path: Path) -> Iterator[StartNats]:
         yield start
 
 
-async def _delete_streams(url: str) -> None:
-    client = await nats.connect(url)
+async def _empty(server: NatsServer) -> None:
+    client = await nats.connect(server.url)
     try:
-        jetstream = client.jetstream()
-        for stream in await jetstream.streams_info():
-            await jetstream.delete_stream(stream.config.name or "")
+        await delete_streams(client.jetstream(), server.data)
     finally:
         await client.close()
+
+
+async def delete_streams(jetstream: JetStreamContext, data: Path) -> None:
+    """Delete every stream of an account, so that all can be made again; ``data`` is the server's directory.
+
+    The server goes on deleting after its answer: it renames a stream's directory to ``.<name>``, removes that
+    in the background, then the account's ``streams`` directory if nothing is in it any more. Who deletes a
+    name again before that meets the old messages in the next stream of that name; who creates one just then
+    gets "error creating store for stream". So one stream always stays, and the leftovers are waited for.
+    """
+    await jetstream.add_stream(StreamConfig(name=KEEPER, subjects=["keeper"]))
+    await _await_removal(data)
+    for stream in await jetstream.streams_info():
+        if stream.config.name != KEEPER:
+            await jetstream.delete_stream(stream.config.name or "")
+    await _await_removal(data)
+
+
+async def _await_removal(data: Path) -> None:
+    async with asyncio.timeout(REMOVED_WITHIN_S):
+        while any(data.glob("**/streams/.*")):  # noqa: ASYNC110, ASYNC240 - the server tells nobody
+            await asyncio.sleep(0.01)
