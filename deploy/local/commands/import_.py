@@ -123,6 +123,7 @@ async def _prepared(source: Source, file: Path, choice: _Choice, intake: IntakeC
         units=UnitNames(await intake.units(), kinds, own_names),
         name_of=source.name_of,
         own_references=not choice.by_row,
+        corrected=source.corrected,
     )
     return Import(file, source, mapper)
 
@@ -214,7 +215,7 @@ def _require_not_undone(layout: Layout, import_id: str) -> None:
             describe(
                 f"{import_id}, which {undo.requested_by} has asked to undo",
                 "an import that is not being undone",
-                "import the corrected file under another --import-id (with --by-row if it has its own references)",
+                "import the corrected file under another --import-id (with --by-row if it has references)",
             )
         )
 

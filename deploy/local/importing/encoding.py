@@ -67,12 +67,14 @@ def encoding_of(path: Path) -> str:
     if b"\0" in head[:4096]:
         expected = "text in UTF-8 or GB18030 (GBK), or UTF-16 with a byte order mark"
         raise EncodingError(describe(f"zero bytes in {path.name}", expected, _REMEDY))
-    broken = _first_error(path, "utf-8")
-    if broken is None:
-        return "utf-8"
-    if _first_error(path, "gb18030") is None:
-        return "gb18030"
-    raise _undecodable(path, "UTF-8 or GB18030 (GBK)", broken)
+    breaks: dict[str, int] = {}
+    for encoding in ("utf-8", "gb18030"):
+        broken = _first_error(path, encoding)
+        if broken is None:
+            return encoding
+        breaks[encoding] = broken
+    nearest = max(breaks, key=lambda encoding: breaks[encoding])
+    raise _undecodable(path, f"UTF-8 or GB18030 (GBK), of which {nearest} comes furthest,", breaks[nearest])
 
 
 _REMEDY: Final = "save the file as “CSV UTF-8” or as .xlsx"
@@ -80,7 +82,9 @@ _REMEDY: Final = "save the file as “CSV UTF-8” or as .xlsx"
 
 def _undecodable(path: Path, expected: str, place: int) -> EncodingError:
     return EncodingError(
-        describe(f"{path.name}, which breaks off at byte {place}", f"text in {expected} to the end", _REMEDY)
+        describe(
+            f"{path.name}, which stops being text at byte {place}", f"text in {expected} to the end", _REMEDY
+        )
     )
 
 

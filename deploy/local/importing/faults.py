@@ -43,7 +43,7 @@ class Reason:
     def chinese(self) -> str:
         """One sentence for the person who corrects the row."""
         shown = NOTHING_ZH if self.value is None else shorten(self.value)
-        return f"「{self.column}」为 {shown}，应为{self.fault.expected_zh}：{self.fault.remedy_zh}。"
+        return f"「{self.column}」为 {shown}，应为{self.fault.expected_zh}；{self.fault.remedy_zh}。"
 
     @property
     def english(self) -> str:

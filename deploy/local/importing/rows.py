@@ -1,7 +1,7 @@
 """From the texts of a row to the line that intake gets, or to the reasons why not. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -111,6 +111,7 @@ class Mapper:
         source: of rows that name none.
         name_of: the file's name for the column of a field.
         own_references: whether the file's own references identify its ratings.
+        corrected: whether the file is a reject file: then each row must say which row it was.
     """
 
     import_id: str
@@ -119,7 +120,7 @@ class Mapper:
     units: UnitNames
     name_of: Callable[[Field], str]
     own_references: bool = True
-    _places: Mapping[Field, str] = field(default_factory=dict)
+    corrected: bool = False
 
     def map(self, row: Row) -> Line | Rejected:
         """The line for intake, or every reason why there is none."""
@@ -128,7 +129,7 @@ class Mapper:
             return Rejected(row, number, row.reasons)
         values = row.values
         reasons: list[Reason] = []
-        if Field.IMPORT in values or Field.ROW in values:
+        if self.corrected:
             number = self._original(values, reasons) or number
         body: dict[str, Any] = {"client_ref": f"{self.import_id}:{number}"}
         self._unit(values, body, reasons)

@@ -6,7 +6,7 @@ batch comes back first, so the journal is one number and the reject file has the
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -32,7 +32,7 @@ BATCH_ROWS: Final = 5_000
 BATCH_BYTES: Final = 8 << 20
 UNDER_WAY: Final = 2
 """Batches sent at once: intake works on one while it reads the next; more only take memory."""
-_WHOLE_LINE: Final = "client_ref"
+_FIELDS: Final[Mapping[str, Field]] = {each.value: each for each in Field}
 
 OnProgress = Callable[[Progress, int], None]
 
@@ -50,10 +50,10 @@ def require_unchanged(file: Path, import_id: str, sha256: str, *, named: bool) -
     Raises:
         WorkspaceError: it was imported from here with other bytes, and no id says what is meant.
     """
-    others = {each for each, (identity, _) in imports_of(file).items() if identity.sha256 != sha256}
-    if named or not others or import_id in imports_of(file):
+    imports = imports_of(file)
+    if named or not imports or any(each.sha256 == sha256 for each in imports):
         return
-    earlier = max(others)
+    earlier = imports[-1].import_id
     raise WorkspaceError(
         describe(
             f"{file.name}, which has changed since it was imported as {earlier}",
@@ -198,22 +198,23 @@ async def _finish(
 
 
 def _refusal(line: Line, answer: LineAnswer, job: Import) -> Reject:
-    reasons = [
-        Reason(_column_of(issue.field, line.row, job), issue.value, fault_of(issue))
-        for issue in answer.errors or ()
-    ]
+    reasons: list[Reason] = []
+    for issue in answer.errors or ():
+        each = _field_of(issue.field, line.row)
+        column = issue.field if each is None else job.source.name_of(each)
+        written = None if each is None else line.row.values.get(each)
+        reasons.append(Reason(column, written or issue.value, fault_of(issue)))
     return Reject.of(line.number, line.row.cells, reasons)
 
 
-def _column_of(name: str, row: Row, job: Import) -> str:
-    """The file's name for what intake calls `name`."""
-    known: dict[str, Field] = {each.value: each for each in Field}
-    each = known.get(name)
+def _field_of(name: str, row: Row) -> Field | None:
+    """The field of the row that intake calls `name`."""
+    each = _FIELDS.get(name)
     if each is Field.UNIT_ID and Field.UNIT_ID not in row.values:
-        each = Field.UNIT_NAME
+        return Field.UNIT_NAME
     if each is Field.TIME and Field.TIME not in row.values:
-        each = Field.DATE
-    return name if each is None else job.source.name_of(each)
+        return Field.DATE
+    return each
 
 
 def _conclude(job: Import, workspace: Workspace) -> Progress:

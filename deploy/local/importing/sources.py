@@ -72,6 +72,12 @@ class Source:
     import_id: str | None = None
     _resources: ExitStack = field(default_factory=ExitStack)
 
+    @property
+    def corrected(self) -> bool:
+        """Whether it is a reject file."""
+        of_table = self.header is not None and Field.IMPORT in self.header.places
+        return of_table or self.import_id is not None
+
     def name_of(self, wanted: Field) -> str:
         """The file's name for the column of a field."""
         return wanted.value if self.header is None else self.header.name_of(wanted)

@@ -1,6 +1,7 @@
 """What an import leaves beside its file: how far it has come, what became of each row, what was refused.
 
-``<file>.import/<import id>/`` holds ``journal.ndjson``, ``results.csv`` and, until the end, ``rejects.part``.
+``<file>.import/<import id>-<head of the file's hash>/`` holds ``journal.ndjson``, ``results.csv`` and, until
+the end, ``rejects.part``.
 Everything that a batch adds is on disk before the journal says so; what was written beyond the journal's word
 is cut off when the import goes on, so a kill at any moment neither loses nor doubles a line.
 """
@@ -119,10 +120,10 @@ def open_workspace(file: Path, identity: Identity) -> Workspace:
     """The workspace of an import of `file`, new or where it was left.
 
     Raises:
-        WorkspaceError: the import began with another file or other settings.
+        WorkspaceError: the import began with other settings.
         OSError: the folder can't be written.
     """
-    folder = folder_of(file, identity.import_id)
+    folder = folder_of(file, identity)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     begun = read_journal(folder)
     if begun is None:
@@ -145,20 +146,16 @@ def open_workspace(file: Path, identity: Identity) -> Workspace:
     return workspace
 
 
-def folder_of(file: Path, import_id: str) -> Path:
-    """Where the import `import_id` of `file` keeps what it needs."""
-    return file.with_name(file.name + SUFFIX) / import_id
+def folder_of(file: Path, identity: Identity) -> Path:
+    """Where an import of `file` keeps what it needs: another one when the file has other bytes."""
+    return file.with_name(file.name + SUFFIX) / f"{identity.import_id}-{identity.sha256[:8]}"
 
 
-def imports_of(file: Path) -> dict[str, tuple[Identity, Progress]]:
-    """All imports of the file at this path, by id, whatever the file held then."""
+def imports_of(file: Path) -> list[Identity]:
+    """All imports of the file at this path, whatever the file held then."""
     parent = file.with_name(file.name + SUFFIX)
-    found: dict[str, tuple[Identity, Progress]] = {}
-    for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
-        begun = read_journal(folder)
-        if begun is not None:
-            found[begun[0].import_id] = begun[:2]
-    return found
+    begun = [read_journal(folder) for folder in sorted(parent.iterdir())] if parent.is_dir() else []
+    return [each[0] for each in begun if each is not None]
 
 
 def read_journal(folder: Path) -> tuple[Identity, Progress, int] | None:
@@ -181,14 +178,6 @@ def read_journal(folder: Path) -> tuple[Identity, Progress, int] | None:
 
 
 def _require_same(earlier: Identity, asked: Identity) -> None:
-    if earlier.sha256 != asked.sha256:
-        raise WorkspaceError(
-            describe(
-                "a file that was changed since",
-                f"the file that import {asked.import_id} began with",
-                "finish that import with the file as it was, or import this one under another --import-id",
-            )
-        )
     differing = {
         name for name, value in asked.settings.items() if earlier.settings.get(name) != value
     } | earlier.settings.keys() - asked.settings.keys()

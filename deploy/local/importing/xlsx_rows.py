@@ -23,7 +23,7 @@ _DAY_ZERO: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - Excel's times have n
 _DAY_ZERO_1904: Final = datetime(1904, 1, 1)  # noqa: DTZ001 - as above
 _LAST_SERIAL: Final = 2_958_465
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})", re.ASCII)
-_SHORT_INTEGER: Final = re.compile(r"-?[0-9]{1,15}", re.ASCII)
+_SHORT_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,14}", re.ASCII)
 _EXACT: Final = 1e15
 """Excel keeps 15 digits; a longer whole number has lost some."""
 
@@ -111,13 +111,14 @@ class _Rows(Handler):
     def _end_cell(self) -> None:
         if not self._parts:
             return
+        if self._place > MAX_COLUMNS:
+            self._fault = self._fault or TOO_WIDE
+            return
         text = self._text_of("".join(self._parts))
         if not text:
             return
         self._size += len(text)
-        if self._place > MAX_COLUMNS:
-            self._fault = self._fault or TOO_WIDE
-        elif self._size > MAX_ROW_CHARS or len(text) > MAX_CELL_CHARS:
+        if self._size > MAX_ROW_CHARS or len(text) > MAX_CELL_CHARS:
             self._fault = self._fault or _TOO_LONG
         else:
             missing = self._place - len(self._cells)
