@@ -1,21 +1,23 @@
 """Reading single cells as offices fill them in: grades in words, dates of many forms, full-width digits.
 
-Every function takes the text of one cell that is not blank and returns its value, or a `Fault`. They are
-cached, because the same words stand in a column a million times.
+Every function takes the text of one cell that is not blank and returns its value, or a `Fault`. Those that
+read words are cached, because the same words stand in a column a million times; long texts are no words.
 """
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Final
+from functools import lru_cache, wraps
+from typing import Final, TypeVar
 
 from deploy.local.importing.faults import Fault
 from shared.kernel.clock import SHANGHAI
 from shared.kernel.grades import Channel, Grade, Source
 
 CACHED: Final = 65_536
+MAX_WORD: Final = 64
+"""Characters of the longest text that is looked at as a grade, a time, a channel or a source."""
 MAX_REFERENCE: Final = 128
 """Characters of a reference, as intake takes them."""
 
@@ -101,13 +103,30 @@ def key(text: str) -> str:
     return "".join(normal(text).split()).upper()
 
 
-@lru_cache(CACHED)
+V = TypeVar("V")
+
+
+def _of_words(parse: Callable[[str], V]) -> Callable[[str], V]:
+    """`parse`, cached; texts that are too long to be words are cut first, which no word survives.
+
+    Without the cut a hostile file could fill the cache with megabytes, or keep a pattern busy for hours.
+    """
+    cached = lru_cache(CACHED)(parse)
+
+    @wraps(parse)
+    def read(text: str) -> V:
+        return cached(text if len(text) <= MAX_WORD else text[:MAX_WORD] + "…")
+
+    return read
+
+
+@_of_words
 def grade(text: str) -> int | Fault:
     """The overall grade; only what clearly is one of the five: "一般" is not."""
     return _grade(text, _GRADE)
 
 
-@lru_cache(CACHED)
+@_of_words
 def sub_grade(text: str) -> int | Fault:
     """A sub-grade."""
     return _grade(text, _SUB_GRADE)
@@ -121,7 +140,7 @@ def _grade(text: str, fault: Fault) -> int | Fault:
     return _GRADES.get(word, fault)
 
 
-@lru_cache(CACHED)
+@_of_words
 def channel(text: str) -> Channel | Fault:
     """The channel, by its Chinese or English word."""
     word = key(text)
@@ -134,7 +153,7 @@ def channel(text: str) -> Channel | Fault:
     )
 
 
-@lru_cache(CACHED)
+@_of_words
 def source(text: str) -> Source | Fault:
     """The source of the appraisal, by its Chinese or English word."""
     word = key(text)
@@ -147,7 +166,7 @@ def source(text: str) -> Source | Fault:
     )
 
 
-@lru_cache(CACHED)
+@_of_words
 def moment(text: str) -> str | Fault:
     """When it happened, in RFC 3339 with China's offset unless the cell states another.
 

@@ -11,6 +11,7 @@ from deploy.local.importing.rows import MAX_ROW_CHARS, WHOLE_ROW, Row
 MAX_LINE_BYTES: Final = 4 * MAX_ROW_CHARS
 _SHOWN: Final = 1_000
 _REMEMBERED: Final = 10_000
+_LONGEST_NAME: Final = 200
 
 _TOO_LONG: Final = Fault(
     f"至多 {MAX_LINE_BYTES} 字节的一行", "缩短该行",
@@ -88,7 +89,7 @@ def _read(
         field = fields.get(name)
         if field is None and name not in fields:
             field = field_of(name, overrides)
-            if len(fields) < _REMEMBERED:
+            if len(fields) < _REMEMBERED and len(name) < _LONGEST_NAME:
                 fields[name] = field
         if field is None or field is Field.REASON or member is None:
             continue

@@ -88,7 +88,7 @@ def batches(source: Source, mapper: Mapper, rows: int = BATCH_ROWS) -> Iterator[
             size += len(mapped.data)
         else:
             batch.rejected.append(mapped)
-            size += sum(map(len, mapped.row.cells))
+        size += sum(map(len, row.cells))  # kept for the reject file, columns that nobody reads too
         if batch.rows >= rows or size >= BATCH_BYTES:
             batch.position = source.position
             yield batch
@@ -219,6 +219,14 @@ def _field_of(name: str, row: Row) -> Field | None:
 
 def _conclude(job: Import, workspace: Workspace) -> Progress:
     """Write the reject file and say in the journal that all is done."""
+    if fingerprint(job.file).sha256 != workspace.identity.sha256:
+        raise WorkspaceError(
+            describe(
+                f"{job.file.name}, which was changed while it was being imported",
+                "the file as it was at the start",
+                f"import it again with --import-id {job.mapper.import_id}: rows that are in are recognised",
+            )
+        )
     progress = workspace.progress
     written: Path | None = None
     if progress.rejected + progress.conflict:

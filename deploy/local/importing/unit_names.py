@@ -12,6 +12,10 @@ _PROPOSALS: Final = 3
 _NEAR: Final = 0.6
 _REGION_DIGITS: Final = 6
 _REMEMBERED: Final = 65_536
+_LONGEST: Final = 300
+"""Characters of what is remembered of one row; names of units are shorter."""
+_LOOKED_UP: Final = 100
+"""Unknown names that similar ones are looked for: each takes 20 ms, and a wrong file has a million."""
 
 
 class NoUnit(NamedTuple):
@@ -67,6 +71,7 @@ class UnitNames:
         self._places = {(unit.division, unit.kind): unit.unit_id for unit in known}
         self._kinds = {key(word): kind for kind, label in kinds.items() for word in (kind, label)}
         self._found: dict[tuple[str | None, ...], str | NoUnit] = {}
+        self._looked_up = 0
 
     def find(
         self, unit_id: str | None, name: str | None, region: str | None, kind: str | None
@@ -76,7 +81,7 @@ class UnitNames:
         found = self._found.get(asked)
         if found is None:
             found = self._find(*asked)
-            if len(self._found) < _REMEMBERED:
+            if len(self._found) < _REMEMBERED and sum(len(each or "") for each in asked) < _LONGEST:
                 self._found[asked] = found
         return found
 
@@ -102,6 +107,9 @@ class UnitNames:
         return NoUnit(None, _NO_UNIT) if name is None else NoUnit(name, self._unknown(key(name)))
 
     def _unknown(self, word: str) -> Fault:
+        self._looked_up += 1
+        if self._looked_up > _LOOKED_UP:
+            return _UNKNOWN_NAME
         near = difflib.get_close_matches(word[:64], self._names, _PROPOSALS, _NEAR)
         names = [self._shown[each] for each in near if each in self._shown]
         if not names:

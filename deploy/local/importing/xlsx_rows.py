@@ -24,6 +24,7 @@ _DAY_ZERO_1904: Final = datetime(1904, 1, 1)  # noqa: DTZ001 - as above
 _LAST_SERIAL: Final = 2_958_465
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})", re.ASCII)
 _SHORT_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,14}", re.ASCII)
+_LONGEST_NUMBER: Final = 40
 _EXACT: Final = 1e15
 """Excel keeps 15 digits; a longer whole number has lost some."""
 
@@ -67,6 +68,7 @@ class _Rows(Handler):
         self._kind = "n"
         self._style = 0
         self._parts: list[str] = []
+        self._length = 0
         self._collecting = False
         self._phonetic = False
 
@@ -77,7 +79,7 @@ class _Rows(Handler):
             self._kind = attributes.get("t", "n")
             style = attributes.get("s", "0")
             self._style = int(style) if style.isdecimal() and len(style) < 7 else 0  # noqa: PLR2004 - no such style
-            self._parts = []
+            self._parts, self._length = [], 0
         elif name in {"v", "t"}:
             self._collecting = not self._phonetic
         elif name == "rPh":
@@ -109,17 +111,17 @@ class _Rows(Handler):
             self.complete.append(GridRow(self._number, self._cells, self._fault))
 
     def _end_cell(self) -> None:
-        if not self._parts:
+        if not self._parts or self._fault is not None:
             return
         if self._place > MAX_COLUMNS:
-            self._fault = self._fault or TOO_WIDE
+            self._fault = TOO_WIDE
             return
         text = self._text_of("".join(self._parts))
         if not text:
             return
         self._size += len(text)
         if self._size > MAX_ROW_CHARS or len(text) > MAX_CELL_CHARS:
-            self._fault = self._fault or _TOO_LONG
+            self._fault = _TOO_LONG
         else:
             missing = self._place - len(self._cells)
             if missing > 0:
@@ -127,11 +129,13 @@ class _Rows(Handler):
             self._cells[self._place - 1] = text
 
     def text(self, data: str) -> None:
-        if self._collecting and self._size <= MAX_ROW_CHARS:
+        if not self._collecting or self._fault is not None:
+            return
+        self._length += len(data)
+        if self._length > MAX_CELL_CHARS:
+            self._fault = _TOO_LONG
+        else:
             self._parts.append(data)
-            if len(data) > MAX_CELL_CHARS or len(self._parts) > MAX_CELL_CHARS:
-                self._fault = self._fault or _TOO_LONG
-                self._parts = self._parts[:1]
 
     def _text_of(self, raw: str) -> str:
         if self._kind == "s":
@@ -150,9 +154,15 @@ class _Rows(Handler):
         return unescape(raw)
 
 
-@lru_cache(65_536)
 def number_text(raw: str, *, is_date: bool, epoch_1904: bool) -> str:
     """What a number of a sheet means, as text; see `read_sheet`."""
+    if len(raw) > _LONGEST_NUMBER:
+        return raw
+    return _number_text(raw, is_date=is_date, epoch_1904=epoch_1904)
+
+
+@lru_cache(65_536)
+def _number_text(raw: str, *, is_date: bool, epoch_1904: bool) -> str:
     if not is_date and _SHORT_INTEGER.fullmatch(raw):
         return raw
     try:

@@ -24,6 +24,8 @@ MAX_RATIO: Final = 200
 """How many times larger than packed a part may be, once it is larger than a small part."""
 MAX_TOKEN: Final = 1 << 20
 MAX_DEPTH: Final = 64
+MAX_NAMES: Final = 500
+"""Different names of elements that are remembered, and the length of the longest one."""
 _REMEDY: Final = "save the workbook anew with Excel or WPS as .xlsx, or save the sheet as “CSV UTF-8”"
 
 
@@ -130,7 +132,7 @@ class _Feed:
         found = self._names.get(name)
         if found is None:
             found = name.rpartition(":")[2]
-            if len(self._names) < MAX_ENTRIES:
+            if len(self._names) < MAX_NAMES and len(name) < MAX_NAMES:
                 self._names[name] = found
         return found
 

@@ -16,7 +16,7 @@ from deploy.local.importing.rows import MAX_ROW_CHARS, Line, Rejected
 from tests.unit.deploy.importing.files import HEADER, NAME, mapper, rows_of, write_workbook
 
 anything = settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 csv_text = st.text(st.sampled_from("\",;\t\r\n甲a1 \0='，"), max_size=200)
 

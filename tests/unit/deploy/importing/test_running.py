@@ -319,6 +319,17 @@ async def test_a_changed_file_at_the_same_place_is_asked_about(tmp_path: Path) -
     assert (done.accepted, done.duplicate) == (1, 20)
 
 
+async def test_a_file_that_changes_under_the_import_is_not_called_finished(tmp_path: Path) -> None:
+    file = table(tmp_path / "a.csv", 45)
+
+    def change(_: httpx.Request) -> None:
+        table(file, 44)
+
+    intake = FakeIntake(after=change)
+    with pytest.raises(WorkspaceError, match=r"changed while it was being imported.*--import-id imp-1"):
+        await run(file, intake)
+
+
 def test_the_same_bytes_are_the_same_import_and_each_sheet_its_own() -> None:
     assert default_import_id("a" * 64, None) == default_import_id("a" * 64, None)
     assert len({default_import_id(sha, sheet) for sha in ("a", "b") for sheet in (None, "一", "二")}) == 6
