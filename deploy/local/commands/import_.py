@@ -1,6 +1,7 @@
 """``pingyi import``: ratings from files, and undoing what a wrong file brought."""
 
 import asyncio
+import csv
 import json
 import re
 from collections.abc import Sequence
@@ -100,10 +101,14 @@ def import_(
     same way. See docs/import.md.
     """
     if undo is not None:
+        if file is not None:
+            raise typer.BadParameter("name either a file to import or an import to --undo")
         _undo(find_platform(data, port_base), undo, by, approve=approve, as_json=as_json)
         return
     if file is None:
         raise typer.BadParameter("name a file, or an import to --undo")
+    if approve or by is not None:
+        raise typer.BadParameter("--approve and --by go with --undo")
     choice = _Choice(channel, source, import_id, sheet, column or (), unit_names, by_row)
     layout = find_platform(data, port_base)
     asyncio.run(_check(layout, file, choice) if check else _import(layout, file, choice, as_json=as_json))
@@ -138,7 +143,7 @@ def _checked_id(import_id: str) -> str:
 def _own_names(path: Path) -> dict[str, str]:
     """A table of two columns: what a file calls units, and their ids."""
     with path.open(encoding=encoding_of(path), newline="") as file:
-        rows = [line.rstrip("\r\n").split(",") for line in file if line.strip()]
+        rows = [row for row in csv.reader(file) if any(row)]
     for row in rows:
         if len(row) != 2:  # noqa: PLR2004 - name and id
             raise LocalError(
@@ -146,7 +151,7 @@ def _own_names(path: Path) -> dict[str, str]:
                     ",".join(row), f"a name and a unit's id in each row of {path.name}", "correct the row"
                 )
             )
-    return {name.strip().lstrip("\ufeff"): unit_id.strip() for name, unit_id in rows}
+    return {name.strip(): unit_id.strip() for name, unit_id in rows}
 
 
 async def _check(layout: Layout, file: Path, choice: _Choice) -> None:
@@ -210,11 +215,11 @@ def _bar(console: Console) -> Progress:
 
 def _require_not_undone(layout: Layout, import_id: str) -> None:
     undo = undoing.read_undo(layout.data, import_id)
-    if undo is not None:
+    if undo is not None and undo.approved_by is not None:
         raise LocalError(
             describe(
-                f"{import_id}, which {undo.requested_by} has asked to undo",
-                "an import that is not being undone",
+                f"{import_id}, undone by {undo.requested_by} and {undo.approved_by}",
+                "an import that nobody has undone",
                 "import the corrected file under another --import-id (with --by-row if it has references)",
             )
         )

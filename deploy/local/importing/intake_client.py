@@ -39,7 +39,6 @@ class LineAnswer(msgspec.Struct):
     line: int
     status: str
     event_id: str | None = None
-    receipt_code: str | None = None
     errors: list[Issue] | None = None
 
 

@@ -181,11 +181,11 @@ async def _finish(
     for line, answer in zip(batch.lines, answers, strict=True):
         counts[answer.status] += 1
         if answer.status in {"accepted", "duplicate"}:
-            results.append(f"{line.number},{answer.status},{answer.event_id},{answer.receipt_code}\n")
+            results.append(f"{line.number},{answer.status},{answer.event_id}\n")
         else:
             refused.append((line.row, _refusal(line, answer, job)))
     refused.sort(key=lambda pair: pair[0].number)
-    results += [f"{reject.row},rejected,,\n" for _, reject in refused]
+    results += [f"{reject.row},rejected,\n" for _, reject in refused]
     before = workspace.progress
     after = replace(
         before,

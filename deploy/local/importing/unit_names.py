@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from deploy.local.errors import LocalError
 from deploy.local.importing.cells import key
 from deploy.local.importing.faults import Fault
+from shared.kernel.errors import describe
 
 _PROPOSALS: Final = 3
 _NEAR: Final = 0.6
@@ -55,6 +57,9 @@ class UnitNames:
             units: the registry.
             kinds: labels of the kinds of window, by key.
             own_names: what the office calls units (also codes of departments), with their ids.
+
+        Raises:
+            LocalError: one of the office's names stands for no unit.
         """
         known = list(units)
         self._ids = {unit.unit_id for unit in known}
@@ -66,6 +71,10 @@ class UnitNames:
             if self._names.setdefault(name, unit.unit_id) != unit.unit_id:
                 self._ambiguous.add(name)
             self._shown[name] = unit.name
+        for name, unit_id in (own_names or {}).items():
+            if unit_id not in self._ids:
+                expected = f"the id of a registered unit for {name}"
+                raise LocalError(describe(unit_id, expected, "correct the table of names"))
         self._names |= {key(name): unit_id for name, unit_id in (own_names or {}).items()}
         self._ambiguous -= {key(name) for name in own_names or {}}
         self._places = {(unit.division, unit.kind): unit.unit_id for unit in known}

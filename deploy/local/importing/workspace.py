@@ -6,9 +6,11 @@ Everything that a batch adds is on disk before the journal says so; what was wri
 is cut off when the import goes on, so a kill at any moment neither loses nor doubles a line.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final
@@ -24,7 +26,9 @@ SUFFIX: Final = ".import"
 _JOURNAL: Final = "journal.ndjson"
 _RESULTS: Final = "results.csv"
 _REJECTS: Final = "rejects.part"
-_RESULTS_HEAD: Final = b"row,status,event_id,receipt_code\n"
+_LOCK: Final = "lock"
+_RESULTS_HEAD: Final = b"row,status,event_id\n"
+"""No receipt codes: whoever holds them can take ratings back, and a file may come from the rated unit."""
 
 
 class WorkspaceError(LocalError):
@@ -72,8 +76,9 @@ class Progress:
 class Workspace:
     """The folder of one import; open while it runs."""
 
-    def __init__(self, folder: Path, identity: Identity, progress: Progress) -> None:
+    def __init__(self, folder: Path, identity: Identity, progress: Progress, lock: IO[bytes]) -> None:
         """Use `open_workspace`."""
+        self._lock = lock
         self.folder = folder
         self.identity = identity
         self.progress = progress
@@ -110,7 +115,7 @@ class Workspace:
 
     def close(self, *, finished: bool) -> None:
         """Close the files; the rejects are in their own file once `finished`."""
-        for file in (self._journal, self._results, self._rejects):
+        for file in (self._journal, self._results, self._rejects, self._lock):
             file.close()
         if finished:
             (self.folder / _REJECTS).unlink(missing_ok=True)
@@ -120,30 +125,35 @@ def open_workspace(file: Path, identity: Identity) -> Workspace:
     """The workspace of an import of `file`, new or where it was left.
 
     Raises:
-        WorkspaceError: the import began with other settings.
+        WorkspaceError: the import began with other settings, or runs already.
         OSError: the folder can't be written.
     """
     folder = folder_of(file, identity)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    begun = read_journal(folder)
-    if begun is None:
-        (folder / _JOURNAL).unlink(missing_ok=True)
-        (folder / _RESULTS).unlink(missing_ok=True)
-        (folder / _REJECTS).unlink(missing_ok=True)
-        with _append(folder / _JOURNAL) as journal:
-            journal.write(_line({"version": VERSION, **asdict(identity)}))
-            _sync(journal)
-        with _append(folder / _RESULTS) as results:
-            results.write(_RESULTS_HEAD)
-        workspace = Workspace(folder, identity, Progress(results_bytes=len(_RESULTS_HEAD)))
-    else:
-        earlier, progress, length = begun
-        _require_same(earlier, identity)
-        _cut(folder / _JOURNAL, length)
-        _cut(folder / _RESULTS, progress.results_bytes or len(_RESULTS_HEAD))
-        _cut(folder / _REJECTS, progress.rejects_bytes)
-        workspace = Workspace(folder, identity, progress)
-    return workspace
+    with ExitStack() as on_error:
+        lock = on_error.enter_context(_lock(folder))
+        begun = read_journal(folder)
+        if begun is None:
+            progress = _begin(folder, identity)
+        else:
+            earlier, progress, length = begun
+            _require_same(earlier, identity)
+            _cut(folder / _JOURNAL, length)
+            _cut(folder / _RESULTS, progress.results_bytes or len(_RESULTS_HEAD))
+            _cut(folder / _REJECTS, progress.rejects_bytes)
+        on_error.pop_all()
+        return Workspace(folder, identity, progress, lock)
+
+
+def _begin(folder: Path, identity: Identity) -> Progress:
+    for name in (_JOURNAL, _RESULTS, _REJECTS):
+        (folder / name).unlink(missing_ok=True)
+    with _append(folder / _RESULTS) as results:
+        results.write(_RESULTS_HEAD)
+    with _append(folder / _JOURNAL) as journal:
+        journal.write(_line({"version": VERSION, **asdict(identity)}))
+        _sync(journal)
+    return Progress(results_bytes=len(_RESULTS_HEAD))
 
 
 def folder_of(file: Path, identity: Identity) -> Path:
@@ -190,6 +200,19 @@ def _require_same(earlier: Identity, asked: Identity) -> None:
                 "repeat the command as it was, or choose another --import-id",
             )
         )
+
+
+def _lock(folder: Path) -> IO[bytes]:
+    """Keep every other process out; the system takes the lock back even after SIGKILL."""
+    lock = _append(folder / _LOCK)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise WorkspaceError(
+            describe(str(folder), "an import that is not running", "let the other command come to its end")
+        ) from error
+    return lock
 
 
 def _append(path: Path) -> IO[bytes]:

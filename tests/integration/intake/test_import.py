@@ -107,7 +107,7 @@ async def test_an_import_is_corrected_completed_and_undone_by_two_people(
             code, out = await at.pingyi("--undo", "2026-03", "--approve", "--by", "city-reviewer")
             assert (code, "已剔除 60" in out) == (0, True), out
         code, out = await at.pingyi(file, "--channel", "paper", "--import-id", "2026-03")
-        assert (code, "county-clerk has asked to undo" in out) == (1, True), out
+        assert (code, "undone by county-clerk and city-reviewer" in out) == (1, True), out
 
     excluded = [
         parse_envelope(Envelope[FeedbackExcluded], data)
@@ -155,6 +155,35 @@ async def test_an_import_that_was_killed_goes_on_and_adds_each_row_once(
     told = results_of(Path(done["results"]))
     assert sorted(int(row[0]) for row in told) == list(range(2, 11_002))
     assert {row[2] for row in told if row[1] != "rejected"} == set(ids)
+
+
+async def test_a_file_of_the_offices_own_words_is_checked_and_then_imported(
+    broker: Client, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    file, names = tmp_path / "own.csv", tmp_path / "names.csv"
+    names.write_text("东湖婚登,U000112\n", encoding="utf-8-sig")
+    file.write_text("经办,打分,备注\n东湖婚登,5,x\n东湖殡葬,4,\n", encoding="utf-8")
+    columns = ("--column", "经办=unit", "--column", "打分=grade", "--column", "备注=")
+    async with process(nats_server, tmp_path) as (_, client):
+        at = desk(str(client.base_url), nats_server, tmp_path)
+        code, out = await at.pingyi(file)
+        assert (code, "经办、打分、备注" in out) == (1, True), out
+        checked = ("--unit-names", names, *columns, "--check")
+        code, out = await at.pingyi(file, *checked)
+        assert (code, "可以导入 1 行，不能导入 1 行" in out, "第 3 行：「经办」" in out) == (1, True, True), (
+            out
+        )
+        assert await submitted(broker) == []
+        names.write_text("东湖婚登,U000112\n东湖殡葬,U000113\n", encoding="gbk")
+        code, out = await at.pingyi(file, *checked[:-1])
+        assert (code, "受理 2" in out, "不导入的列：备注" in out) == (0, True, True), out
+        names.write_text("东湖婚登,U9\n", encoding="utf-8")
+        code, out = await at.pingyi(file, *checked)
+        assert (code, "'U9', expected the id of a registered unit for 东湖婚登" in out) == (1, True), out
+        for arguments in ((), (file, "--undo", "imp-1"), (file, "--approve"), ("--undo", "imp-1")):
+            code, _ = await at.pingyi(*arguments)
+            assert code == 2
+    assert [event.data.unit_id for event in await submitted(broker)] == ["U000112", "U000113"]
 
 
 async def test_an_import_id_of_another_form_is_refused(intake: Intake) -> None:

@@ -319,6 +319,17 @@ async def test_a_changed_file_at_the_same_place_is_asked_about(tmp_path: Path) -
     assert (done.accepted, done.duplicate) == (1, 20)
 
 
+async def test_two_commands_do_not_run_one_import_at_once(tmp_path: Path) -> None:
+    file = table(tmp_path / "a.csv", 3)
+    with open_source(file) as source:
+        identity = Import(file, source, mapper(), 10).identity(None, ())
+    workspace = open_workspace(file, identity)
+    with pytest.raises(WorkspaceError, match="not running"):
+        await run(file, FakeIntake())
+    workspace.close(finished=False)
+    assert (await run(file, FakeIntake())).accepted == 3
+
+
 async def test_a_file_that_changes_under_the_import_is_not_called_finished(tmp_path: Path) -> None:
     file = table(tmp_path / "a.csv", 45)
 
