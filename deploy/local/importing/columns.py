@@ -153,7 +153,8 @@ class Header:
     def ignored(self) -> tuple[str, ...]:
         """Names of columns that nothing is read from."""
         used = set(self.places.values())
-        return tuple(name for place, name in enumerate(self.names) if name and place not in used)
+        left = [name for place, name in enumerate(self.names) if name and place not in used]
+        return tuple(name for name in left if name not in REASON_COLUMNS)
 
     def name_of(self, field: Field) -> str:
         """The name of the column that holds `field`; the field's own where there is none."""

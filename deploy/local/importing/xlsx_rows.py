@@ -1,7 +1,8 @@
 """Rows of a sheet of a workbook (.xlsx), one after another, in constant memory.
 
-Own code because the libraries keep something of each row (openpyxl) or the whole sheet (calamine), and
-build a row of a million cells before anybody can object. Tests compare what it reads with openpyxl.
+Own code because the libraries keep every text and something of each row (openpyxl) or the whole sheet
+(calamine), and build a row of a million cells before anybody can object. Tests compare what it reads with
+openpyxl.
 """
 
 import re

@@ -5,15 +5,18 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from services.intake.application.errors import RejectedError
 from services.intake.domain.addresses import TrustedProxies
 from services.intake.domain.lines import split_lines
 from services.intake.domain.receipts import parse_receipt_code
+from services.intake.domain.revisions import Move
 from services.intake.domain.submission import Submission
 from services.intake.entrypoints.bodies import parse_line
 from services.intake.entrypoints.http import JSON_TYPES, _import_id
 from services.intake.entrypoints.reading import require_readable
+from services.intake.entrypoints.revision_bodies import parse_decision
 from shared.kernel.errors import InvalidValueError
 
 NAMES = ["unit_id", "grade", "contact", "dimensions", "text", "occurred_at", "client_ref", "channel", "x"]
@@ -59,6 +62,18 @@ def test_what_is_deep_long_or_wide_is_rejected_with_few_words(raw: bytes) -> Non
     with pytest.raises(RejectedError) as told:
         parse_line(raw)
     assert len(told.value.issues) <= 20
+
+
+revisions = st.dictionaries(st.sampled_from(["reason", "decided_by", "grade", "dimensions", "x"]), values)
+
+
+@given(st.sampled_from(Move), st.binary(max_size=100) | revisions.map(lambda body: json.dumps(body).encode()))
+def test_any_revision_is_a_decision_or_refused(move: Move, raw: bytes) -> None:
+    try:
+        decision = parse_decision(move, raw)
+    except (ValidationError, RejectedError):
+        return
+    assert decision.move is move
 
 
 @given(st.binary(max_size=300))
