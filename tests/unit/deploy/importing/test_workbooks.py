@@ -1,6 +1,7 @@
 """Workbooks: what Excel, WPS and openpyxl write, read as they would read it themselves."""
 
 import contextlib
+import re
 import zipfile
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -139,6 +140,14 @@ def test_texts_of_the_table_are_joined_without_how_to_pronounce_them(tmp_path: P
     first, second = rows_of(raw_workbook(tmp_path / "a.xlsx", inline(row, more), texts=texts))
     assert first.values == {Field.UNIT_NAME: NAME, Field.GRADE: "5", Field.TEXT: "很好 "}
     assert second.values[Field.TEXT] == "a\rb"
+
+
+def test_names_of_elements_are_read_whatever_their_prefix(tmp_path: Path) -> None:
+    plain = inline(f"<row>{text_cell(NAME)}{text_cell('5')}</row>")
+    prefixed = re.sub(r"<(/?)(\w)", r"<\1x:\2", plain).replace("xmlns=", "xmlns:x=")
+    assert prefixed.startswith("<x:worksheet xmlns:x=")
+    (row,) = rows_of(raw_workbook(tmp_path / "a.xlsx", prefixed))
+    assert row.values == {Field.UNIT_NAME: NAME, Field.GRADE: "5"}
 
 
 def test_numbers_are_dates_where_their_style_says_so(tmp_path: Path) -> None:
