@@ -75,6 +75,9 @@ _NOTHING_SENT: Final = (NothingSentError, PublishOverloadedError, IndexNotReadyE
 
 _KEY: Final = re.compile(rb"[\x20-\x7e]{1,%d}" % MAX_KEY)
 
+IMPORT_HEADER: Final = "X-Import-Id"
+_IMPORT_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
 
 @dataclass(frozen=True, slots=True)
 class HttpParts:
@@ -170,7 +173,9 @@ class _Submissions:
         batch.app = self.batch
         app.router.routes += [single, batch]
 
-    def _facts(self, headers: Mapping[bytes, bytes], address: str | None = None) -> RequestFacts:
+    def _facts(
+        self, headers: Mapping[bytes, bytes], address: str | None = None, import_id: str | None = None
+    ) -> RequestFacts:
         context = current_context()
         key = headers.get(b"idempotency-key")
         if key is not None and _KEY.fullmatch(key) is None:
@@ -190,6 +195,7 @@ class _Submissions:
             idempotency_key=key.decode("ascii") if key is not None else None,
             address=address,
             synthetic=synthetic == b"true",
+            import_id=import_id,
         )
 
     async def single(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -224,7 +230,7 @@ class _Submissions:
         headers = dict(scope["headers"])
         require_readable(headers, NDJSON_TYPES)
         # No address: whoever uploads a batch is not who rated, and all its lines would be one cluster.
-        facts = self._facts(headers)
+        facts = self._facts(headers, import_id=_import_id(headers))
         async with self._batches:
             raw = await read_body_in_time(
                 receive,
@@ -265,6 +271,20 @@ class _Submissions:
             "lines that are in already are recognised."
         )
         return _unavailable(f"{error} {again}", seconds, instance)
+
+
+def _import_id(headers: Mapping[bytes, bytes]) -> str | None:
+    given = headers.get(b"x-import-id")
+    if given is None:
+        return None
+    if _IMPORT_ID.fullmatch(given) is None:
+        raise InvalidValueError(
+            Size(f"{len(given)} characters"),
+            "1 to 64 letters, digits, dots, hyphens and underscores",
+            "leave it out unless the batch is part of a bulk import",
+            field=IMPORT_HEADER,
+        )
+    return given.decode("ascii")
 
 
 def _unavailable(detail: str, seconds: int, instance: str) -> ProblemError:
@@ -308,6 +328,14 @@ _BatchKey = Annotated[
         ),
     ),
 ]
+_ImportId = Annotated[
+    str | None,
+    Header(
+        alias=IMPORT_HEADER,
+        max_length=64,
+        description="Bulk import that the batch is part of; goes into the events, so that it can be undone.",
+    ),
+]
 _Synthetic = Annotated[
     bool, Header(alias="X-Synthetic", description="A probe or drill: goes all the way, is never counted.")
 ]
@@ -322,7 +350,9 @@ async def _describe_single(
     """
 
 
-async def _describe_batch(*, idempotency_key: _BatchKey = None, x_synthetic: _Synthetic = False) -> None:
+async def _describe_batch(
+    *, idempotency_key: _BatchKey = None, x_import_id: _ImportId = None, x_synthetic: _Synthetic = False
+) -> None:
     """Accept the good lines and report the others by number; the same batch again adds nothing.
 
     Each line needs a `client_ref`, or the batch an `Idempotency-Key`: then repeat it with its lines in the
