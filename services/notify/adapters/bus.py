@@ -19,8 +19,8 @@ class BusPublisher:
 
     Events of the ALERTS stream share atomic batches, since a burst of bad reviews would otherwise cost one
     fsync for each alert and each delivery; everything else (dead letters) is rare and goes one by one.
-    One commit in :data:`PACE_S`: the broker and the disk that they share with intake's ratings work as long on
-    a small commit as on a large one, and the promise for an alert is a minute. A single alert goes out at once.
+    One commit in :data:`PACE_S`: the broker and the disk that they share with intake's ratings work as long
+    on a small commit as on a large one, and the promise for an alert is a minute. One alert goes out at once.
     """
 
     def __init__(self) -> None:
