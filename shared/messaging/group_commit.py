@@ -2,7 +2,8 @@
 
 With ``sync_interval: always`` every single publish costs one fsync, an atomic batch of up to 1,000 about
 four, and a store of its own that the broker makes and removes (ADR 0008). So while one batch is on its way,
-callers queue up and the next batch takes them all; only a large one goes out beside another.
+callers queue up and the next batch takes them all; only a large one goes out beside another, and one that
+could begin waits as long as callers keep arriving.
 
 One write carries a whole batch (:mod:`shared.messaging.wire`): three times as fast as one ``publish`` call
 for each message.
@@ -37,6 +38,8 @@ MIN_ATOMIC = 6
 BESIDE = 100
 """So many messages must wait before another batch begins while one is under way. With fewer, two half batches
 cost the broker twice as much as the one that follows: half of its time, with a hundred clients waiting."""
+GATHER_S = 0.02
+"""Longest time that a commit waits while more callers arrive; with nobody arriving it waits for one turn."""
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 HEADER_BYTES = 1024
 """Room left for our headers within the stream's message limit."""
@@ -225,6 +228,7 @@ class GroupCommit:
                 self._wake.clear()
                 await self._wake.wait()
             await self._keep_pace()
+            await self._gather()
             calls = self._take()
             if not calls:
                 continue  # another worker has taken them meanwhile
@@ -244,6 +248,19 @@ class GroupCommit:
                 log.exception("group_commit_failed_unexpectedly", calls=len(calls))
             finally:
                 self._under_way -= 1
+
+    async def _gather(self) -> None:
+        """Let callers that are just being served by the event loop come along: the queue grows while they do.
+
+        When a commit answers a hundred clients, their next requests are read over many turns of the loop. The
+        first of them alone would be one commit, and the others would wait for it.
+        """
+        now = asyncio.get_running_loop().time
+        until = now() + GATHER_S
+        seen = 0
+        while seen < self._queued < MAX_BATCH and now() < until and not self._closing:
+            seen = self._queued
+            await asyncio.sleep(0)
 
     async def _keep_pace(self) -> None:
         if not self._pace_s:
