@@ -96,8 +96,8 @@ class _Call:
 class GroupCommit:
     """Publishes to **one** stream; every message is fsynced when :meth:`publish` returns.
 
-    Up to ``inflight`` batches are under way at once, more than one only if :data:`BESIDE` messages wait; order
-    between calls is not promised. Callers' message ids must be unique within one call.
+    Up to ``inflight`` batches are under way at once, more than one only if :data:`BESIDE` messages wait;
+    order between calls is not promised. Callers' message ids must be unique within one call.
     """
 
     def __init__(
