@@ -38,6 +38,10 @@ MIN_ATOMIC = 6
 BESIDE = 100
 """So many messages must wait before another batch begins while one is under way. With fewer, two half batches
 cost the broker twice as much as the one that follows: half of its time, with a hundred clients waiting."""
+PATIENCE_S = 0.5
+"""After so long without an answer the others no longer wait for a batch: its answer may have been lost."""
+CLOCK_S = 0.005
+"""Timers of the event loop may come a little early."""
 GATHER_S = 0.02
 """Longest time that a commit waits while more callers arrive; with nobody arriving it waits for one turn."""
 MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -96,8 +100,9 @@ class _Call:
 class GroupCommit:
     """Publishes to **one** stream; every message is fsynced when :meth:`publish` returns.
 
-    Up to ``inflight`` batches are under way at once, more than one only if :data:`BESIDE` messages wait;
-    order between calls is not promised. Callers' message ids must be unique within one call.
+    Up to ``inflight`` batches are under way at once, more than one only if :data:`BESIDE` messages wait or
+    the first takes unusually long; order between calls is not promised. Callers' message ids must be unique
+    within one call.
     """
 
     def __init__(
@@ -129,10 +134,12 @@ class GroupCommit:
         self._calls: deque[_Call] = deque()
         self._queued = 0
         self._under_way = 0
+        self._late_from = 0.0
         self._wake = asyncio.Event()
         self._replies: dict[str, asyncio.Future[bytes]] = {}
         self._tokens = count(1)
         self._name = token_hex(5)
+        self._now: Callable[[], float] = float  # the event loop's clock, once there is one
         self._inbox = ""
         self._subscription: Subscription | None = None
         self._workers: list[asyncio.Task[None]] = []
@@ -144,6 +151,7 @@ class GroupCommit:
         self._subscription = await self._client.subscribe(
             f"{self._inbox}.*", cb=self._on_reply, pending_msgs_limit=-1, pending_bytes_limit=-1
         )
+        self._now = asyncio.get_running_loop().time
         self._workers = [
             asyncio.create_task(self._work(), name=f"group-commit-{number}")
             for number in range(self._inflight)
@@ -218,7 +226,9 @@ class GroupCommit:
         return await done
 
     def _may_begin(self) -> bool:
-        return bool(self._calls) and (not self._under_way or self._queued >= BESIDE)
+        if not self._calls:
+            return False
+        return not self._under_way or self._queued >= BESIDE or self._now() >= self._late_from
 
     async def _work(self) -> None:
         while True:
@@ -233,6 +243,8 @@ class GroupCommit:
             if not calls:
                 continue  # another worker has taken them meanwhile
             self._under_way += 1
+            self._late_from = self._now() + PATIENCE_S
+            late = asyncio.get_running_loop().call_later(PATIENCE_S + CLOCK_S, self._wake.set)
             try:
                 await self._serve(calls)
             except (TransientError, PermanentError) as error:
@@ -247,6 +259,7 @@ class GroupCommit:
                     raise
                 log.exception("group_commit_failed_unexpectedly", calls=len(calls))
             finally:
+                late.cancel()
                 self._under_way -= 1
 
     async def _gather(self) -> None:
@@ -255,21 +268,19 @@ class GroupCommit:
         When a commit answers a hundred clients, their next requests are read over many turns of the loop. The
         first of them alone would be one commit, and the others would wait for it.
         """
-        now = asyncio.get_running_loop().time
-        until = now() + GATHER_S
+        until = self._now() + GATHER_S
         seen = 0
-        while seen < self._queued < MAX_BATCH and now() < until and not self._closing:
+        while seen < self._queued < MAX_BATCH and self._now() < until and not self._closing:
             seen = self._queued
             await asyncio.sleep(0)
 
     async def _keep_pace(self) -> None:
         if not self._pace_s:
             return
-        now = asyncio.get_running_loop().time
-        early_s = self._begun + self._pace_s - now()
+        early_s = self._begun + self._pace_s - self._now()
         if early_s > 0 and self._queued < MAX_BATCH and not self._closing:
             await asyncio.sleep(early_s)
-        self._begun = now()
+        self._begun = self._now()
 
     async def _serve(self, calls: list[_Call]) -> None:
         """Commit what the calls hold, and answer them."""

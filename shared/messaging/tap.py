@@ -39,6 +39,8 @@ class TappedParser(Parser):
     taps: dict[int, Receive]
     rest: bytes
     """What came of a message or line that is not complete yet."""
+    era: int
+    """Number of the connection that is read."""
 
     @classmethod
     def of(cls, client: Client) -> "TappedParser":
@@ -47,7 +49,7 @@ class TappedParser(Parser):
         if not isinstance(parser, cls):
             # In place: its parse() may be under way, and what it has read so far must not be lost.
             parser.__class__ = cls
-            parser.taps, parser.rest = {}, b""
+            parser.taps, parser.rest, parser.era = {}, b"", 0
         tapped: TappedParser = parser
         return tapped
 
@@ -55,14 +57,16 @@ class TappedParser(Parser):
         """Forget what came of an incomplete message: the connection is another one now."""
         super().reset()
         self.rest = b""
+        self.era += 1
 
     async def parse(self, data: bytes = b"") -> None:
         """Take in what was read from the socket."""
+        era = self.era
         data = await self._finish(data)
         if self.rest:
             data, self.rest = self.rest + data, b""
         at, end = 0, len(data)
-        while at < end:
+        while at < end and era == self.era:  # a reset while somebody was awaited: another connection's bytes
             pattern = _HEADED if data[at] == _HEADED_FIRST else _MESSAGE
             found = pattern.match(data, at)
             if found is None:
@@ -78,7 +82,8 @@ class TappedParser(Parser):
             at = stop + len(_LINE_END)
             body = start + int(found[4]) if pattern is _HEADED else start
             await self._dispatch(found, data[start:body], data[body:stop])
-        self.rest = data[at:]
+        if era == self.era:
+            self.rest = data[at:]
 
     async def _dispatch(self, found: re.Match[bytes], headers: bytes, payload: bytes) -> None:
         subject, sid, reply = found[1], int(found[2]), found[3] or b""

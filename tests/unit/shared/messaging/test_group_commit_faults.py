@@ -95,3 +95,28 @@ async def test_only_a_large_batch_goes_out_beside_another() -> None:
         caller.cancel()
     await asyncio.gather(*callers, return_exceptions=True)
     await commit.stop()
+
+
+async def test_others_do_not_wait_for_ever_for_a_batch_whose_answer_was_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.messaging.group_commit.PATIENCE_S", 0.05)
+    second = asyncio.Event()
+    client = cast("Client", SilentClient())
+    commit = GroupCommit(
+        client,
+        stream="FEEDBACK",
+        timeout_s=WAIT_S,
+        on_batch=lambda count: second.set() if count == 1 else None,
+    )
+    await commit.start()
+    callers = [asyncio.create_task(commit.publish(items(MIN_ATOMIC)))]
+    await asyncio.sleep(0.01)
+    callers.append(asyncio.create_task(commit.publish(items(1))))
+    async with asyncio.timeout(WAIT_S):
+        await second.wait()
+    assert not callers[0].done(), "the first batch is still under way"
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    await commit.stop()

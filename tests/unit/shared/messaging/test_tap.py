@@ -1,5 +1,6 @@
 """The tapped parser: whatever pieces the bytes come in, each message arrives whole, once and in order."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -58,9 +59,12 @@ class FakeClient:
         self._ps = self.parser = Parser(self)
         self.stats = {"in_msgs": 0, "in_bytes": 0}
         self.events: list[object] = []
+        self.meanwhile: Callable[[], None] | None = None
 
     async def _process_msg(self, sid: int, *parts: bytes) -> None:
         self.events.append((sid, *parts))
+        if self.meanwhile is not None:
+            self.meanwhile()
 
     async def _process_ping(self) -> None:
         self.events.append("ping")
@@ -141,6 +145,17 @@ async def test_another_connection_begins_with_nothing_left_of_the_one_before() -
     tapped.parser.reset()
     await tapped.parser.parse(STREAM)
     assert tapped.got == TAPPED_MESSAGES
+
+
+async def test_nothing_of_a_connection_is_kept_that_ends_while_a_message_is_handled() -> None:
+    tapped = Tapped()
+
+    tapped.client.meanwhile = tapped.parser.reset
+    await tapped.parser.parse(msg(OTHER, b"last") + STREAM + STREAM[:20])
+    tapped.client.meanwhile = None
+    await tapped.parser.parse(STREAM)
+    assert tapped.got == TAPPED_MESSAGES
+    assert tapped.client.events[1:] == OTHER_EVENTS
 
 
 async def test_what_is_no_protocol_ends_the_connection_as_with_the_library_alone() -> None:
