@@ -13,6 +13,7 @@ from services.archive.application.sequencer import HistoryContradictedError, Seq
 from services.archive.application.verifying import Verification
 from services.archive.entrypoints.events import feed
 from services.archive.entrypoints.http import make_router
+from services.archive.entrypoints.streams import make_streams_router
 from services.archive.metrics import ArchiveMetrics
 from services.archive.settings import Settings
 from shared.kernel.clock import Clock, SystemClock
@@ -91,4 +92,5 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     )
     http.install(app, service_metrics, health)
     app.include_router(make_router(entry_log, verification))
+    app.include_router(make_streams_router(entry_log))
     return app
