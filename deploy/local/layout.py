@@ -153,6 +153,8 @@ class Layout:
             variables["NATS_NKEY_SEED_FILE"] = str(self.nkey_seed(service))
         if service in SERVICE_OFFSETS:
             variables |= {"HTTP_HOST": LOOPBACK, "HTTP_PORT": str(self.service_port(service))}
+        if service == "scoring":
+            variables["ARCHIVE_URL"] = self.service_url("archive")
         return variables
 
     def ports(self, services: tuple[str, ...] = SERVICES) -> dict[int, str]:

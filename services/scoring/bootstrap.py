@@ -12,6 +12,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 from nats.aio.client import Client
 
+from services.scoring.adapters.archive_api import HttpFeedbackArchive
 from services.scoring.adapters.dead_letters import BusDeadLetterClerk
 from services.scoring.adapters.flag_events import BusFlagEvents
 from services.scoring.adapters.nats_flag_store import NatsFlagStore
@@ -22,6 +23,7 @@ from services.scoring.application.boards import Boards
 from services.scoring.application.fold import Fold
 from services.scoring.application.handlers import FoldFeedback, ReadRankings, not_caught_up
 from services.scoring.application.looking_back import LookBack
+from services.scoring.application.older import OlderMessages
 from services.scoring.application.past import Past
 from services.scoring.application.publication import Publisher
 from services.scoring.application.published import STREAM
@@ -70,6 +72,8 @@ class Scoring:
         self._feedback: FoldFeedback | None = None
         self._commit: GroupCommit | None = None
         self._stream: FeedbackStream | None = None
+        url = settings.archive_url
+        self._archive = HttpFeedbackArchive(url, STREAM) if url else None
         self._observer.leading(leads=False)
         self._watch: IntegrityWatch | None = None
         self.session = BrokerSession(make_broker(settings, SERVICE), self._connected)
@@ -152,6 +156,8 @@ class Scoring:
                 Cadence(settings.snapshot_every_events, settings.snapshot_every_s),
                 self._still,
             ),
+            history,
+            OlderMessages(self._archive),
             settings.accept_new_history,
             settings.ignore_snapshots,
         )
@@ -193,6 +199,8 @@ class Scoring:
             await self._stream.finish()
         if self._commit is not None:
             await self._commit.stop()
+        if self._archive is not None:
+            await self._archive.close()
         await self.session.stop()
 
 
