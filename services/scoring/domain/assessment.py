@@ -16,7 +16,7 @@ from services.scoring.domain.figures import composites, dimension_means, grade_i
 from services.scoring.domain.lists import RANKED, SUPPRESSED, UNRANKED, Row, prior_document, row_json
 from services.scoring.domain.posterior import MILLI, GroupPrior, estimate_prior, posterior, scores
 from services.scoring.domain.roster import RANKED_LEVELS, LevelRoster
-from services.scoring.domain.tallies import Places, Tally
+from services.scoring.domain.tallies import Change, Places, Tally
 from shared.kernel.grades import Level, Source
 from shared.rules import RulePack
 
@@ -96,9 +96,11 @@ class Assessment:
         self.high: Floats = np.zeros(size)
         self.shown: Booleans = np.zeros(size, dtype=bool)
         self.ranked: Booleans = np.zeros(size, dtype=bool)
-        self.rows = [Row(unit.unit_id, unit.name, SUPPRESSED) for unit in level.units]
-        self.parts = [row_json(row, name) for row, name in zip(self.rows, self._names, strict=True)]
+        self.rows = [Row("", "", SUPPRESSED)] * size
+        """Each unit's row; made by the first :meth:`update`, as is all that follows from it."""
+        self.parts = [(b"", b"")] * size
         """JSON of each row before and after its ranks."""
+        self._fresh = True
 
     @property
     def level(self) -> Level:
@@ -117,17 +119,20 @@ class Assessment:
 
     def update(
         self,
-        changes: Mapping[Source, tuple[Places, IntTable]],
+        changes: Mapping[Source, Change],
         rectification: Floats | None = None,
     ) -> Booleans:
         """Take in what changed; which units' rows were made anew.
 
         Args:
-            changes: by source, places in the registry and by how much their statistics changed.
+            changes: by source, what changed in the registry's statistics.
             rectification: figure of each of the level's units, 0-100, NaN where there is none; None: none.
         """
         stale = np.zeros(len(self.rows), dtype=bool)
-        stale[self._public.add(*changes[Source.PUBLIC])] = True
+        stale[self._public.add(changes[Source.PUBLIC])] = True
+        if self._fresh:
+            stale[:] = True
+            self._fresh = False
         ratings = self._public.table[:, Column.RATINGS]
         moved = self._priors.update(self._public.table[:, COUNTS], stale)
         self.shown = ratings >= self._rules.suppression.publish_from
@@ -138,7 +143,7 @@ class Assessment:
         for source in OTHER_SOURCES:
             if source in changes:
                 tally = self._others.setdefault(source, Tally(self._level))
-                stale[tally.add(*changes[source])] = True
+                stale[tally.add(changes[source])] = True
         stale |= self._rectify(rectification)
         self._write(np.flatnonzero(stale & self.shown))
         for place in np.flatnonzero(stale & ~self.shown).tolist():
@@ -253,10 +258,10 @@ class Past:
         """Weight n of each unit in thousandths."""
         return self._tally.table[:, 1]
 
-    def update(self, places: Places, amounts: IntTable) -> Booleans:
+    def update(self, change: Change) -> Booleans:
         """Take in what changed in the registry's columns `COUNTS`; which units' scores may have changed."""
         stale = np.zeros(len(self.score), dtype=bool)
-        stale[self._tally.add(places, amounts)] = True
+        stale[self._tally.add(change)] = True
         if not stale.any():
             return stale
         stale |= self._priors.update(self._tally.table, stale)

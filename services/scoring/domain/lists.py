@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -259,6 +260,21 @@ class RankedList:
         return list_hash(self.canonical())
 
 
+class KnownRows(Sequence[Row], ABC):
+    """Rows that are made when somebody looks at them, and know some things without that."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def ranked(self) -> int:
+        """How many have a rank; they come first."""
+
+    @abstractmethod
+    def differs(self, other: Sequence[Row]) -> list[bool] | None:
+        """Which rows are others than the same unit's in ``other``; None: only a look at each can tell."""
+
+
 def ends_of(rows: Sequence[Row], top: int, bottom: int) -> dict[str, list[str]]:
     """Unit ids of the best and of the worst ranked ones, by rank; no unit is in both.
 
@@ -267,9 +283,10 @@ def ends_of(rows: Sequence[Row], top: int, bottom: int) -> dict[str, list[str]]:
         top: how many to name at the top.
         bottom: how many of the others to name at the bottom.
     """
-    ranked = 0
-    while ranked < len(rows) and rows[ranked].status == RANKED:
-        ranked += 1
+    if isinstance(rows, KnownRows):
+        ranked = rows.ranked
+    else:
+        ranked = next((place for place, row in enumerate(rows) if row.status != RANKED), len(rows))
     first = max(min(top, ranked), ranked - bottom)
     return {
         "top": [row.unit_id for row in rows[: min(top, ranked)]],
@@ -298,6 +315,9 @@ def changed_rows(new: Sequence[Row], old: Sequence[Row] | None) -> list[int]:
 
     A suppressed row that was not there before is no change: nothing was, and nothing is said about the unit.
     """
+    differs = new.differs(old) if isinstance(new, KnownRows) and old is not None else None
+    if differs is not None:
+        return [place for place, differing in enumerate(differs) if differing]
     before = {row.unit_id: row for row in old or ()}
     return [
         place

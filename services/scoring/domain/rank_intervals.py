@@ -72,7 +72,6 @@ class RankIntervals:
 
     def __init__(self) -> None:
         """Nothing is known yet."""
-        self._low = self._high = np.zeros(0)
         self._ranked = np.zeros(0, dtype=bool)
         self._mean = self._sd = np.zeros(0)
         self._grid = _Grid(0.0, 0.0)
@@ -88,9 +87,9 @@ class RankIntervals:
             ranked: which units count.
         """
         known = len(ranked) == len(self._ranked)
-        if known and _equal(ranked, self._ranked, low, self._low, high, self._high):
-            return self._best, self._worst
         mean, sd = _normal(low, high)
+        if known and _equal(ranked, self._ranked, mean, self._mean, sd, self._sd):
+            return self._best, self._worst
         here = np.flatnonzero(ranked)
         if here.size:
             self._sum_up(mean, sd, ranked, known=known)
@@ -103,8 +102,8 @@ class RankIntervals:
                 _quantile(ranks, inverse_sd, target, start[block], here.size)
                 for target, start in zip((_LOW_TARGET, _HIGH_TARGET), starts, strict=True)
             )
-        self._low, self._high, self._ranked = low.copy(), high.copy(), ranked.copy()
-        self._mean, self._sd, self._best, self._worst = mean, sd, best, worst
+        self._mean, self._sd, self._ranked = mean, sd, ranked.copy()
+        self._best, self._worst = best, worst
         return best, worst
 
     def _sum_up(self, mean: Floats, sd: Floats, ranked: Booleans, *, known: bool) -> None:

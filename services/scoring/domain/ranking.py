@@ -16,17 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.scoring.domain.assessment import COUNTS, Assessment, Past
-from services.scoring.domain.buckets import IntTable, Statistics
+from services.scoring.domain.buckets import Statistics
 from services.scoring.domain.lists import ListKey, RankedList, canonical_json
 from services.scoring.domain.roster import LevelRoster, Roster
 from services.scoring.domain.spans import Span
 from services.scoring.domain.standing import Ordered, Standing
-from services.scoring.domain.tallies import Places, Watch
+from services.scoring.domain.tallies import Change, Watch
 from shared.kernel.grades import Source
 from shared.rules import RulePack
 
+SPARE_FROM: Final = 4_000
+"""Units of a level from which its lists make their rows on demand: below, memory is no matter."""
+
 _NO_FIGURES: Final[Mapping[str, float]] = MappingProxyType({})
-_Changes = dict[Source, tuple[Places, IntTable]]
+_Changes = dict[Source, Change]
 
 
 class Ranker:
@@ -155,18 +158,22 @@ class _LevelRanker:
         members_by_kind: dict[str | None, NDArray[np.int64]] = {None: everyone}
         members_by_kind.update(level.kinds)
         self._standings = {
-            kind: Standing(members, sorted({level.peers[place] for place in members.tolist()}))
+            kind: Standing(
+                members,
+                sorted({level.peers[place] for place in members.tolist()}),
+                spare=len(everyone) >= SPARE_FROM,
+            )
             for kind, members in members_by_kind.items()
         }
 
     def update(
-        self, changes: _Changes, past_change: tuple[Places, IntTable], rectification: Mapping[str, float]
+        self, changes: _Changes, past_change: Change, rectification: Mapping[str, float]
     ) -> "_Contents":
         figures = None
         if rectification:
             figures = np.array([rectification.get(unit.unit_id, np.nan) for unit in self._level.units])
         renewed = self._now.update(changes, figures)
-        past_renewed = self._past.update(*past_change)
+        past_renewed = self._past.update(past_change)
         return [
             (self._level, kind, standing.update(self._now, renewed, self._past, past_renewed))
             for kind, standing in self._standings.items()

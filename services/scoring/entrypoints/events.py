@@ -22,6 +22,7 @@ from services.scoring.application.ports import StoreConflictError, StreamHistory
 from services.scoring.application.publication import Publisher
 from services.scoring.application.published import STREAM
 from services.scoring.application.snapshots import KeepSnapshots, RestoreFold, Taken, anchor_of
+from services.scoring.entrypoints.memory import StartMemory
 from services.scoring.entrypoints.older import Folded, OlderFeed
 from shared.kernel.errors import PermanentError, TransientError, describe
 from shared.messaging.lease import Lease, NotLeaderError
@@ -92,6 +93,7 @@ class FeedbackStream:
             self._fold_older,
             past_holes=snapshots.accept_new_history,
         )
+        self._memory = StartMemory()
         self._taken: asyncio.Queue[Taken] = asyncio.Queue(1)
         self._storing = False
         self._blocked: str | None = None
@@ -109,6 +111,7 @@ class FeedbackStream:
             PastRewrittenError: likewise.
         """
         publisher = self._publisher
+        self._memory.begin()
         await self._patiently(publisher.load)
         await self._begin()
         await self._patiently(self._older.fold_expired)
@@ -117,6 +120,7 @@ class FeedbackStream:
         try:
             while True:
                 if self._renew():
+                    self._memory.begin()
                     await reader.close()
                     await self._patiently(self._older.fold_expired)
                     reader = FoldReader(client, STREAM, after=self._feedback.fold.position)
@@ -205,6 +209,7 @@ class FeedbackStream:
 
     async def finish(self) -> None:
         """Once the loops have ended: let another replica lead at once, then keep what was folded."""
+        self._memory.end()
         led, feedback, keep = self._lease.is_leader, self._feedback, self._snapshots.keep
         await self._lease.release()
         if not led or not feedback.publishable or not keep.changed(feedback.fold.position):
@@ -263,11 +268,13 @@ class FeedbackStream:
         await self._publisher.publish(self._feedback.fold)
         if self._publisher.position <= self._feedback.fold.position:
             self._shown.set()
+            self._memory.end()
 
     async def _follow(self) -> None:
         shown = await self._publisher.refresh()
         if self._feedback.caught_up and shown.books is not None:
             self._shown.set()
+            self._memory.end()
 
     async def _attempt(self, work: Callable[[], Awaitable[object]], pause_s: float) -> bool:
         """Do ``work`` once; whether it succeeded. After a failure wait, longer if somebody else published."""
