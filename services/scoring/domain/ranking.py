@@ -5,7 +5,7 @@ crash and an offline recomputation run this same code and get the same bytes. A 
 computed last, so that one more rating costs little; a test holds it against one that remembers nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from itertools import chain
 from threading import Lock
@@ -56,6 +56,7 @@ class Ranker:
         spans: Mapping[Span, Statistics],
         before: Mapping[Span, Statistics],
         rectification: Mapping[str, float] = _NO_FIGURES,
+        wanted: Collection[Span] | None = None,
     ) -> dict[str, RankedList]:
         """Every list, by its key; lists that did not change since the last call are the same objects.
 
@@ -65,11 +66,14 @@ class Ranker:
             spans: statistics of all units by span and source, see `Ledger.spans`.
             before: what ranks are compared with, by span; a span that is missing has no rank changes.
             rectification: how well units put right what was complained about, 0-100, by unit id.
+            wanted: the spans whose lists are computed; None: all. Of the others nothing is forgotten.
         """
         with self._one_at_a_time:
             lists: dict[str, RankedList] = {}
             done: list[Span] = []
             for span, statistics in spans.items():
+                if wanted is not None and span not in wanted:
+                    continue
                 past = before.get(span, {})
                 twin = next(
                     (
@@ -88,7 +92,7 @@ class Ranker:
                     key = ListKey(level.level, kind, span)
                     lists[str(key)] = self._list(key, content)
             self._spans = {span: known for span, known in self._spans.items() if span in spans}
-            self._lists = lists
+            self._lists = lists if wanted is None else {**self._lists, **lists}
             return dict(lists)
 
     def _contents(
