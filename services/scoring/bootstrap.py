@@ -1,13 +1,10 @@
 """Composition root of scoring: settings → adapters → fold, publisher, queries → routes → app."""
 
 import asyncio
-import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
 from typing import Final
-from uuid import uuid4
 
 from fastapi import FastAPI
 from nats.aio.client import Client
@@ -15,6 +12,7 @@ from nats.aio.client import Client
 from services.scoring.adapters.archive_api import HttpFeedbackArchive
 from services.scoring.adapters.dead_letters import BusDeadLetterClerk
 from services.scoring.adapters.flag_events import BusFlagEvents
+from services.scoring.adapters.instance import Instance
 from services.scoring.adapters.nats_flag_store import NatsFlagStore
 from services.scoring.adapters.nats_ranking_store import NatsRankingStore
 from services.scoring.adapters.ranking_events import BusRankingEvents
@@ -72,6 +70,7 @@ class Scoring:
         self._feedback: FoldFeedback | None = None
         self._commit: GroupCommit | None = None
         self._stream: FeedbackStream | None = None
+        self._instance = Instance(settings.data_dir)
         url = settings.archive_url
         self._archive = HttpFeedbackArchive(url, STREAM) if url else None
         self._observer.leading(leads=False)
@@ -100,7 +99,7 @@ class Scoring:
         lease = Lease(
             NatsLeaseStore(client),
             SERVICE,
-            _instance(),
+            self._instance.name,
             on_change=lambda leads: self._observer.leading(leads=leads),
         )
         publisher = Publisher(
@@ -202,11 +201,7 @@ class Scoring:
         if self._archive is not None:
             await self._archive.close()
         await self.session.stop()
-
-
-def _instance() -> str:
-    """Names this life of this process, to whoever reads the lease."""
-    return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._instance.close()
 
 
 def create_app(
