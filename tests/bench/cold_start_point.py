@@ -71,6 +71,19 @@ class Silent:
 
 async def make(client: Client, events: int, units: int) -> dict[str, object]:
     """Fold ``events``, keep the fold, and let FEEDBACK end with the last of them, at its sequence."""
+    # In a thread, so that the connection is still there afterwards.
+    fold, last = await asyncio.to_thread(_folded, events, units)
+    await _end_with(client, last)
+    store, history = JetStreamSnapshotStore(client), JetStreamHistory(client, FEEDBACK)
+    keep = KeepSnapshots(store, history, Noon(), Silent(), Cadence(1, 1.0), asyncio.Lock())
+    taken = await keep.take(fold, anchor_of(last))
+    if not await keep.store(taken):
+        raise AssertionError("the snapshot does not count")
+    return {"bytes": len(taken.blob), **_described(fold.lists())}
+
+
+def _folded(events: int, units: int) -> tuple[Fold, Stored]:
+    """A fold of so many events, and the last of them."""
     registry = registry_of(units)
     fold, last = new_fold(registry), None
     messages = stored_events(windows_of(registry), events)
@@ -79,13 +92,7 @@ async def make(client: Client, events: int, units: int) -> dict[str, object]:
         last = portion[-1]
     if last is None:
         raise AssertionError("no events")
-    await _end_with(client, last)
-    store, history = JetStreamSnapshotStore(client), JetStreamHistory(client, FEEDBACK)
-    keep = KeepSnapshots(store, history, Noon(), Silent(), Cadence(1, 1.0), asyncio.Lock())
-    taken = await keep.take(fold, anchor_of(last))
-    if not await keep.store(taken):
-        raise AssertionError("the snapshot does not count")
-    return {"bytes": len(taken.blob), **_described(fold.lists())}
+    return fold, last
 
 
 async def _end_with(client: Client, last: Stored) -> None:

@@ -15,7 +15,7 @@ from services.scoring.domain.buckets import Column, IntTable
 from services.scoring.domain.figures import composites, dimension_means, grade_index, share
 from services.scoring.domain.lists import RANKED, SUPPRESSED, UNRANKED, Row, prior_document, row_json
 from services.scoring.domain.posterior import MILLI, GroupPrior, estimate_prior, posterior, scores
-from services.scoring.domain.roster import RANKED_LEVELS, LevelRoster
+from services.scoring.domain.roster import ALL_KINDS, RANKED_LEVELS, LevelRoster
 from services.scoring.domain.tallies import Change, Places, Tally
 from shared.kernel.grades import Level, Source
 from shared.rules import RulePack
@@ -37,8 +37,7 @@ class PeerPriors:
         """Nothing is known before the first :meth:`update`."""
         self._level = level
         self._rules = rules
-        peers = np.array(level.peers)
-        self._own = {group: peers == group for group in level.groups}
+        self._of_small_kinds = np.flatnonzero(np.array(level.peers) == ALL_KINDS)
         self._known: dict[str, GroupPrior] = {}
         self.mu: Floats = np.zeros(len(level.units))
         self.strength: Floats = np.zeros(len(level.units))
@@ -63,9 +62,9 @@ class PeerPriors:
             )
             known = self._known.get(group)
             if known is None or (known.mu, known.strength) != (prior.mu, prior.strength):
-                own = self._own[group]
+                own = self._of_small_kinds if group == ALL_KINDS else members
                 self.mu[own], self.strength[own] = prior.mu, prior.strength
-                moved |= own
+                moved[own] = True
             self._known[group] = prior
         return moved
 
@@ -98,8 +97,8 @@ class Assessment:
         self.ranked: Booleans = np.zeros(size, dtype=bool)
         self.rows = [Row("", "", SUPPRESSED)] * size
         """Each unit's row; made by the first :meth:`update`, as is all that follows from it."""
-        self.parts = [(b"", b"")] * size
-        """JSON of each row before and after its ranks."""
+        self.written = [b""] * size
+        """JSON of each row, see `row_json`."""
         self._fresh = True
 
     @property
@@ -202,14 +201,15 @@ class Assessment:
                 place,
                 Row(
                     unit.unit_id, unit.name, status, None, score, low, high, ratings, n, good,
-                    self._bands[place], None, None, None, histogram, top_two, index, composite, dimensions,
-                    sources.get(place),
+                    self._bands[place], None, None, None, histogram, top_two, index,
+                    # Equal as long as nobody but the public appraises: one object is enough for both.
+                    score if composite == score else composite, dimensions, sources.get(place),
                 ),
             )  # fmt: skip
 
     def _put(self, place: int, row: Row) -> None:
         self.rows[place] = row
-        self.parts[place] = row_json(row, self._names[place])
+        self.written[place] = row_json(row, self._names[place])
 
     def _source_figures(self, places: Places) -> list[SourceFigures]:
         """Ratings and indices of each other source; no index where it has too few ratings to be shown."""

@@ -15,7 +15,6 @@ from services.scoring.domain.lists import KnownRows, Row, item_json, unranked_js
 UNKNOWN: Final = int(np.iinfo(np.int32).min)
 """Stands for a rank change that nobody can know."""
 
-Parts = tuple[bytes, bytes]
 _Whole = NDArray[np.int64]
 
 
@@ -24,34 +23,34 @@ def place_row(row: Row, rank: int, best: int, worst: int, moved: int) -> Row:
     return row.at(rank, best, worst, None if moved == UNKNOWN else moved) if rank else row
 
 
-def place_item(parts: Parts, rank: int, best: int, worst: int, moved: int) -> bytes:
+def place_item(written: bytes, rank: int, best: int, worst: int, moved: int) -> bytes:
     """The canonical JSON of :func:`place_row`."""
     if not rank:
-        return unranked_json(parts)
-    return item_json(parts, rank, best, worst, None if moved == UNKNOWN else moved)
+        return unranked_json(written)
+    return item_json(written, rank, best, worst, None if moved == UNKNOWN else moved)
 
 
 class Placed:
     """One state of a list's content; never changes."""
 
-    __slots__ = ("_parts", "bare", "members", "order", "places")
+    __slots__ = ("_written", "bare", "members", "order", "places")
 
     def __init__(
-        self, members: _Whole, rows: Sequence[Row], parts: Sequence[Parts], places: _Whole, order: _Whole
+        self, members: _Whole, rows: Sequence[Row], written: Sequence[bytes], places: _Whole, order: _Whole
     ) -> None:
         """Keep what rows are made from.
 
         Args:
             members: who is in the list; two states of the same list have the very same array.
             rows: each member's row without its place.
-            parts: each member's JSON likewise, see `row_json`.
+            written: each member's JSON likewise, see `row_json`.
             places: rank, its interval's ends and its change of each member; shape (4, members).
             order: places among the members, in the order of the list.
         """
         self.members = members
         self.order = order.astype(np.int32)
         self.bare = rows
-        self._parts = parts
+        self._written = written
         self.places = places.astype(np.int32)
 
     def rows(self, part: slice) -> Iterator[Row]:
@@ -63,16 +62,16 @@ class Placed:
     def items(self, part: slice) -> Iterator[bytes]:
         """Their canonical JSON."""
         here = self.order[part]
-        parts = self._parts
+        written = self._written
         for member, (rank, best, worst, moved) in zip(
             here.tolist(), self.places[:, here].T.tolist(), strict=True
         ):
             if not rank:
-                yield unranked_json(parts[member])
+                yield unranked_json(written[member])
             elif moved == UNKNOWN:
-                yield item_json(parts[member], rank, best, worst, None)
+                yield item_json(written[member], rank, best, worst, None)
             else:
-                yield item_json(parts[member], rank, best, worst, moved)
+                yield item_json(written[member], rank, best, worst, moved)
 
     @property
     def ranked(self) -> int:

@@ -97,7 +97,7 @@ class Standing:
             content = Placed(
                 members,
                 [now.rows[each] for each in here],
-                [now.parts[each] for each in here],
+                [now.written[each] for each in here],
                 places,
                 sequence,
             )
@@ -117,4 +117,4 @@ class Standing:
             which.tolist(), self._members[which].tolist(), places[:, which].T.tolist(), strict=True
         ):
             self._rows[at] = place_row(now.rows[member], *place)
-            self._items[at] = place_item(now.parts[member], *place)
+            self._items[at] = place_item(now.written[member], *place)
