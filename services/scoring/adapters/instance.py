@@ -16,7 +16,7 @@ import structlog
 try:
     import fcntl
 except ImportError:  # pragma: no cover - no POSIX: every life has a name of its own
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # looked at below
 
 log = structlog.get_logger(__name__)
 

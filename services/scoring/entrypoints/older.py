@@ -100,8 +100,7 @@ class OlderFeed:
                 continue
             except PermanentError as error:
                 reason = str(error)
-                # Not `exception`: where it was raised says nothing more.
-                log.error("messages_missing", first=first, last=last, reason=reason)  # noqa: TRY400
+                log.error("messages_missing", first=first, last=last, reason=reason)  # noqa: TRY400 - no trace
                 if self._past_holes:
                     break
                 self.waits, self.blocked = None, reason
