@@ -132,7 +132,7 @@ def main(
     *,
     long: Annotated[
         bool,
-        typer.Option("--long", help="Growth and cold start with ten million events, imports of a million rows."),
+        typer.Option("--long", help="Growth and start with ten million events, imports of a million rows."),
     ] = False,
     write: Annotated[bool, typer.Option("--write", help="Write figures and plots into docs/.")] = False,
 ) -> None:
