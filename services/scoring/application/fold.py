@@ -109,8 +109,7 @@ class Fold:
             subject = message.subject
             try:
                 if subject.startswith(SUBJECT_PREFIX):
-                    rating = parse(message.data)
-                    if fold(rating):
+                    if fold(rating := parse(message.data)):
                         self.revision += 1
                         if on_folded is not None:
                             on_folded(rating.received_ms)

@@ -64,7 +64,7 @@ HISTORY_DAYS: Final = 92
 PERIODS_KEPT_DAYS: Final = 800
 """How long after its end a calendar period can still be restated."""
 DENSE_FROM: Final = 1 / 8
-"""Share of cells that are not 0 from which a table in use is dense; below, cells take less room and time."""
+"""Share of its cells from which a table that is added to is dense; below, cells take less room and time."""
 NARROW_FROM: Final = 1_000
 """Cells from which it is worth making them narrow."""
 
@@ -98,15 +98,14 @@ class _Table:
     def add(self, places: IntTable, amounts: IntTable) -> None:
         """Add amounts, whose places may repeat; nobody who borrowed the table sees it."""
         if self._values is None:
-            cells = self._cells.plus(places, amounts)
-            if len(cells) < self._size * DENSE_FROM:
-                self._cells = cells
-                self.is_packed = len(cells) < NARROW_FROM
+            if len(self._cells) + len(places) < self._size * DENSE_FROM:
+                self._cells = self._cells.plus(places, amounts)
+                self.is_packed = len(self._cells) < NARROW_FROM
                 return
-            self._cells = NO_CELLS
             self._values, self._lent = np.zeros(self._size, dtype=self._kind), False
-            places, amounts = cells.places(), cells.amounts
-        if self._lent:
+            self._cells.add_to(self._values)
+            self._cells = NO_CELLS
+        elif self._lent:
             self._values, self._lent = self._values.copy(), False
         # Amounts of the table's own type: `add.at` takes forty times as long with two.
         np.add.at(self._values, places, amounts.astype(self._kind))
@@ -425,7 +424,8 @@ def _changes(
     sign = 1 - 2 * (code >> _SIGN_AT & 1)
     good, far = grade >= _LEAST_GOOD, place == Place.OFF_SITE
     weight *= sign
-    sums = np.zeros((len(rows), WIDTH), dtype=np.int64)
+    width = WIDTH if dimensions else int(Column.DIMENSIONS)  # most ratings have no sub-grades
+    sums = np.zeros((len(rows), width), dtype=np.int64)
     for column, amounts in (
         (Column.RATINGS, sign),
         *((each, sign * (grade == each)) for each in range(Column.GRADE_1, Column.GRADE_5 + 1)),
@@ -437,13 +437,14 @@ def _changes(
     ):
         sums[:, column] = np.add.reduceat(amounts, starts)
     if dimensions:
-        of_row, signs, grades = zip(*dimensions, strict=True)
-        at = np.searchsorted(rows, np.array(of_row, dtype=np.int64))
+        rated, signs, grades = zip(*dimensions, strict=True)
+        at = np.searchsorted(rows, np.array(rated, dtype=np.int64))
         given = np.frombuffer(b"".join(grades), dtype=np.uint8).reshape(-1, DIMENSION_COUNT).astype(np.int64)
         signed = np.array(signs, dtype=np.int64)[:, np.newaxis]
         np.add.at(sums[:, Column.DIMENSIONS :: 2], at, signed * (given > 0))
         np.add.at(sums[:, Column.DIMENSIONS + 1 :: 2], at, signed * given)
     cells = np.flatnonzero(sums)
-    of_row, column_of_cell = np.divmod(cells, WIDTH)
-    day, unit = rows[of_row] >> _UNIT_BITS, rows[of_row] & ((1 << _UNIT_BITS) - 1)
-    return day, unit * WIDTH + column_of_cell, sums.reshape(-1)[cells]
+    of_row = cells // width
+    row_of_cell = rows[of_row]
+    places = (row_of_cell & ((1 << _UNIT_BITS) - 1)) * WIDTH + (cells - of_row * width)
+    return row_of_cell >> _UNIT_BITS, places, sums.reshape(-1)[cells]

@@ -4,6 +4,7 @@ A quiet day leaves a few cells in a table of thousands, and what it costs must d
 how many units there are. Places ascend and are kept as gaps, so that both columns fit into small integers.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 IntTable = NDArray[np.int64]
 
-_GAP_TYPES: Final = (np.uint8, np.uint16, np.uint32)
-_AMOUNT_TYPES: Final = (np.int8, np.int16, np.int32, np.int64)
+_GAP_TYPES: Final = tuple(np.iinfo(kind) for kind in (np.uint8, np.uint16, np.uint32))
+_AMOUNT_TYPES: Final = tuple(np.iinfo(kind) for kind in (np.int8, np.int16, np.int32, np.int64))
 _FIELDS: Final = 4
 
 
@@ -31,7 +32,7 @@ class Cells:
 
     @classmethod
     def at(cls, places: IntTable, amounts: IntTable) -> "Cells":
-        """Cells at ascending places, none of them twice."""
+        """Cells at ascending places, none of them twice, whose ``amounts`` are not 0."""
         gaps = places.astype(np.int32)
         gaps[1:] -= gaps[:-1].copy()
         return cls(gaps, amounts)
@@ -52,7 +53,7 @@ class Cells:
 
     def plus(self, places: IntTable, amounts: IntTable) -> "Cells":
         """These cells and others, whose places may come in any order and several times."""
-        if not len(self) and (places[1:] > places[:-1]).all():
+        if not len(self) and (places[1:] > places[:-1]).all() and amounts.all():
             return Cells.at(places, amounts)
         all_places = np.concatenate((self.places(), places))
         # Stable: what is sorted piece by piece is merged.
@@ -76,7 +77,7 @@ class Cells:
     def narrow(self) -> "Cells":
         """The same in the smallest integers that they fit into: about 3 bytes for each cell."""
         if not len(self):
-            return self
+            return NO_CELLS
         gaps = self.gaps.astype(_smallest(_GAP_TYPES, int(self.gaps.max()), 0))
         kind = _smallest(_AMOUNT_TYPES, int(self.amounts.max()), int(self.amounts.min()))
         return Cells(gaps, self.amounts.astype(kind))
@@ -97,21 +98,24 @@ class Cells:
         if len(dumped) != _FIELDS:
             raise ValueError("no cells")
         gap_type, gaps, amount_type, amounts = dumped
-        found = cls(np.frombuffer(gaps, _known(gap_type)), np.frombuffer(amounts, _known(amount_type)))
-        if len(found.gaps) != len(found.amounts) or int(found.gaps.sum()) >= max(1, size):
+        found = cls(
+            np.frombuffer(gaps, _known(gap_type, "u")), np.frombuffer(amounts, _known(amount_type, "i"))
+        )
+        fits = not len(found) or int(found.gaps.sum()) < size
+        if len(found.gaps) != len(found.amounts) or not fits or not found.gaps[1:].all():
             raise ValueError("cells of another table")
         return found
 
 
-NO_CELLS: Final = Cells(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64))
+NO_CELLS: Final = Cells(np.zeros(0, dtype=np.uint8), np.zeros(0, dtype=np.int8))
 
 
-def _smallest(kinds: tuple[type[np.integer[Any]], ...], high: int, low: int) -> type[np.integer[Any]]:
-    return next(kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+def _smallest(kinds: Iterable["np.iinfo[Any]"], high: int, low: int) -> np.dtype[Any]:
+    return next(kind.dtype for kind in kinds if kind.min <= low and high <= kind.max)
 
 
-def _known(name: str) -> np.dtype[Any]:
+def _known(name: str, sort: str) -> np.dtype[Any]:
     kind = np.dtype(name)
-    if kind.kind not in "iu":
+    if kind.kind != sort:
         raise ValueError(f"numbers of type {name}")
     return kind

@@ -39,7 +39,7 @@ class Rating(NamedTuple):
         synthetic: a probe or drill.
         source: place in `SOURCES`.
         place: a `Place`.
-        fingerprints: 64 bits of each keyed hash that clusters go by; empty where it is exempt.
+        fingerprints: 8 bytes of each keyed hash that clusters go by; empty where it is exempt.
         dimensions: the five sub-grades in the order of `Dimension`, 0 where not given; None without any.
     """
 
@@ -53,7 +53,7 @@ class Rating(NamedTuple):
     synthetic: bool
     source: int = PUBLIC
     place: int = 0
-    fingerprints: tuple[int, ...] = ()
+    fingerprints: tuple[bytes, ...] = ()
     dimensions: bytes | None = None
 
 
@@ -111,7 +111,7 @@ def pack(rating: Rating) -> bytes:
         len(prints),
         dimensions or _NO_DIMENSIONS,
     )
-    return fixed + b"".join([each.to_bytes(_FINGERPRINT, "big") for each in prints]) if prints else fixed
+    return b"".join((fixed, *prints)) if prints else fixed
 
 
 def unpack(record: bytes, repeat_key: bytes | None) -> Rating:
@@ -121,8 +121,7 @@ def unpack(record: bytes, repeat_key: bytes | None) -> Rating:
     )
     start = _FIXED_BYTES
     prints = tuple(
-        int.from_bytes(record[at : at + _FINGERPRINT], "big")
-        for at in range(start, start + count * _FINGERPRINT, _FINGERPRINT)
+        record[at : at + _FINGERPRINT] for at in range(start, start + count * _FINGERPRINT, _FINGERPRINT)
     )
     given = None if dimensions == _NO_DIMENSIONS else dimensions
     return Rating(

@@ -51,7 +51,7 @@ def test_a_probe_is_known_as_one() -> None:
 def test_without_citizen_or_transaction_nothing_is_replaced() -> None:
     assert PARSER.parse(feedback(WINDOW, number=1, citizen=1).payload).repeat_key is None
     assert PARSER.parse(feedback(WINDOW, number=1, transaction=1).payload).repeat_key is None
-    assert repeat_key("k1.ab", "k1.c") != repeat_key("k1.a", "k1.bc")
+    assert repeat_key(hmac(1), hmac(2)) != repeat_key(hmac(2), hmac(1))
 
 
 def test_fields_that_come_later_are_ignored() -> None:

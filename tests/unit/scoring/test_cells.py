@@ -1,0 +1,166 @@
+"""Cells against dense tables, and daily buckets of which some are cells, some dense, some narrow."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.scoring.domain.buckets import (
+    DENSE_FROM,
+    HOT_DAYS,
+    NARROW_FROM,
+    WARM_TABLES,
+    WIDTH,
+    Column,
+    DailyBuckets,
+    IntTable,
+)
+from services.scoring.domain.cells import NO_CELLS, Cells
+from services.scoring.domain.day_history import DayHistory
+from services.scoring.domain.days import day_number, day_of
+from services.scoring.domain.spans import periods_of
+
+SIZE = 70_000
+AMOUNTS = st.one_of(st.integers(-3, 3), st.sampled_from([127, 128, -129, 40_000, -40_000, 2**40]))
+CHANGES = st.lists(st.tuples(st.one_of(st.integers(0, 20), st.integers(0, SIZE - 1)), AMOUNTS), max_size=12)
+
+UNITS = 1_200
+WINDOWS = (7, 30, 90, 365)
+AS_OF = day_number(date(2026, 3, 4))
+
+
+def columns(changes: Sequence[tuple[int, int]]) -> tuple[IntTable, IntTable]:
+    places, amounts = np.array(changes, dtype=np.int64).reshape(-1, 2).T
+    return places, amounts
+
+
+def dense(cells: Cells) -> IntTable:
+    table = np.zeros(SIZE, dtype=np.int64)
+    cells.add_to(table)
+    return table
+
+
+@given(st.lists(CHANGES, max_size=4))
+def test_cells_hold_what_a_dense_table_would(batches: list[list[tuple[int, int]]]) -> None:
+    cells, table = NO_CELLS, np.zeros(SIZE, dtype=np.int64)
+    for changes in batches:
+        places, amounts = columns(changes)
+        cells = cells.plus(places, amounts)
+        np.add.at(table, places, amounts)
+        for form in (cells, cells.narrow(), Cells.load(cells.dump(), SIZE), Cells.of(table)):
+            assert (dense(form) == table).all()
+            assert list(form.places()) == list(np.flatnonzero(table))
+        cells = cells.narrow()
+    taken_away = table.copy()
+    cells.add_to(taken_away, -1)
+    assert not taken_away.any()
+
+
+def test_narrow_cells_take_about_three_bytes_each() -> None:
+    cells = Cells.of(np.arange(SIZE) % 4 * 10_000)
+    narrow = cells.narrow()
+    assert (narrow.gaps.itemsize, narrow.amounts.itemsize) == (1, 2)
+    assert (dense(narrow) == dense(cells)).all()
+
+
+@pytest.mark.parametrize(
+    "dumped",
+    [
+        (),
+        ("|u1", b"\1", "|i1"),
+        ("|u1", b"\1\1", "|i1", b"\1"),
+        ("<u4", b"\1", "|i1", b"\1"),
+        ("<f8", b"\0" * 8, "|i1", b"\1"),
+        ("|O", b"\0" * 8, "|i1", b"\1"),
+        ("nothing", b"\1", "|i1", b"\1"),
+        (1, 2, 3, 4),
+        None,
+        ("<u4", (SIZE).to_bytes(4, "little"), "|i1", b"\1"),
+        ("|i1", b"\xff", "|i1", b"\1"),
+        ("|u1", b"\5\0\1", "|i1", b"\1\1\1"),
+    ],
+    ids=str,
+)
+def test_what_are_no_cells_of_the_table_is_refused(dumped: Any) -> None:  # noqa: ANN401 - anything may be found
+    with pytest.raises((ValueError, TypeError)):
+        Cells.load(dumped, SIZE)
+
+
+class Plain:
+    """The statistics of a few days as they are defined: one dense table for each."""
+
+    def __init__(self) -> None:
+        self.days: dict[int, IntTable] = {}
+
+    def add(self, unit: int, day: int, grade: int, sign: int) -> None:
+        row = self.days.setdefault(day, np.zeros((UNITS, WIDTH), dtype=np.int64))[unit]
+        row[[Column.RATINGS, grade, Column.TERMINAL]] += sign
+        row[Column.WEIGHT] += sign * 800
+        row[Column.GOOD] += sign * 800 * (grade >= 3)
+
+    def total(self, first: int, last: int) -> IntTable:
+        found = np.zeros((UNITS, WIDTH), dtype=np.int64)
+        for day, table in self.days.items():
+            if first <= day <= last:
+                found += table
+        return found
+
+    def require(self, buckets: DailyBuckets) -> None:
+        as_of = buckets.as_of
+        for length, table in buckets.windows().items():
+            assert (table == self.total(as_of - length + 1, as_of)).all()
+        for length, table in buckets.windows_before().items():
+            assert (table == self.total(as_of - length, as_of - 1)).all()
+        for day in range(as_of - HOT_DAYS - WARM_TABLES - 5, as_of + 1):
+            assert (buckets.day(day) == self.total(day, day)).all()
+        for period in periods_of(day_of(as_of)):
+            assert (buckets.period(period) == self.total(day_number(period.first), as_of)).all()
+        first = as_of - 60
+        counts = buckets.counts(first, as_of)
+        for day in range(first, as_of + 1):
+            assert (counts[day - first] == self.total(day, day)[:, Column.RATINGS]).all()
+        self.require_past(buckets.history())
+
+    def require_past(self, history: DayHistory) -> None:
+        first, last = history.as_of - 20, history.as_of
+        for day, table in history.rolling(first, last, 30):
+            assert (table == self.total(day - 29, day)).all()
+        period = periods_of(day_of(last))[1]
+        assert (history.period(period, last - 3) == self.total(day_number(period.first), last - 3)).all()
+
+
+def test_days_are_the_same_as_cells_dense_and_narrow() -> None:
+    """From a few ratings a day to many, back and forth in time, taken up from dumps, with tables lent out."""
+    random, plain = np.random.default_rng(1), Plain()
+    buckets = DailyBuckets(UNITS, WINDOWS, AS_OF)
+    most = int(UNITS * WIDTH * DENSE_FROM)
+    sizes = [3, most // 20, most // 2, 3 * most, 5]
+    lent: list[tuple[DayHistory, IntTable]] = []
+    for step in range(3):
+        for back, ratings in zip(range(0, 60, 1 + step), sizes * 12, strict=False):
+            day = buckets.as_of - back
+            units = random.integers(0, UNITS, ratings).tolist()
+            for unit, grade in zip(units, random.integers(1, 6, ratings).tolist(), strict=True):
+                buckets.add(unit, day, grade, 1, 800)
+                plain.add(unit, day, grade, 1)
+                if ratings < 10:  # some are taken away again, in the same go or the next
+                    buckets.settle()
+                    buckets.remove(unit, day, grade, 1, 800)
+                    plain.add(unit, day, grade, -1)
+            if back % 7 == 0:
+                buckets.settle()
+        plain.require(buckets)
+        lent.append((buckets.history(), plain.total(buckets.as_of - 29, buckets.as_of)))
+        buckets = DailyBuckets.load(buckets.dump())
+        plain.require(buckets)
+        lent.append((buckets.history(), plain.total(buckets.as_of - 29, buckets.as_of)))
+        buckets.advance(buckets.as_of + 9)
+        plain.require(buckets)
+    assert most > NARROW_FROM  # so that all three forms come up
+    for history, total in lent:
+        (_, table), *_ = history.rolling(history.as_of, history.as_of, 30)
+        assert (table == total).all()
