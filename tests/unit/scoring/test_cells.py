@@ -138,29 +138,35 @@ def test_days_are_the_same_as_cells_dense_and_narrow() -> None:
     random, plain = np.random.default_rng(1), Plain()
     buckets = DailyBuckets(UNITS, WINDOWS, AS_OF)
     most = int(UNITS * WIDTH * DENSE_FROM)
-    sizes = [3, most // 20, most // 2, 3 * most, 5]
+    assert most > NARROW_FROM  # so that all three forms come up
+    sizes = [3, most // 20, most // 2, 2 * most, 5]
     lent: list[tuple[DayHistory, IntTable]] = []
+
+    def lend() -> None:
+        lent.append((buckets.history(), plain.total(buckets.as_of - 29, buckets.as_of)))
+
     for step in range(3):
-        for back, ratings in zip(range(0, 60, 1 + step), sizes * 12, strict=False):
+        # The days next to one another are of different sizes, and each of them is added to twice.
+        for back, ratings in zip(
+            [*range(0, 60, 2 + step), *range(0, 60, 3 + step)], sizes * 12, strict=False
+        ):
             day = buckets.as_of - back
             units = random.integers(0, UNITS, ratings).tolist()
             for unit, grade in zip(units, random.integers(1, 6, ratings).tolist(), strict=True):
                 buckets.add(unit, day, grade, 1, 800)
                 plain.add(unit, day, grade, 1)
-                if ratings < 10:  # some are taken away again, in the same go or the next
+                if ratings < sizes[1]:  # some are taken away again
                     buckets.settle()
                     buckets.remove(unit, day, grade, 1, 800)
                     plain.add(unit, day, grade, -1)
-            if back % 7 == 0:
-                buckets.settle()
+            if back % 6 == 0:
+                lend()
         plain.require(buckets)
-        lent.append((buckets.history(), plain.total(buckets.as_of - 29, buckets.as_of)))
         buckets = DailyBuckets.load(buckets.dump())
         plain.require(buckets)
-        lent.append((buckets.history(), plain.total(buckets.as_of - 29, buckets.as_of)))
+        lend()
         buckets.advance(buckets.as_of + 9)
         plain.require(buckets)
-    assert most > NARROW_FROM  # so that all three forms come up
     for history, total in lent:
         (_, table), *_ = history.rolling(history.as_of, history.as_of, 30)
         assert (table == total).all()
