@@ -63,6 +63,10 @@ class SnapshotUnusableError(PermanentError):
     """A dumped fold can't be taken up: it is damaged, of another version, or of other rules or units."""
 
 
+class OtherFormatError(SnapshotUnusableError):
+    """Another version of scoring dumped it: expected after an update."""
+
+
 class Fold:
     """The state of scoring at one position of the stream, under one rule pack."""
 
@@ -184,16 +188,19 @@ class Fold:
         """Take up what `dump` wrote: folding on gives what the dumped fold would have given.
 
         Raises:
+            OtherFormatError: another version dumped it.
             SnapshotUnusableError: it was not dumped under these units and rules, or is damaged.
         """
         remedy = "use an older snapshot or fold the stream from its beginning"
         try:
             found = Sections(dumped)
             head = found["head"]
-            stated = (head["format"], head["rules"], head["units"])
-            expected = (FORMAT, rules.hash, registry_hash(registry))
+            if head["format"] != FORMAT:
+                raise OtherFormatError(describe(f"format {head['format']}", f"format {FORMAT}", remedy))
+            stated = (head["rules"], head["units"])
+            expected = (rules.hash, registry_hash(registry))
             if stated != expected:
-                raise SnapshotUnusableError(describe(stated, f"format, rules and units {expected}", remedy))
+                raise SnapshotUnusableError(describe(stated, f"rules and units {expected}", remedy))
             ledger = Ledger.load(found, len(registry), rules.windows)
             fold = cls(registry, rules, day_of(ledger.as_of))
             fold._ledger = ledger
