@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.cells import NO_CELLS, Cells
+from services.scoring.domain.cells import NO_CELLS, Cells, PackedCells
 from services.scoring.domain.day_history import DayHistory, KeptTable
 from services.scoring.domain.days import day_number, day_of
 from services.scoring.domain.ratings import DIMENSION_COUNT, Place
@@ -65,8 +65,8 @@ PERIODS_KEPT_DAYS: Final = 800
 """How long after its end a calendar period can still be restated."""
 DENSE_FROM: Final = 1 / 8
 """Share of its cells from which a table that is added to is dense; below, cells take less room and time."""
-NARROW_FROM: Final = 1_000
-"""Cells from which it is worth making them narrow."""
+PACK_FROM: Final = 1_000
+"""Cells from which it is worth packing them."""
 
 # One contribution as a number: day, unit, sign, place, grade, weight. Sorted, they lie by day and unit.
 _WEIGHT_BITS: Final = 10
@@ -81,15 +81,17 @@ _DAY_AT: Final = _UNIT_AT + _UNIT_BITS
 
 
 class _Table:
-    """The table of one day or period: dense where it is in use and well filled, cells otherwise."""
+    """The table of one day or period: dense where it is in use and well filled, otherwise cells."""
 
     __slots__ = ("_cells", "_kind", "_lent", "_size", "_values", "is_packed")
 
-    def __init__(self, size: int, kind: type[np.signedinteger[Any]], cells: Cells = NO_CELLS) -> None:
+    def __init__(
+        self, size: int, kind: type[np.signedinteger[Any]], cells: Cells | PackedCells = NO_CELLS
+    ) -> None:
         """A flat table of ``size`` numbers with these ``cells``; dense, its numbers are of ``kind``."""
         self._size = size
         self._kind = kind
-        self._cells = cells
+        self._cells: Cells | PackedCells = cells
         self._values: NDArray[Any] | None = None
         self._lent = False
         self.is_packed = True
@@ -98,12 +100,13 @@ class _Table:
     def add(self, places: IntTable, amounts: IntTable) -> None:
         """Add amounts, whose places may repeat; nobody who borrowed the table sees it."""
         if self._values is None:
-            if len(self._cells) + len(places) < self._size * DENSE_FROM:
-                self._cells = self._cells.plus(places, amounts)
-                self.is_packed = len(self._cells) < NARROW_FROM
+            cells = self.cells()
+            if len(cells) + len(places) < self._size * DENSE_FROM:
+                self._cells = cells.plus(places, amounts)
+                self.is_packed = len(cells) + len(places) < PACK_FROM
                 return
             self._values, self._lent = np.zeros(self._size, dtype=self._kind), False
-            self._cells.add_to(self._values)
+            cells.add_to(self._values)
             self._cells = NO_CELLS
         elif self._lent:
             self._values, self._lent = self._values.copy(), False
@@ -129,11 +132,15 @@ class _Table:
 
     def cells(self) -> Cells:
         """What is not 0; the table stays as it is."""
-        return self._cells if self._values is None else Cells.of(self._values)
+        return KeptTable(self._values, self._cells).unpacked()
+
+    def packed(self) -> PackedCells:
+        """What is not 0, packed; the table stays as it is."""
+        return self._cells if isinstance(self._cells, PackedCells) else self.cells().pack()
 
     def pack(self) -> None:
         """Make it small: what comes later takes longer to add."""
-        self._cells, self._values, self.is_packed = self.cells().narrow(), None, True
+        self._cells, self._values, self.is_packed = self.packed(), None, True
 
 
 class DailyBuckets:
@@ -145,7 +152,7 @@ class DailyBuckets:
     Contributions wait until :meth:`settle` adds them up all at once. Days after ``as_of`` are kept, but
     belong to nothing before :meth:`advance` comes to them.
 
-    Memory: of each day of the longest window and of :data:`HISTORY_DAYS` more about 3 bytes for each cell
+    Memory: of each day of the longest window and of :data:`HISTORY_DAYS` more about a byte for each cell
     that is not 0; of the newest :data:`HOT_DAYS` days 84 bytes × units where they are well filled.
     """
 
@@ -355,9 +362,9 @@ class DailyBuckets:
             "size": self._size,
             "whole_from": self._whole_from,
             "rings": [ring.tobytes() for ring in self._rings],
-            "days": {day: table.cells().dump() for day, table in self._days.items()},
+            "days": {day: table.packed() for day, table in self._days.items()},
             "periods": [
-                (str(period.kind), period.year, period.number, table.cells().dump())
+                (str(period.kind), period.year, period.number, table.packed())
                 for period, table in self._periods.items()
             ],
         }
@@ -378,10 +385,11 @@ class DailyBuckets:
             raise ValueError("a ring of another size")
         found._whole_from = dumped["whole_from"]
         found._days = {
-            day: _Table(size, np.int32, Cells.load(cells, size)) for day, cells in dumped["days"].items()
+            day: _Table(size, np.int32, PackedCells.load(cells, size))
+            for day, cells in dumped["days"].items()
         }
         found._periods = {
-            Period(PeriodKind(kind), year, number): _Table(size, np.int64, Cells.load(cells, size))
+            Period(PeriodKind(kind), year, number): _Table(size, np.int64, PackedCells.load(cells, size))
             for kind, year, number, cells in dumped["periods"]
         }
         found.touched.update(found._periods.keys())  # whoever restarts must look at all of them

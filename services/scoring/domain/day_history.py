@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.cells import Cells
+from services.scoring.domain.cells import Cells, PackedCells
 from services.scoring.domain.days import day_number
 from services.scoring.domain.spans import Period
 
@@ -18,12 +18,18 @@ class KeptTable(NamedTuple):
     """One day or period as it was lent out: dense numbers that nobody changes, or else cells."""
 
     values: NDArray[Any] | None
-    cells: Cells
+    cells: Cells | PackedCells
+
+    def unpacked(self) -> Cells:
+        """What is not 0."""
+        if self.values is not None:
+            return Cells.of(self.values)
+        return self.cells.unpack() if isinstance(self.cells, PackedCells) else self.cells
 
     def add_to(self, total: IntTable, sign: int) -> None:
         """Add it to a flat table of the same size, or take it away with -1."""
         if self.values is None:
-            self.cells.add_to(total, sign)
+            self.unpacked().add_to(total, sign)
         elif sign > 0:
             total += self.values
         else:

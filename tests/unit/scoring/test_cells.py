@@ -1,5 +1,6 @@
-"""Cells against dense tables, and daily buckets of which some are cells, some dense, some narrow."""
+"""Cells against dense tables, and daily buckets of which some are cells, some dense, some packed."""
 
+import zlib
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -12,14 +13,14 @@ from hypothesis import strategies as st
 from services.scoring.domain.buckets import (
     DENSE_FROM,
     HOT_DAYS,
-    NARROW_FROM,
+    PACK_FROM,
     WARM_TABLES,
     WIDTH,
     Column,
     DailyBuckets,
     IntTable,
 )
-from services.scoring.domain.cells import NO_CELLS, Cells
+from services.scoring.domain.cells import NO_CELLS, Cells, PackedCells
 from services.scoring.domain.day_history import DayHistory
 from services.scoring.domain.days import day_number, day_of
 from services.scoring.domain.spans import periods_of
@@ -51,43 +52,45 @@ def test_cells_hold_what_a_dense_table_would(batches: list[list[tuple[int, int]]
         places, amounts = columns(changes)
         cells = cells.plus(places, amounts)
         np.add.at(table, places, amounts)
-        for form in (cells, cells.narrow(), Cells.load(cells.dump(), SIZE), Cells.of(table)):
+        for form in (cells, PackedCells.load(tuple(cells.pack()), SIZE).unpack(), Cells.of(table)):
             assert (dense(form) == table).all()
             assert list(form.places()) == list(np.flatnonzero(table))
-        cells = cells.narrow()
+        cells = cells.pack().unpack()
     taken_away = table.copy()
     cells.add_to(taken_away, -1)
     assert not taken_away.any()
 
 
-def test_narrow_cells_take_about_three_bytes_each() -> None:
-    cells = Cells.of(np.arange(SIZE) % 4 * 10_000)
-    narrow = cells.narrow()
-    assert (narrow.gaps.itemsize, narrow.amounts.itemsize) == (1, 2)
-    assert (dense(narrow) == dense(cells)).all()
+def test_packed_cells_take_less_than_a_byte_each() -> None:
+    cells = Cells.of(np.arange(SIZE) % 4 * 800)
+    packed = cells.pack()
+    assert len(packed.columns) < len(cells)
+    assert (dense(packed.unpack()) == dense(cells)).all()
 
 
 @pytest.mark.parametrize(
     "dumped",
     [
         (),
-        ("|u1", b"\1", "|i1"),
-        ("|u1", b"\1\1", "|i1", b"\1"),
-        ("<u4", b"\1", "|i1", b"\1"),
-        ("<f8", b"\0" * 8, "|i1", b"\1"),
-        ("|O", b"\0" * 8, "|i1", b"\1"),
-        ("nothing", b"\1", "|i1", b"\1"),
-        (1, 2, 3, 4),
+        ("|u1", "|i1"),
+        ("|u1", "|i1", b"\1\1"),
+        ("|u1", "|i1", zlib.compress(b"\1\1\1")),
+        ("<u4", "|i1", zlib.compress(b"\1\1")),
+        ("<f8", "|i1", zlib.compress(b"\0" * 9)),
+        ("|O", "|i1", zlib.compress(b"\0" * 9)),
+        ("|i1", "|u1", zlib.compress(b"\1\1")),
+        ("nothing", "|i1", zlib.compress(b"\1\1")),
+        ("|u1", "|i1", "text"),
+        (1, 2, 3),
         None,
-        ("<u4", (SIZE).to_bytes(4, "little"), "|i1", b"\1"),
-        ("|i1", b"\xff", "|i1", b"\1"),
-        ("|u1", b"\5\0\1", "|i1", b"\1\1\1"),
+        ("<u4", "|i1", zlib.compress(SIZE.to_bytes(4, "little") + b"\1")),
+        ("|u1", "|i1", zlib.compress(b"\5\0\1\1\1\1")),
     ],
     ids=str,
 )
 def test_what_are_no_cells_of_the_table_is_refused(dumped: Any) -> None:  # noqa: ANN401 - anything may be found
     with pytest.raises((ValueError, TypeError)):
-        Cells.load(dumped, SIZE)
+        PackedCells.load(dumped, SIZE)
 
 
 class Plain:
@@ -133,12 +136,12 @@ class Plain:
         assert (history.period(period, last - 3) == self.total(day_number(period.first), last - 3)).all()
 
 
-def test_days_are_the_same_as_cells_dense_and_narrow() -> None:
+def test_days_are_the_same_as_cells_dense_and_packed() -> None:
     """From a few ratings a day to many, back and forth in time, taken up from dumps, with tables lent out."""
     random, plain = np.random.default_rng(1), Plain()
     buckets = DailyBuckets(UNITS, WINDOWS, AS_OF)
     most = int(UNITS * WIDTH * DENSE_FROM)
-    assert most > NARROW_FROM  # so that all three forms come up
+    assert most > PACK_FROM  # so that all three forms come up
     sizes = [3, most // 20, most // 2, 2 * most, 5]
     lent: list[tuple[DayHistory, IntTable]] = []
 
