@@ -22,12 +22,9 @@ from tests.bench.stage import data_directory, eventually
 
 EVENTS: Final = 200_000
 UNITS: Final = 1_188
-MEASURED: Final = "events in a second of processor time"
-YEAR: Final = f"{MEASURED}, {DAYS} days'"
-BUSY_DAYS: Final = 10
-BUSY: Final = f"{MEASURED}, {BUSY_DAYS} days'"
-SPREAD: Final = {YEAR: DAYS, BUSY: BUSY_DAYS}
+SPREAD: Final = {"a year's events": DAYS, "ten days' events": 10}
 """Over how many days the same number of events is spread."""
+MEASURED: Final = "{} in a second of processor time"
 RATE: Final = Goal(Bound.RATE_AT_LEAST, 200_000)
 
 _NAMES: Final = {
@@ -47,7 +44,7 @@ async def measure(rounds: int) -> Section:
         if server is not None:
             port = server[0]
             await eventually(lambda: _listens(port))
-        parts = [await _measure(name, days, server, rounds) for name, days in SPREAD.items()]
+        parts = [await _measure(whose, days, server, rounds) for whose, days in SPREAD.items()]
     return Section(
         "Fold",
         [figure for part in parts for figure in part.figures],
@@ -56,11 +53,11 @@ async def measure(rounds: int) -> Section:
     )
 
 
-async def _measure(measured: str, days: int, server: tuple[int, int] | None, rounds: int) -> Section:
+async def _measure(whose: str, days: int, server: tuple[int, int] | None, rounds: int) -> Section:
     sides = ["scoring", *(name for name in _NAMES if name != "redis" or server is not None)]
     if days != DAYS:
         sides = [side for side in sides if side in _FOLDING]  # what only parses does not look at the days
-    sheets = {name: CostSheet(f"{name}, {days} days'", "event") for name in sides}
+    sheets = {name: CostSheet(f"{name}, {whose}", "event") for name in sides}
     rates: dict[str, list[float]] = {name: [] for name in sides}
     counted: set[tuple[int, ...]] = set()
     for _ in range(rounds):
@@ -84,7 +81,7 @@ async def _measure(measured: str, days: int, server: tuple[int, int] | None, rou
     if len(counted) != 1:
         raise AssertionError(f"the sides counted differently: {counted}")
     series = {name: Series(tuple(values)) for name, values in rates.items()}
-    ours = series.pop("scoring")
+    ours, measured = series.pop("scoring"), MEASURED.format(whose)
     return Section(
         "Fold",
         [
@@ -95,13 +92,13 @@ async def _measure(measured: str, days: int, server: tuple[int, int] | None, rou
             ),
         ],
         [sheet.cost() for sheet in sheets.values()],
-        [_check(days, counted.pop())],
+        [_check(whose, counted.pop())],
     )
 
 
-def _check(days: int, counted: tuple[int, ...]) -> str:
+def _check(whose: str, counted: tuple[int, ...]) -> str:
     return (
-        f"{EVENTS:,} events of {days} days about {UNITS:,} units; every side that folds counted "
+        f"{EVENTS:,} of {whose} about {UNITS:,} units; every side that folds counted "
         f"{', '.join(f'{count:,}' for count in counted)} ratings in the four windows in every round"
     )
 
