@@ -19,7 +19,7 @@ from shared.kernel.units import Unit, UnitRegistry, load_units
 LAST_DAY: Final = date(2026, 11, 20)
 """The day that the windows end on."""
 DAYS: Final = 365
-"""Over how many days of event time the events are spread, in the order of receipt."""
+"""A year: over how many days of event time the events are spread, in the order of receipt."""
 
 _DAY_MS: Final = 86_400_000
 _LATE_SHARE: Final = 0.1
@@ -89,12 +89,12 @@ def registry_of(windows: int) -> UnitRegistry:
     return UnitRegistry([*above, *real[:windows], *more])
 
 
-def stored_events(units: Sequence[Unit], count: int, seed: int = 1) -> Iterator[Stored]:
-    """``count`` messages about ``units``, spread over the :data:`DAYS` up to :data:`LAST_DAY`."""
+def stored_events(units: Sequence[Unit], count: int, days: int = DAYS, seed: int = 1) -> Iterator[Stored]:
+    """``count`` messages about ``units``, spread over the ``days`` up to :data:`LAST_DAY`."""
     chance = random.Random(seed)
     targets = [_target(unit, place) for place, unit in enumerate(units)]
-    start = datetime.combine(LAST_DAY - timedelta(days=DAYS - 1), time(), SHANGHAI)
-    start_ms, step_ms = int(start.timestamp() * 1000), DAYS * _DAY_MS / count
+    start = datetime.combine(LAST_DAY - timedelta(days=days - 1), time(), SHANGHAI)
+    start_ms, step_ms = int(start.timestamp() * 1000), days * _DAY_MS / count
     before: tuple[str, bytes] | None = None
     for number in range(count):
         target = targets[int(chance.random() * len(targets))]

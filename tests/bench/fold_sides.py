@@ -105,10 +105,10 @@ SIDES: Final[Mapping[str, Callable[[Sequence[Stored], UnitRegistry, str], Counte
 }
 
 
-def measure(side: str, events: int, units: int, url: str, pids: Mapping[str, int]) -> object:
-    """Let ``side`` fold ``events`` about ``units`` windows; time, cost and what it counted."""
+def measure(side: str, events: int, days: int, units: int, url: str, pids: Mapping[str, int]) -> object:
+    """Let ``side`` fold ``events`` of ``days`` about ``units`` windows; time, cost and what it counted."""
     registry = registry_of(units)
-    stored = list(stored_events(windows_of(registry), events))
+    stored = list(stored_events(windows_of(registry), events, days))
     gc.collect()
     gc.freeze()  # the events: in the service they come and go, and no collection walks over all of them
     with watching(pids) as spent:

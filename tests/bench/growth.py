@@ -64,9 +64,27 @@ def _section(outcomes: Outcomes) -> Section:
                 goal=Goal(Bound.AT_MOST, FLAT),
             )
         )  # fmt: skip
+    middles = [series.middle for series in costs.values()]
+    figures.append(
+        Figure(
+            "dearest over cheapest event, all of these", "×", Series((max(middles) / min(middles),)),
+            goal=Goal(Bound.AT_MOST, FLAT),
+        )
+    )  # fmt: skip
     figures += [
-        Figure(f"one more day, {units:,} units", "ms", Series((_day_ms(costs, units),))) for units in UNITS
-    ]
+        Figure(
+            f"all tables read out, {units:,} units", "ms",
+            Series(
+                tuple(
+                    outcome["read_s"] * 1e3
+                    for point, found in outcomes.items()
+                    for outcome in found
+                    if point.units == units
+                )
+            ),
+        )
+        for units in UNITS
+    ]  # fmt: skip
     figures += [
         Figure(
             f"resident after {point.events:,} events, {point.units:,} units", "MB",
@@ -81,12 +99,6 @@ def _section(outcomes: Outcomes) -> Section:
             f"every fold accounted for all of its events; those of each point are spread over {DAYS} days"
         ],
     )
-
-
-def _day_ms(costs: Mapping[Point, Series], units: int) -> float:
-    """What a day costs beside its events: the part of a small run that its events do not explain."""
-    few, many = Point(units, EVENTS[0]), Point(units, EVENTS[-1])
-    return (costs[few].middle - costs[many].middle) * few.events / DAYS / 1e3
 
 
 def draw(outcomes: Outcomes) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from services.scoring.domain.clusters import Clusters
+from services.scoring.domain.days import day_of_ms
 from services.scoring.domain.ratings import Rating
 from shared.kernel.grades import Verification
 from tests.bench import simulation
@@ -55,11 +56,11 @@ def test_an_attack_weighs_in_the_table_what_it_weighs_in_the_ledger(attack: Atta
             None,
             synthetic=False,
             fingerprints=(
-                1 + number // attack.bins % attack.devices,
-                1_000 + number // attack.bins % attack.addresses,
+                (1 + number // attack.bins % attack.devices).to_bytes(8, "big"),
+                (1_000 + number // attack.bins % attack.addresses).to_bytes(8, "big"),
             ),
         )
-        weights[rating.event_id] = clusters.add(rating)
+        weights[rating.event_id] = clusters.add(rating, day_of_ms(rating.occurred_ms))
     assert sum(weights.values()) / 1000 == pytest.approx(attack.weight(), rel=0.02)
 
 

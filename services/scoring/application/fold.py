@@ -1,7 +1,6 @@
 """The fold: stored messages in, statistics out. The live service and every recomputation use this class."""
 
 import hashlib
-import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -56,12 +55,16 @@ OnInvalid = Callable[[Message, InvalidEventError], None]
 OnFolded = Callable[[int], None]
 
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of what `Fold.dump` writes; another one is refused."""
 
 
 class SnapshotUnusableError(PermanentError):
     """A dumped fold can't be taken up: it is damaged, of another version, or of other rules or units."""
+
+
+class OtherFormatError(SnapshotUnusableError):
+    """Another version of scoring dumped it: expected after an update."""
 
 
 class Fold:
@@ -110,8 +113,7 @@ class Fold:
             subject = message.subject
             try:
                 if subject.startswith(SUBJECT_PREFIX):
-                    rating = parse(message.data)
-                    if fold(rating):
+                    if fold(rating := parse(message.data)):
                         self.revision += 1
                         if on_folded is not None:
                             on_folded(rating.received_ms)
@@ -186,21 +188,24 @@ class Fold:
         """Take up what `dump` wrote: folding on gives what the dumped fold would have given.
 
         Raises:
+            OtherFormatError: another version dumped it.
             SnapshotUnusableError: it was not dumped under these units and rules, or is damaged.
         """
         remedy = "use an older snapshot or fold the stream from its beginning"
         try:
             found = Sections(dumped)
             head = found["head"]
-            stated = (head["format"], head["rules"], head["units"])
-            expected = (FORMAT, rules.hash, registry_hash(registry))
+            if head["format"] != FORMAT:
+                raise OtherFormatError(describe(f"format {head['format']}", f"format {FORMAT}", remedy))
+            stated = (head["rules"], head["units"])
+            expected = (rules.hash, registry_hash(registry))
             if stated != expected:
-                raise SnapshotUnusableError(describe(stated, f"format, rules and units {expected}", remedy))
+                raise SnapshotUnusableError(describe(stated, f"rules and units {expected}", remedy))
             ledger = Ledger.load(found, len(registry), rules.windows)
             fold = cls(registry, rules, day_of(ledger.as_of))
             fold._ledger = ledger
             fold.position, fold.revision = int(head["position"]), int(head["revision"])
-        except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
+        except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise SnapshotUnusableError(
                 describe(f"{len(dumped)} bytes ({error!r})", "a whole dump of a fold", remedy)
             ) from error

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from services.scoring.application.fold import Fold, Message, registry_hash
+from services.scoring.application.fold import Fold, Message, OtherFormatError, registry_hash
 from services.scoring.application.ports import (
     SnapshotObserver,
     SnapshotStore,
@@ -116,6 +116,8 @@ class RestoreFold:
         try:
             blob = await self._store.read(snapshot)
             fold = await asyncio.to_thread(self._load, blob, self._registry, rules)
+        except OtherFormatError as error:
+            return None, Refusal(Cause.FORMAT, str(error))
         except PermanentError as error:
             return None, Refusal(Cause.CORRUPT, str(error))
         if (fold.position, fold.as_of) != (snapshot.position, snapshot.as_of):

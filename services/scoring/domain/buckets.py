@@ -4,19 +4,20 @@ One row per unit, one column per :class:`Column`, all integers: weights are in t
 that adding and taking away are exact in any order. A day is a number, see `days`.
 """
 
-import zlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from services.scoring.domain.cells import NO_CELLS, Cells, PackedCells
 from services.scoring.domain.day_history import DayHistory, KeptTable
 from services.scoring.domain.days import day_number, day_of
 from services.scoring.domain.ratings import DIMENSION_COUNT, Place
-from services.scoring.domain.spans import Period, PeriodKind, periods_of
+from services.scoring.domain.spans import Period, PeriodKind, period_of, periods_of
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Grade, Source
 
@@ -52,72 +53,94 @@ class Column(IntEnum):
 
 
 WIDTH: Final = Column.DIMENSIONS + 2 * DIMENSION_COUNT
-_RATINGS: Final = int(Column.RATINGS)
-_WEIGHT: Final = int(Column.WEIGHT)
-_GOOD: Final = int(Column.GOOD)
-_IS_GOOD: Final = np.array([False, *(Grade(value).is_good for value in range(1, 6))])
+_LEAST_GOOD: Final = min(grade for grade in Grade if grade.is_good)
 
 HOT_DAYS: Final = 40
-"""Days before ``as_of`` whose tables stay as they are; older ones change rarely, and are kept compressed."""
+"""Days before ``as_of`` whose tables stay as they are; older ones change rarely, and are kept small."""
 WARM_TABLES: Final = 8
 """Older tables that stay unpacked: a replay of history goes through them one after the other."""
 HISTORY_DAYS: Final = 92
 """Days kept beyond the longest window, so that every window can be asked for on each of the last 92 days."""
 PERIODS_KEPT_DAYS: Final = 800
 """How long after its end a calendar period can still be restated."""
+DENSE_FROM: Final = 1 / 8
+"""Share of its cells from which a table that is added to is dense; below, cells take less room and time."""
+PACK_FROM: Final = 1_000
+"""Cells from which it is worth packing them."""
 
-# One contribution as a number: unit, sign, place, grade, weight.
+# One contribution as a number: day, unit, sign, place, grade, weight. Sorted, they lie by day and unit.
 _WEIGHT_BITS: Final = 10
 _GRADE_BITS: Final = 3
 _PLACE_BITS: Final = 2
+_UNIT_BITS: Final = 24
 _PLACE_AT: Final = _WEIGHT_BITS + _GRADE_BITS
 _SIGN_AT: Final = _PLACE_AT + _PLACE_BITS
+_REMOVED: Final = 1 << _SIGN_AT
 _UNIT_AT: Final = _SIGN_AT + 1
+_DAY_AT: Final = _UNIT_AT + _UNIT_BITS
 
 
 class _Table:
-    """The table of one day or period, unpacked or compressed."""
+    """The table of one day or period: dense where it is in use and well filled, otherwise cells."""
 
-    __slots__ = ("_lent", "_packed", "_values")
+    __slots__ = ("_cells", "_kind", "_lent", "_size", "_values", "is_packed")
 
-    def __init__(self, values: NDArray[Any] | None = None, packed: bytes = b"") -> None:
-        self._values = values
-        self._packed = packed
+    def __init__(
+        self, size: int, kind: type[np.signedinteger[Any]], cells: Cells | PackedCells = NO_CELLS
+    ) -> None:
+        """A flat table of ``size`` numbers with these ``cells``; dense, its numbers are of ``kind``."""
+        self._size = size
+        self._kind = kind
+        self._cells: Cells | PackedCells = cells
+        self._values: NDArray[Any] | None = None
         self._lent = False
+        self.is_packed = True
+        """Whether `pack` would change nothing."""
 
-    @property
-    def is_packed(self) -> bool:
-        return self._values is None
-
-    def values(self, kind: type[np.signedinteger[Any]]) -> NDArray[Any]:
-        """The flat numbers, to be read."""
+    def add(self, places: IntTable, amounts: IntTable) -> None:
+        """Add amounts, whose places may repeat; nobody who borrowed the table sees it."""
         if self._values is None:
-            self._values = np.frombuffer(bytearray(zlib.decompress(self._packed)), dtype=kind)
-            self._packed, self._lent = b"", False
-        return self._values
-
-    def for_change(self, kind: type[np.signedinteger[Any]]) -> NDArray[Any]:
-        """The flat numbers, to be changed in place; nobody who borrowed the table sees it."""
-        values = self.values(kind)
-        if self._lent:
-            self._values, self._lent = values.copy(), False
-            values = self._values
-        return values
+            cells = self.cells()
+            if len(cells) + len(places) < self._size * DENSE_FROM:
+                self._cells = cells.plus(places, amounts)
+                self.is_packed = len(cells) + len(places) < PACK_FROM
+                return
+            self._values, self._lent = np.zeros(self._size, dtype=self._kind), False
+            cells.add_to(self._values)
+            self._cells = NO_CELLS
+        elif self._lent:
+            self._values, self._lent = self._values.copy(), False
+        # Amounts of the table's own type: `add.at` takes forty times as long with two.
+        np.add.at(self._values, places, amounts.astype(self._kind))
+        self.is_packed = False
 
     def lend(self) -> KeptTable:
         """The table as it is now, whatever is added later."""
         self._lent = self._values is not None
-        return KeptTable(self._values, self._packed)
+        return KeptTable(self._values, self._cells)
 
-    def pack(self) -> bytes:
-        """Compress it."""
-        if self._values is not None:
-            self._packed, self._values = self.packed(), None
-        return self._packed
+    def add_to(self, total: IntTable, sign: int = 1) -> None:
+        """Add it to a flat table of the same size, or take it away with -1."""
+        KeptTable(self._values, self._cells).add_to(total, sign)
 
-    def packed(self) -> bytes:
-        """The compressed numbers; the table stays as it is."""
-        return self._packed if self._values is None else zlib.compress(self._values.tobytes(), 1)
+    def column(self, column: int) -> tuple[IntTable, NDArray[Any]]:
+        """Units and what they have in one column, as far as it is not 0."""
+        cells = self.cells()
+        units, at = np.divmod(cells.places(), WIDTH)
+        found = at == column
+        return units[found], cells.amounts[found]
+
+    def cells(self) -> Cells:
+        """What is not 0; the table stays as it is."""
+        return KeptTable(self._values, self._cells).unpacked()
+
+    def packed(self) -> PackedCells:
+        """What is not 0, packed; the table stays as it is."""
+        return self._cells if isinstance(self._cells, PackedCells) else self.cells().pack()
+
+    def pack(self) -> None:
+        """Make it small: what comes later takes longer to add."""
+        self._cells, self._values, self.is_packed = self.packed(), None, True
 
 
 class DailyBuckets:
@@ -129,8 +152,8 @@ class DailyBuckets:
     Contributions wait until :meth:`settle` adds them up all at once. Days after ``as_of`` are kept, but
     belong to nothing before :meth:`advance` comes to them.
 
-    Memory: 84 bytes × units for each of the newest :data:`HOT_DAYS` days and, compressed to about a tenth,
-    for all days of the longest window and :data:`HISTORY_DAYS` more.
+    Memory: of each day of the longest window and of :data:`HISTORY_DAYS` more about a byte for each cell
+    that is not 0; of the newest :data:`HOT_DAYS` days 84 bytes × units where they are well filled.
     """
 
     def __init__(self, units: int, windows: tuple[int, ...], as_of: int) -> None:
@@ -153,8 +176,8 @@ class DailyBuckets:
         self._periods: dict[Period, _Table] = {}
         self.touched: Counter[Period] = Counter()
         """How often each period that is kept has changed since the start; grows only."""
-        self._waiting: defaultdict[int, list[int]] = defaultdict(list)
-        self._dimensions: list[tuple[int, int, int, bytes]] = []
+        self._waiting = array("q")
+        self._dimensions: list[tuple[int, int, bytes]] = []
 
     @property
     def as_of(self) -> int:
@@ -164,59 +187,59 @@ class DailyBuckets:
     @property
     def waiting(self) -> int:
         """Contributions that are not settled yet."""
-        return sum(map(len, self._waiting.values()))
+        return len(self._waiting)
 
     def add(
         self, unit: int, day: int, grade: int, place: int, weight_milli: int, dimensions: bytes | None = None
     ) -> None:
         """Add one rating of ``unit`` on ``day``; its weight is at most a whole one."""
-        code = unit << _UNIT_AT | place << _PLACE_AT | grade << _WEIGHT_BITS | weight_milli
-        self._waiting[day].append(code)
+        self._waiting.append(
+            day << _DAY_AT | unit << _UNIT_AT | place << _PLACE_AT | grade << _WEIGHT_BITS | weight_milli
+        )
         if dimensions is not None:
-            self._dimensions.append((day, unit, 1, dimensions))
+            self._dimensions.append((day << _UNIT_BITS | unit, 1, dimensions))
 
     def remove(
         self, unit: int, day: int, grade: int, place: int, weight_milli: int, dimensions: bytes | None = None
     ) -> None:
         """Take away exactly what `add` added."""
-        code = unit << _UNIT_AT | place << _PLACE_AT | grade << _WEIGHT_BITS | weight_milli
-        self._waiting[day].append(code | 1 << _SIGN_AT)
+        self._waiting.append(
+            day << _DAY_AT
+            | unit << _UNIT_AT
+            | _REMOVED
+            | place << _PLACE_AT
+            | grade << _WEIGHT_BITS
+            | weight_milli
+        )
         if dimensions is not None:
-            self._dimensions.append((day, unit, -1, dimensions))
+            self._dimensions.append((day << _UNIT_BITS | unit, -1, dimensions))
 
     def settle(self) -> None:
-        """Add up what waits: each contribution goes into its day, its ring and its periods."""
+        """Add up what waits: each contribution goes into its day, its ring and its periods.
+
+        All of it at once, because each step over a column costs the same for one contribution as for a
+        hundred: days with few ratings would be dear if each were taken by itself.
+        """
         if not self._waiting:
             return
-        changes = {day: _changes(codes) for day, codes in self._waiting.items()}
-        for day, unit, sign, dimensions in self._dimensions:
-            places, amounts = changes[day]
-            base = unit * WIDTH + Column.DIMENSIONS
-            for number, grade in enumerate(dimensions):
-                if grade:
-                    places.append(np.array((base + 2 * number, base + 2 * number + 1)))
-                    amounts.append(np.array((sign, sign * grade)))
-        self._waiting.clear()
-        self._dimensions.clear()
-        for day, (places, amounts) in changes.items():
-            self._apply(day, np.concatenate(places), np.concatenate(amounts))
-        self._pack_old()
-
-    def _apply(self, day: int, places: IntTable, amounts: IntTable) -> None:
-        age = self._as_of - day
-        if age <= self._kept:
-            table = self._days.get(day)
-            if table is None:
-                table = self._days[day] = _Table(np.zeros(self._size, dtype=np.int32))
-            np.add.at(table.for_change(np.int32), places, amounts)
-        if age < 0:
-            return
-        if age < len(self._ring_of_age):
-            np.add.at(self._rings[self._ring_of_age[age]], places, amounts)
-        for period in periods_of(day_of(day)):
+        day, places, amounts = _changes(np.frombuffer(self._waiting, dtype=np.int64), self._dimensions)
+        self._waiting, self._dimensions = array("q"), []
+        for number, at in _by_day(day):
+            if self._as_of - number <= self._kept:
+                table = self._days.get(number)
+                if table is None:
+                    table = self._days[number] = _Table(self._size, np.int32)
+                table.add(places[at], amounts[at])
+        # Days ascend, so those of a ring or of a period lie side by side.
+        past = day[: np.searchsorted(day, self._as_of, "right")]
+        for ring, first, last in zip(self._rings, (0, *self._lengths), self._lengths, strict=False):
+            at = slice(*np.searchsorted(past, (self._as_of - last, self._as_of - first), "right"))
+            np.add.at(ring, places[at], amounts[at])
+        for period, at in _by_period(past):
             if self._keeps(period):
-                np.add.at(self._period(period).for_change(np.int64), places, amounts)
+                self._period(period).add(places[at], amounts[at])
                 self.touched[period] += 1
+        self._pack_old()
 
     def _keeps(self, period: Period) -> bool:
         return day_number(period.last) >= self._as_of - PERIODS_KEPT_DAYS
@@ -224,11 +247,11 @@ class DailyBuckets:
     def _period(self, period: Period) -> _Table:
         table = self._periods.get(period)
         if table is None:
-            table = self._periods[period] = _Table(np.zeros(self._size, dtype=np.int64))
+            table = self._periods[period] = _Table(self._size, np.int64)
         return table
 
     def _pack_old(self) -> None:
-        """Compress old tables, all but the few that were used last."""
+        """Make old tables small, all but the few that were used last."""
         limit = self._as_of - HOT_DAYS
         old = [table for day, table in self._days.items() if day < limit and not table.is_packed]
         old += [
@@ -254,15 +277,15 @@ class DailyBuckets:
         for day, table in list(self._days.items()):
             old, new = self._ring_at(before - day), self._ring_at(as_of - day)
             if old != new:
-                values = table.values(np.int32)
                 if old is not None:
-                    self._rings[old] -= values
+                    table.add_to(self._rings[old], -1)
                 if new is not None:
-                    self._rings[new] += values
+                    table.add_to(self._rings[new])
             if before < day <= as_of:
                 for period in periods_of(day_of(day)):
                     if self._keeps(period):
-                        self._period(period).for_change(np.int64)[:] += table.values(np.int32)
+                        cells = table.cells()
+                        self._period(period).add(cells.places(), cells.amounts)
             if as_of - day > self._kept:
                 del self._days[day]
         self._whole_from = max(self._whole_from, as_of - self._kept)
@@ -285,27 +308,28 @@ class DailyBuckets:
     def windows_before(self) -> dict[int, IntTable]:
         """The same as of the day before ``as_of``, with what is known today; copies."""
         found = self.windows()
-        today = self._day(self._as_of)
-        return {length: found[length] - today + self._day(self._as_of - length) for length in self._lengths}
+        for length, total in found.items():
+            flat = total.reshape(-1)
+            for day, sign in ((self._as_of, -1), (self._as_of - length, 1)):
+                if day in self._days:
+                    self._days[day].add_to(flat, sign)
+        return found
 
-    def _day(self, day: int) -> IntTable:
-        table = self._days.get(day)
-        if table is None:
-            return np.zeros((self._size // WIDTH, WIDTH), dtype=np.int64)
-        return table.values(np.int32).reshape(-1, WIDTH).astype(np.int64)
+    def _dense(self, table: _Table | None) -> IntTable:
+        found = np.zeros(self._size, dtype=np.int64)
+        if table is not None:
+            table.add_to(found)
+        return found.reshape(-1, WIDTH)
 
     def period(self, period: Period) -> IntTable:
         """The statistics of a calendar period up to ``as_of``; a copy, zeros where there is nothing."""
         self.settle()
-        table = self._periods.get(period)
-        if table is None:
-            return np.zeros((self._size // WIDTH, WIDTH), dtype=np.int64)
-        return table.values(np.int64).reshape(-1, WIDTH).copy()
+        return self._dense(self._periods.get(period))
 
     def day(self, day: int) -> IntTable:
         """The statistics of one kept day, by its number; a copy."""
         self.settle()
-        return self._day(day).copy()
+        return self._dense(self._days.get(day))
 
     def history(self) -> DayHistory:
         """All that is kept as it is now, to be looked back at in any thread; costs next to nothing."""
@@ -325,7 +349,8 @@ class DailyBuckets:
         for day in range(first, last + 1):
             table = self._days.get(day)
             if table is not None:
-                found[day - first] = table.values(np.int32)[_RATINGS::WIDTH]
+                units, ratings = table.column(Column.RATINGS)
+                found[day - first, units] = ratings
         return found
 
     def dump(self) -> dict[str, Any]:
@@ -350,6 +375,7 @@ class DailyBuckets:
 
         Raises:
             KeyError: it is something else.
+            TypeError: likewise.
             ValueError: likewise.
         """
         size, lengths = dumped["size"], tuple(dumped["lengths"])
@@ -357,35 +383,76 @@ class DailyBuckets:
         found._rings = [np.frombuffer(bytearray(ring), dtype=np.int64) for ring in dumped["rings"]]
         if any(len(ring) != size for ring in found._rings):
             raise ValueError("a ring of another size")
-        # What an older version dumped had no more than the days of the longest window.
-        found._whole_from = dumped.get("whole_from", found._as_of - len(found._ring_of_age))
-        found._days = {day: _Table(packed=packed) for day, packed in dumped["days"].items()}
+        found._whole_from = dumped["whole_from"]
+        found._days = {
+            day: _Table(size, np.int32, PackedCells.load(cells, size))
+            for day, cells in dumped["days"].items()
+        }
         found._periods = {
-            Period(PeriodKind(kind), year, number): _Table(packed=packed)
-            for kind, year, number, packed in dumped["periods"]
+            Period(PeriodKind(kind), year, number): _Table(size, np.int64, PackedCells.load(cells, size))
+            for kind, year, number, cells in dumped["periods"]
         }
         found.touched.update(found._periods.keys())  # whoever restarts must look at all of them
         return found
 
 
-def _changes(codes: Iterable[int]) -> tuple[list[IntTable], list[IntTable]]:
-    """What contributions to one day change: places in the flat table, and by how much."""
-    code = np.array(codes, dtype=np.int64)
+def _by_day(days: IntTable) -> Iterator[tuple[int, slice]]:
+    """Each day of an ascending column, and where it stands."""
+    start = 0
+    for end in (*(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), len(days)):
+        if start < end:
+            yield int(days[start]), slice(start, end)
+        start = end
+
+
+def _by_period(days: IntTable) -> Iterator[tuple[Period, slice]]:
+    """Each calendar period that an ascending column of days touches, and where its days stand."""
+    for kind in PeriodKind:
+        start = 0
+        while start < len(days):
+            period = period_of(kind, day_of(int(days[start])))
+            end = int(np.searchsorted(days, day_number(period.last), "right"))
+            yield period, slice(start, end)
+            start = end
+
+
+def _changes(
+    codes: IntTable, dimensions: Sequence[tuple[int, int, bytes]]
+) -> tuple[IntTable, IntTable, IntTable]:
+    """What contributions change, summed by day and cell: days ascending, places in a flat table, amounts."""
+    code = np.sort(codes)
+    row = code >> _UNIT_AT  # day and unit together
+    first = np.ones(len(row), dtype=np.bool_)
+    np.not_equal(row[1:], row[:-1], out=first[1:])
+    starts = np.flatnonzero(first)
+    rows = row[starts]
     weight = code & ((1 << _WEIGHT_BITS) - 1)
     grade = code >> _WEIGHT_BITS & ((1 << _GRADE_BITS) - 1)
     place = code >> _PLACE_AT & ((1 << _PLACE_BITS) - 1)
     sign = 1 - 2 * (code >> _SIGN_AT & 1)
-    base = (code >> _UNIT_AT) * WIDTH
-    good = _IS_GOOD[grade]
+    good, far = grade >= _LEAST_GOOD, place == Place.OFF_SITE
     weight *= sign
-    places = [base + _RATINGS, base + grade, base + _WEIGHT, base[good] + _GOOD]
-    amounts = [sign, sign, weight, weight[good]]
-    far = place == Place.OFF_SITE
-    for where, column in (
-        (place == Place.TERMINAL, Column.TERMINAL),
-        (far, Column.OFFSITE),
-        (far & good, Column.OFFSITE_GOOD),
+    width = WIDTH if dimensions else int(Column.DIMENSIONS)  # most ratings have no sub-grades
+    sums = np.zeros((len(rows), width), dtype=np.int64)
+    for column, amounts in (
+        (Column.RATINGS, sign),
+        *((each, sign * (grade == each)) for each in range(Column.GRADE_1, Column.GRADE_5 + 1)),
+        (Column.WEIGHT, weight),
+        (Column.GOOD, weight * good),
+        (Column.TERMINAL, sign * (place == Place.TERMINAL)),
+        (Column.OFFSITE, sign * far),
+        (Column.OFFSITE_GOOD, sign * (far & good)),
     ):
-        places.append(base[where] + column)
-        amounts.append(sign[where])
-    return places, amounts
+        sums[:, column] = np.add.reduceat(amounts, starts)
+    if dimensions:
+        rated, signs, grades = zip(*dimensions, strict=True)
+        at = np.searchsorted(rows, np.array(rated, dtype=np.int64))
+        given = np.frombuffer(b"".join(grades), dtype=np.uint8).reshape(-1, DIMENSION_COUNT).astype(np.int64)
+        signed = np.array(signs, dtype=np.int64)[:, np.newaxis]
+        np.add.at(sums[:, Column.DIMENSIONS :: 2], at, signed * (given > 0))
+        np.add.at(sums[:, Column.DIMENSIONS + 1 :: 2], at, signed * given)
+    cells = np.flatnonzero(sums)
+    of_row = cells // width
+    row_of_cell = rows[of_row]
+    places = (row_of_cell & ((1 << _UNIT_BITS) - 1)) * WIDTH + (cells - of_row * width)
+    return row_of_cell >> _UNIT_BITS, places, sums.reshape(-1)[cells]

@@ -11,6 +11,7 @@ changes, and beyond some 70 members it rarely does (145 times in all; at 10,500 
 
 import math
 from collections.abc import Callable, Mapping
+from struct import Struct
 from typing import Any, Final
 
 from services.scoring.domain.days import DAY_MS, day_of_ms
@@ -28,9 +29,7 @@ BINS_A_DAY: Final = DAY_MS // BIN_MS
 MILLI: Final = 1000
 _TABLE: Final = 10_500
 
-_UNIT_BITS: Final = 24
-_BIN_BITS: Final = 24
-_KEY_BYTES: Final = 16
+_PLACE: Final = Struct(">BII")
 
 
 def cluster_share_milli(size: int) -> int:
@@ -56,12 +55,11 @@ def _unpack(record: bytes) -> Rating:
     return unpack(record, None)
 
 
-def keys_of(rating: Rating) -> list[int]:
-    """The clusters that a rating belongs to: exact numbers of source, unit, bin and fingerprint."""
+def keys_of(rating: Rating) -> list[bytes]:
+    """The clusters that a rating belongs to: source, unit, bin and fingerprint as bytes."""
     _, unit, _, _, occurred_ms, _, _, _, source, _, fingerprints, _ = rating
-    # Under it the fingerprint's 64 bits.
-    place = ((source << _UNIT_BITS | unit) << _BIN_BITS | occurred_ms // BIN_MS) << 64
-    return [place | each for each in fingerprints]
+    place = _PLACE.pack(source, unit, occurred_ms // BIN_MS)
+    return [place + each for each in fingerprints]
 
 
 class Clusters:
@@ -75,28 +73,26 @@ class Clusters:
     def __init__(self, recount: Recount) -> None:
         """``recount`` is told of every change of weight of a rating that is in already."""
         self._recount = recount
-        self._clusters: dict[int, _Cluster] = {}
-        self._keys_by_day: dict[int, list[int]] = {}
-        self._revised: set[int] = set()
+        self._clusters: dict[bytes, _Cluster] = {}
+        self._keys_by_day: dict[int, list[bytes]] = {}
+        self._revised: set[bytes] = set()
         self._away: dict[int, bytes] = {}
 
     def __len__(self) -> int:
         """How many clusters are in memory."""
         return len(self._clusters)
 
-    def add(self, rating: Rating) -> int:
-        """Take a rating in; returns its weight in thousandths. The others in its clusters are recounted."""
-        day = day_of_ms(rating.occurred_ms)
+    def add(self, rating: Rating, day: int) -> int:
+        """Take in a rating that happened on ``day``; its weight in thousandths. The others are recounted."""
         if day in self._away:
             self._take_out(day)
         clusters, record, smallest = self._clusters, pack(rating), MILLI
+        keys = self._keys_by_day.get(day)
+        if keys is None:
+            keys = self._keys_by_day[day] = []
         for key in keys_of(rating):
-            known = clusters.get(key)
-            if known is None:
-                clusters[key] = record
-                keys = self._keys_by_day.get(day)
-                if keys is None:
-                    keys = self._keys_by_day[day] = []
+            known = clusters.setdefault(key, record)
+            if known is record:
                 keys.append(key)
                 continue
             if isinstance(known, bytes):
@@ -127,7 +123,7 @@ class Clusters:
             self._leave(key, event_id, day)
         return rating.weight_milli * smallest // MILLI
 
-    def _leave(self, key: int, event_id: bytes, day: int) -> None:
+    def _leave(self, key: bytes, event_id: bytes, day: int) -> None:
         known = self._clusters.get(key)
         if known is None:
             self._keys_by_day.setdefault(day, []).append(key)  # so that its mark is put away in time
@@ -141,7 +137,9 @@ class Clusters:
             if _share(size) != _share(size + 1):
                 self._weigh_again(key, known, size + 1)
 
-    def _weigh_again(self, key: int, cluster: dict[bytes, bytes], size_before: int, but: bytes = b"") -> None:
+    def _weigh_again(
+        self, key: bytes, cluster: dict[bytes, bytes], size_before: int, but: bytes = b""
+    ) -> None:
         """Recount the members of a cluster that had ``size_before`` members."""
         before, now = _share(size_before), _share(len(cluster))
         for event_id, record in cluster.items():
@@ -154,7 +152,7 @@ class Clusters:
             if new != old:
                 self._recount(rating, old, new)
 
-    def _share_in(self, key: int) -> int:
+    def _share_in(self, key: bytes) -> int:
         known = self._clusters[key]
         return MILLI if isinstance(known, bytes) else _share(len(known))
 
@@ -162,13 +160,15 @@ class Clusters:
         """Forget clusters of one, and pack the others, of bins before the day ``before_day``."""
         for day in [day for day in self._keys_by_day if day < before_day]:
             kept: dict[bytes, bytes] = {}
-            for key in dict.fromkeys(self._keys_by_day.pop(day)):
-                known = self._clusters.pop(key, None)
+            leave, revised = self._clusters.pop, self._revised
+            for key in self._keys_by_day.pop(day):
+                known = leave(key, None)
                 if isinstance(known, dict):
                     kept.update(known)
-                elif known is not None and key in self._revised:
+                elif known is not None and key in revised:
                     kept[event_id_of(known)] = known
-                self._revised.discard(key)
+                if revised:
+                    revised.discard(key)
             if kept:
                 self._away[day] = b"".join(kept.values())
 
@@ -176,16 +176,16 @@ class Clusters:
         """Bring the packed clusters of a day back; every weight comes out as it was."""
         self._revised.update(self._bring_back(self._away.pop(day)))
 
-    def _bring_back(self, records: bytes) -> list[int]:
+    def _bring_back(self, records: bytes) -> list[bytes]:
         """Put packed members into their clusters again; the keys of those."""
-        found: list[int] = []
+        found: list[bytes] = []
         clusters, days = self._clusters, self._keys_by_day
         for record in split_records(records):
             unit, occurred_ms, source, fingerprints = fingerprints_of(record)
             # As `keys_of`, without making a rating: a start brings back a million.
-            place = ((source << _UNIT_BITS | unit) << _BIN_BITS | occurred_ms // BIN_MS) << 64
+            place = _PLACE.pack(source, unit, occurred_ms // BIN_MS)
             for fingerprint in fingerprints:
-                key = place | fingerprint
+                key = place + fingerprint
                 found.append(key)
                 known = clusters.get(key)
                 if known is None:
@@ -215,9 +215,9 @@ class Clusters:
                 members.update(known)
         return {
             "members": b"".join(members.values()),
-            "revised": [_key_bytes(key) for key in self._revised],
+            "revised": list(self._revised),
             "empty": {
-                day: [_key_bytes(key) for key in keys if key not in self._clusters]
+                day: [key for key in keys if key not in self._clusters]
                 for day, keys in self._keys_by_day.items()
                 if any(key not in self._clusters for key in keys)
             },
@@ -231,11 +231,7 @@ class Clusters:
             KeyError: it is something else.
         """
         self._bring_back(dumped["members"])
-        self._revised = {int.from_bytes(key, "big") for key in dumped["revised"]}
+        self._revised = set(dumped["revised"])
         for day, keys in dumped["empty"].items():
-            self._keys_by_day.setdefault(day, []).extend(int.from_bytes(key, "big") for key in keys)
+            self._keys_by_day.setdefault(day, []).extend(keys)
         self._away = dumped["away"]
-
-
-def _key_bytes(key: int) -> bytes:
-    return key.to_bytes(_KEY_BYTES, "big")

@@ -1,31 +1,39 @@
 """The kept days 日账 of one source as they were at one moment: windows and periods as of earlier days."""
 
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from services.scoring.domain.cells import Cells, PackedCells
 from services.scoring.domain.days import day_number
 from services.scoring.domain.spans import Period
 
 IntTable = NDArray[np.int64]
 
-_DAY_TYPE: Final = np.dtype(np.int32)
-_PERIOD_TYPE: Final = np.dtype(np.int64)
-
 
 class KeptTable(NamedTuple):
-    """One day or period as it was lent out: unpacked numbers that nobody changes, or compressed ones."""
+    """One day or period as it was lent out: dense numbers that nobody changes, or else cells."""
 
     values: NDArray[Any] | None
-    packed: bytes
+    cells: Cells | PackedCells
 
-    def numbers(self, kind: np.dtype[Any]) -> NDArray[Any]:
-        """The flat numbers, to be read only."""
-        return np.frombuffer(zlib.decompress(self.packed), kind) if self.values is None else self.values
+    def unpacked(self) -> Cells:
+        """What is not 0."""
+        if self.values is not None:
+            return Cells.of(self.values)
+        return self.cells.unpack() if isinstance(self.cells, PackedCells) else self.cells
+
+    def add_to(self, total: IntTable, sign: int) -> None:
+        """Add it to a flat table of the same size, or take it away with -1."""
+        if self.values is None:
+            self.unpacked().add_to(total, sign)
+        elif sign > 0:
+            total += self.values
+        else:
+            total -= self.values
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class DayHistory:
         total = np.zeros(self.shape, dtype=np.int64)
         if table is None:
             return total
-        total.reshape(-1)[:] = table.numbers(_PERIOD_TYPE)
+        table.add_to(total.reshape(-1), 1)
         for later in range(day + 1, min(day_number(period.last), self.as_of) + 1):
             self._add(total, later, -1)
         return total
@@ -79,9 +87,4 @@ class DayHistory:
     def _add(self, total: IntTable, day: int, sign: int) -> None:
         table = self.days.get(day)
         if table is not None:
-            flat = total.reshape(-1)
-            numbers = table.numbers(_DAY_TYPE)
-            if sign > 0:
-                flat += numbers
-            else:
-                flat -= numbers
+            table.add_to(total.reshape(-1), sign)

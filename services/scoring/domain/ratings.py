@@ -39,7 +39,7 @@ class Rating(NamedTuple):
         synthetic: a probe or drill.
         source: place in `SOURCES`.
         place: a `Place`.
-        fingerprints: 64 bits of each keyed hash that clusters go by; empty where it is exempt.
+        fingerprints: 8 bytes of each keyed hash that clusters go by; empty where it is exempt.
         dimensions: the five sub-grades in the order of `Dimension`, 0 where not given; None without any.
     """
 
@@ -53,7 +53,7 @@ class Rating(NamedTuple):
     synthetic: bool
     source: int = PUBLIC
     place: int = 0
-    fingerprints: tuple[int, ...] = ()
+    fingerprints: tuple[bytes, ...] = ()
     dimensions: bytes | None = None
 
 
@@ -91,7 +91,7 @@ _FIXED_BYTES: Final = _FIXED.size
 _COUNT_AT: Final = _FIXED_BYTES - DIMENSION_COUNT - 1
 _FINGERPRINT: Final = 8
 _CLUSTERED: Final = Struct(">24xIqxB")
-_PRINTS: Final = tuple(Struct(f">{count}Q") for count in range(256))
+_PRINTS: Final = tuple(Struct(f"{_FINGERPRINT}s" * count) for count in range(256))
 _NO_DIMENSIONS: Final = bytes(DIMENSION_COUNT)
 
 
@@ -113,7 +113,7 @@ def pack(rating: Rating) -> bytes:
         len(prints),
         dimensions or _NO_DIMENSIONS,
     )
-    return fixed + b"".join([each.to_bytes(_FINGERPRINT, "big") for each in prints]) if prints else fixed
+    return b"".join((fixed, *prints)) if prints else fixed
 
 
 def unpack(record: bytes, repeat_key: bytes | None) -> Rating:
@@ -123,8 +123,7 @@ def unpack(record: bytes, repeat_key: bytes | None) -> Rating:
     )
     start = _FIXED_BYTES
     prints = tuple(
-        int.from_bytes(record[at : at + _FINGERPRINT], "big")
-        for at in range(start, start + count * _FINGERPRINT, _FINGERPRINT)
+        record[at : at + _FINGERPRINT] for at in range(start, start + count * _FINGERPRINT, _FINGERPRINT)
     )
     given = None if dimensions == _NO_DIMENSIONS else dimensions
     return Rating(
@@ -133,7 +132,7 @@ def unpack(record: bytes, repeat_key: bytes | None) -> Rating:
     )  # fmt: skip
 
 
-def fingerprints_of(record: bytes) -> tuple[int, int, int, tuple[int, ...]]:
+def fingerprints_of(record: bytes) -> tuple[int, int, int, tuple[bytes, ...]]:
     """Of a record the unit, when it happened (Unix milliseconds), the source and the fingerprints."""
     unit, occurred_ms, source = _CLUSTERED.unpack_from(record)
     return unit, occurred_ms, source, _PRINTS[record[_COUNT_AT]].unpack_from(record, _FIXED_BYTES)

@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from services.scoring.domain.days import DAY_MS, day_of_ms
+from services.scoring.domain.days import DAY_MS, SHANGHAI_MS, day_of_ms
 from services.scoring.domain.ratings import (
     Rating,
     event_id_of,
@@ -61,13 +61,14 @@ class Replacements:
         """How many pairs are in memory."""
         return len(self._records)
 
-    def add(self, rating: Rating, key: bytes) -> None:
-        """Take in a rating of the pair ``key``; it counts unless a later one of its group is there."""
+    def add(self, rating: Rating, key: bytes, day: int) -> None:
+        """Take in a rating of the pair ``key``; it counts unless a later one of its group is there.
+
+        ``day`` is the day of its receipt.
+        """
         record = pack(rating)
-        known = self._records.get(key)
-        if known is None:
-            self._records[key] = record
-            day = day_of_ms(rating.received_ms)
+        known = self._records.setdefault(key, record)
+        if known is record:
             keys = self._keys_by_day.get(day)
             if keys is None:
                 keys = self._keys_by_day[day] = []
@@ -108,16 +109,16 @@ class Replacements:
 
     def forget_single(self, before_day: int) -> None:
         """Forget pairs with one rating that were first received before the day ``before_day``."""
+        before = _receipt(before_day * DAY_MS - SHANGHAI_MS)
+        leave, revised = self._records.pop, self._revised
         for day in [day for day in self._keys_by_day if day < before_day]:
             for key in self._keys_by_day.pop(day):
-                records = self._records.get(key)
-                if records is None or key in self._revised or not is_single(records):
+                records = leave(key, None)
+                if records is None or (records < before and is_single(records) and key not in revised):
                     continue
-                received_day = day_of_ms(received_of(records))
-                if received_day < before_day:
-                    del self._records[key]
-                else:  # the one that it replaced was taken away
-                    self._keys_by_day.setdefault(received_day, []).append(key)
+                self._records[key] = records
+                if is_single(records) and key not in revised:  # the one that it replaced was taken away
+                    self._keys_by_day.setdefault(day_of_ms(received_of(records)), []).append(key)
 
     def forget(self, before_day: int) -> None:
         """Forget what was last received before the day ``before_day``; looks at everything."""
@@ -156,4 +157,9 @@ class Replacements:
 
 def _place(rating: Rating) -> bytes:
     """How its record begins."""
-    return rating.received_ms.to_bytes(8, "big", signed=True) + rating.event_id
+    return _receipt(rating.received_ms) + rating.event_id
+
+
+def _receipt(received_ms: int) -> bytes:
+    """How the records of that receipt begin."""
+    return received_ms.to_bytes(8, "big", signed=True)

@@ -113,6 +113,11 @@ def random_feedback(
     return made
 
 
+def fingerprint(number: int) -> bytes:
+    """What a cluster goes by."""
+    return number.to_bytes(8, "big")
+
+
 def rating(
     number: int,
     *,
@@ -123,7 +128,7 @@ def rating(
     received_ms: int | None = None,
     repeat_key: bytes | None = None,
     synthetic: bool = False,
-    fingerprints: tuple[int, ...] = (),
+    fingerprints: tuple[bytes, ...] = (),
     source: int = PUBLIC,
     place: int = 0,
     dimensions: bytes | None = None,

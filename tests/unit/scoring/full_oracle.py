@@ -99,7 +99,7 @@ def share_milli(size: int) -> int:
     return math.floor(1000 * (1 + Decimal(size).ln()) / size)
 
 
-def _clusters(rating: Rating) -> set[tuple[int, int, int, int]]:
+def _clusters(rating: Rating) -> set[tuple[int, int, int, bytes]]:
     place = rating.occurred_ms // BIN_MS
     return {(rating.source, rating.unit, place, each) for each in rating.fingerprints}
 

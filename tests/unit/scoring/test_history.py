@@ -1,6 +1,6 @@
 """Earlier days, looked back at with today's knowledge, against the naive oracle."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 import msgspec
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scoring.domain.buckets import HISTORY_DAYS, DailyBuckets, IntTable
+from services.scoring.domain.buckets import HISTORY_DAYS, IntTable
 from services.scoring.domain.days import DAY_MS, day_number, day_of
 from services.scoring.domain.history import History
 from services.scoring.domain.ledger import Ledger
@@ -165,17 +165,6 @@ def test_a_period_can_be_asked_for_from_its_first_day_on() -> None:
     assert day_of(history.first_day(month)) == date(2026, 2, 1)
     labels = {str(span) for span in history.spans(day_number(date(2026, 2, 10)))}
     assert labels == {"7", "30", "90", "365", "2026-01", "2026-02", "2025Q4", "2026Q1", "2025", "2026"}
-
-
-def test_a_dump_of_an_older_version_shows_no_day_that_it_may_not_have_kept() -> None:
-    dumped: Mapping[str, object] = DailyBuckets(UNITS, RULES.days, AS_OF).dump()
-    old = {name: value for name, value in dumped.items() if name != "whole_from"}
-    buckets = DailyBuckets.load(old)
-    assert buckets.history().whole_from == AS_OF - 365
-    buckets.advance(AS_OF + 10)
-    assert buckets.history().whole_from == AS_OF - 365
-    buckets.advance(AS_OF + 400)
-    assert buckets.history().whole_from == AS_OF + 400 - 365 - HISTORY_DAYS
 
 
 @pytest.mark.parametrize("as_of_first", [True, False])

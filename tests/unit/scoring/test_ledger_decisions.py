@@ -17,7 +17,7 @@ from services.scoring.domain.spans import Period, PeriodKind, Rolling, Span
 from shared.kernel.grades import Source
 from shared.rules.pack import Windows
 from tests.unit.scoring import full_oracle
-from tests.unit.scoring.feedback import rating
+from tests.unit.scoring.feedback import fingerprint, rating
 from tests.unit.scoring.full_oracle import Event, Judged
 
 UNITS = 3
@@ -29,7 +29,9 @@ MINUTE_MS = 60_000
 SLACK_MS = 4 * DAY_MS
 
 KEYS = st.one_of(st.none(), st.none(), st.sampled_from([b"a" * 16, b"b" * 16]))
-PRINTS = st.sampled_from([(), (), (1,), (2,), (1, 2), (3,), (1, 3, 4)])
+PRINTS = st.sampled_from([(), (), (1,), (2,), (1, 2), (3,), (1, 3, 4)]).map(
+    lambda numbers: tuple(fingerprint(each) for each in numbers)
+)
 
 
 @st.composite
@@ -240,7 +242,9 @@ def test_shares_of_clusters_are_exact_up_to_the_size_at_which_they_vanish() -> N
 
 
 def test_two_hundred_ratings_from_one_device_weigh_like_six_and_a_bit() -> None:
-    many = [rating(number, occurred_ms=NOON_MS + number, fingerprints=(7,)) for number in range(200)]
+    many = [
+        rating(number, occurred_ms=NOON_MS + number, fingerprints=(fingerprint(7),)) for number in range(200)
+    ]
     table = folded(many).windows()[7]
     assert table[0, Column.RATINGS] == 200
     assert table[0, Column.WEIGHT] == 200 * 31
@@ -253,7 +257,7 @@ def test_a_huge_cluster_costs_no_more_for_each_rating_than_a_small_one() -> None
         told: list[Rating] = []
         clusters = Clusters(lambda rating, _old, _new, told=told: told.append(rating))  # type: ignore[misc]  # binds the list
         for number in range(size):
-            clusters.add(rating(number, occurred_ms=NOON_MS, fingerprints=(1,)))
+            clusters.add(rating(number, occurred_ms=NOON_MS, fingerprints=(fingerprint(1),)), AS_OF)
         recounts.append(len(told))
     assert recounts[1] < 4 * recounts[0]
     assert recounts[1] < 5 * 20_000

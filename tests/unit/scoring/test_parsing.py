@@ -44,6 +44,23 @@ def test_an_event_of_the_contract_is_read(verification: Verification, weight_mil
     assert not rating.synthetic
 
 
+@pytest.mark.parametrize(
+    ("text", "unix_ms"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("2026-11-20T20:00:00.123999+08:00", 1_795_176_000_123),
+        ("2026-11-20T11:59:59.999-00:01", 1_795_176_059_999),
+        ("9999-12-31T23:59:59.999999Z", 253_402_300_799_999),
+    ],
+)
+def test_times_are_read_to_the_millisecond_with_finer_digits_cut_off(text: str, unix_ms: int) -> None:
+    event = json.loads(feedback(WINDOW, number=1).payload)
+    for field, other in (("time", "receivedat"), ("receivedat", "time")):
+        changed = event | {field: text, other: "2026-01-01T00:00:00Z"}
+        rating = PARSER.parse(json.dumps(changed).encode())
+        assert {rating.occurred_ms, rating.received_ms} == {unix_ms, 1_767_225_600_000}
+
+
 def test_a_probe_is_known_as_one() -> None:
     assert PARSER.parse(feedback(WINDOW, number=1, synthetic=True).payload).synthetic
 
@@ -51,7 +68,7 @@ def test_a_probe_is_known_as_one() -> None:
 def test_without_citizen_or_transaction_nothing_is_replaced() -> None:
     assert PARSER.parse(feedback(WINDOW, number=1, citizen=1).payload).repeat_key is None
     assert PARSER.parse(feedback(WINDOW, number=1, transaction=1).payload).repeat_key is None
-    assert repeat_key("k1.ab", "k1.c") != repeat_key("k1.a", "k1.bc")
+    assert repeat_key(hmac(1), hmac(2)) != repeat_key(hmac(2), hmac(1))
 
 
 def test_fields_that_come_later_are_ignored() -> None:
@@ -69,6 +86,7 @@ def test_fields_that_come_later_are_ignored() -> None:
         {"id": "01A201CA-F6A7-7BCC-9110-C6CBF2D8E87A"},
         {"time": "2026-11-20T12:00:00"},
         {"time": "1969-12-31T23:59:58Z"},
+        {"receivedat": "1969-12-31T23:59:59.999Z"},
         {"time": "0001-01-01T00:00:00+14:00"},
         {"receivedat": "yesterday"},
         {"synthetic": "no"},
@@ -77,6 +95,9 @@ def test_fields_that_come_later_are_ignored() -> None:
         {"data": {"unit_id": "U999999"}},
         {"data": {"verification": "promised"}},
         {"data": {"citizen_hmac": "x" * 65}},
+        {"data": {"citizen_hmac": f"k1.{'x' * 32}", "transaction_hmac": hmac(1)}},
+        {"data": {"citizen_hmac": hmac(1), "transaction_hmac": f"k1.{'0 ' * 16}"}},
+        {"data": {"verification": "onsite", "device_hmac": f"k1.{'0 ' * 16}"}},
     ],
     ids=str,
 )

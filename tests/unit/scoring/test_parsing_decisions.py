@@ -80,7 +80,7 @@ def test_the_fingerprints_of_a_rating_are_its_device_address_and_text() -> None:
     marks = {name: builders.hmac_of(name) for name in ("device_hmac", "address_hmac", "text_hmac")}
     data = builders.feedback_submitted(unit_id=WINDOW.unit_id, verification="anonymous", **marks)
     prints = PARSER.parse(body(data)).fingerprints
-    assert prints == tuple(int(mark[-16:], 16) for mark in marks.values())
+    assert prints == tuple(bytes.fromhex(mark[-16:]) for mark in marks.values())
 
 
 def test_a_fingerprint_that_comes_twice_is_one() -> None:

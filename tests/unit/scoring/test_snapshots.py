@@ -230,6 +230,18 @@ async def test_a_blob_that_the_fold_refuses_is_refused_with_its_words() -> None:
     assert [refusal.reason for refusal in world.told.refused] == ["a blob of version 7"]
 
 
+async def test_a_blob_that_another_version_dumped_is_not_called_damaged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    monkeypatch.setattr("services.scoring.application.fold.FORMAT", 1)
+    await world.save(50)
+    monkeypatch.undo()
+    world.restart()
+    assert await world.restore() == (None, None)
+    assert world.refused == [Cause.FORMAT]
+
+
 async def test_a_blob_of_another_position_than_it_is_said_to_have_is_refused() -> None:
     world = World()
     await world.save(50)
