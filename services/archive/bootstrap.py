@@ -78,7 +78,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
 
     app = FastAPI(
         title="Pingyi archive",
-        summary="The audit log of every event: append-only, hash-chained, verifiable.",
+        summary="The audit log of every event: append-only, tamper-evident, verifiable.",
         version="1",
         lifespan=lifespan,
         openapi_tags=[

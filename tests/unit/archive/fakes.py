@@ -3,8 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from services.archive.application.ports import HeadMovedError, StreamBounds
-from services.archive.domain.chain import EMPTY
-from services.archive.domain.entries import Entry, Head
+from services.archive.domain.entries import Entry
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.reading import StoredMessage
 
@@ -23,8 +22,8 @@ class MemoryLog:
     def sequences(self, stream: str) -> list[int]:
         return [entry.leaf.sequence for entry in self.entries if entry.leaf.stream == stream]
 
-    async def head(self) -> Head:
-        return Head(self.entries[-1].index, self.entries[-1].chain_hash) if self.entries else EMPTY
+    async def size(self) -> int:
+        return len(self.entries)
 
     async def positions(self, streams: Collection[str]) -> dict[str, int]:
         return {stream: max(self.sequences(stream), default=0) for stream in streams}
