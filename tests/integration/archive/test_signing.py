@@ -9,13 +9,12 @@ from nats.aio.client import Client
 from pymongo import MongoClient
 
 from services.archive.adapters.schema import ENTRIES, TILES, bootstrap
-from services.archive.application.ports import HeadInconsistentError
+from services.archive.application.ports import AnnouncedElsewhereError, HeadInconsistentError
 from services.archive.application.proofs import Proofs
 from services.archive.application.replaying import ReplayRefusedError
 from services.archive.domain.merkle import verify_consistency
 from services.archive.domain.notes import open_note
 from shared.events import BatchSequenced
-from shared.kernel.errors import PermanentError
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.streams import ALERTS
 from tests.integration.archive.life import (
@@ -91,11 +90,11 @@ async def test_an_acknowledgement_that_is_lost_makes_no_second_announcement(
         announce = life.audit.announce
 
         async def lose(event: BatchSequenced, replaces: int) -> int:
-            life.audit.announce = announce  # type: ignore[method-assign]
+            life.audit.announce = announce  # type: ignore[method-assign]  # a probe
             await announce(event, replaces)
             raise BrokerUnavailableError("no acknowledgement")
 
-        life.audit.announce = lose  # type: ignore[method-assign]
+        life.audit.announce = lose  # type: ignore[method-assign]  # a probe
         with pytest.raises(BrokerUnavailableError):
             await life.notary.step()
         life.notary.forget()
@@ -118,20 +117,21 @@ async def test_the_logs_own_events_alone_make_no_checkpoint(client: Client, setu
 
 
 async def test_two_sequencers_at_once_write_and_sign_one_log(client: Client, setup: Setup) -> None:
+    overtaken = 0
     async with Life(setup, batch_entries=7).running() as one, Life(setup, batch_entries=5).running() as other:
-        for start in range(0, 360, 120):
-            await fill(client, start, 120)
+        for start in range(0, 240, 80):
+            await fill(client, start, 80)
             for life in (one, other):
                 await life.until_archived(client)
                 try:
                     await life.notary.step()
-                except (PermanentError, BrokerUnavailableError):
-                    raise
-                except Exception:  # noqa: BLE001 - the other one announced first
+                except AnnouncedElsewhereError:
+                    overtaken += 1
                     life.notary.forget()
         await other.sign(client)
         report = await other.check()
-    assert report.books.archived == 360
+    assert overtaken > 0
+    assert report.books.archived == 240
 
 
 async def test_an_older_copy_of_the_database_grows_the_same_way_again(
