@@ -117,9 +117,12 @@ class EntryLog(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
-    """What the tree needs of one stored entry; ``type`` is None for an unparseable one."""
+    """What the tree needs of one stored entry; ``type`` is None for an unparseable one.
+
+    Not frozen, which would cost as much as reading it; they come by the thousand.
+    """
 
     index: int
     stream: str
