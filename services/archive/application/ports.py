@@ -215,6 +215,10 @@ class Announcements(Protocol):
         """The newest :class:`BatchSequenced`; None if the stream holds none."""
         ...
 
+    async def last_sequence(self) -> int:
+        """Last sequence of AUDIT, whatever it holds."""
+        ...
+
     def since(self, sequence: int) -> AsyncIterator[Announced]:
         """Every announcement from ``sequence`` in AUDIT on, in order."""
         ...
