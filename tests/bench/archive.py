@@ -24,7 +24,7 @@ from services.archive.domain.notes import Checkpoint, SigningKey, sign
 from services.archive.domain.tiles import TreeEdge
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.provisioner import provision
-from shared.messaging.streams import FEEDBACK
+from shared.messaging.streams import AUDIT, FEEDBACK
 from tests.bench.figures import Bound, Figure, Goal, Section, Series
 from tests.bench.filling import fill_feedback, ratings
 from tests.bench.processes import CostSheet, run_program, watching
@@ -121,6 +121,8 @@ async def _archive(servers: _Servers, database: str, sheet: CostSheet) -> float:
     assert servers.nats.pid is not None
     assert servers.mongo.pid is not None
     await servers.client.jetstream().delete_consumer(FEEDBACK, "archive-feedback")
+    # Otherwise the log of the round before, which is announced there, would be replayed instead.
+    await servers.client.jetstream().delete_stream(AUDIT)
     await provision(servers.client)
     bootstrap(servers.mongo.url, database)
     entries = servers.documents[database][ENTRIES]
