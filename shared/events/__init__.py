@@ -4,6 +4,7 @@ Import from here, not from the modules below: ``FeedbackSubmitted``, ``EVENTS``,
 """
 
 from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
+from shared.events.audit import BatchSequenced, CheckpointSigned, SequencedRun
 from shared.events.base import EventData
 from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Envelope, InvalidEventError, Provenance, parse_envelope
@@ -31,6 +32,8 @@ __all__ = [
     "AlertDelivered",
     "AlertDeliveryFailed",
     "AlertRaised",
+    "BatchSequenced",
+    "CheckpointSigned",
     "CountedFields",
     "DimensionGrades",
     "Envelope",
@@ -53,6 +56,7 @@ __all__ = [
     "RankingRevised",
     "RankingRow",
     "SealedText",
+    "SequencedRun",
     "UnitFlagged",
     "UnitScoreChanged",
     "parse_envelope",

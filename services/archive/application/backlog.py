@@ -8,7 +8,8 @@ from typing import Final
 
 from shared.messaging.reading import StoredMessage
 
-ROOM_MESSAGES: Final = 2_000
+ROOM_MESSAGES: Final = 4_000
+"""Two batches under way and two that wait: while one is written, the next must be there."""
 ROOM_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -49,8 +50,8 @@ class Backlog:
         self._bytes += sum(len(message.data) for message in messages)
         self._changed()
 
-    def run(self, after: int, most: int, most_bytes: int) -> list[StoredMessage]:
-        """The longest contiguous run from the front that starts at ``after`` + 1; stays in the queue.
+    def take_run(self, after: int, most: int, most_bytes: int) -> list[StoredMessage]:
+        """Take the longest contiguous run from the front that starts at ``after`` + 1.
 
         At most ``most`` messages and, behind the first one, ``most_bytes`` bytes.
         """
@@ -62,6 +63,7 @@ class Backlog:
                 break
             taken.append(message)
             after += 1
+        self.drop(len(taken))
         return taken
 
     def drop(self, count: int) -> StoredMessage | None:

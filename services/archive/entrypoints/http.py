@@ -154,7 +154,7 @@ def make_router(entry_log: EntryLog, verification: Verification) -> APIRouter:
 
     @router.get("/head", tags=["log"])
     async def read_head() -> answers.StateAnswer:
-        """Return the end of the log: its index, its chain hash, and the last sequence of each stream."""
+        """Return the end of the log: its index, and the last sequence of each stream."""
         return answers.state_answer(await handlers.read_state(entry_log, ARCHIVED))
 
     @router.get(
@@ -168,7 +168,7 @@ def make_router(entry_log: EntryLog, verification: Verification) -> APIRouter:
             Query(description="Compare a sample of each stream's messages with the log, or all of them."),
         ] = "sample",
     ) -> answers.VerifyAnswer:
-        """Read the whole log and check it: indexes, hashes, fields, chain, and the broker's streams."""
+        """Read the whole log and check it: indexes, hashes, fields, and the broker's streams."""
         try:
             return answers.verify_answer(await verification.run(against))
         except VerificationBusyError as error:

@@ -19,7 +19,7 @@ from shared.kernel.grades import Level
 from shared.messaging.group_commit import Outgoing
 from shared.messaging.streams import FEEDBACK
 from shared.rules import load_pack
-from tests.integration.archive.support import Process, Setup, until_archived
+from tests.integration.archive.support import Process, Setup, until_archived, write_signing_key
 from tests.integration.scoring.conftest import ScoringProcess, publish
 from tests.integration.scoring.support import UNITS, eventually, now
 from tests.unit.scoring.feedback import random_feedback
@@ -77,7 +77,7 @@ async def scene(
 ) -> AsyncIterator[Scene]:  # fmt: skip
     """800 messages, among them one that is no event, folded and archived; then both services end."""
     bootstrap(mongo_server.url, mongo_database)
-    setup = Setup(nats_server.url, mongo_server.url, mongo_database)
+    setup = Setup(nats_server.url, mongo_server.url, mongo_database, write_signing_key(tmp_path))
     archive, scoring = Process(setup, tmp_path / "archive.log"), start_scoring()
     archive.start()
     events = random_feedback(UNITS.by_level(Level.WINDOW)[:40], COUNT - 1, 1, now=now())

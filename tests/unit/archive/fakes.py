@@ -3,8 +3,8 @@
 from collections.abc import Collection, Sequence
 
 from services.archive.application.ports import HeadMovedError, StreamBounds
-from services.archive.domain.chain import EMPTY
-from services.archive.domain.entries import Entry, Head
+from services.archive.domain.entries import Entry
+from shared.messaging.lease import NotLeaderError
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.reading import StoredMessage
 
@@ -12,6 +12,17 @@ from shared.messaging.reading import StoredMessage
 def stored(stream: str, sequence: int, data: bytes = b"no event") -> StoredMessage:
     """A message as the source delivers it."""
     return StoredMessage(f"{stream.lower()}.v1.fact.all.all", data, stream, sequence, 0, 1, 0, 0, "reply")
+
+
+class Leading:
+    """A leadership that a test gives and takes."""
+
+    def __init__(self) -> None:
+        self.is_leader = True
+
+    def check(self) -> None:
+        if not self.is_leader:
+            raise NotLeaderError("another leads")
 
 
 class MemoryLog:
@@ -23,8 +34,8 @@ class MemoryLog:
     def sequences(self, stream: str) -> list[int]:
         return [entry.leaf.sequence for entry in self.entries if entry.leaf.stream == stream]
 
-    async def head(self) -> Head:
-        return Head(self.entries[-1].index, self.entries[-1].chain_hash) if self.entries else EMPTY
+    async def size(self) -> int:
+        return len(self.entries)
 
     async def positions(self, streams: Collection[str]) -> dict[str, int]:
         return {stream: max(self.sequences(stream), default=0) for stream in streams}
@@ -37,8 +48,12 @@ class MemoryLog:
         }
 
     async def indexes_of(self, event_ids: Collection[str]) -> dict[str, int]:
-        del event_ids  # the messages of these tests are no events
-        return {}
+        found: dict[str, int] = {}
+        for entry in self.entries:
+            attributes = entry.leaf.attributes
+            if attributes is not None and attributes.event_id in event_ids:
+                found.setdefault(attributes.event_id, entry.index)
+        return found
 
     async def append(self, entries: Sequence[Entry]) -> None:
         if entries[0].index != len(self.entries):
