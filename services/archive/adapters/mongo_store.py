@@ -5,7 +5,7 @@ module. Errors and BSON come from PyMongo already.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import structlog
@@ -357,13 +357,25 @@ class MongoTreeStore:
                         )
                     ) from error
 
-    async def cosignatures(self, size: int) -> list[str]:
+    async def cosignatures(self, first: int, last: int) -> dict[int, list[str]]:
         """See :meth:`TreeStore.cosignatures`."""
+        lines: dict[int, list[str]] = {}
         with _translated("find cosignatures"):
             found = await self._cosignatures.find(
-                {"size": size}, {"line": 1}, sort=[("_id", ASCENDING)], hint=schema.BY_SIZE
+                {"size": {"$gte": first, "$lte": last}},
+                {"size": 1, "line": 1},
+                sort=[("size", ASCENDING), ("_id", ASCENDING)],
+                hint=schema.BY_SIZE,
             ).to_list(length=None)
-        return [one["line"] for one in found]
+        for one in found:
+            lines.setdefault(one["size"], []).append(one["line"])
+        return lines
+
+    async def put_cosignature(self, size: int, witness: str, line: str) -> None:
+        """See :meth:`TreeStore.put_cosignature`."""
+        document = {"_id": f"{size}/{witness}", "v": schema.STORE_LAYOUT, "size": size, "line": line}
+        with _translated("store a cosignature"), suppress(DuplicateKeyError):
+            await self._cosignatures.insert_one(document)
 
 
 def _tile_document(tile: Tile) -> Document:

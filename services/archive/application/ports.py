@@ -183,8 +183,15 @@ class TreeStore(Protocol):
         """
         ...
 
-    async def cosignatures(self, size: int) -> list[str]:
-        """The lines of witnesses for the checkpoint of ``size``, each with its final newline, by name."""
+    async def cosignatures(self, first: int, last: int) -> dict[int, list[str]]:
+        """The lines of witnesses for checkpoints from size ``first`` to ``last``, by size.
+
+        Each line has its final newline; those of a checkpoint come by the names of the witnesses.
+        """
+        ...
+
+    async def put_cosignature(self, size: int, witness: str, line: str) -> None:
+        """Store a line durably; a witness that signed this checkpoint already keeps its first one."""
         ...
 
 
