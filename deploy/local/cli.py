@@ -26,6 +26,7 @@ COMMANDS: Final = (
     ("submit", "deploy.local.commands.submit:submit"),
     ("rankings", "deploy.local.commands.rankings:rankings"),
     ("recompute", "deploy.local.commands.recompute:recompute"),
+    ("witness", "deploy.local.commands.witness:witness"),
     ("feedback", "deploy.local.commands.feedback:feedback"),
     ("events", "deploy.local.commands.events:events"),
     ("audit", "deploy.local.commands.audit:audit"),
