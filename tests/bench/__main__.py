@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from deploy.local.layout import SERVICES
-from tests.bench import archive, batch, bus, fold, growth, memory, quality, ranking, report, single
+from tests.bench import archive, audit, batch, bus, fold, growth, memory, quality, ranking, report, single
 from tests.bench.figures import Section
 from tests.bench.processes import own_cpu_s
 from tests.bench.stage import Stage, platform
@@ -35,6 +35,7 @@ class Part(StrEnum):
     BATCH = "batch"
     BUS = "bus"
     ARCHIVE = "archive"
+    AUDIT = "audit"
     RANKING = "ranking"
     MEMORY = "memory"
     FOLD = "fold"
@@ -48,6 +49,7 @@ REPORTS: Mapping[report.Place, frozenset[Part]] = {
     ),
     report.Place(Path("docs/benchmarks.md"), "ranking"): frozenset({Part.RANKING}),
     report.Place(Path("docs/benchmarks.md"), "fold"): frozenset({Part.FOLD, Part.GROWTH}),
+    report.Place(Path("docs/benchmarks.md"), "audit"): frozenset({Part.AUDIT}),
     quality.PLACE: frozenset({Part.QUALITY}),
 }
 
@@ -70,6 +72,7 @@ class _Run:
             await self._on_platform(SERVICES, EVERYTHING)
         await self._part(Part.BUS, lambda: bus.measure(self._rounds))
         await self._part(Part.ARCHIVE, lambda: archive.measure(self._rounds))
+        await self._part(Part.AUDIT, lambda: audit.measure(self._rounds))
         await self._part(Part.RANKING, lambda: ranking.measure(self._rounds))
         await self._part(Part.FOLD, lambda: fold.measure(self._rounds))
         await self._part(Part.GROWTH, self._growth)

@@ -1,0 +1,139 @@
+"""Audit: the stand-alone verifier on a million entries, beside hashing the same bytes; and single proofs."""
+
+import asyncio
+import random
+import re
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from deploy.audit import verify_export
+from services.archive.domain import merkle
+from services.archive.domain.notes import Checkpoint, SigningKey, open_note, sign
+from shared.testing.clock import NOON
+from tests.bench.figures import Bound, Figure, Goal, Section, Series, percentile
+from tests.bench.processes import run_program
+from tests.bench.stage import data_directory
+from tests.support.audit_export import KEY, ORIGIN, SyntheticLog
+
+ENTRIES: Final = 1_000_000
+EVERY: Final = 1_000
+ROUNDS: Final = 2
+"""A round takes a minute; whatever disturbs one for so short a time shows in the other."""
+LIMIT_S, LIMIT_MB = 60.0, 300.0
+LEAVES: Final = 10_000_000
+PROOFS: Final = 2_000
+PROOF_MS: Final = 5.0
+SIGNED_LEAVES: Final = 200_000
+LEAF_US: Final = 10.0
+LOOK_S: Final = 0.05
+
+
+async def measure(rounds: int) -> Section:
+    """Verify an export that is made once; then prove single leaves, and hash and sign others."""
+    ours_s: list[float] = []
+    bare_s: list[float] = []
+    peaks_mb: list[float] = []
+    counted = ""
+    with data_directory() as directory:
+        export = directory / "export"
+        await asyncio.to_thread(SyntheticLog(export, ENTRIES, every=EVERY).write)
+        for _ in range(min(rounds, ROUNDS)):
+            elapsed_s, peak_mb, counted = await _verify(export)
+            ours_s.append(elapsed_s)
+            peaks_mb.append(peak_mb)
+            bare = await run_program("tests.bench.bare_hash", {"directory": str(export)})
+            bare_s.append(bare["elapsed_s"])
+    proofs_ms = await asyncio.to_thread(_prove)
+    leaf_us, bare_us = await asyncio.to_thread(_grow_and_sign)
+    return Section(
+        "Audit",
+        [
+            Figure(
+                "offline check of a million entries", "s", Series(tuple(ours_s)), Series(tuple(bare_s)),
+                "SHA-256 of the same lines", Goal(Bound.AT_MOST, LIMIT_S),
+            ),
+            Figure(
+                "its memory at the peak", "MB", Series(tuple(peaks_mb)), goal=Goal(Bound.AT_MOST, LIMIT_MB)
+            ),
+            Figure(
+                "inclusion proof in ten million, made and checked, p99", "ms", Series((proofs_ms,)),
+                goal=Goal(Bound.AT_MOST, PROOF_MS),
+            ),
+            Figure(
+                "leaf hashed, signed with 999 others", "µs", Series((leaf_us,)), Series((bare_us,)),
+                "two SHA-256 of the same bytes", Goal(Bound.AT_MOST, LEAF_US),
+            ),
+        ],
+        checks=[counted, f"{PROOFS:,} proofs for random leaves of a tree of {LEAVES:,}"],
+    )  # fmt: skip
+
+
+async def _verify(export: Path) -> tuple[float, float, str]:
+    """Seconds, most resident megabytes, and what the program said."""
+    started, peak = time.perf_counter(), 0.0
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, verify_export.__file__, str(export), "--key", KEY.verifier.text,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    program, done = psutil.Process(process.pid), asyncio.ensure_future(process.communicate())
+    while not done.done():
+        try:
+            peak = max(peak, program.memory_info().rss / 1e6)
+        except psutil.NoSuchProcess:
+            break
+        await asyncio.wait({done}, timeout=LOOK_S)
+    said = (await done)[0].decode()
+    elapsed = time.perf_counter() - started
+    found = re.fullmatch(r"OK: (\d+) entries of 2 streams, (\d+) checkpoints; signed by \S+\n", said)
+    if process.returncode != 0 or found is None:
+        raise AssertionError(f"an export in order expected, the verifier said: {said}")
+    return elapsed, peak, f"the verifier went through {int(found[1]):,} entries and {found[2]} checkpoints"
+
+
+def _prove() -> float:
+    """The 99th percentile, in milliseconds, of making a proof out of stored subtrees and of checking it."""
+    levels = [[sha256(number.to_bytes(8)).digest() for number in range(1 << 16)]]
+    # One subtree of 65,536 leaves over and over: the tree has the size, a proof the hashes, and memory room.
+    while len(levels[-1]) > 1:
+        pairs = zip(levels[-1][::2], levels[-1][1::2], strict=True)
+        levels.append([merkle.node_hash(left, right) for left, right in pairs])
+    for _ in range(16):
+        levels.append([merkle.node_hash(levels[-1][0], levels[-1][0])])
+
+    def node(level: int, index: int) -> bytes:
+        return levels[level][index % len(levels[level])]
+
+    root, chance = merkle.Frontier.at(LEAVES, node).root(), random.Random(1)
+    times: list[float] = []
+    for index in (chance.randrange(LEAVES) for _ in range(PROOFS)):
+        started = time.perf_counter()
+        path = merkle.inclusion_path(index, LEAVES, node)
+        proved = merkle.verify_inclusion(node(0, index), index, LEAVES, path, root)
+        times.append((time.perf_counter() - started) * 1e3)
+        if not proved:
+            raise AssertionError(f"the proof of leaf {index} does not lead to the root")
+    return percentile(sorted(times), 0.99)
+
+
+def _grow_and_sign() -> tuple[float, float]:
+    """Microseconds a leaf: ours with a checkpoint for each thousand, and two bare hashes of its bytes."""
+    leaf, key = b"x" * 420, SigningKey.generate(ORIGIN)
+    frontier, started = merkle.Frontier(), time.perf_counter()
+    note = ""
+    for number in range(1, SIGNED_LEAVES + 1):
+        frontier.append(merkle.leaf_hash(leaf))
+        if number % EVERY == 0:
+            note = str(sign(Checkpoint(ORIGIN, frontier.size, frontier.root()), key, NOON))
+    ours = time.perf_counter() - started
+    if open_note(note, [key.verifier]).checkpoint.size != SIGNED_LEAVES:
+        raise AssertionError("the last checkpoint covers every leaf")
+    started = time.perf_counter()
+    for _ in range(SIGNED_LEAVES):
+        sha256(sha256(leaf).digest()).digest()
+    bare = time.perf_counter() - started
+    return ours / SIGNED_LEAVES * 1e6, bare / SIGNED_LEAVES * 1e6
