@@ -28,11 +28,11 @@ def contradiction(log: ArchiveLog, kept: Opened, now: Opened) -> Contradiction |
         return Contradiction(
             "rolled back",
             f"ROLLED BACK: the log was signed with {old.size} entries and has {new.size} now; "
-            f"entries {new.size} to {old.size - 1} are gone.",
+            f"entries {new.size} to {old.size - 1} are gone",
         )
     if new.size == old.size and new.root != old.root:
         roots = f"root {old.root.hex()} then, {new.root.hex()} now"
-        return Contradiction("forked", f"FORKED: two logs of {old.size} entries were signed: {roots}.")
+        return Contradiction("forked", f"FORKED: two logs of {old.size} entries were signed: {roots}")
     try:
         path = log.consistency(old.size, new.size) if new.size > old.size else []
     except ServiceRefusedError as error:
@@ -42,5 +42,5 @@ def contradiction(log: ArchiveLog, kept: Opened, now: Opened) -> Contradiction |
     return Contradiction(
         "forked",
         f"FORKED: the log of {new.size} entries does not begin with the {old.size} that were signed before; "
-        f"at least one entry below {old.size} was changed.",
+        f"at least one entry below {old.size} was changed",
     )

@@ -120,7 +120,6 @@ class Verifier:
         self.own, self.saved = [*directory.glob("checkpoints/*"), directory / "checkpoint"], saved
         self.sound = {True: 0, False: 0}  # size up to which checkpoints agree: those you saved, the log's own
         self.astray = set[bool]()  # which of the two agree no longer
-        self.roots: dict[int, bytes] = {}  # of the entries, where there is a checkpoint
         self.levels, self.tile = [list[bytes]()], b""  # of the tree: hashes that do not fill a tile yet
         self.last, self.newest = dict[str, int](), dict[str, datetime]()  # by stream: sequence, latest time
         self.order: list[tuple[str, int]] = []  # stream and sequence of the entries that came last
@@ -200,7 +199,7 @@ class Verifier:
             self.check_signed(data["size"], data)
 
     def check_batch(self, first: int, size: int, data: dict[str, Any]) -> None:
-        """The order and root that were announced before signing are those of the entries."""
+        """The order announced before signing is that of the entries, the root that of the checkpoint."""
         start = self.count + 1 - len(self.order)
         runs = [(run["stream"], range(run["first"], run["last"] + 1)) for run in data["runs"]]
         announced = [(stream, sequence) for stream, run in runs for sequence in run][max(0, start - first) :]
@@ -209,8 +208,8 @@ class Verifier:
             if said != found:
                 self.report(f"index {index}", f"{found} here; index {self.count} announced {said}")
                 break
-        if self.roots.get(size, bytes.fromhex(data["root"])).hex() != data["root"]:
-            self.report(f"index {first} to {size - 1}", f"another root than index {self.count} announced")
+        if any(root.hex() != data["root"] for root in self.checkpoints.get(size, {}).values()):
+            self.report(f"index {self.count}", f"announced another root of {size} entries than was signed")
         del self.order[: max(0, first - start)]
 
     def check_signed(self, size: int, data: dict[str, Any]) -> None:
@@ -228,7 +227,7 @@ class Verifier:
         self.tile = self.tile if at else self.read_tile(0, self.count // TILE)
         stated = self.tile[32 * at : 32 * at + 32] or leaf_hash or bytes(32)
         if leaf_hash not in {stated, None}:
-            self.report(f"index {self.count}", f"not what tile/0/{self.count // TILE} was made of")
+            self.report(f"index {self.count}", f"not the entry that tile/0/{self.count // TILE} was made of")
         self.levels[0].append(leaf_hash or stated)
         self.ids.append(name)
         self.count += 1
@@ -253,7 +252,6 @@ class Verifier:
         last: list[bytes] = []
         for hashes in self.levels:
             last = [tree_root(hashes + last)] if hashes or last else []
-        self.roots[self.count] = tree_root(last)
         for path, root in self.checkpoints[self.count].items():
             yours = path in self.saved
             if root == tree_root(last):

@@ -91,7 +91,7 @@ class Witness:
             found = contradiction(log, kept, now)
             if found is not None:
                 raise ContradictedError(
-                    f"{found.sentence} Nothing was cosigned; {self.directory / KEPT} is evidence."
+                    f"{found.sentence}. Nothing was cosigned; {self.directory / KEPT} is evidence."
                 )
             if kept.checkpoint.size == now.checkpoint.size and now.signed_by(self.key.verifier):
                 return f"still {now.checkpoint.size} entries, cosigned before"

@@ -11,14 +11,14 @@ from pathlib import Path
 
 
 def measure(directory: str) -> dict[str, object]:
-    """Hash each line of each file of entries; number of lines, and seconds."""
-    lines, started = 0, time.perf_counter()
+    """Hash each line of each file of entries; number of lines, seconds, processor seconds."""
+    lines, started, cpu = 0, time.perf_counter(), time.process_time()
     for path in sorted(Path(directory).glob("entries/*")):
         with path.open("rb") as file:
             for line in file:
                 sha256(line).digest()
                 lines += 1
-    return {"lines": lines, "elapsed_s": time.perf_counter() - started}
+    return {"lines": lines, "elapsed_s": time.perf_counter() - started, "cpu_s": time.process_time() - cpu}
 
 
 def main() -> None:

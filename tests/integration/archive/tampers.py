@@ -274,14 +274,14 @@ TAMPERS: dict[str, Tamper] = {
     "flip a bit in a tile": Tamper(
         flip_a_bit_in_a_tile,
         lambda _: ("tile 0/0: hash", "for index 5;"),
-        lambda _: ("index 5: not what tile/0/0 was made of",),
+        lambda _: ("index 5: not the entry that tile/0/0 was made of",),
     ),
     "swap two leaves' data": Tamper(
         swap_what_two_leaves_hold,
         lambda log: tuple(
             f"stream {FEEDBACK}, sequence {sequence(log, index)}: SHA-256" for index in (log.at, log.at + 3)
         ),
-        lambda log: tuple(f"index {index}: not what tile/0/0" for index in (log.at, log.at + 3)),
+        lambda log: tuple(f"index {index}: not the entry that tile/0/0" for index in (log.at, log.at + 3)),
     ),
     "drop a checkpoint": Tamper(
         drop_a_checkpoint,
