@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from deploy.audit.archive_log import ArchiveLog
 from deploy.audit.export import export
@@ -19,6 +20,7 @@ from deploy.audit.proof import UnprovedError, prove
 from deploy.audit.verify_export import Key, Verifier
 from deploy.audit.verifying import compare
 from deploy.audit.witness import ContradictedError, Witness, make_key
+from deploy.local.cli import make_app
 from deploy.local.embedded import MongoServer, NatsServer
 from deploy.local.errors import LocalError, ServiceRefusedError
 from services.archive.domain import merkle, notes
@@ -212,6 +214,43 @@ def test_a_witness_refuses_loudly_what_contradicts_the_log_that_it_saw(
             watching.look(archive)
         assert "witness.example" not in archive.checkpoint()
     assert (tmp_path / "checkpoint").read_text(encoding="utf-8") == log.saved, "the evidence stays"
+
+
+def test_the_command_of_a_witness_ends_with_a_code_of_its_own_when_the_log_contradicts_itself(
+    log: PreparedLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHIVE_URL", log.url)
+    monkeypatch.chdir(tmp_path)
+    command = ["witness", "--dir", str(tmp_path), "--log-key", log.key.verifier.text, "--once"]
+    with ArchiveLog(log.url) as archive:
+        witness(log, tmp_path, archive)
+    TAMPERS["fork"].plant(log)
+    answer = CliRunner().invoke(make_app("witness"), command)
+    assert answer.exit_code == 3
+    assert "FORKED: the log of" in answer.stderr
+    log.restore()
+    answer = CliRunner().invoke(make_app("witness"), command)
+    assert (answer.exit_code, "cosigned" in answer.stdout) == (0, True), answer.stderr
+
+
+def test_the_command_verifies_with_a_saved_checkpoint_and_keeps_the_newest_only_if_all_is_well(
+    log: PreparedLog, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHIVE_URL", log.url)
+    monkeypatch.chdir(tmp_path)
+    newest = tmp_path / "newest.txt"
+    command = ["audit", "verify", "--checkpoint", str(saved), "--save", str(newest)]
+    TAMPERS["roll back"].plant(log)
+    answer = CliRunner().invoke(make_app("audit"), [*command, "--key", log.key.verifier.text])
+    assert answer.exit_code == 1
+    assert "NOT OK: " in answer.stdout
+    assert "ROLLED BACK" in answer.stdout
+    assert not newest.exists()
+    log.restore()
+    answer = CliRunner().invoke(make_app("audit"), command)
+    assert answer.exit_code == 0, answer.stdout
+    assert "The key came from the archive itself" in answer.stdout
+    assert notes.Checkpoint.parse(notes.Note.parse(newest.read_text()).body).size == log.sizes[-1]
 
 
 def test_a_witness_pins_the_key_of_its_log(log: PreparedLog, tmp_path: Path) -> None:
