@@ -9,6 +9,8 @@ from fastapi import FastAPI
 from services.archive.adapters.consumer_watch import ConsumerWatch
 from services.archive.adapters.jetstream_source import JetStreamSource
 from services.archive.adapters.mongo_store import MongoEntryLog
+from services.archive.adapters.read_journal import JetStreamReadJournal
+from services.archive.application.reading import Reads
 from services.archive.application.sequencer import HistoryContradictedError, Sequencer
 from services.archive.application.verifying import Verification
 from services.archive.entrypoints.events import feed
@@ -90,5 +92,6 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
         redoc_url=None,
     )
     http.install(app, service_metrics, health)
-    app.include_router(make_router(entry_log, verification))
+    reads = Reads(entry_log, JetStreamReadJournal(session, clock or SystemClock()))
+    app.include_router(make_router(entry_log, reads, verification))
     return app

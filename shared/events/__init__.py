@@ -23,6 +23,7 @@ from shared.events.feedback import (
 )
 from shared.events.integrity import UnitFlagged
 from shared.events.ranking import PeriodClosed, PeriodRestated, RankingRevised, RankingRow, UnitScoreChanged
+from shared.events.reads import RecordsRead
 from shared.events.registry import EVENTS, EventSpec, spec_for_data, spec_for_type
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Provenance",
     "RankingRevised",
     "RankingRow",
+    "RecordsRead",
     "SealedText",
     "UnitFlagged",
     "UnitScoreChanged",

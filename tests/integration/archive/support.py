@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from shared.kernel.ids import derived_id
 from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.streams import ALERTS, FEEDBACK, RANKING
 from shared.testing.builders import alert_raised, envelope_of, feedback_submitted, unit_score_changed
+from shared.testing.clock import NOON
 
 Document = dict[str, Any]
 
@@ -37,9 +39,10 @@ SUBJECTS = {
 }
 
 
-def rating(number: int, **fields: object) -> Envelope[Any]:
+def rating(number: int, *, time: datetime = NOON, **fields: object) -> Envelope[Any]:
     """Rating ``number``; the same number gives the same event id."""
-    return envelope_of(feedback_submitted(**fields), event_id=derived_id("test-rating", str(number)))
+    event_id = derived_id("test-rating", str(number))
+    return envelope_of(feedback_submitted(**fields), event_id=event_id, time=time)
 
 
 def outgoing(envelope: Envelope[Any], subject: str = FEEDBACK_SUBJECT) -> Outgoing:
@@ -176,7 +179,13 @@ async def verified(api: httpx.AsyncClient, *, against: str = "stream") -> Docume
 
 async def all_pages(api: httpx.AsyncClient, **conditions: object) -> list[Document]:
     """Every item of a query, page by page."""
+    return (await all_pages_of_one_log(api, **conditions))[0]
+
+
+async def all_pages_of_one_log(api: httpx.AsyncClient, **conditions: object) -> tuple[list[Document], int]:
+    """Every item of a query, page by page, and the size of the log that all pages were of."""
     items: list[Document] = []
+    sizes: set[int] = set()
     cursor: str | None = None
     while True:
         parameters = {**conditions, **({"cursor": cursor} if cursor else {})}
@@ -184,6 +193,8 @@ async def all_pages(api: httpx.AsyncClient, **conditions: object) -> list[Docume
         assert answer.status_code == httpx.codes.OK, answer.text
         page = answer.json()
         items += page["items"]
+        sizes.add(page["size"])
         cursor = page["next"]
         if cursor is None:
-            return items
+            (size,) = sizes
+            return items, size

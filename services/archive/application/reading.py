@@ -1,0 +1,98 @@
+"""Reading entries for people: what is personal or in bulk is told to the audit trail first (ADR 0020).
+
+The word about a read is durable before anything of it is sent, so that nobody reads unseen because something
+broke at the right moment. Without the broker there is no word, and so no personal record either.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.archive.application.handlers import find_event
+from services.archive.application.ports import EntryLog, EventQuery, Position, ReadJournal, Snapshot
+from services.archive.domain.entries import Entry
+from services.archive.domain.reads import Read, Request
+from shared.messaging.streams import CASES, FEEDBACK
+
+PERSONAL: Final = frozenset({FEEDBACK, CASES})
+"""Streams whose events are about single citizens: pseudonyms, sealed texts, what somebody complained of."""
+EXPORT_ROWS: Final = 500
+"""Entries that an export holds in memory at once; fewer where they are big."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries of a page, the log that they are of, and where the next page starts; None at the end."""
+
+    entries: list[Entry]
+    snapshot: Snapshot
+    next: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a later page begins, and in which log."""
+
+    snapshot: Snapshot
+    after: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """The use cases. Each raises ``TransientError``: the store does not answer, or the word can't be kept."""
+
+    entry_log: EntryLog
+    journal: ReadJournal
+
+    async def page(self, request: Request, query: EventQuery, resume: Resume | None, limit: int) -> Page:
+        """One page. Going on from ``next`` gives every entry that fits once, whatever arrives meanwhile."""
+        snapshot = await self.entry_log.snapshot(query) if resume is None else resume.snapshot
+        after = None if resume is None else resume.after
+        entries, behind = await self.entry_log.page(query, snapshot, after, limit)
+        await self._told(request, entries, snapshot.size)
+        return Page(entries, snapshot, behind)
+
+    async def event(self, request: Request, event_id: str) -> list[Entry]:
+        """The entry of an event, then its duplicates.
+
+        Raises:
+            NotFoundError: the log has no event of this id.
+        """
+        entries = await find_event(self.entry_log, event_id)
+        await self._told(request, entries, entries[-1].index + 1)
+        return entries
+
+    async def export(self, request: Request, query: EventQuery) -> "Export":
+        """Begin an export: when this returns, the audit trail has the word that it begins."""
+        snapshot = await self.entry_log.snapshot(query)
+        read = self.journal.new_id()
+        await self.journal.record(Read(read, request, snapshot.size, "begun", None))
+        return Export(self, request, query, snapshot, read)
+
+    async def _told(self, request: Request, entries: Sequence[Entry], size: int) -> None:
+        if any(entry.leaf.stream in PERSONAL for entry in entries):
+            word = Read(self.journal.new_id(), request, size, "answered", len(entries))
+            await self.journal.record(word)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """All entries of a query in a log of fixed size, a few at a time."""
+
+    reads: Reads
+    request: Request
+    query: EventQuery
+    snapshot: Snapshot
+    read: str
+
+    async def parts(self) -> AsyncIterator[list[Entry]]:
+        """The entries in order, in constant memory; at last the word that it has ended, and with how many."""
+        rows, after = 0, None
+        while True:
+            part, after = await self.reads.entry_log.page(self.query, self.snapshot, after, EXPORT_ROWS)
+            rows += len(part)
+            if part:
+                yield part
+            if after is None:
+                break
+        await self.reads.journal.record(Read(self.read, self.request, self.snapshot.size, "ended", rows))
