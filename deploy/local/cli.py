@@ -27,6 +27,7 @@ COMMANDS: Final = (
     ("rankings", "deploy.local.commands.rankings:rankings"),
     ("recompute", "deploy.local.commands.recompute:recompute"),
     ("feedback", "deploy.local.commands.feedback:feedback"),
+    ("trace", "deploy.local.commands.trace:trace"),
     ("events", "deploy.local.commands.events:events"),
     ("audit", "deploy.local.commands.audit:audit"),
     ("rules", "deploy.local.commands.rules:rules"),

@@ -15,6 +15,7 @@ from services.archive.application.sequencer import HistoryContradictedError, Seq
 from services.archive.application.verifying import Verification
 from services.archive.entrypoints.events import feed
 from services.archive.entrypoints.http import make_router
+from services.archive.entrypoints.tracing import make_trace_router
 from services.archive.metrics import ArchiveMetrics
 from services.archive.settings import Settings
 from shared.kernel.clock import Clock, SystemClock
@@ -94,4 +95,5 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     http.install(app, service_metrics, health)
     reads = Reads(entry_log, JetStreamReadJournal(session, clock or SystemClock()))
     app.include_router(make_router(entry_log, reads, verification))
+    app.include_router(make_trace_router(reads))
     return app

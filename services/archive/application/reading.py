@@ -10,8 +10,10 @@ from typing import Final
 
 from services.archive.application.handlers import find_event
 from services.archive.application.ports import EntryLog, EventQuery, Position, ReadJournal, Snapshot
+from services.archive.application.tracing import trace
 from services.archive.domain.entries import Entry
 from services.archive.domain.reads import Read, Request
+from services.archive.domain.story import Story
 from shared.messaging.streams import CASES, FEEDBACK
 
 PERSONAL: Final = frozenset({FEEDBACK, CASES})
@@ -61,6 +63,17 @@ class Reads:
         entries = await find_event(self.entry_log, event_id)
         await self._told(request, entries, entries[-1].index + 1)
         return entries
+
+    async def story(self, request: Request, asked: str) -> Story:
+        """The story of an event or a correlation id; always a read of personal records.
+
+        Raises:
+            NotFoundError: the log has neither.
+        """
+        story = await trace(self.entry_log, asked)
+        word = Read(self.journal.new_id(), request, story.size, "answered", len(story.steps))
+        await self.journal.record(word)
+        return story
 
     async def export(self, request: Request, query: EventQuery) -> "Export":
         """Begin an export: when this returns, the audit trail has the word that it begins."""

@@ -1,0 +1,187 @@
+"""Exports, and reads that the audit trail keeps."""
+
+import csv
+import gc
+import io
+import json
+import tracemalloc
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from nats.aio.client import Client
+from pymongo import MongoClient
+
+from services.archive.adapters.schema import ENTRIES
+from services.archive.bootstrap import create_app
+from services.archive.entrypoints.exports import COLUMNS
+from shared.kernel.spreadsheets import BOM
+from shared.messaging.streams import ALERTS, AUDIT, FEEDBACK, RANKING
+from shared.testing.builders import alert_acknowledged, envelope_of
+from tests.integration.archive.support import (
+    SUBJECTS,
+    Setup,
+    all_pages,
+    outgoing,
+    publish,
+    publish_others,
+    ratings,
+    until_archived,
+)
+from tests.support.entries import SUBMITTED, synthetic_documents
+
+TYPE = "cn.pingyi.audit.records-read.v1"
+AUDITOR = {"x-pingyi-actor": "city-auditor"}
+
+
+@pytest.fixture
+async def api(client: Client, setup: Setup) -> AsyncIterator[httpx.AsyncClient]:
+    """An archive with 30 ratings, and 4 score changes and alerts."""
+    async with setup.running() as api:
+        await publish(client, ratings(0, 30))
+        await publish_others(client, 4)
+        await until_archived(api, {FEEDBACK: 30, RANKING: 4, ALERTS: 4})
+        yield api
+
+
+async def _words(api: httpx.AsyncClient, count: int) -> list[dict[str, Any]]:
+    await until_archived(api, {AUDIT: count})
+    items = await all_pages(api, stream=AUDIT)
+    return [item["event"]["data"] for item in items if item["event"]["type"] == TYPE]
+
+
+async def test_who_reads_citizens_records_is_archived_with_what_was_asked_for(api: httpx.AsyncClient) -> None:
+    query = {"type": SUBMITTED, "limit": "7", "from": "2026-01-01T00:00:00+08:00", "region": "3607"}
+    page = (await api.get("/v1/events", params=query, headers=AUDITOR)).json()
+    event_id = page["items"][0]["event"]["id"]
+    await api.get(f"/v1/events/{event_id}")
+    first, second = await _words(api, 2)
+    assert first == {
+        "read": first["read"], "actor": "city-auditor", "verified": False, "what": "page", "format": "json",
+        "conditions": {"type": SUBMITTED, "from": "2025-12-31T16:00:00.000Z", "region": "3607"},
+        "size": 38, "stage": "answered", "rows": 7,
+    }  # fmt: skip
+    assert second["what"] == "event"
+    assert second["conditions"] == {"event_id": event_id}
+    assert "actor" not in second
+
+
+async def test_a_number_of_a_person_in_a_condition_is_not_kept(api: httpx.AsyncClient) -> None:
+    await api.get("/v1/events", params={"unit_id": "13912345678", "format": "csv"})
+    for word in await _words(api, 2):
+        assert word["conditions"] == {"unit_id": "(11 characters)"}
+
+
+async def test_reading_what_is_about_nobody_is_not_kept(api: httpx.AsyncClient) -> None:
+    for query in ({"stream": RANKING}, {"stream": ALERTS}, {"stream": AUDIT}, {"unit_id": "nobody"}):
+        assert (await api.get("/v1/events", params=query)).status_code == httpx.codes.OK
+    assert (await api.get("/v1/head")).json()["streams"][AUDIT] == 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "accept"), [({"format": "ndjson"}, "*/*"), ({}, "application/x-ndjson")]
+)
+async def test_an_ndjson_export_has_the_same_items_as_the_pages(
+    api: httpx.AsyncClient, parameters: dict[str, str], accept: str
+) -> None:
+    answer = await api.get("/v1/events", params=parameters, headers={"accept": accept, **AUDITOR})
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    assert answer.headers["x-log-size"] == "38"
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    begun, ended = await _words(api, 2)
+    items = [item for item in await all_pages(api) if item["index"] < 38]
+    assert lines == items
+    assert (begun["stage"], begun.get("rows"), ended["stage"], ended["rows"]) == ("begun", None, "ended", 38)
+    assert begun["read"] == ended["read"]
+    assert begun["actor"] == "city-auditor"
+
+
+async def test_a_csv_export_opens_in_a_spreadsheet_and_runs_nothing_there(
+    client: Client, api: httpx.AsyncClient
+) -> None:
+    evil = ['=HYPERLINK("http://x")', "＝1+1", "@x", "+1-1", "\tx", "-1"]
+    for number, name in enumerate(evil):
+        body = envelope_of(alert_acknowledged(by=name), event_id=f"evil-{number}")
+        await publish(client, [outgoing(body, SUBJECTS[ALERTS])], ALERTS)
+    await client.jetstream().publish(SUBJECTS[ALERTS], b"no event")
+    await until_archived(api, {ALERTS: 11})
+    answer = await api.get("/v1/events", params={"stream": ALERTS, "format": "csv"})
+    assert answer.headers["content-disposition"] == 'attachment; filename="events-45.csv"'
+    assert answer.text.startswith(BOM)
+    rows = list(csv.DictReader(io.StringIO(answer.text.removeprefix(BOM), newline="")))
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["actor"] for row in rows[4:10]] == [*(f"'{name}" for name in evil[:-1]), "-1"]
+    assert rows[10]["kind"] == "unparseable"
+    assert rows[10]["event_id"] == rows[10]["data"] == ""
+    assert len(rows[10]["leaf_hash"]) == 64
+    assert json.loads(rows[4]["data"])["by"] == evil[0]
+    assert rows[0]["region"] == "360702"
+
+
+async def test_records_that_nobody_can_be_told_about_are_not_sent(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MongoClient[dict[str, Any]](setup.mongodb_url) as mongo:
+        mongo[setup.database][ENTRIES].insert_many(synthetic_documents(20))
+    monkeypatch.setattr(setup, "nats_url", "nats://127.0.0.1:9")
+    app = create_app(setup.settings())
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://archive") as api:
+        for path in ("events", "events?format=csv", f"trace/{3:032x}", f"events/{3:032x}"):
+            answer = await api.get(f"/v1/{path}")
+            assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE, path
+        alerts = await api.get("/v1/events", params={"stream": ALERTS})
+    assert len(alerts.json()["items"]) == 2
+
+
+async def _peak_of_export(app: FastAPI, form: str) -> tuple[int, int]:
+    """Greatest memory while an export is sent to a client that keeps nothing of it; bytes sent."""
+    sent = 0
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        nonlocal sent
+        sent += len(message.get("body", b""))
+
+    scope: dict[str, Any] = {
+        "type": "http", "method": "GET", "path": "/v1/events", "raw_path": b"/v1/events", "headers": [],
+        "query_string": f"format={form}".encode(), "root_path": "", "scheme": "http", "http_version": "1.1",
+        "server": ("archive", 80), "client": ("test", 1), "asgi": {"version": "3.0", "spec_version": "2.4"},
+    }  # fmt: skip
+    gc.collect()
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    await app(scope, receive, send)  # type: ignore[arg-type]  # Starlette's types are narrower than ASGI's
+    return tracemalloc.get_traced_memory()[1] - before, sent
+
+
+async def test_an_export_takes_no_more_memory_for_more_rows(setup: Setup) -> None:
+    documents = list(synthetic_documents(6_000))
+    app = create_app(setup.settings())
+    with MongoClient[dict[str, Any]](setup.mongodb_url) as mongo:
+        entries = mongo[setup.database][ENTRIES]
+        entries.insert_many(documents[:1_500])
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://archive") as api:
+                await until_archived(api, {})
+                while (await api.get("/v1/events", params={"limit": 1})).status_code != httpx.codes.OK:
+                    pass
+            tracemalloc.start()
+            try:
+                await _peak_of_export(app, "csv")
+                few, few_sent = await _peak_of_export(app, "csv")
+                size = entries.count_documents({})
+                entries.insert_many(
+                    [document | {"_id": size + number, "sequence": 10_000 + number}
+                     for number, document in enumerate(documents[1_500:])]
+                )  # fmt: skip
+                many, many_sent = await _peak_of_export(app, "csv")
+            finally:
+                tracemalloc.stop()
+    assert many_sent > 3.5 * few_sent > 1_000_000
+    assert many < 1.3 * few
