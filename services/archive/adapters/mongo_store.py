@@ -163,15 +163,14 @@ class MongoEntryLog:
                     ) from error
                 raise
 
-    async def snapshot(self, query: EventQuery) -> Snapshot:
-        """See :meth:`EntryLog.snapshot`."""
-        size = await self.size()
+    async def last(self, query: EventQuery, size: int) -> Position | None:
+        """See :meth:`EntryLog.last`."""
         wanted = last_of(query, size)
         if wanted is None:
-            return Snapshot(size, None)
+            return None
         with _translated("find events"):
             found = await self._find(wanted, wanted.segments[0], 1).to_list(length=1)
-        return Snapshot(size, _position(found[0]) if found else None)
+        return _position(found[0]) if found else None
 
     async def page(
         self, query: EventQuery, snapshot: Snapshot, after: Position | None, limit: int
@@ -203,7 +202,7 @@ class MongoEntryLog:
 
     def _find(self, wanted: Plan, segment: Segment, limit: int, *, skip: int = 0, others: bool = True) -> Any:  # noqa: ANN401 - Motor's cursor type is not exported
         return self._entries.find(
-            {**segment.bounds, **wanted.others} if others else segment.bounds,
+            {**segment.bounds, **wanted.others} if others else segment.keys,
             None if others else wanted.places,
             sort=wanted.sort,
             skip=skip,

@@ -51,6 +51,13 @@ class Segment:
     bounds: Filter
     field: str
 
+    @property
+    def keys(self) -> Filter:
+        """The conditions that the index alone can tell."""
+        if self.field != "sequence":
+            return self.bounds
+        return {name: value for name, value in self.bounds.items() if name != "_id"}
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -59,7 +66,7 @@ class Plan:
     Attributes:
         hint: name of the index that all of them use.
         sort: fields and directions, as the index has them.
-        segments: what has the cursor's own time, then what is behind it; or one; none if nothing is there.
+        segments: what has the cursor's own time, then what is behind it; or one.
         others: conditions that the index does not hold.
     """
 
@@ -85,33 +92,26 @@ def plan(query: EventQuery, snapshot: Snapshot, after: Position | None) -> Plan:
     Within one stream the order of the log is the order of its sequences, so (stream, sequence) serves both.
     """
     lead = _lead(query, snapshot.size, 1 if query.order == "asc" else -1)
-    if lead.field == "_id":
-        return lead.plan(_behind(lead, after))
-    if snapshot.until is None:
-        return lead.plan()
-    if lead.field == "sequence":
-        until = snapshot.until.sequence
-        return lead.plan(
-            _behind(replace(lead, bounds=_narrowed(lead.bounds, "sequence", "$lte", until)), after)
-        )
-    lead = replace(lead, bounds=_narrowed(lead.bounds, "time", "$lte", snapshot.until.time))
+    if snapshot.until is not None and lead.field != "_id":
+        until = snapshot.until.time if lead.field == "time" else snapshot.until.sequence
+        lead = replace(lead, bounds=_narrowed(lead.bounds, lead.field, "$lte", until))
     if after is None:
-        return lead.plan(Segment(lead.bounds, "time"))
+        return lead.plan(Segment(lead.bounds, lead.field))
+    behind = _BEHIND[lead.step]
+    if lead.field != "time":
+        place = after.sequence if lead.field == "sequence" else after.index
+        return lead.plan(Segment(_narrowed(lead.bounds, lead.field, behind, place), lead.field))
     # Two exact ranges rather than one with an $or: thousands of entries may have the same time, as an import
     # of paper forms does, and each page would go through those before its cursor once more.
-    same = _narrowed({**lead.bounds, "time": after.time}, "_id", _BEHIND[lead.step], after.index)
-    later = _narrowed(lead.bounds, "time", _BEHIND[lead.step], after.time)
+    same = _narrowed({**lead.bounds, "time": after.time}, "_id", behind, after.index)
+    later = _narrowed(lead.bounds, "time", behind, after.time)
     return lead.plan(Segment(same, "_id"), Segment(later, "time"))
 
 
 def last_of(query: EventQuery, size: int) -> Plan | None:
     """How to find the last entry of the range that leads ``query``; None if the log's size ends it anyway."""
     lead = _lead(query, size, -1)
-    if lead.field == "_id":
-        return None
-    # No `_id` stands beside a sequence in its index: what came since the size was read is passed over.
-    bounds = lead.bounds if lead.field == "time" else {**lead.bounds, "_id": {"$lt": size}}
-    return replace(lead.plan(Segment(bounds, lead.field)), others={})
+    return None if lead.field == "_id" else replace(lead.plan(Segment(lead.bounds, lead.field)), others={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +135,12 @@ def _lead(query: EventQuery, size: int, step: int) -> _Lead:
     fields = schema.INDEXES.get(hint, ("_id",))
     field = next(name for name in ("time", "sequence", "_id") if name in fields)
     bounds = {name: value for name, value in wanted.items() if name in fields}
-    if "_id" in fields:
-        bounds["_id"] = {"$gte": query.since, "$lt": size} if query.since else {"$lt": size}
+    # No `_id` stands beside a sequence in its index; there, what came since the size was read is passed over.
+    bounds["_id"] = {"$gte": query.since, "$lt": size} if query.since else {"$lt": size}
     if field == "time":
         bounds = _narrowed(bounds, "time", "$gte", BEGINNING)
     others = {name: value for name, value in wanted.items() if name not in fields}
     return _Lead(hint, field, step, bounds, others)
-
-
-def _behind(lead: _Lead, after: Position | None) -> Segment:
-    if after is None:
-        return Segment(lead.bounds, lead.field)
-    place = after.sequence if lead.field == "sequence" else after.index
-    return Segment(_narrowed(lead.bounds, lead.field, _BEHIND[lead.step], place), lead.field)
 
 
 _BEHIND: Final = {1: "$gt", -1: "$lt"}

@@ -67,7 +67,8 @@ class Snapshot:
     """What a query answers for: the first ``size`` entries of the log, which never change (ADR 0020).
 
     Attributes:
-        until: the last entry that its index range has in them; None if there is none, or needs no bound.
+        until: the last of those that the query may have to look at, so that later pages need not pass over
+            all that has arrived meanwhile; None: no such bound.
     """
 
     size: int
@@ -106,8 +107,11 @@ class EntryLog(Protocol):
         """
         ...
 
-    async def snapshot(self, query: EventQuery) -> Snapshot:
-        """The log as it is now, for the pages of ``query``. Raises as :meth:`size`."""
+    async def last(self, query: EventQuery, size: int) -> Position | None:
+        """The last of the entries below ``size`` that ``query`` may have to look at, in its order ascending.
+
+        None if there is none, or if ``size`` is bound enough. Raises as :meth:`size`.
+        """
         ...
 
     async def page(

@@ -48,9 +48,11 @@ class Reads:
 
     async def page(self, request: Request, query: EventQuery, resume: Resume | None, limit: int) -> Page:
         """One page. Going on from ``next`` gives every entry that fits once, whatever arrives meanwhile."""
-        snapshot = await self.entry_log.snapshot(query) if resume is None else resume.snapshot
-        after = None if resume is None else resume.after
-        entries, behind = await self.entry_log.page(query, snapshot, after, limit)
+        if resume is None:
+            entries, snapshot, behind = await first_page(self.entry_log, query, limit)
+        else:
+            snapshot = resume.snapshot
+            entries, behind = await self.entry_log.page(query, snapshot, resume.after, limit)
         await self._told(request, entries, snapshot.size)
         return Page(entries, snapshot, behind)
 
@@ -77,15 +79,26 @@ class Reads:
 
     async def export(self, request: Request, query: EventQuery) -> "Export":
         """Begin an export: when this returns, the audit trail has the word that it begins."""
-        snapshot = await self.entry_log.snapshot(query)
+        entries, snapshot, behind = await first_page(self.entry_log, query, EXPORT_ROWS)
         read = self.journal.new_id()
         await self.journal.record(Read(read, request, snapshot.size, "begun", None))
-        return Export(self, request, query, snapshot, read)
+        return Export(self, request, query, read, Page(entries, snapshot, behind))
 
     async def _told(self, request: Request, entries: Sequence[Entry], size: int) -> None:
         if any(entry.leaf.stream in PERSONAL for entry in entries):
             word = Read(self.journal.new_id(), request, size, "answered", len(entries))
             await self.journal.record(word)
+
+
+async def first_page(
+    entry_log: EntryLog, query: EventQuery, limit: int
+) -> tuple[list[Entry], Snapshot, Position | None]:
+    """Entries of ``query`` in the log as it is now, that log, and where to go on in it."""
+    snapshot = Snapshot(await entry_log.size(), None)
+    entries, behind = await entry_log.page(query, snapshot, None, limit)
+    if behind is not None and query.order == "asc":  # descending, a cursor bounds what is left by itself
+        snapshot = Snapshot(snapshot.size, await entry_log.last(query, snapshot.size))
+    return entries, snapshot, behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +108,22 @@ class Export:
     reads: Reads
     request: Request
     query: EventQuery
-    snapshot: Snapshot
     read: str
+    first: Page
+
+    @property
+    def size(self) -> int:
+        """Entries in the log that it is of."""
+        return self.first.snapshot.size
 
     async def parts(self) -> AsyncIterator[list[Entry]]:
         """The entries in order, in constant memory; at last the word that it has ended, and with how many."""
-        rows, after = 0, None
+        part, after, rows = self.first.entries, self.first.next, 0
         while True:
-            part, after = await self.reads.entry_log.page(self.query, self.snapshot, after, EXPORT_ROWS)
             rows += len(part)
             if part:
                 yield part
             if after is None:
                 break
-        await self.reads.journal.record(Read(self.read, self.request, self.snapshot.size, "ended", rows))
+            part, after = await self.reads.entry_log.page(self.query, self.first.snapshot, after, EXPORT_ROWS)
+        await self.reads.journal.record(Read(self.read, self.request, self.size, "ended", rows))

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from services.archive.application import facts
-from services.archive.application.ports import EntryLog, EventQuery, Position
+from services.archive.application.ports import EntryLog, EventQuery, Position, Snapshot
 from services.archive.domain.entries import Attributes, Entry
 from services.archive.domain.story import Step, Story, Tie, in_order
 from shared.kernel.errors import NotFoundError
@@ -246,7 +246,7 @@ async def _first_ranking(
 ) -> tuple[Entry | None, facts.Standing | None]:
     """The first ranking that includes ``one`` and shows its unit anew; else the first that includes it."""
     query = EventQuery(type=facts.REVISED, start=one.attributes.received_at - EARLIER)
-    snapshot = await walk.entry_log.snapshot(query)
+    snapshot = Snapshot(walk.size, None)
     first: Entry | None = None
     after: Position | None = None
     for _ in range(MOST_RANKINGS // RANKINGS_AT_ONCE):
@@ -268,16 +268,14 @@ async def _first_move(walk: _Walk, ranking: Entry, unit_id: str) -> None:
         return
     time = ranking.leaf.attributes.time
     query = EventQuery(unit_id=unit_id, type=facts.MOVED, start=time, end=time + MOVES_WITHIN)
-    moves, _ = await walk.entry_log.page(query, await walk.entry_log.snapshot(query), None, 1)
+    moves, _ = await walk.entry_log.page(query, Snapshot(walk.size, None), None, 1)
     walk.add(moves, Tie.UNIT, ranking.leaf.attributes.event_id)
 
 
 async def _restatements(walk: _Walk, one: _Found) -> None:
     query = EventQuery(type=facts.RESTATED, start=one.attributes.received_at - EARLIER)
     event_id = one.attributes.event_id
-    entries, _ = await walk.entry_log.page(
-        query, await walk.entry_log.snapshot(query), None, RANKINGS_AT_ONCE
-    )
+    entries, _ = await walk.entry_log.page(query, Snapshot(walk.size, None), None, RANKINGS_AT_ONCE)
     naming = [each for each in entries if event_id in (facts.data_of(each).get("causes") or ())]
     walk.add(naming, Tie.RESTATEMENT, event_id)
 

@@ -38,8 +38,8 @@ def export_response(export: Export, form: Form) -> StreamingResponse:
     """The entries of ``export``; the connection is cut if the store fails in the middle."""
     write = {"csv": _table, "ndjson": _lines}[form]
     headers = {
-        "Content-Disposition": f'attachment; filename="events-{export.snapshot.size}.{form}"',
-        SIZE_HEADER: str(export.snapshot.size),
+        "Content-Disposition": f'attachment; filename="events-{export.size}.{form}"',
+        SIZE_HEADER: str(export.size),
     }
     return StreamingResponse(
         _body(export, form, write), media_type=f"{MEDIA_TYPES[form]}; charset=utf-8", headers=headers

@@ -13,7 +13,7 @@ from deploy.local.embedded import MongoServer
 from services.archive.adapters import queries, schema
 from services.archive.adapters.mongo_store import MongoEntryLog
 from services.archive.adapters.queries import Plan, Segment, plan
-from services.archive.application.ports import EventQuery, Order, Position
+from services.archive.application.ports import EventQuery, Order, Position, Snapshot
 from services.archive.domain.subjects import SubjectFilter
 from shared.messaging.streams import ALERTS, FEEDBACK
 from shared.testing.clock import NOON
@@ -120,7 +120,7 @@ async def _check(
     query: EventQuery,
     after: Position | None,
 ) -> None:
-    snapshot = await entry_log.snapshot(query)
+    snapshot = Snapshot(COUNT - 20, await entry_log.last(query, COUNT - 20))
     wanted = plan(query, snapshot, after)
     for whole in wanted.segments:
         segment, _ = await entry_log._cut(wanted, whole)  # noqa: SLF001 - what a page sends, explained
@@ -157,7 +157,7 @@ async def test_rare_matches_among_many_come_in_short_pages_and_all_of_them_come(
     with closing(MongoEntryLog(url, entries.database.name)) as entry_log:
         for conditions, order in product(rare, ORDERS):
             query = EventQuery(**conditions, order=order)
-            snapshot = await entry_log.snapshot(query)
+            snapshot = Snapshot(COUNT, await entry_log.last(query, COUNT))
             found, sizes, after = [], [], None
             while True:
                 page, after = await entry_log.page(query, snapshot, after, 15)
