@@ -4,6 +4,7 @@ Import from here, not from the modules below: ``FeedbackSubmitted``, ``EVENTS``,
 """
 
 from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
+from shared.events.audit import BatchSequenced, CheckpointSigned, SequencedRun
 from shared.events.base import EventData
 from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Envelope, InvalidEventError, Provenance, parse_envelope
@@ -32,6 +33,8 @@ __all__ = [
     "AlertDelivered",
     "AlertDeliveryFailed",
     "AlertRaised",
+    "BatchSequenced",
+    "CheckpointSigned",
     "CountedFields",
     "DimensionGrades",
     "Envelope",
@@ -55,6 +58,7 @@ __all__ = [
     "RankingRow",
     "RecordsRead",
     "SealedText",
+    "SequencedRun",
     "UnitFlagged",
     "UnitScoreChanged",
     "parse_envelope",

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
+from shared.events.audit import BatchSequenced, CheckpointSigned
 from shared.events.base import EventData
 from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Envelope, InvalidEventError, Provenance
@@ -196,6 +197,14 @@ EVENTS: tuple[EventSpec, ...] = (
     ),
     EventSpec(
         "audit", "records-read", RecordsRead, "AUDIT",
+        producers=("archive",), consumers=(), retention=_AT_LEAST_400_DAYS,
+    ),
+    EventSpec(
+        "audit", "batch-sequenced", BatchSequenced, "AUDIT",
+        producers=("archive",), consumers=(), retention=_AT_LEAST_400_DAYS,
+    ),
+    EventSpec(
+        "audit", "checkpoint-signed", CheckpointSigned, "AUDIT",
         producers=("archive",), consumers=(), retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(

@@ -23,7 +23,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from deploy.local.embedded.ports import LOOPBACK, free_ports
 from services.archive.adapters import schema
-from services.archive.adapters.mongo_store import MongoEntryLog
+from services.archive.adapters.mongo_store import MongoDatabase, MongoEntryLog
 from services.archive.adapters.read_journal import JetStreamReadJournal
 from services.archive.application.ports import EventQuery, Order
 from services.archive.application.reading import Reads, first_page
@@ -49,7 +49,8 @@ Ask = Callable[[EventQuery], Awaitable[int]]
 
 def make_app() -> FastAPI:
     """The archive's queries, on the servers that the environment names."""
-    entry_log = MongoEntryLog(os.environ["MONGODB_URL"], os.environ["MONGODB_DATABASE"])
+    database = MongoDatabase(os.environ["MONGODB_URL"], os.environ["MONGODB_DATABASE"])
+    entry_log = MongoEntryLog(database)
     session = BrokerSession(make_broker(BrokerSettings(), "archive"))
 
     @contextlib.asynccontextmanager
@@ -57,7 +58,7 @@ def make_app() -> FastAPI:
         await session.start()
         yield
         await session.stop()
-        entry_log.close()
+        database.close()
 
     app = FastAPI(lifespan=lifespan)
     http.install(app, ServiceMetrics("archive"), Health())
@@ -105,7 +106,8 @@ async def _round(job: dict[str, Any]) -> dict[str, Any]:
 
 async def _ask_all(job: dict[str, Any], api: httpx.AsyncClient) -> dict[str, Any]:
     limit: int = job["limit"]
-    entry_log = MongoEntryLog(job["mongodb_url"], job["database"])
+    database = MongoDatabase(job["mongodb_url"], job["database"])
+    entry_log = MongoEntryLog(database)
     motor: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(job["mongodb_url"], tz_aware=True)
     entries = motor[job["database"]][schema.ENTRIES]
 
@@ -148,7 +150,7 @@ async def _ask_all(job: dict[str, Any], api: httpx.AsyncClient) -> dict[str, Any
             started = perf_counter()
             rows[name] += await sides[name](query)
             times[name].append((perf_counter() - started) * 1e3)
-    entry_log.close()
+    database.close()
     motor.close()
     outcome: dict[str, Any] = {"rows": rows}
     for name, values in times.items():

@@ -11,7 +11,7 @@ from pymongo.collection import Collection
 
 from deploy.local.embedded import MongoServer
 from services.archive.adapters import queries, schema
-from services.archive.adapters.mongo_store import MongoEntryLog
+from services.archive.adapters.mongo_store import MongoDatabase, MongoEntryLog
 from services.archive.adapters.queries import Plan, Segment, plan
 from services.archive.application.ports import EventQuery, Order, Position, Snapshot
 from services.archive.domain.subjects import SubjectFilter
@@ -102,7 +102,8 @@ async def test_no_query_of_the_api_scans_the_collection_or_sorts_it(
     entries, url = filled
     monkeypatch.setattr("services.archive.adapters.mongo_store.LOOKED_AT", MOST)
     after = Position(700, 500, NOON.replace(hour=5))
-    with closing(MongoEntryLog(url, entries.database.name)) as entry_log:
+    with closing(MongoDatabase(url, entries.database.name)) as database:
+        entry_log = MongoEntryLog(database)
         for number, (names, conditions) in enumerate(_queries()):
             await _check(
                 entries,
@@ -154,7 +155,8 @@ async def test_rare_matches_among_many_come_in_short_pages_and_all_of_them_come(
         {"city": "3607", "type": "cn.pingyi.alerts.raised.v1"},
         {"since": 10, "unit_id": "U000003"},
     )
-    with closing(MongoEntryLog(url, entries.database.name)) as entry_log:
+    with closing(MongoDatabase(url, entries.database.name)) as database:
+        entry_log = MongoEntryLog(database)
         for conditions, order in product(rare, ORDERS):
             query = EventQuery(**conditions, order=order)
             snapshot = Snapshot(COUNT, await entry_log.last(query, COUNT))

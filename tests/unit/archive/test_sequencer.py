@@ -10,10 +10,11 @@ import pytest
 from services.archive.application.ports import EntryLog
 from services.archive.application.sequencer import Sequencer
 from services.archive.domain.entries import Entry
+from services.archive.domain.tiles import TreeEdge
 from services.archive.metrics import ArchiveMetrics
 from shared.messaging.streams import ALERTS, FEEDBACK
 from shared.observability.metrics import ServiceMetrics
-from tests.unit.archive.fakes import MemoryLog, MemoryStreams
+from tests.unit.archive.fakes import Leading, MemoryLog, MemoryStreams
 
 LIMIT_S = 10.0
 
@@ -24,6 +25,7 @@ class Archive:
     def __init__(self) -> None:
         self.log = MemoryLog()
         self.streams = MemoryStreams()
+        self.leading = Leading()
         self.service_metrics = ServiceMetrics("archive")
         self.metrics = ArchiveMetrics(self.service_metrics)
         self.renew()
@@ -31,7 +33,20 @@ class Archive:
     def renew(self) -> None:
         """Begin another life of the process."""
         # The log's other half answers the API, which the sequencer does not use.
-        self.sequencer = Sequencer(cast("EntryLog", self.log), self.streams, self.metrics, (FEEDBACK, ALERTS))
+        self.sequencer = Sequencer(
+            cast("EntryLog", self.log),
+            self.streams,
+            self.leading,
+            self.replay,
+            self.metrics,
+            (FEEDBACK, ALERTS),
+        )
+
+    async def replay(self) -> TreeEdge:
+        """Nothing is announced; the tree over what is there."""
+        tree = TreeEdge()
+        tree.extend([entry.leaf_hash for entry in self.log.entries])
+        return tree
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
