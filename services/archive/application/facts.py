@@ -121,9 +121,16 @@ def _revision(data: Data) -> str:
 
 
 def _move(data: Data) -> str:
-    before, after = data.get("previous_rank"), data.get("rank")
-    ranks = f"rank {before or '–'} → {after or '–'}, score {data.get('previous_score') or '–'}"
-    return f"{data['name']} in {data['list']}: {ranks} → {data.get('score') or '–'}"
+    moves = [
+        f"{name} {_shown(before)} → {_shown(after)}"
+        for name in ("rank", "score", "band")
+        if (before := data.get(f"previous_{name}")) != (after := data.get(name))
+    ]
+    return f"{data['name']} in {data['list']}: {', '.join(moves)}"
+
+
+def _shown(value: object) -> str:
+    return "–" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def _alert(data: Data) -> str:
