@@ -6,18 +6,26 @@ import io
 import json
 import tracemalloc
 from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from nats.aio.client import Client
 from pymongo import MongoClient
 
+from services.archive.adapters.mongo_store import MongoDatabase, MongoEntryLog
+from services.archive.adapters.read_journal import JetStreamReadJournal
 from services.archive.adapters.schema import ENTRIES
+from services.archive.application.ports import EventQuery
+from services.archive.application.reading import Reads
 from services.archive.bootstrap import create_app
-from services.archive.entrypoints.exports import COLUMNS
+from services.archive.domain.reads import Reader, Request
+from services.archive.entrypoints.exports import COLUMNS, export_response
+from shared.kernel.clock import SystemClock
 from shared.kernel.spreadsheets import BOM
+from shared.messaging.connection import make_broker
+from shared.messaging.session import BrokerSession
 from shared.messaging.streams import ALERTS, AUDIT, FEEDBACK, RANKING
 from shared.testing.builders import alert_acknowledged, envelope_of
 from tests.integration.archive.support import (
@@ -136,52 +144,39 @@ async def test_records_that_nobody_can_be_told_about_are_not_sent(
     assert len(alerts.json()["items"]) == 2
 
 
-async def _peak_of_export(app: FastAPI, form: str) -> tuple[int, int]:
+async def _peak_of_export(reads: Reads) -> tuple[int, int]:
     """Greatest memory while an export is sent to a client that keeps nothing of it; bytes sent."""
     sent = 0
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        nonlocal sent
-        sent += len(message.get("body", b""))
-
-    scope: dict[str, Any] = {
-        "type": "http", "method": "GET", "path": "/v1/events", "raw_path": b"/v1/events", "headers": [],
-        "query_string": f"format={form}".encode(), "root_path": "", "scheme": "http", "http_version": "1.1",
-        "server": ("archive", 80), "client": ("test", 1), "asgi": {"version": "3.0", "spec_version": "2.4"},
-    }  # fmt: skip
     gc.collect()
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
-    await app(scope, receive, send)  # type: ignore[arg-type]  # Starlette's types are narrower than ASGI's
+    request = Request(Reader(None, verified=False), "export", "csv", {})
+    async for chunk in export_response(await reads.export(request, EventQuery()), "csv").body_iterator:
+        sent += len(chunk)
     return tracemalloc.get_traced_memory()[1] - before, sent
 
 
 async def test_an_export_takes_no_more_memory_for_more_rows(setup: Setup) -> None:
     documents = list(synthetic_documents(6_000))
-    app = create_app(setup.settings())
-    with MongoClient[dict[str, Any]](setup.mongodb_url) as mongo:
+    session = BrokerSession(make_broker(setup.settings(), "archive"))
+    await session.start()
+    await session.wait_ready()
+    with (
+        MongoClient[dict[str, Any]](setup.mongodb_url) as mongo,
+        closing(MongoDatabase(setup.mongodb_url, setup.database)) as database,
+    ):
         entries = mongo[setup.database][ENTRIES]
         entries.insert_many(documents[:1_500])
-        async with app.router.lifespan_context(app):
-            transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://archive") as api:
-                await until_archived(api, {})
-                while (await api.get("/v1/events", params={"limit": 1})).status_code != httpx.codes.OK:
-                    pass
-            tracemalloc.start()
-            try:
-                await _peak_of_export(app, "csv")
-                few, few_sent = await _peak_of_export(app, "csv")
-                size = entries.count_documents({})
-                entries.insert_many(
-                    [document | {"_id": size + number, "sequence": 10_000 + number}
-                     for number, document in enumerate(documents[1_500:])]
-                )  # fmt: skip
-                many, many_sent = await _peak_of_export(app, "csv")
-            finally:
-                tracemalloc.stop()
+        reads = Reads(MongoEntryLog(database), JetStreamReadJournal(session, SystemClock()))
+        tracemalloc.start()
+        try:
+            await _peak_of_export(reads)
+            few, few_sent = await _peak_of_export(reads)
+            entries.insert_many(documents[1_500:])
+            await _peak_of_export(reads)
+            many, many_sent = await _peak_of_export(reads)
+        finally:
+            tracemalloc.stop()
+    await session.stop()
     assert many_sent > 3.5 * few_sent > 1_000_000
     assert many < 1.3 * few
