@@ -181,7 +181,7 @@ class MongoEntryLog:
         if wanted is None:
             return None
         with _translated("find events"):
-            found = await self._find(wanted, wanted.segments[0], 1).to_list(length=1)
+            found = await self._find(wanted, wanted.segments[0], 1, others=False).to_list(length=1)
         return _position(found[0]) if found else None
 
     async def page(
@@ -215,7 +215,7 @@ class MongoEntryLog:
     def _find(self, wanted: Plan, segment: Segment, limit: int, *, skip: int = 0, others: bool = True) -> Any:  # noqa: ANN401 - Motor's cursor type is not exported
         return self._entries.find(
             {**segment.bounds, **wanted.others} if others else segment.keys,
-            None if others else wanted.places,
+            None if others else wanted.place,
             sort=wanted.sort,
             skip=skip,
             limit=limit,
@@ -423,4 +423,5 @@ def _is_duplicate(error: BulkWriteError) -> bool:
 
 
 def _position(document: Document) -> Position:
-    return Position(document["_id"], document.get("sequence", 0), document.get("time"))
+    """Where an entry stands in one order; what another order would need is zero."""
+    return Position(document.get("_id", 0), document.get("sequence", 0), document.get("time"))

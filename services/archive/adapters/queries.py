@@ -81,9 +81,9 @@ class Plan:
         return self.sort[0][1]
 
     @property
-    def places(self) -> list[str]:
-        """The fields that tell where an entry stands, from the index alone."""
-        return ["_id", "time"] if self.sort[0][0] == "time" else list({"_id", self.sort[0][0]} - {"_id"})
+    def place(self) -> dict[str, int]:
+        """The projection that tells where an entry stands in this order, from the index alone."""
+        return {"_id": 0} | {name: 1 for name, _ in self.sort}
 
 
 def plan(query: EventQuery, snapshot: Snapshot, after: Position | None) -> Plan:

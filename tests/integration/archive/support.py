@@ -122,12 +122,29 @@ class Setup:
             httpx.AsyncClient(transport=transport, base_url="http://archive", timeout=60) as api,
         ):
             yield api
+            await _connected(api)
+
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[httpx.AsyncClient]:
+        """An archive that was never started: for what it answers without its servers."""
+        transport = httpx.ASGITransport(create_app(self.settings()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://archive", timeout=60) as api:
+            yield api
 
     @asynccontextmanager
     async def collection(self) -> AsyncIterator[Collection[Document]]:
         """The collection, for a look at it or for tampering."""
         with MongoClient[Document](self.mongodb_url) as client:
             yield client[self.database][ENTRIES]
+
+
+async def _connected(api: httpx.AsyncClient, limit_s: float = 10) -> None:
+    """Wait for the broker's connection: one that is given up while it is made leaves its socket behind."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if (await api.get("/readyz")).json()["checks"]["nats"]["status"] == "ok":
+            return
+        await asyncio.sleep(0.05)
 
 
 class Process:

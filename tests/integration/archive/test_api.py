@@ -192,7 +192,7 @@ async def test_big_events_make_a_page_shorter_and_lose_nothing(client: Client, s
     ],
 )
 async def test_a_bad_parameter_is_named_with_the_remedy(setup: Setup, path: str, field: str) -> None:
-    async with setup.running() as api:
+    async with setup.answering() as api:
         answer = await api.get(path)
     assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert answer.headers["content-type"] == "application/problem+json"

@@ -136,7 +136,10 @@ async def test_records_that_nobody_can_be_told_about_are_not_sent(
     monkeypatch.setattr(setup, "nats_url", "nats://127.0.0.1:9")
     app = create_app(setup.settings())
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://archive") as api:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://archive") as api,
+    ):
         for path in ("events", "events?format=csv", f"trace/{3:032x}", f"events/{3:032x}"):
             answer = await api.get(f"/v1/{path}")
             assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE, path
