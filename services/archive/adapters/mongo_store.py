@@ -24,7 +24,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from services.archive.adapters import schema
-from services.archive.adapters.documents import Document, examine, from_document, to_document
+from services.archive.adapters.documents import Document, examine, from_document, require_layout, to_document
 from services.archive.adapters.queries import LOOKED_AT, Plan, Segment, cut, last_of, plan
 from services.archive.application.ports import (
     EventQuery,
@@ -119,8 +119,11 @@ class MongoEntryLog:
     async def size(self) -> int:
         """See :meth:`EntryLog.size`."""
         with _translated("find the end of the log"):
-            last = await self._entries.find_one({}, {"_id": 1}, sort=[("_id", DESCENDING)])
-        return 0 if last is None else last["_id"] + 1
+            last = await self._entries.find_one({}, {"v": 1}, sort=[("_id", DESCENDING)])
+        if last is None:
+            return 0
+        require_layout(last)
+        return int(last["_id"]) + 1
 
     async def positions(self, streams: Collection[str]) -> dict[str, int]:
         """See :meth:`EntryLog.positions`."""

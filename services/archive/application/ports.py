@@ -94,6 +94,8 @@ class EntryLog(Protocol):
     async def size(self) -> int:
         """Number of durable entries, so the next index.
 
+        Raises as follows, and a permanent error if the log is laid out in another way than this version's.
+
         Raises:
             LogUnavailableError: the store does not answer.
         """

@@ -35,7 +35,6 @@ from services.archive.application.ports import (
     LogUnavailableError,
     StreamSource,
 )
-from services.archive.application.replaying import ReplayRefusedError
 from services.archive.domain.entries import Arrival
 from services.archive.domain.leaves import seal
 from services.archive.domain.tiles import TreeEdge
@@ -154,10 +153,11 @@ class Sequencer:
                 async with self._step:
                     await self._look_at_streams()
                     await self._archive_next()
-            except ReplayRefusedError as error:
+            except PermanentError as error:
+                # Announced entries that can't be brought back, a log of another layout: both need a person.
                 self._forget()
                 if self._blocked != str(error):
-                    log.error("replay_refused", reason=str(error))  # noqa: TRY400 - the reason is the message
+                    log.error("archiving_refused", reason=str(error))  # noqa: TRY400 - the reason says it all
                 self._blocked = str(error)
                 await asyncio.sleep(REFUSED_RETRY_S)
             except HeadMovedError:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 from pymongo import MongoClient
+from pymongo.collection import Collection
 from pymongo.errors import OperationFailure, PyMongoError
 
 from deploy.local.embedded import ChildProcess, MongoServer, NatsServer
@@ -103,13 +104,17 @@ async def test_insert_and_find_suffice_for_archiving_reading_and_verifying(
         for name in COLLECTIONS:
             collection = mongo[DATABASE][name]
             assert name == COSIGNATURES or collection.find_one() is not None
-            attempts: tuple[Callable[[], object], ...] = (
-                lambda: collection.update_one({}, {"$set": {"v": 3}}),  # noqa: B023 - called at once
-                lambda: collection.delete_one({}),  # noqa: B023
-                lambda: collection.create_index("v"),  # noqa: B023
-                collection.drop,
-            )
-            for attempt in attempts:
+            for attempt in changes(collection):
                 with pytest.raises(OperationFailure) as caught:
                     attempt()
                 assert caught.value.code == UNAUTHORIZED
+
+
+def changes(collection: Collection[dict[str, Any]]) -> list[Callable[[], object]]:
+    """What nobody may do to a collection of the log."""
+    return [
+        lambda: collection.update_one({}, {"$set": {"v": 3}}),
+        lambda: collection.delete_one({}),
+        lambda: collection.create_index("v"),
+        collection.drop,
+    ]
