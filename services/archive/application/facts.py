@@ -94,19 +94,18 @@ def unit_of(entry: Entry) -> str | None:
     return None
 
 
-def folded_up_to(entry: Entry) -> int:
+def folded_up_to(ranking: Data) -> int:
     """Sequence of FEEDBACK up to which a ranking counts; 0 if it does not say."""
-    positions = data_of(entry).get("positions")
+    positions = ranking.get("positions")
     found = positions.get(FEEDBACK) if isinstance(positions, dict) else None
     return found if isinstance(found, int) else 0
 
 
-def standing_in(entry: Entry, unit_id: str) -> Standing | None:
+def standing_in(ranking: Data, unit_id: str) -> Standing | None:
     """Where a revised ranking shows ``unit_id`` anew; None if it does not."""
-    data = data_of(entry)
-    for row in data.get("changed") or ():
+    for row in ranking.get("changed") or ():
         if isinstance(row, dict) and row.get("unit_id") == unit_id:
-            return Standing(str(data.get("list")), row.get("rank"))
+            return Standing(str(ranking.get("list")), row.get("rank"))
     return None
 
 

@@ -226,9 +226,11 @@ async def _follow_into_rankings(walk: _Walk, one: _Found) -> None:
         walk.note(f"rankings were looked for after the first {MOST_RANKED} ratings and revisions")
         return
     ranking, standing = await _first_ranking(walk, one, unit_id)
-    if ranking is None:
-        return
     event_id, sequence = one.attributes.event_id, one.entry.leaf.sequence
+    if ranking is None:
+        # A unit with fewer than ten ratings has no row that could change.
+        walk.note(f"no ranking includes FEEDBACK {sequence} yet: one is published only when a row changes")
+        return
     stage = "ranked" if kind in facts.REVISIONS else "counted"
     if standing is None:
         summary = f"up to FEEDBACK {sequence}; no list shows {unit_id} anew: too few ratings, or not counted"
@@ -252,10 +254,11 @@ async def _first_ranking(
     for _ in range(MOST_RANKINGS // RANKINGS_AT_ONCE):
         entries, after = await walk.entry_log.page(query, snapshot, after, RANKINGS_AT_ONCE)
         for entry in entries:
-            if facts.folded_up_to(entry) < one.entry.leaf.sequence:
+            ranking = facts.data_of(entry)
+            if facts.folded_up_to(ranking) < one.entry.leaf.sequence:
                 continue
             first = first or entry
-            standing = facts.standing_in(entry, unit_id)
+            standing = facts.standing_in(ranking, unit_id)
             if standing is not None:
                 return entry, standing
         if after is None:

@@ -156,6 +156,16 @@ async def test_a_story_is_told_in_words_and_the_telling_is_archived(archived: Se
     }  # fmt: skip
 
 
+async def test_a_rating_that_no_ranking_includes_yet_says_so(client: Client, setup: Setup) -> None:
+    async with setup.running() as api:
+        rating = _event(feedback_submitted(), 1, correlation="request-1")
+        await publish(client, [outgoing(rating)])
+        await until_archived(api, {FEEDBACK: 1})
+        story = (await api.get("/v1/trace/request-1")).json()
+    assert [step["stage"] for step in story["steps"]] == ["received"]
+    assert story["notes"] == ["no ranking includes FEEDBACK 1 yet: one is published only when a row changes"]
+
+
 async def test_what_is_not_in_the_log_has_no_story(setup: Setup) -> None:
     async with setup.running() as api:
         answer = await api.get("/v1/trace/nothing-of-this-name")
