@@ -11,6 +11,7 @@ import httpx
 
 from deploy.local import api
 from deploy.local.errors import LocalError, ServiceRefusedError
+from deploy.local.history.archive import ACTOR
 from shared.kernel.errors import describe
 
 TIMEOUT_S: Final = 60.0
@@ -94,9 +95,8 @@ class ArchiveLog:
         part = path.with_name(f".{path.name}")
 
         def download() -> None:
-            with self._http.stream(
-                "GET", f"{self.url}/v1/log/entries", params={"first": first, "end": end}
-            ) as answer:
+            url, params = f"{self.url}/v1/log/entries", {"first": first, "end": end}
+            with self._http.stream("GET", url, params=params, headers=ACTOR) as answer:
                 if answer.is_error:
                     answer.read()
                     raise api.refusal(answer)

@@ -17,7 +17,20 @@ import typer
 from rich.console import Console
 
 from deploy.local.layout import SERVICES
-from tests.bench import archive, audit, batch, bus, fold, growth, memory, quality, ranking, report, single
+from tests.bench import (
+    archive,
+    audit,
+    batch,
+    bus,
+    fold,
+    growth,
+    memory,
+    quality,
+    query,
+    ranking,
+    report,
+    single,
+)
 from tests.bench.figures import Section
 from tests.bench.processes import own_cpu_s
 from tests.bench.stage import Stage, platform
@@ -41,11 +54,12 @@ class Part(StrEnum):
     FOLD = "fold"
     GROWTH = "growth"
     QUALITY = "quality"
+    QUERY = "query"
 
 
 REPORTS: Mapping[report.Place, frozenset[Part]] = {
     report.Place(Path("docs/benchmarks.md"), "figures"): frozenset(
-        {Part.SINGLE, Part.BATCH, Part.BUS, Part.ARCHIVE, Part.MEMORY}
+        {Part.SINGLE, Part.BATCH, Part.BUS, Part.ARCHIVE, Part.QUERY, Part.MEMORY}
     ),
     report.Place(Path("docs/benchmarks.md"), "ranking"): frozenset({Part.RANKING}),
     report.Place(Path("docs/benchmarks.md"), "fold"): frozenset({Part.FOLD, Part.GROWTH}),
@@ -73,6 +87,7 @@ class _Run:
         await self._part(Part.BUS, lambda: bus.measure(self._rounds))
         await self._part(Part.ARCHIVE, lambda: archive.measure(self._rounds))
         await self._part(Part.AUDIT, lambda: audit.measure(self._rounds))
+        await self._part(Part.QUERY, lambda: query.measure(self._rounds))
         await self._part(Part.RANKING, lambda: ranking.measure(self._rounds))
         await self._part(Part.FOLD, lambda: fold.measure(self._rounds))
         await self._part(Part.GROWTH, self._growth)

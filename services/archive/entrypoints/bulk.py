@@ -5,17 +5,19 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.archive.application.cosigning import Cosigning
-from services.archive.application.ports import EntryLog
 from services.archive.application.proofs import Proofs
+from services.archive.application.reading import Reads
+from services.archive.domain import reads as told
 from services.archive.domain.entries import Stored
 from services.archive.domain.leaves import leaf_bytes
 from services.archive.entrypoints.http import PROBLEMS
 from services.archive.entrypoints.log import LARGEST, MISSING
+from services.archive.entrypoints.readers import Identify, claimed_reader
 from shared.kernel.errors import InvalidValueError
 
 MOST_ENTRIES: Final = 10_000
@@ -35,9 +37,12 @@ class CosignatureRequest(BaseModel):
     ]
 
 
-def make_bulk_router(entry_log: EntryLog, proofs: Proofs, cosigning: Cosigning) -> APIRouter:
-    """The routes on ``entry_log``, ``proofs`` and ``cosigning``."""
+def make_bulk_router(
+    reads: Reads, proofs: Proofs, cosigning: Cosigning, identify: Identify = claimed_reader
+) -> APIRouter:
+    """The routes on ``reads``, ``proofs`` and ``cosigning``; ``identify`` says who takes entries away."""
     router = APIRouter(prefix="/v1/log", tags=["log"], responses={**PROBLEMS, **MISSING})
+    Who = Annotated[told.Reader, Depends(identify)]  # noqa: N806 - a type
 
     @router.get("/entries", response_class=StreamingResponse)
     async def read_entries(
@@ -46,11 +51,12 @@ def make_bulk_router(entry_log: EntryLog, proofs: Proofs, cosigning: Cosigning) 
             int,
             Query(ge=0, le=LARGEST, description=f"Index behind the last one, at most {MOST_ENTRIES} more."),
         ],
+        reader: Who,
     ) -> StreamingResponse:
         """Return entries under the last checkpoint as JSON lines: index, canonical leaf, envelope in base64.
 
         As they are stored: what somebody deleted is not among them, and what can't be read as an entry is a
-        line with the ``problem`` instead. `verify_export.py` checks them.
+        line with the ``problem`` instead. `verify_export.py` checks them. This read is archived itself.
         """
         signed = (await proofs.newest()).size
         if not first < end <= min(signed, first + MOST_ENTRIES):
@@ -60,7 +66,10 @@ def make_bulk_router(entry_log: EntryLog, proofs: Proofs, cosigning: Cosigning) 
                 "ask for a part of them",
                 field="end",
             )
-        parts = entry_log.scan(end - 1, first)
+        words = {"first": str(first), "end": str(end)}
+        parts = await reads.signed_entries(
+            told.Request(reader, "export", "ndjson", words), first, end, signed
+        )
         head = await anext(parts, ())  # the store's refusal is still an answer, not a torn stream
         return StreamingResponse(_lines(head, parts), media_type=NDJSON)
 

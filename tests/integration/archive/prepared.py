@@ -28,10 +28,12 @@ from services.archive.adapters.mongo_store import MongoDatabase, MongoEntryLog, 
 from services.archive.adapters.schema import CHECKPOINTS, COLLECTIONS, ENTRIES, TILES, bootstrap
 from services.archive.application.cosigning import Cosigning
 from services.archive.application.proofs import Proofs
+from services.archive.application.reading import Reads
 from services.archive.application.verifying import Verification
 from services.archive.domain import notes
 from services.archive.domain.leaves import leaf_hash
 from services.archive.domain.notes import Checkpoint, SigningKey
+from services.archive.domain.reads import Read
 from services.archive.domain.tiles import TreeEdge
 from services.archive.entrypoints.bulk import make_bulk_router
 from services.archive.entrypoints.http import make_router
@@ -231,6 +233,18 @@ def _serving(setup: Setup, witness_keys: Path) -> Iterator[str]:
         thread.join(PATIENCE_S)
 
 
+class SilentJournal:
+    """Keeps no word of a read: nothing archives what it would publish, and a verification would miss it."""
+
+    def new_id(self) -> str:
+        """See :meth:`ReadJournal.new_id`."""
+        return "read"
+
+    async def record(self, read: Read) -> None:
+        """See :meth:`ReadJournal.record`."""
+        del read
+
+
 def _reading_app(setup: Setup, witness_keys: Path) -> FastAPI:
     database = MongoDatabase(setup.mongodb_url, setup.database)
     entries, tree = MongoEntryLog(database), MongoTreeStore(database)
@@ -260,7 +274,8 @@ def _reading_app(setup: Setup, witness_keys: Path) -> FastAPI:
     service_http.install(app, service_metrics, Health())
     proofs = Proofs(entries, tree, setup.keys)
     cosigning = Cosigning(tree, partial(load_witness_keys, witness_keys), clock)
-    app.include_router(make_router(entries, verification))
+    reads = Reads(entries, SilentJournal())
+    app.include_router(make_router(entries, reads, verification))
     app.include_router(make_log_router(proofs, cosigning))
-    app.include_router(make_bulk_router(entries, proofs, cosigning))
+    app.include_router(make_bulk_router(reads, proofs, cosigning))
     return app
