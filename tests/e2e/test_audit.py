@@ -59,6 +59,7 @@ def test_the_log_is_checked_online_and_taken_away_and_checked_offline(
 
 
 def test_a_witness_is_enrolled_and_cosigns(platform: Platform, tmp_path: Path) -> None:
+    rated(platform, "audit-witness")
     until(lambda: _is_signed(platform), timeout_s=SIGNED_S, what="something is signed")
     directory = ("--dir", str(tmp_path / "witness"))
     key = run_pingyi("witness", *directory, "--name", WITNESS, "--print-key").stdout
