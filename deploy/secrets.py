@@ -6,7 +6,8 @@ container mounts. So a container sees its own credentials and nobody else's:
 ==================  ============================================================================
 folder              files
 ==================  ============================================================================
-``master``          every secret once (see ``deploy.local.secrets``), and the passwords of MongoDB
+``master``          every secret once (see ``deploy.local.secrets``), the passwords of MongoDB, and
+                    ``archive-witness.keys``, to which the keys of witnesses are added by hand
 ``nats``            ``authorization.conf``: users' public keys and their permissions
 ``mongo``           ``root-password``, ``archive-password``, ``bootstrap-password``
 a broker user       ``nats.seed``, and what ``SECRETS_OF`` lists for it
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.local.layout import SIGNING_KEY
+from deploy.local.layout import SIGNING_KEY, WITNESS_KEYS
 from deploy.local.platform import broker_authorization
 from deploy.local.secrets import BROKER_USERS, broker_public_keys, ensure_secrets
 
@@ -28,7 +29,7 @@ MONGO_PASSWORDS = ("root-password", "archive-password", "bootstrap-password")
 SECRETS_OF: Mapping[str, tuple[str, ...]] = {
     "intake": ("hmac.key", "vault.key"),
     "notify": ("webhook.key",),
-    "archive": ("archive-password", SIGNING_KEY),
+    "archive": ("archive-password", SIGNING_KEY, WITNESS_KEYS),
     "provisioner": ("bootstrap-password",),
 }
 
@@ -44,6 +45,8 @@ def write_secrets(directory: Path) -> None:
     for name in MONGO_PASSWORDS:
         if not (master / name).exists():
             _write(master / name, secrets.token_urlsafe(PASSWORD_BYTES) + "\n")
+    if not (master / WITNESS_KEYS).exists():
+        _write(master / WITNESS_KEYS, "")  # no secret, but the archive's: who runs it adds witnesses by hand
     _write(directory / "nats" / "authorization.conf", broker_authorization(broker_public_keys(master)))
     for name in MONGO_PASSWORDS:
         _write(directory / "mongo" / name, (master / name).read_text(encoding="ascii"))

@@ -69,8 +69,13 @@ def send(
         remedy = "look at `pingyi status` and the logs, or name the platform with --data or --port-base"
         raise LocalError(describe(url, f"an answer ({error})", remedy)) from error
     if answer.is_error:
-        raise ServiceRefusedError(_problem(answer), _pause_s(answer))
+        raise refusal(answer)
     return answer
+
+
+def refusal(answer: httpx.Response) -> ServiceRefusedError:
+    """The error that an answer with an error status is; its body must have been read."""
+    return ServiceRefusedError(_problem(answer), _pause_s(answer))
 
 
 def _pause_s(answer: httpx.Response) -> float:

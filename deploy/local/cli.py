@@ -27,6 +27,8 @@ COMMANDS: Final = (
     ("import", "deploy.local.commands.import_:import_"),
     ("rankings", "deploy.local.commands.rankings:rankings"),
     ("recompute", "deploy.local.commands.recompute:recompute"),
+    ("witness", "deploy.local.commands.witness:witness"),
+    ("trace", "deploy.local.commands.trace:trace"),
     ("feedback", "deploy.local.commands.feedback:feedback"),
     ("events", "deploy.local.commands.events:events"),
     ("audit", "deploy.local.commands.audit:audit"),

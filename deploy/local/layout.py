@@ -24,6 +24,7 @@ NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 MONGODB_SCHEMES = ("mongodb", "mongodb+srv")
 
 SIGNING_KEY = "archive-signing.key"
+WITNESS_KEYS = "archive-witness.keys"
 """File of the key that signs the log's checkpoints, among the secrets."""
 
 NATS_OFFSET = 22
@@ -158,6 +159,7 @@ class Layout:
             variables |= {"HTTP_HOST": LOOPBACK, "HTTP_PORT": str(self.service_port(service))}
         if service == "archive":
             variables["ARCHIVE_SIGNING_KEY"] = str(self.secrets / SIGNING_KEY)
+            variables["ARCHIVE_WITNESS_KEYS"] = str(self.secrets / WITNESS_KEYS)
         if service == "scoring":
             variables["ARCHIVE_URL"] = self.service_url("archive")
         return variables

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
@@ -10,18 +11,23 @@ from fastapi import FastAPI
 from services.archive.adapters.audit_stream import AuditStream
 from services.archive.adapters.consumer_watch import ConsumerWatch
 from services.archive.adapters.jetstream_source import JetStreamSource
-from services.archive.adapters.key_files import load_signing_key, parse_retired_keys
+from services.archive.adapters.key_files import load_signing_key, load_witness_keys, parse_retired_keys
 from services.archive.adapters.mongo_store import MongoDatabase, MongoEntryLog, MongoTreeStore
+from services.archive.adapters.read_journal import JetStreamReadJournal
+from services.archive.application.cosigning import Cosigning
 from services.archive.application.notary import Keys, Notary
 from services.archive.application.ports import HeadInconsistentError
 from services.archive.application.proofs import Proofs
+from services.archive.application.reading import Reads
 from services.archive.application.replaying import Replay, ReplayRefusedError
 from services.archive.application.sequencer import HistoryContradictedError, Sequencer
 from services.archive.application.verifying import Verification
+from services.archive.entrypoints.bulk import make_bulk_router
 from services.archive.entrypoints.events import feed
 from services.archive.entrypoints.http import make_router
 from services.archive.entrypoints.log import make_log_router
 from services.archive.entrypoints.streams import make_streams_router
+from services.archive.entrypoints.tracing import make_trace_router
 from services.archive.metrics import ArchiveMetrics
 from services.archive.settings import Settings
 from shared.kernel.clock import Clock, SystemClock
@@ -90,6 +96,10 @@ class Archive:
         )
         self._watch = ConsumerWatch(self._source, metrics, ARCHIVED, settings.lag_limit)
         self.proofs = Proofs(self.entries, self.tree, keys)
+        self.reads = Reads(self.entries, JetStreamReadJournal(self._session, clock))
+        self.cosigning = Cosigning(
+            self.tree, partial(load_witness_keys, settings.archive_witness_keys), clock
+        )
         self.verification = Verification(
             self.entries,
             self.tree,
@@ -179,7 +189,9 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
         redoc_url=None,
     )
     http.install(app, archive.service_metrics, archive.health)
-    app.include_router(make_router(archive.entries, archive.verification))
-    app.include_router(make_log_router(archive.proofs))
-    app.include_router(make_streams_router(archive.entries))
+    app.include_router(make_router(archive.entries, archive.reads, archive.verification))
+    app.include_router(make_trace_router(archive.reads))
+    app.include_router(make_log_router(archive.proofs, archive.cosigning))
+    app.include_router(make_bulk_router(archive.reads, archive.proofs, archive.cosigning))
+    app.include_router(make_streams_router(archive.reads))
     return app

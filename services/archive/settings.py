@@ -29,6 +29,10 @@ class Settings(BrokerSettings):
         default=Path("var/secrets/archive-signing.key"),
         description="File of the key that signs checkpoints.",
     )
+    archive_witness_keys: Path = Field(
+        default=Path("var/secrets/archive-witness.keys"),
+        description="File with the verifier keys of witnesses, one a line; read at each cosignature.",
+    )
     archive_retired_keys: str = Field(
         default="", description="Verifier keys that signed before the present one, comma-separated."
     )

@@ -24,6 +24,7 @@ from shared.events.feedback import (
 )
 from shared.events.integrity import UnitFlagged
 from shared.events.ranking import PeriodClosed, PeriodRestated, RankingRevised, RankingRow, UnitScoreChanged
+from shared.events.reads import RecordsRead
 from shared.events.registry import EVENTS, EventSpec, spec_for_data, spec_for_type
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "Provenance",
     "RankingRevised",
     "RankingRow",
+    "RecordsRead",
     "SealedText",
     "SequencedRun",
     "UnitFlagged",

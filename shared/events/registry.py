@@ -26,6 +26,7 @@ from shared.events.feedback import (
 )
 from shared.events.integrity import UnitFlagged
 from shared.events.ranking import PeriodClosed, PeriodRestated, RankingRevised, UnitScoreChanged
+from shared.events.reads import RecordsRead
 from shared.kernel.errors import describe
 
 EVERYWHERE = "all"
@@ -193,6 +194,10 @@ EVENTS: tuple[EventSpec, ...] = (
     EventSpec(
         "alerts", "acknowledged", AlertAcknowledged, "ALERTS",
         producers=("notify",), consumers=("notify",), retention=_DERIVED,
+    ),
+    EventSpec(
+        "audit", "records-read", RecordsRead, "AUDIT",
+        producers=("archive",), consumers=(), retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "audit", "batch-sequenced", BatchSequenced, "AUDIT",

@@ -34,6 +34,7 @@ from shared.events import (
     Provenance,
     RankingRevised,
     RankingRow,
+    RecordsRead,
     UnitFlagged,
     UnitScoreChanged,
     spec_for_data,
@@ -341,6 +342,24 @@ def alert_acknowledged(**fields: object) -> AlertAcknowledged:
     """The officer on duty took the alert over."""
     alert = derived_id("test-event", "alert")
     return AlertAcknowledged.model_validate({"alert_id": alert, "by": "duty-officer"} | fields)
+
+
+def records_read(**fields: object) -> RecordsRead:
+    """Somebody looked at one page of a unit's ratings."""
+    return RecordsRead.model_validate(
+        {
+            "read": derived_id("test-read", "page"),
+            "actor": "city-auditor",
+            "verified": False,
+            "what": "page",
+            "format": "json",
+            "conditions": {"unit_id": UNIT},
+            "size": 27_800,
+            "stage": "answered",
+            "rows": 100,
+        }
+        | fields
+    )
 
 
 def message_dead_lettered(**fields: object) -> MessageDeadLettered:

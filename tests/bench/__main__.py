@@ -19,6 +19,7 @@ from rich.console import Console
 from deploy.local.layout import SERVICES
 from tests.bench import (
     archive,
+    audit,
     batch,
     bus,
     cold_start,
@@ -27,6 +28,7 @@ from tests.bench import (
     importing,
     memory,
     quality,
+    query,
     ranking,
     report,
     single,
@@ -49,22 +51,25 @@ class Part(StrEnum):
     IMPORT = "import"
     BUS = "bus"
     ARCHIVE = "archive"
+    AUDIT = "audit"
     RANKING = "ranking"
     MEMORY = "memory"
     FOLD = "fold"
     GROWTH = "growth"
     START = "start"
     QUALITY = "quality"
+    QUERY = "query"
 
 
 REPORTS: Mapping[report.Place, frozenset[Part]] = {
     report.Place(Path("docs/benchmarks.md"), "figures"): frozenset(
-        {Part.SINGLE, Part.BATCH, Part.BUS, Part.ARCHIVE, Part.MEMORY}
+        {Part.SINGLE, Part.BATCH, Part.BUS, Part.ARCHIVE, Part.QUERY, Part.MEMORY}
     ),
     report.Place(Path("docs/benchmarks.md"), "import"): frozenset({Part.IMPORT}),
     report.Place(Path("docs/benchmarks.md"), "ranking"): frozenset({Part.RANKING}),
     report.Place(Path("docs/benchmarks.md"), "fold"): frozenset({Part.FOLD, Part.GROWTH}),
     report.Place(Path("docs/benchmarks.md"), "start"): frozenset({Part.START}),
+    report.Place(Path("docs/benchmarks.md"), "audit"): frozenset({Part.AUDIT}),
     quality.PLACE: frozenset({Part.QUALITY}),
 }
 
@@ -87,6 +92,8 @@ class _Run:
             await self._on_platform(SERVICES, EVERYTHING)
         await self._part(Part.BUS, lambda: bus.measure(self._rounds))
         await self._part(Part.ARCHIVE, lambda: archive.measure(self._rounds))
+        await self._part(Part.AUDIT, lambda: audit.measure(self._rounds))
+        await self._part(Part.QUERY, lambda: query.measure(self._rounds))
         await self._part(Part.RANKING, lambda: ranking.measure(self._rounds))
         await self._part(Part.FOLD, lambda: fold.measure(self._rounds))
         await self._part(Part.GROWTH, self._growth)

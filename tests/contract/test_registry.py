@@ -19,7 +19,7 @@ from shared.messaging.subjects import Subject
 from tests.contract.contracts import committed_schema, each_event, fields
 
 KEBAB = re.compile(r"[a-z]+(-[a-z]+)*")
-IRREGULAR_PAST = {"sent", "taken", "withdrawn", "held", "lost", "found", "put", "set"}
+IRREGULAR_PAST = {"sent", "taken", "withdrawn", "held", "lost", "found", "put", "set", "read"}
 
 each_stream = pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
 each_consumer = pytest.mark.parametrize("consumer", CONSUMERS, ids=lambda consumer: consumer.durable)

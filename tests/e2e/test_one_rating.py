@@ -130,6 +130,17 @@ def test_audit_trail_tells_the_whole_story_of_one_request(platform: Platform) ->
     receipt = platform.get("intake", f"/v1/receipts/{answer.json()['receipt_code']}")
     assert (receipt["event_id"], receipt["unit_id"], receipt["grade"]) == (event_id, unit.unit_id, 2)
 
+    steps = platform.pingyi_json("trace", answer.json()["receipt_code"])["steps"]
+    assert (steps[0]["stage"], steps[0]["event_id"]) == ("received", event_id)
+    assert [step["stage"] for step in steps if step["stream"] == "ALERTS"] == [
+        "alert",
+        "delivered",
+        "delivered",
+    ]
+    for name in (event_id, correlation):
+        same = platform.pingyi_json("trace", name)["steps"]
+        assert {step["event_id"] for step in same} >= {step["event_id"] for step in steps}
+
     report = platform.get("archive", "/v1/verify")
     assert report["ok"], report["findings"]
     assert report["entries"] >= len(items)

@@ -37,6 +37,8 @@ STOP_LIMIT_S = 10.0
 RESTART_TIMEOUT_S = 45.0
 CLI_TIMEOUT_S = 90.0
 POLL_S = 0.05
+CHECKPOINT_EVERY_S = "2"
+"""Instead of 10: tests wait for what they did to be signed."""
 START_ATTEMPTS = 3
 """A free port may be taken by a parallel worker before our servers listen on it; then others are tried."""
 FIRST_BASE, LAST_BASE, BASE_STEP = 12_000, 32_000, 40
@@ -182,6 +184,11 @@ class Platform:
         assert done.returncode == 0, f"{arguments}: code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout)
 
+    @property
+    def saved_checkpoint(self) -> Path:
+        """Where an auditor of this platform keeps the last checkpoint; it may not exist yet."""
+        return self.layout.data.with_name(f"{self.layout.data.name}.checkpoint")
+
     def log_tail(self, name: str = "supervisor", lines: int = 30) -> str:
         """The end of a log, for messages."""
         path = self.layout.log(name)
@@ -239,7 +246,7 @@ def _start(data: Path, inbox: WebhookReceiver, arguments: tuple[str, ...]) -> Pl
                 stderr=stderr,
                 stdin=subprocess.DEVNULL,
                 cwd=ROOT,
-                env=clean_environment(WEBHOOK_URL=inbox.url),
+                env=clean_environment(WEBHOOK_URL=inbox.url, CHECKPOINT_EVERY_S=CHECKPOINT_EVERY_S),
                 start_new_session=True,
             )
         try:

@@ -1,56 +1,143 @@
-"""``pingyi audit``: check the audit trail."""
+"""``pingyi audit``: check the audit trail, take it away, prove what is in it."""
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from deploy.audit.archive_log import ArchiveLog
+from deploy.audit.export import VERIFIER
+from deploy.audit.export import export as write_export
+from deploy.audit.keys import Trusted, trusted_keys
+from deploy.audit.proof import event_id_of, prove
+from deploy.audit.verifying import Outcome, compare
 from deploy.local.api import VERIFY_ATTEMPTS, call
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
+from deploy.local.errors import LocalError
 from deploy.local.history.archive import read_lines
 from deploy.local.layout import DEFAULT_DATA
+from shared.kernel.errors import describe
 from shared.messaging.streams import FEEDBACK
 
 VERIFY_TIMEOUT_S = 600.0
+
+KeyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key", metavar="KEY", help="Verifier key that you trust: the log's, a witness's. May be repeated."
+    ),
+]
 
 audit = typer.Typer(no_args_is_help=True, help="The audit trail.")
 
 
 @audit.command("verify")
 def verify(
-    data: DataOption = DEFAULT_DATA, port_base: PortBaseOption = None, as_json: JsonOption = False
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option("--checkpoint", metavar="FILE", help="A checkpoint saved earlier. May be repeated."),
+    ] = None,
+    key: KeyOption = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="FILE", help="Keep the newest checkpoint, if all is well."),
+    ] = None,
+    sample: Annotated[
+        bool,
+        typer.Option("--sample", help="Compare a sample of each stream with the log, not every message."),
+    ] = False,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Recompute every hash of the log and compare it with the streams; exit code 1 on any finding."""
+    """Check the log against tree, checkpoints, streams and what was saved; exit code 1 on any finding.
+
+    The archive reads its own log for this; signatures and saved checkpoints are checked here. Who does not
+    trust the archive takes `pingyi audit export` and checks that.
+    """
     layout = find_platform(data, port_base)
+    url = layout.service_url("archive")
     report = call(
         "GET",
-        f"{layout.service_url('archive')}/v1/verify",
+        f"{url}/v1/verify",
+        params={"against": "sample" if sample else "stream"},
         timeout_s=VERIFY_TIMEOUT_S,
         attempts=VERIFY_ATTEMPTS,
     )
+    with ArchiveLog(url) as log:
+        trusted = trusted_keys(key or (), layout, log)
+        outcome = compare(log, trusted, checkpoint or ())
+    report = _joined(report, outcome)
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False))
     else:
-        typer.echo("\n".join(describe_report(report)))
+        typer.echo("\n".join([*describe_report(report), *_remark(trusted)]))
+    if save is not None and report["ok"] and outcome.newest is not None:
+        save.write_text(outcome.newest, encoding="utf-8", newline="")
     raise typer.Exit(0 if report["ok"] else 1)
 
 
 @audit.command("export")
 def export(
-    stream: Annotated[str, typer.Option(help="Archived stream to export.")] = FEEDBACK,
+    directory: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]", help="New directory for the whole log with its proofs.", file_okay=False
+        ),
+    ] = None,
+    stream: Annotated[
+        str | None, typer.Option(help=f"Without DIR: the archived stream to print; {FEEDBACK} if left out.")
+    ] = None,
     data: DataOption = DEFAULT_DATA,
     port_base: PortBaseOption = None,
 ) -> None:
-    """Print every archived entry of a stream as JSON lines, in order; `recompute --from FILE` reads them.
+    """Write the log into DIR for `verify_export.py`, which lies in it; or print one stream as JSON lines.
 
-    Feedback is not public: keep the file where only those may read it who may read the archive.
+    What is printed, `recompute --from FILE` reads. Neither is public: keep it where only those may read it
+    who may read the archive.
     """
+    url = find_platform(data, port_base).service_url("archive")
+    if directory is None:
+        for line in read_lines(url, stream or FEEDBACK):
+            sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.buffer.flush()
+        return
+    if stream is not None:
+        raise LocalError(
+            describe(f"DIR and --stream {stream}", "one of them", "leave --stream out: DIR gets all")
+        )
+    with ArchiveLog(url) as log:
+        done = write_export(log, directory, lambda sentence: typer.echo(sentence, err=True))
+    for missing in done.missing:
+        typer.echo(f"not there: {missing}", err=True)
+    typer.echo(
+        f"{done.size} entries in {directory}. Check them with the key that you know, not with this one:"
+    )
+    typer.echo(f"  python {directory / VERIFIER} {directory} --key {done.key}")
+
+
+@audit.command("proof")
+def proof(
+    asked: Annotated[
+        str, typer.Argument(metavar="RECEIPT|EVENT_ID", help="A receipt code, or the id of any event.")
+    ],
+    key: KeyOption = None,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that a rating is in the signed log; the proof is checked here, not believed."""
     layout = find_platform(data, port_base)
-    output = sys.stdout.buffer
-    for line in read_lines(layout.service_url("archive"), stream):
-        output.write(line + b"\n")
-    output.flush()
+    event_id = event_id_of(asked, layout.service_url("intake"))
+    with ArchiveLog(layout.service_url("archive")) as log:
+        trusted = trusted_keys(key or (), layout, log)
+        proved = prove(log, event_id, trusted)
+    if as_json:
+        typer.echo(json.dumps(proved.as_json(), ensure_ascii=False))
+    else:
+        typer.echo("\n".join([*proved.lines(), *_remark(trusted)]))
 
 
 def describe_report(report: dict[str, Any]) -> list[str]:
@@ -60,4 +147,21 @@ def describe_report(report: dict[str, Any]) -> list[str]:
     lines += [
         f"  {finding['where']}: {finding['what']}; {finding['expected']}" for finding in report["findings"]
     ]
+    lines += [f"  {sentence}" for sentence in report["comparison"]]
     return lines
+
+
+def _joined(report: dict[str, Any], outcome: Outcome) -> dict[str, Any]:
+    """The archive's own report, with what was found here."""
+    found = [{"where": one.where, "what": one.what, "expected": one.expected} for one in outcome.findings]
+    return {
+        **report,
+        "ok": report["ok"] and not found,
+        "findings": [*report["findings"], *found],
+        "findings_total": report["findings_total"] + len(found),
+        "comparison": list(outcome.sentences),
+    }
+
+
+def _remark(trusted: Trusted) -> list[str]:
+    return [] if trusted.remark is None else [trusted.remark]

@@ -1,4 +1,4 @@
-"""The key that signs checkpoints, out of its file."""
+"""The keys of the log and of its witnesses, out of their files."""
 
 from pathlib import Path
 
@@ -38,3 +38,22 @@ def parse_retired_keys(text: str) -> tuple[VerifierKey, ...]:
         InvalidValueError: one is malformed.
     """
     return tuple(VerifierKey.parse(each) for each in text.split(",") if each.strip())
+
+
+def load_witness_keys(path: Path) -> tuple[VerifierKey, ...]:
+    """The verifier keys of witnesses in ``path``, one a line; none if the file isn't there.
+
+    Raises:
+        InvalidValueError: one is malformed, or not a witness's.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return ()
+    keys = tuple(VerifierKey.parse(line) for line in lines if line.strip())
+    for key in keys:
+        if key.algorithm is not Algorithm.COSIGNATURE_V1:
+            raise InvalidValueError(
+                key.text, "keys of witnesses, which sign cosignature/v1", "take what `pingyi witness` prints"
+            )
+    return keys

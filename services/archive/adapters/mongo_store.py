@@ -5,7 +5,7 @@ module. Errors and BSON come from PyMongo already.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import structlog
@@ -25,15 +25,17 @@ from pymongo.write_concern import WriteConcern
 
 from services.archive.adapters import schema
 from services.archive.adapters.documents import Document, examine, from_document, require_layout, to_document
-from services.archive.adapters.queries import Plan, plan
+from services.archive.adapters.queries import LOOKED_AT, Plan, Segment, cut, last_of, plan
 from services.archive.application.ports import (
     EventQuery,
     HeadInconsistentError,
     HeadMovedError,
+    Link,
     LogUnavailableError,
     Position,
     Row,
     SignedHead,
+    Snapshot,
 )
 from services.archive.domain.entries import Entry, Stored
 from services.archive.domain.tiles import Tile
@@ -176,25 +178,65 @@ class MongoEntryLog:
                     ) from error
                 raise
 
-    async def page(self, query: EventQuery, after: Position | None, limit: int) -> tuple[list[Entry], bool]:
+    async def last(self, query: EventQuery, size: int) -> Position | None:
+        """See :meth:`EntryLog.last`."""
+        wanted = last_of(query, size)
+        if wanted is None:
+            return None
+        with _translated("find events"):
+            found = await self._find(wanted, wanted.segments[0], 1, others=False).to_list(length=1)
+        return _position(found[0]) if found else None
+
+    async def page(
+        self, query: EventQuery, snapshot: Snapshot, after: Position | None, limit: int
+    ) -> tuple[list[Entry], Position | None]:
         """See :meth:`EntryLog.page`; cut short behind :data:`PAGE_BYTES`."""
         entries: list[Entry] = []
+        wanted = plan(query, snapshot, after)
         size = 0
-        complete = True
         with _translated("find events"):
-            cursor = self._find(plan(query, after), limit)
-            async for document in cursor:
-                entries.append(from_document(document))
-                size += len(document.get("envelope", b""))
-                if size > PAGE_BYTES:
-                    complete = False
-                    break
-            await cursor.close()
-        return entries, complete
+            for whole in wanted.segments:
+                segment, behind = await self._cut(wanted, whole)
+                cursor = self._find(wanted, segment, limit - len(entries) + 1)
+                async for document in cursor:
+                    if len(entries) == limit or size > PAGE_BYTES:
+                        await cursor.close()
+                        return entries, Position.of(entries[-1])
+                    entries.append(from_document(document))
+                    size += len(document.get("envelope", b""))
+                if behind is not None:
+                    return entries, behind
+        return entries, None
 
-    def _find(self, wanted: Plan, limit: int) -> Any:  # noqa: ANN401 - Motor's cursor type is not exported
-        cursor = self._entries.find(wanted.filter, sort=wanted.sort, limit=limit, max_time_ms=QUERY_MS)
-        return cursor if wanted.hint is None else cursor.hint(wanted.hint)
+    async def _cut(self, wanted: Plan, segment: Segment) -> tuple[Segment, Position | None]:
+        """``segment``, ended where a page has looked at enough, and where to go on behind that."""
+        if not wanted.others:
+            return segment, None
+        found = await self._find(wanted, segment, 1, skip=LOOKED_AT, others=False).to_list(length=1)
+        return cut(segment, wanted.step, _position(found[0])) if found else (segment, None)
+
+    def _find(self, wanted: Plan, segment: Segment, limit: int, *, skip: int = 0, others: bool = True) -> Any:  # noqa: ANN401 - Motor's cursor type is not exported
+        return self._entries.find(
+            {**segment.bounds, **wanted.others} if others else segment.keys,
+            None if others else wanted.place,
+            sort=wanted.sort,
+            skip=skip,
+            limit=limit,
+            hint=wanted.hint,
+            max_time_ms=QUERY_MS,
+        )
+
+    async def linked(self, link: Link, values: Collection[str], limit: int) -> list[Entry]:
+        """See :meth:`EntryLog.linked`."""
+        with _translated("find linked events"):
+            cursor = self._entries.find(
+                {link: {"$in": list(values)}},
+                sort=[("_id", ASCENDING)],
+                hint=schema.LINKS[link],
+                limit=limit,
+                max_time_ms=QUERY_MS,
+            )
+            return [from_document(document) for document in await cursor.to_list(length=None)]
 
     async def of_event(self, event_id: str) -> list[Entry]:
         """See :meth:`EntryLog.of_event`."""
@@ -357,13 +399,25 @@ class MongoTreeStore:
                         )
                     ) from error
 
-    async def cosignatures(self, size: int) -> list[str]:
+    async def cosignatures(self, first: int, last: int) -> dict[int, list[str]]:
         """See :meth:`TreeStore.cosignatures`."""
+        lines: dict[int, list[str]] = {}
         with _translated("find cosignatures"):
             found = await self._cosignatures.find(
-                {"size": size}, {"line": 1}, sort=[("_id", ASCENDING)], hint=schema.BY_SIZE
+                {"size": {"$gte": first, "$lte": last}},
+                {"size": 1, "line": 1},
+                sort=[("size", ASCENDING), ("_id", ASCENDING)],
+                hint=schema.BY_SIZE,
             ).to_list(length=None)
-        return [one["line"] for one in found]
+        for one in found:
+            lines.setdefault(one["size"], []).append(one["line"])
+        return lines
+
+    async def put_cosignature(self, size: int, witness: str, line: str) -> None:
+        """See :meth:`TreeStore.put_cosignature`."""
+        document = {"_id": f"{size}/{witness}", "v": schema.STORE_LAYOUT, "size": size, "line": line}
+        with _translated("store a cosignature"), suppress(DuplicateKeyError):
+            await self._cosignatures.insert_one(document)
 
 
 def _tile_document(tile: Tile) -> Document:
@@ -381,3 +435,8 @@ def _bytes(document: Document, name: str = "leaf_hash") -> bytes:
 
 def _is_duplicate(error: BulkWriteError) -> bool:
     return any(one.get("code") == _DUPLICATE_KEY for one in (error.details or {}).get("writeErrors", ()))
+
+
+def _position(document: Document) -> Position:
+    """Where an entry stands in one order; what another order would need is zero."""
+    return Position(document.get("_id", 0), document.get("sequence", 0), document.get("time"))

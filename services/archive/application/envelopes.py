@@ -20,6 +20,7 @@ class _Data(msgspec.Struct, gc=False):
     actor: object = None
     decided_by: object = None
     by: object = None
+    target: object = None
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -57,7 +58,7 @@ def read_attributes(raw: bytes) -> Attributes | None:
             _milliseconds(envelope.receivedat),
             envelope.correlationid,
             envelope.causationid,
-            data.unit_id,
+            data.unit_id or _unit_of(data.target),
             data.channel,
             envelope.synthetic,
             _named(data.actor) or _named(data.decided_by) or _named(data.by),
@@ -65,6 +66,11 @@ def read_attributes(raw: bytes) -> Attributes | None:
         )
     except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError):
         return None
+
+
+def _unit_of(target: object) -> str | None:
+    """The unit of the rating that an event is about (a correction, an exclusion), as it was before."""
+    return _named(target.get("unit_id")) if isinstance(target, dict) else None
 
 
 def _named(value: object) -> str | None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import ClassVar, Literal, Protocol
 
 from services.archive.domain.entries import Entry, Stored
+from services.archive.domain.reads import Read
 from services.archive.domain.subjects import SubjectFilter
 from services.archive.domain.tiles import Tile
 from shared.events.audit import BatchSequenced, CheckpointSigned
@@ -13,6 +14,8 @@ from shared.kernel.errors import PermanentError, TransientError
 from shared.messaging.reading import StoredMessage
 
 Order = Literal["asc", "desc"]
+Link = Literal["event_id", "correlation_id", "causation_id", "case_id"]
+"""What ties entries together."""
 
 
 class LogUnavailableError(TransientError):
@@ -36,26 +39,53 @@ class AnnouncedElsewhereError(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """Which entries, all conditions together; None means any. Times are of the fact, from <= time < to."""
+    """Which entries, all conditions together; None means any. Times are of the fact, from <= time < to.
+
+    Attributes:
+        since: least index: what is new to whoever has seen the first ``since`` entries of the log.
+    """
 
     unit_id: str | None = None
     subject: SubjectFilter | None = None
     type: str | None = None
     stream: str | None = None
     correlation_id: str | None = None
+    case_id: str | None = None
+    actor: str | None = None
     city: str | None = None
     county: str | None = None
     start: datetime | None = None
     end: datetime | None = None
+    since: int = 0
     order: Order = "asc"
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a page ended: the last entry's index and its sequence in its stream."""
+    """Where an entry stands in each order that a page can have; ``time`` is None for an unparseable one."""
 
     index: int
     sequence: int
+    time: datetime | None
+
+    @classmethod
+    def of(cls, entry: Entry) -> "Position":
+        """Where ``entry`` stands."""
+        attributes = entry.leaf.attributes
+        return cls(entry.index, entry.leaf.sequence, None if attributes is None else attributes.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a query answers for: the first ``size`` entries of the log, which never change (ADR 0020).
+
+    Attributes:
+        until: the last of those that the query may have to look at, so that later pages need not pass over
+            all that has arrived meanwhile; None: no such bound.
+    """
+
+    size: int
+    until: Position | None
 
 
 class EntryLog(Protocol):
@@ -92,12 +122,26 @@ class EntryLog(Protocol):
         """
         ...
 
-    async def page(self, query: EventQuery, after: Position | None, limit: int) -> tuple[list[Entry], bool]:
-        """At most ``limit`` entries of ``query`` behind ``after``, by index, and whether that is the limit.
+    async def last(self, query: EventQuery, size: int) -> Position | None:
+        """The last of the entries below ``size`` that ``query`` may have to look at, in its order ascending.
 
-        False instead of True: the page was cut short because its entries are big; it has at least one.
-        Raises as :meth:`size`.
+        None if there is none, or if ``size`` is bound enough. Raises as :meth:`size`.
         """
+        ...
+
+    async def page(
+        self, query: EventQuery, snapshot: Snapshot, after: Position | None, limit: int
+    ) -> tuple[list[Entry], Position | None]:
+        """At most ``limit`` entries of ``query`` in ``snapshot`` behind ``after``, and where to go on.
+
+        In order of time, then index, where a condition is on unit, actor, city, type or time, else by index.
+        None instead of a position: that was the last of them. A page can be shorter than ``limit``, even
+        empty, and have more behind it: where entries are big, or few of many fit. Raises as :meth:`size`.
+        """
+        ...
+
+    async def linked(self, link: Link, values: Collection[str], limit: int) -> list[Entry]:
+        """The first ``limit`` entries, by index, that have one of ``values``. Raises as :meth:`size`."""
         ...
 
     async def of_event(self, event_id: str) -> list[Entry]:
@@ -114,6 +158,22 @@ class EntryLog(Protocol):
 
     async def distinct_event_ids(self, last: int) -> int:
         """How many different event ids the entries up to index ``last`` have. Raises as :meth:`size`."""
+        ...
+
+
+class ReadJournal(Protocol):
+    """Role: makes it a fact that somebody read."""
+
+    def new_id(self) -> str:
+        """An id for a read; later ones sort behind earlier ones."""
+        ...
+
+    async def record(self, read: Read) -> None:
+        """Make ``read`` durable; nothing of it may be sent before this returns.
+
+        Raises:
+            TransientError: not known to be durable.
+        """
         ...
 
 
@@ -183,8 +243,15 @@ class TreeStore(Protocol):
         """
         ...
 
-    async def cosignatures(self, size: int) -> list[str]:
-        """The lines of witnesses for the checkpoint of ``size``, each with its final newline, by name."""
+    async def cosignatures(self, first: int, last: int) -> dict[int, list[str]]:
+        """The lines of witnesses for checkpoints from size ``first`` to ``last``, by size.
+
+        Each line has its final newline; those of a checkpoint come by the names of the witnesses.
+        """
+        ...
+
+    async def put_cosignature(self, size: int, witness: str, line: str) -> None:
+        """Store a line durably; a witness that signed this checkpoint already keeps its first one."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from services.archive.application.notary import Keys
@@ -63,6 +63,7 @@ class Proofs:
         self._store = store
         self._keys = keys
         self._edge = TreeEdge()
+        self._edge_root = self._edge.root()
         self._lock = asyncio.Lock()
 
     @property
@@ -96,11 +97,16 @@ class Proofs:
             raise NotFoundError(
                 size, f"the size of a checkpoint ({near})", "see /v1/log/checkpoints", field="size"
             )
-        return head.note + "".join(await self._store.cosignatures(head.size))
+        lines = await self._store.cosignatures(head.size, head.size)
+        return head.note + "".join(lines.get(head.size, ()))
 
     async def checkpoints(self, after: int, most: int) -> list[SignedHead]:
-        """At most ``most`` checkpoints larger than ``after``, the smallest first; without cosignatures."""
-        return await self._store.checkpoints(after, most)
+        """At most ``most`` checkpoints larger than ``after``, smallest first; notes have witnesses' lines."""
+        heads = await self._store.checkpoints(after, most)
+        if not heads:
+            return []
+        lines = await self._store.cosignatures(heads[0].size, heads[-1].size)
+        return [replace(head, note=head.note + "".join(lines.get(head.size, ()))) for head in heads]
 
     async def tile(self, level: int, index: int, width: int = WIDTH) -> bytes:
         """The first ``width`` hashes of a tile, as far as they are under the last checkpoint.
@@ -108,13 +114,16 @@ class Proofs:
         Raises:
             NotFoundError: there is no such tile, or it is not that wide yet; says what there is.
         """
-        tree = await self._signed_tree(await self.newest())
-        full, partial = full_tiles(tree.size, level), partial_width(tree.size, level)
-        if index < full:
+        head = await self.newest()
+        if index < full_tiles(
+            head.size, level
+        ):  # as it is stored: whoever asks compares it with a signed root
             tile = (await self._store.tiles([(level, index)])).get((level, index))
             if tile is None:
                 raise inconsistent(f"no tile {level}/{index}", "every full tile of a signed tree")
             return tile[: width * HASH_BYTES]
+        tree = await self._signed_tree(head)
+        full, partial = full_tiles(tree.size, level), partial_width(tree.size, level)
         edge = tree.hashes_of(level, index)
         if edge is None or width > partial:
             there = f"tiles {level}/0 to {level}/{full - 1}" if full else f"no full tile of level {level}"
@@ -209,26 +218,30 @@ class Proofs:
         return await nodes(self._store, tree, {place for piece in pieces for place in piece})
 
     async def _signed_tree(self, head: SignedHead) -> TreeEdge:
-        """The edge of the tree of ``head``, or of a later one that is known already.
+        """The edge of the tree of ``head``; kept, and grown, as long as the store goes on from it.
 
         Raises:
             HeadInconsistentError: tiles and entries do not give the signed root.
         """
         async with self._lock:
-            if self._edge.size < head.size:
-                if head.size - self._edge.size > NEAR:
-                    tree = await edge_at(self._store, head.size)
-                else:
-                    tree = self._edge.copy()
-                    rows = await read_rows(self._store, tree.size, head.size)
-                    tree.extend([row.leaf_hash for row in rows])
-                if tree.root() != head.root:
-                    raise inconsistent(
-                        f"{head.size} entries that give root {tree.root().hex()}",
-                        f"{head.root.hex()}, as signed",
-                    )
-                self._edge = tree
+            if (self._edge.size, self._edge_root) != (head.size, head.root):
+                self._edge, self._edge_root = await self._tree_of(head), head.root
             return self._edge
+
+    async def _tree_of(self, head: SignedHead) -> TreeEdge:
+        if 0 <= head.size - self._edge.size <= NEAR:
+            tree = self._edge.copy()
+            rows = await read_rows(self._store, tree.size, head.size)
+            tree.extend([row.leaf_hash for row in rows])
+            if tree.root() == head.root:
+                return tree
+        # Far from it, or the store is another one than it was: set back, or forked.
+        tree = await edge_at(self._store, head.size)
+        if tree.root() != head.root:
+            raise inconsistent(
+                f"{head.size} entries that give root {tree.root().hex()}", f"{head.root.hex()}, as signed"
+            )
+        return tree
 
 
 def _root(size: int, found: dict[Place, bytes]) -> bytes:

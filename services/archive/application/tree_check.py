@@ -1,14 +1,16 @@
 """Compares the entries with the tree that was stored and signed over them; memory stays constant."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from services.archive.application.notary import Keys
 from services.archive.application.ports import SignedHead, TreeStore
 from services.archive.domain.entries import Stored
+from services.archive.domain.merkle import HASH_BYTES
 from services.archive.domain.notes import NoteError, open_note
 from services.archive.domain.tiles import WIDTH, Tile, TreeEdge, split
 
 PAGE = 500
+MOST_MISSING = 1_000_000
 
 Report = Callable[[str, str, str], None]
 
@@ -16,8 +18,8 @@ Report = Callable[[str, str, str], None]
 class TreeCheck:
     """Feed it every entry in the order of the index, then :meth:`finish`.
 
-    Entries that differ from the tile over them are named one by one. A root that differs is said once, with
-    the first checkpoint that shows it: all later ones contain it.
+    Entries that differ from the tile over them are named one by one. Roots that differ are said once, with
+    the first checkpoint that shows it: the later ones contain the same entries.
     """
 
     def __init__(self, store: TreeStore, keys: Keys, report: Report) -> None:
@@ -28,7 +30,9 @@ class TreeCheck:
         self._edge = TreeEdge()
         self._heads: list[SignedHead] = []
         self._next_page = 0
-        self._broken = False
+        self._sound = 0
+        self._astray = False
+        self._tile: tuple[tuple[int, int], bytes] = (0, -1), b""
         self.checkpoints = 0
         """Checkpoints whose root and signature were compared."""
 
@@ -36,11 +40,14 @@ class TreeCheck:
         """Compare some more entries."""
         hashes: list[bytes] = []
         for stored in part:
-            if stored.entry is None or stored.index != self._edge.size + len(hashes):
-                # Nothing can be hashed over a hole. Whoever reads the entries reports it.
-                self._broken = True
-                return
-            hashes.append(stored.entry.leaf_hash)
+            end = self._edge.size + len(hashes)
+            if stored.index < end:
+                continue
+            if stored.index > end or stored.entry is None:
+                # Whoever reads the entries reports the hole; the tree goes on with what its tiles say.
+                hashes += await self._stated(end, stored.index + (stored.entry is None))
+            if stored.entry is not None:
+                hashes.append(stored.entry.leaf_hash)
         while hashes:
             head = await self._next_head()
             count = len(hashes) if head is None else min(len(hashes), head.size - self._edge.size)
@@ -50,12 +57,22 @@ class TreeCheck:
                 self._check_head(head)
                 self._heads.pop(0)
 
-    async def finish(self, size: int) -> None:
-        """Look at what lies behind the ``size`` entries of the log."""
-        if self._broken:
-            return
-        head = await self._next_head()
-        if head is not None and (last := await self._store.newest_checkpoint()) is not None:
+    async def _stated(self, first: int, end: int) -> list[bytes]:
+        """The leaf hashes from ``first`` up to ``end`` as tiles have them; zeros where there is none."""
+        stated: list[bytes] = []
+        for index in range(first, min(end, first + MOST_MISSING)):
+            place = (0, index // WIDTH)
+            if place != self._tile[0]:
+                self._tile = place, (await self._store.tiles([place])).get(place, b"")
+            start = index % WIDTH * HASH_BYTES
+            stated.append(self._tile[1][start : start + HASH_BYTES] or bytes(HASH_BYTES))
+        return stated
+
+    async def finish(self, size_now: Callable[[], Awaitable[int]]) -> None:
+        """Look at what is signed behind the log's end, which may have moved on meanwhile, but not back."""
+        last = await self._store.newest_checkpoint()
+        size = await size_now()  # asked for afterwards: what is signed has been stored before
+        if last is not None and last.size > size:
             self._report(
                 f"checkpoint {last.size}",
                 f"{size} entries in the log",
@@ -63,8 +80,6 @@ class TreeCheck:
             )
 
     async def _next_head(self) -> SignedHead | None:
-        if self._broken:
-            return None
         if not self._heads:
             self._heads = await self._store.checkpoints(self._next_page, PAGE)
             if self._heads:
@@ -84,9 +99,15 @@ class TreeCheck:
                 where, f"root {head.root.hex()}", f"size {said.size}, {said.root.hex()} as in its note"
             )
         root = self._edge.root()
-        if root != said.root:
-            self._report(where, f"entries with root {root.hex()}", f"{said.root.hex()}, as signed")
-            self._broken = True
+        if root == said.root:
+            self._sound, self._astray = head.size, False
+        elif not self._astray:
+            self._astray = True
+            self._report(
+                where,
+                f"root {root.hex()}, so an entry from index {self._sound} to {head.size - 1} was changed",
+                f"{said.root.hex()}, as signed",
+            )
 
     async def _compare(self, tiles: Sequence[Tile]) -> None:
         """Compare the tiles that the entries give with those that are stored under a checkpoint."""

@@ -7,6 +7,7 @@ from hashlib import sha256
 from time import perf_counter
 from typing import Final, Literal
 
+from services.archive.application.announced_check import AnnouncedCheck
 from services.archive.application.envelopes import read_attributes
 from services.archive.application.notary import Keys
 from services.archive.application.ports import EntryLog, StreamBounds, StreamSource, TreeStore
@@ -128,12 +129,14 @@ class Verification:
         await self._wait_until_archived(due)
         size = await self.entry_log.size()
         tree = TreeCheck(self.tree, self.keys, verifier.report)
+        announced = AnnouncedCheck(self.tree, verifier.report)
         async for part in self.entry_log.scan(size - 1):
             for stored in part:
                 verifier.feed(stored)
             await tree.feed(part)
+            await announced.feed(part)
             await self._check_duplicates(part, verifier)
-        await tree.finish(size)
+        await tree.finish(self.entry_log.size)
         if verifier.next_index != size:
             verifier.report("head", f"{verifier.next_index} entries up to the end of the log", f"{size}")
         await self._check_event_ids(size, verifier)

@@ -6,12 +6,17 @@ where it is and not again in everything after it.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
 from services.archive.domain.entries import Attributes, Entry, Kind, Stored
 from services.archive.domain.leaves import leaf_hash
+from shared.kernel.clock import rfc3339
 
+BEHIND: Final = timedelta(hours=1)
+"""How much earlier than one before it in its stream an event may have been received: what a publisher holds
+back while the broker is away is minutes old, and clocks differ by seconds."""
 FINDINGS_KEPT: Final = 100
 """A log that is broken throughout is told by its first findings; the rest is counted."""
 
@@ -29,13 +34,18 @@ class Finding:
 
 @dataclass(slots=True)
 class StreamTally:
-    """What the log holds of one stream; sequences are 0 before the first entry."""
+    """What the log holds of one stream; sequences are 0 before the first entry.
+
+    Attributes:
+        newest: latest time of receipt of an event.
+    """
 
     entries: int = 0
     first: int = 0
     last: int = 0
     missing: int = 0
     previous: int = 0
+    newest: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -133,9 +143,23 @@ class LogVerifier:
             self.report(
                 f"index {entry.index}", f"{leaf.stream} sequence {leaf.sequence} out of order", f"{due}"
             )
+        self._check_time(entry, tally)
         tally.previous = leaf.sequence
         tally.entries += 1
         tally.last = max(tally.last, leaf.sequence)
+
+    def _check_time(self, entry: Entry, tally: StreamTally) -> None:
+        attributes = entry.leaf.attributes
+        if attributes is None or entry.leaf.kind is not Kind.EVENT:
+            return
+        received = attributes.received_at
+        newest = tally.newest = max(received, tally.newest or received)
+        if newest - received > BEHIND:
+            self.report(
+                f"index {entry.index}",
+                f"dated back: received at {rfc3339(received)}",
+                f"about {rfc3339(newest)}, as one before it in {entry.leaf.stream}",
+            )
 
     def _count(self, entry: Entry) -> None:
         kind, attributes = entry.leaf.kind, entry.leaf.attributes

@@ -9,7 +9,8 @@ import msgspec
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from services.archive.application.handlers import LogState, Page
+from services.archive.application.handlers import LogState
+from services.archive.application.reading import Page
 from services.archive.application.verifying import Report
 from services.archive.domain.entries import Entry
 
@@ -35,9 +36,15 @@ class EntryAnswer(BaseModel):
 
 
 class PageAnswer(BaseModel):
-    """A page in the order of the log; send ``next`` as ``cursor`` to go on."""
+    """A page; send ``next`` as ``cursor`` to go on."""
 
     items: list[EntryAnswer]
+    size: Annotated[
+        int,
+        Field(
+            description="Entries in the log that all pages are of; send it as `since` to get what came later."
+        ),
+    ]
     next: Annotated[str | None, Field(description="Cursor of the next page; null at the end.")]
 
 
@@ -128,7 +135,13 @@ def _json(body: object) -> Response:
 
 def page_response(page: Page, cursor: str | None) -> Response:
     """A :class:`PageAnswer`."""
-    return _json({"items": [_entry(entry) for entry in page.entries], "next": cursor})
+    items = [_entry(entry) for entry in page.entries]
+    return _json({"items": items, "size": page.snapshot.size, "next": cursor})
+
+
+def encode_item(entry: Entry) -> bytes:
+    """An :class:`EntryAnswer` as JSON."""
+    return _encode(_entry(entry))
 
 
 def event_response(entries: list[Entry]) -> Response:

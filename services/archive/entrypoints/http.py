@@ -1,146 +1,102 @@
 """The HTTP API of the audit log: read and verify, nothing else."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.archive.application import handlers
-from services.archive.application.ports import EntryLog, EventQuery, Order
+from services.archive.application.ports import EntryLog
+from services.archive.application.reading import Reads
 from services.archive.application.verifying import Verification, VerificationBusyError
-from services.archive.domain.subjects import SubjectFilter
+from services.archive.domain import reads as told
 from services.archive.entrypoints import answers
 from services.archive.entrypoints.cursors import decode_cursor, encode_cursor
-from shared.kernel.clock import parse_rfc3339
+from services.archive.entrypoints.exports import MEDIA_TYPES, Form, export_response
+from services.archive.entrypoints.parameters import Asked, asked, in_words
+from services.archive.entrypoints.readers import Identify, claimed_reader
 from shared.kernel.errors import InvalidValueError
 from shared.messaging.streams import ARCHIVED
+from shared.observability.negotiation import preferred
 from shared.observability.problem import MEDIA_TYPE, Problem, ProblemError, urn
 
 MAX_LIMIT: Final = 500
 DEFAULT_LIMIT: Final = 100
+MAX_CURSOR: Final = 512
 BUSY: Final = 429
+JSON: Final = "application/json"
 
 _PROBLEM: Final[dict[str, Any]] = {"content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     422: {"description": "A parameter is not valid; the answer names it.", **_PROBLEM},
     503: {"description": "MongoDB or the broker is away, or the query takes too long.", **_PROBLEM},
 }
-
-Text = Annotated[str | None, Query(min_length=1, max_length=256)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Region:
-    """City and county as the subjects have them: GB/T 2260 with 4 and 6 digits, or 'all'."""
-
-    city: str | None
-    county: str | None
+_FORMS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES.values()}}
+}
 
 
-def _region(
-    city: Annotated[
-        str | None, Query(pattern=r"^(\d{4}|all)$", description="Prefecture, 4 digits, with its counties.")
-    ] = None,
-    county: Annotated[str | None, Query(pattern=r"^(\d{6}|all)$", description="County, 6 digits.")] = None,
-) -> _Region:
-    return _Region(city, county)
+class _Pages:
+    """How much, from where on, and in which form."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Period:
-    start: datetime | None
-    end: datetime | None
-
-
-def _period(
-    start: Annotated[
-        str | None, Query(alias="from", description="Earliest time of the fact, RFC 3339 with offset.")
-    ] = None,
-    end: Annotated[
-        str | None, Query(alias="to", description="Time before which the fact was, RFC 3339 with offset.")
-    ] = None,
-) -> _Period:
-    first, last = _moment("from", start), _moment("to", end)
-    if first is not None and last is not None and first > last:
-        raise InvalidValueError(
-            start, f"a time not after `to`, which is {end}", "swap the two or correct one", field="from"
-        )
-    return _Period(first, last)
-
-
-def _moment(name: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return parse_rfc3339(text)
-    except InvalidValueError as error:
-        # A '+' that was not escaped arrives as a blank: the commonest mistake with times in addresses.
-        remedy = "write + as %2B in an address" if " " in text else error.remedy
-        raise InvalidValueError(text, error.expected, remedy, field=name) from error
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    subject: SubjectFilter | None
-    type: str | None
-    stream: str | None
-
-
-def _message(
-    subject: Annotated[Text, Query(description="NATS subject, with * and > as wildcards.")] = None,
-    event_type: Annotated[Text, Query(alias="type", description="CloudEvents type.")] = None,
-    stream: Annotated[Text, Query(description="Archived stream.")] = None,
-) -> _Message:
-    if stream is not None and stream not in ARCHIVED:
-        raise InvalidValueError(
-            stream, f"one of {', '.join(ARCHIVED)}", "name an archived stream", field="stream"
-        )
-    return _Message(None if subject is None else SubjectFilter.parse(subject), event_type, stream)
-
-
-def _query(
-    region: Annotated[_Region, Depends(_region)],
-    period: Annotated[_Period, Depends(_period)],
-    message: Annotated[_Message, Depends(_message)],
-    unit_id: Annotated[Text, Query(description="Unit that the event is about.")] = None,
-    correlation_id: Annotated[Text, Query(description="Correlation id of the first request.")] = None,
-    order: Annotated[Order, Query(description="asc: oldest entry first; desc: newest first.")] = "asc",
-) -> EventQuery:
-    return EventQuery(
-        unit_id=unit_id,
-        subject=message.subject,
-        type=message.type,
-        stream=message.stream,
-        correlation_id=correlation_id,
-        city=region.city,
-        county=region.county,
-        start=period.start,
-        end=period.end,
-        order=order,
-    )
-
-
-def make_router(entry_log: EntryLog, verification: Verification) -> APIRouter:
-    """The routes on ``entry_log`` and ``verification``."""
-    router = APIRouter(prefix="/v1", responses=PROBLEMS)
-
-    @router.get("/events", tags=["events"], response_model=answers.PageAnswer)
-    async def list_events(
-        query: Annotated[EventQuery, Depends(_query)],
+    def __init__(
+        self,
+        request: Request,
         limit: Annotated[
-            int, Query(ge=1, le=MAX_LIMIT, description="Most items of the page.")
-        ] = DEFAULT_LIMIT,
-        cursor: Annotated[str | None, Query(max_length=256, description="`next` of the page before.")] = None,
-    ) -> Response:
-        """List events that meet all conditions, in the order in which they were archived.
+            int | None,
+            Query(ge=1, le=MAX_LIMIT, description=f"Most items of the page; {DEFAULT_LIMIT} if left out."),
+        ] = None,
+        cursor: Annotated[
+            str | None, Query(max_length=MAX_CURSOR, description="`next` of the page before.")
+        ] = None,
+        form: Annotated[
+            Literal["json", "csv", "ndjson"] | None,
+            Query(
+                alias="format",
+                description="json: a page. csv, ndjson: all that match, streamed. Left out: what the header "
+                "Accept prefers, else json.",
+            ),
+        ] = None,
+    ) -> None:
+        wanted = preferred(request.headers.get("accept", ""), JSON, MEDIA_TYPES.values())
+        by_accept: dict[str, Form] = {MEDIA_TYPES[each]: each for each in ("csv", "ndjson")}
+        self.export: Form | None = by_accept.get(wanted) if form is None else None if form == "json" else form
+        if self.export is not None and (limit is not None or cursor is not None):
+            name, value = ("limit", limit) if limit is not None else ("cursor", cursor)
+            raise InvalidValueError(
+                value, f"no {name} with {self.export}", "leave it out: an export has everything", field=name
+            )
+        self.limit = DEFAULT_LIMIT if limit is None else limit
+        self.cursor = cursor
 
-        That order (by index) never changes and new events come last, so paging neither skips nor repeats
-        anything while events arrive. A page may be shorter than ``limit``; the end is ``next: null``.
+
+def make_router(
+    entry_log: EntryLog, reads: Reads, verification: Verification, identify: Identify = claimed_reader
+) -> APIRouter:
+    """The routes on ``entry_log`` and ``verification``; ``identify`` says who asks for records."""
+    router = APIRouter(prefix="/v1", responses=PROBLEMS)
+    Who = Annotated[told.Reader, Depends(identify)]  # noqa: N806 - a type
+
+    @router.get("/events", tags=["events"], response_model=answers.PageAnswer, responses=_FORMS)
+    async def list_events(
+        wanted: Annotated[Asked, Depends(asked)], pages: Annotated[_Pages, Depends()], reader: Who
+    ) -> Response:
+        """List events that meet all conditions, a page at a time, or export all of them.
+
+        Pages are in order of time, then index, where a condition is on unit, region, type, actor or time;
+        else in the order of the log. All pages, and an export, are of the log as it was at the first of them:
+        its `size` entries never change, so nothing is skipped or repeated while events arrive.
+        `since=<size>` gives what arrived later, in the order of the log. A page may be shorter than `limit`,
+        even empty; the end is `next: null`. Reads of citizens' records, and exports, are archived themselves.
         """
-        after = None if cursor is None else decode_cursor(cursor, query)
-        page = await handlers.list_events(entry_log, query, after, limit)
-        return answers.page_response(page, None if page.next is None else encode_cursor(page.next, query))
+        query = wanted.query
+        if pages.export is not None:
+            request = told.Request(reader, "export", pages.export, wanted.words)
+            return export_response(await reads.export(request, query), pages.export)
+        resume = None if pages.cursor is None else decode_cursor(pages.cursor, query)
+        request = told.Request(reader, "page", "json", wanted.words)
+        page = await reads.page(request, query, resume, pages.limit)
+        cursor = None if page.next is None else encode_cursor(page.snapshot, page.next, query)
+        return answers.page_response(page, cursor)
 
     @router.get(
         "/events/{event_id}",
@@ -148,9 +104,10 @@ def make_router(entry_log: EntryLog, verification: Verification) -> APIRouter:
         response_model=answers.EventAnswer,
         responses={404: {"description": "No such event is archived.", **_PROBLEM}},
     )
-    async def find_event(event_id: str) -> Response:
+    async def find_event(event_id: str, reader: Who) -> Response:
         """Return one event by its id, with any later message that carried the same id."""
-        return answers.event_response(await handlers.find_event(entry_log, event_id))
+        request = told.Request(reader, "event", "json", in_words({"event_id": event_id}))
+        return answers.event_response(await reads.event(request, event_id))
 
     @router.get("/head", tags=["log"])
     async def read_head() -> answers.StateAnswer:

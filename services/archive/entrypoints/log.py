@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, Field
 
+from services.archive.application.cosigning import Cosigning
 from services.archive.application.proofs import Consistency, Inclusion, Proofs
 from services.archive.domain.tiles import WIDTH
 from services.archive.entrypoints.http import PROBLEMS
@@ -32,7 +33,7 @@ class CheckpointItem(BaseModel):
     size: Annotated[int, Field(description="Entries that it covers.")]
     root: Annotated[Hex, Field(description="Root of the tree over them, hex.")]
     signed_at: Annotated[datetime, Field(description="When it was signed, by the archive's clock.")]
-    note: Annotated[str, Field(description="The signed note, without cosignatures.")]
+    note: Annotated[str, Field(description="The signed note, with the lines of witnesses.")]
 
 
 class CheckpointsAnswer(BaseModel):
@@ -87,8 +88,8 @@ def _consistency(found: Consistency) -> ConsistencyAnswer:
     )
 
 
-def make_log_router(proofs: Proofs) -> APIRouter:
-    """The routes on ``proofs``."""
+def make_log_router(proofs: Proofs, cosigning: Cosigning) -> APIRouter:
+    """The routes on ``proofs``, and the keys of those in ``cosigning``."""
     router = APIRouter(prefix="/v1/log", tags=["log"], responses={**PROBLEMS, **MISSING})
 
     @router.get("/checkpoint", response_class=PlainTextResponse)
@@ -165,8 +166,8 @@ def make_log_router(proofs: Proofs) -> APIRouter:
 
     @router.get("/keys", response_class=PlainTextResponse)
     async def read_keys() -> PlainTextResponse:
-        """Return the verifier keys of the log, one a line, the present one first. Compare them elsewhere."""
-        return PlainTextResponse("".join(f"{key}\n" for key in proofs.keys))
+        """Return the verifier keys of the log, the present one first, and its witnesses'. Compare them."""
+        return PlainTextResponse("".join(f"{key}\n" for key in (*proofs.keys, *cosigning.keys)))
 
     return router
 

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from services.archive.application import handlers
-from services.archive.application.ports import EntryLog
+from services.archive.application.reading import Reads
+from services.archive.domain import reads as told
 from services.archive.domain.entries import Entry
+from services.archive.entrypoints.readers import Identify, claimed_reader
 from shared.kernel.errors import NotFoundError
 from shared.messaging.streams import ARCHIVED
 from shared.observability.problem import MEDIA_TYPE
@@ -37,8 +38,9 @@ class MessageLine(BaseModel):
     data_hash: Annotated[str, Field(description="SHA-256 of the message's bytes, hex.")]
 
 
-def make_streams_router(entry_log: EntryLog) -> APIRouter:
-    """The routes on ``entry_log``."""
+def make_streams_router(reads: Reads, identify: Identify = claimed_reader) -> APIRouter:
+    """The routes on ``reads``; ``identify`` says who reads."""
+    Who = Annotated[told.Reader, Depends(identify)]  # noqa: N806 - a type
     problem = {"content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
     router = APIRouter(
         prefix="/v1/streams",
@@ -46,7 +48,7 @@ def make_streams_router(entry_log: EntryLog) -> APIRouter:
         responses={
             404: {"description": "No such stream is archived.", **problem},
             422: {"description": "A parameter is not valid; the answer names it.", **problem},
-            503: {"description": "MongoDB is away.", **problem},
+            503: {"description": "MongoDB is away, or the broker that keeps word of reads.", **problem},
         },
     )
 
@@ -62,6 +64,7 @@ def make_streams_router(entry_log: EntryLog) -> APIRouter:
     )
     async def read_messages(
         stream: Annotated[str, Path(max_length=256, description="Archived stream, such as FEEDBACK.")],
+        reader: Who,
         after: Annotated[
             int, Query(ge=0, lt=1 << 63, description="Last sequence that is known already; 0: none.")
         ] = 0,
@@ -71,11 +74,14 @@ def make_streams_router(entry_log: EntryLog) -> APIRouter:
 
         Send the last line's ``sequence`` as ``after`` to go on. An answer may be shorter than ``limit``;
         an empty one says that nothing behind ``after`` is archived yet. A sequence is missing only where the
-        archive lost it (``/v1/verify`` names such holes), or before the first that it ever saw.
+        archive lost it (``/v1/verify`` names such holes), or before the first that it ever saw. Reads of
+        citizens' records are archived themselves.
         """
         if stream not in ARCHIVED:
             raise NotFoundError(stream, f"one of {', '.join(ARCHIVED)}", "name an archived stream")
-        entries = await handlers.read_stream(entry_log, stream, after, limit)
+        words = {"stream": stream, "after": str(after)}
+        asked = told.Request(reader, "page", "ndjson", words)
+        entries = await reads.messages(asked, stream, after, limit)
         return Response(b"".join(_lines(entries)), media_type=MEDIA)
 
     return router

@@ -12,6 +12,8 @@ from shared.kernel.errors import PermanentError, TransientError, describe
 
 TIMEOUT_S: Final = 30.0
 CONNECT_S: Final = 5.0
+ACTOR: Final = "scoring"
+"""Who reads, in the word that the archive keeps of it."""
 
 
 class ArchiveUnavailableError(TransientError):
@@ -43,7 +45,10 @@ class HttpFeedbackArchive:
         self._path = f"/v1/streams/{stream}/messages"
         # No proxies of the environment: the archive is a neighbour.
         self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S), trust_env=False, transport=transport
+            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
+            headers={"X-Pingyi-Actor": ACTOR},
+            trust_env=False,
+            transport=transport,
         )
 
     async def close(self) -> None:

@@ -28,7 +28,8 @@ from services.scoring.entrypoints.answers import (
     Tag,
 )
 from services.scoring.entrypoints.bodies import ChangesBody, RankingBody
-from services.scoring.entrypoints.tables import CSV, wants_table, write_table
+from services.scoring.entrypoints.tables import wants_table, write_table
+from shared.kernel.spreadsheets import CSV
 
 CURSOR: Final = 256
 """Most characters of a cursor."""

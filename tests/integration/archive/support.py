@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from shared.kernel.ids import derived_id
 from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.streams import ALERTS, FEEDBACK, RANKING
 from shared.testing.builders import alert_raised, envelope_of, feedback_submitted, unit_score_changed
+from shared.testing.clock import NOON
 
 Document = dict[str, Any]
 
@@ -53,9 +55,10 @@ SUBJECTS = {
 }
 
 
-def rating(number: int, **fields: object) -> Envelope[Any]:
+def rating(number: int, *, time: datetime = NOON, **fields: object) -> Envelope[Any]:
     """Rating ``number``; the same number gives the same event id."""
-    return envelope_of(feedback_submitted(**fields), event_id=derived_id("test-rating", str(number)))
+    event_id = derived_id("test-rating", str(number))
+    return envelope_of(feedback_submitted(**fields), event_id=event_id, time=time)
 
 
 def outgoing(envelope: Envelope[Any], subject: str = FEEDBACK_SUBJECT) -> Outgoing:
@@ -119,12 +122,29 @@ class Setup:
             httpx.AsyncClient(transport=transport, base_url="http://archive", timeout=60) as api,
         ):
             yield api
+            await _connected(api)
+
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[httpx.AsyncClient]:
+        """An archive that was never started: for what it answers without its servers."""
+        transport = httpx.ASGITransport(create_app(self.settings()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://archive", timeout=60) as api:
+            yield api
 
     @asynccontextmanager
     async def collection(self) -> AsyncIterator[Collection[Document]]:
         """The collection, for a look at it or for tampering."""
         with MongoClient[Document](self.mongodb_url) as client:
             yield client[self.database][ENTRIES]
+
+
+async def _connected(api: httpx.AsyncClient, limit_s: float = 10) -> None:
+    """Wait for the broker's connection: one that is given up while it is made leaves its socket behind."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if (await api.get("/readyz")).json()["checks"]["nats"]["status"] == "ok":
+            return
+        await asyncio.sleep(0.05)
 
 
 class Process:
@@ -225,7 +245,13 @@ async def verified(api: httpx.AsyncClient, *, against: str = "stream") -> Docume
 
 async def all_pages(api: httpx.AsyncClient, **conditions: object) -> list[Document]:
     """Every item of a query, page by page."""
+    return (await all_pages_of_one_log(api, **conditions))[0]
+
+
+async def all_pages_of_one_log(api: httpx.AsyncClient, **conditions: object) -> tuple[list[Document], int]:
+    """Every item of a query, page by page, and the size of the log that all pages were of."""
     items: list[Document] = []
+    sizes: set[int] = set()
     cursor: str | None = None
     while True:
         parameters = {**conditions, **({"cursor": cursor} if cursor else {})}
@@ -233,6 +259,8 @@ async def all_pages(api: httpx.AsyncClient, **conditions: object) -> list[Docume
         assert answer.status_code == httpx.codes.OK, answer.text
         page = answer.json()
         items += page["items"]
+        sizes.add(page["size"])
         cursor = page["next"]
         if cursor is None:
-            return items
+            (size,) = sizes
+            return items, size

@@ -55,6 +55,16 @@ def test_who_did_it_is_read_where_the_event_says_so_in_a_word(data: dict[str, ob
     assert found.actor == actor
 
 
+@pytest.mark.parametrize(
+    ("target", "unit_id"),
+    [({"unit_id": "U000007"}, "U000007"), ({"unit_id": 7}, None), ("x", None), ([], None)],
+)
+def test_a_decision_on_a_rating_is_about_the_ratings_unit(target: object, unit_id: str | None) -> None:
+    found = read_attributes(raw(data={"target": target}))
+    assert found is not None
+    assert found.unit_id == unit_id
+
+
 def test_the_case_is_read_where_the_event_names_one() -> None:
     found = read_attributes(raw(data={"case_id": "C-2026-7"}))
     assert found is not None

@@ -14,8 +14,9 @@ from services.scoring.application.past import Past
 from services.scoring.application.published import PublishedBooks, StoredRankings
 from services.scoring.application.workshop import OverloadedError
 from services.scoring.domain.lists import RANKED, SUPPRESSED, Row
-from services.scoring.entrypoints.tables import BOM, HEADER, safe_cell, wants_table, write_table
+from services.scoring.entrypoints.tables import HEADER, wants_table, write_table
 from shared.kernel.grades import Level
+from shared.kernel.spreadsheets import BOM
 from tests.unit.scoring.serving import TODAY, UNITS, WINDOWS, app, fold, get, stored
 
 DAY = (TODAY - timedelta(days=40)).isoformat()
@@ -205,26 +206,6 @@ def test_a_table_is_what_format_or_else_accept_says(
     table_wanted: bool,  # noqa: FBT001 - table-driven
 ) -> None:
     assert wants_table(form, accept) is table_wanted
-
-
-@pytest.mark.parametrize(
-    ("value", "cell"),
-    [
-        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
-        ("+86 call", "'+86 call"),
-        ("-2+3", "'-2+3"),
-        ("@SUM(A1)", "'@SUM(A1)"),
-        ("\tx", "'\tx"),
-        ("\r=1", "'\r=1"),
-        ("-5", "-5"),
-        ("+1.5e3", "+1.5e3"),
-        (-5, -5),
-        ("婚姻登记处", "婚姻登记处"),
-        (None, None),
-    ],
-)
-def test_no_cell_is_a_formula_and_numbers_stay_numbers(value: object, cell: object) -> None:
-    assert safe_cell(value) == cell
 
 
 def test_a_units_name_cannot_run_in_a_spreadsheet_and_nested_columns_are_flat() -> None:

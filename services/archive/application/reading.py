@@ -1,0 +1,159 @@
+"""Reading entries for people: what is personal or in bulk is told to the audit trail first (ADR 0020).
+
+The word about a read is durable before anything of it is sent, so that nobody reads unseen because something
+broke at the right moment. Without the broker there is no word, and so no personal record either.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from services.archive.application.handlers import find_event
+from services.archive.application.ports import EntryLog, EventQuery, Position, ReadJournal, Snapshot
+from services.archive.application.tracing import trace
+from services.archive.domain.entries import Entry, Stored
+from services.archive.domain.reads import Read, Request
+from services.archive.domain.story import Story
+from shared.messaging.streams import CASES, FEEDBACK
+
+PERSONAL: Final = frozenset({FEEDBACK, CASES})
+"""Streams whose events are about single citizens: pseudonyms, sealed texts, what somebody complained of."""
+EXPORT_ROWS: Final = 500
+"""Entries that an export holds in memory at once; fewer where they are big."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries of a page, the log that they are of, and where the next page starts; None at the end."""
+
+    entries: list[Entry]
+    snapshot: Snapshot
+    next: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a later page begins, and in which log."""
+
+    snapshot: Snapshot
+    after: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """The use cases. Each raises ``TransientError``: the store does not answer, or the word can't be kept."""
+
+    entry_log: EntryLog
+    journal: ReadJournal
+
+    async def page(self, request: Request, query: EventQuery, resume: Resume | None, limit: int) -> Page:
+        """One page. Going on from ``next`` gives every entry that fits once, whatever arrives meanwhile."""
+        if resume is None:
+            entries, snapshot, behind = await first_page(self.entry_log, query, limit)
+        else:
+            snapshot = resume.snapshot
+            entries, behind = await self.entry_log.page(query, snapshot, resume.after, limit)
+        await self._told(request, entries, snapshot.size)
+        return Page(entries, snapshot, behind)
+
+    async def event(self, request: Request, event_id: str) -> list[Entry]:
+        """The entry of an event, then its duplicates.
+
+        Raises:
+            NotFoundError: the log has no event of this id.
+        """
+        entries = await find_event(self.entry_log, event_id)
+        await self._told(request, entries, entries[-1].index + 1)
+        return entries
+
+    async def story(self, request: Request, asked: str) -> Story:
+        """The story of an event or a correlation id; always a read of personal records.
+
+        Raises:
+            NotFoundError: the log has neither.
+        """
+        story = await trace(self.entry_log, asked)
+        word = Read(self.journal.new_id(), request, story.size, "answered", len(story.steps))
+        await self.journal.record(word)
+        return story
+
+    async def export(self, request: Request, query: EventQuery) -> "Export":
+        """Begin an export: when this returns, the audit trail has the word that it begins."""
+        entries, snapshot, behind = await first_page(self.entry_log, query, EXPORT_ROWS)
+        read = self.journal.new_id()
+        await self.journal.record(Read(read, request, snapshot.size, "begun", None))
+        return Export(self, request, query, read, Page(entries, snapshot, behind))
+
+    async def signed_entries(
+        self, request: Request, first: int, end: int, size: int
+    ) -> AsyncIterator[Sequence[Stored]]:
+        """The entries from index ``first`` up to, not with, ``end`` of a log of ``size``, as they are stored.
+
+        When this returns, the audit trail has the word that somebody takes them away; when they have all been
+        read, the word that it has ended. In constant memory.
+        """
+        read = self.journal.new_id()
+        await self.journal.record(Read(read, request, size, "begun", None))
+        return self._signed_parts(Read(read, request, size, "ended", None), first, end)
+
+    async def _signed_parts(self, ended: Read, first: int, end: int) -> AsyncIterator[Sequence[Stored]]:
+        rows = 0
+        async for part in self.entry_log.scan(end - 1, first):
+            rows += len(part)
+            yield part
+        await self.journal.record(replace(ended, rows=rows))
+
+    async def messages(self, request: Request, stream: str, after: int, limit: int) -> list[Entry]:
+        """The next entries of one stream behind the sequence ``after``, by sequence.
+
+        Fewer where they are big; empty: nothing behind it is archived yet.
+        """
+        snapshot = Snapshot(await self.entry_log.size(), None)
+        behind = Position(-1, after, None)
+        entries, _ = await self.entry_log.page(EventQuery(stream=stream), snapshot, behind, limit)
+        await self._told(request, entries, snapshot.size)
+        return entries
+
+    async def _told(self, request: Request, entries: Sequence[Entry], size: int) -> None:
+        if any(entry.leaf.stream in PERSONAL for entry in entries):
+            word = Read(self.journal.new_id(), request, size, "answered", len(entries))
+            await self.journal.record(word)
+
+
+async def first_page(
+    entry_log: EntryLog, query: EventQuery, limit: int
+) -> tuple[list[Entry], Snapshot, Position | None]:
+    """Entries of ``query`` in the log as it is now, that log, and where to go on in it."""
+    snapshot = Snapshot(await entry_log.size(), None)
+    entries, behind = await entry_log.page(query, snapshot, None, limit)
+    if behind is not None and query.order == "asc":  # descending, a cursor bounds what is left by itself
+        snapshot = Snapshot(snapshot.size, await entry_log.last(query, snapshot.size))
+    return entries, snapshot, behind
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """All entries of a query in a log of fixed size, a few at a time."""
+
+    reads: Reads
+    request: Request
+    query: EventQuery
+    read: str
+    first: Page
+
+    @property
+    def size(self) -> int:
+        """Entries in the log that it is of."""
+        return self.first.snapshot.size
+
+    async def parts(self) -> AsyncIterator[list[Entry]]:
+        """The entries in order, in constant memory; at last the word that it has ended, and with how many."""
+        part, after, rows = self.first.entries, self.first.next, 0
+        while True:
+            rows += len(part)
+            if part:
+                yield part
+            if after is None:
+                break
+            part, after = await self.reads.entry_log.page(self.query, self.first.snapshot, after, EXPORT_ROWS)
+        await self.reads.journal.record(Read(self.read, self.request, self.size, "ended", rows))

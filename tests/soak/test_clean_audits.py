@@ -1,0 +1,76 @@
+"""No false alarm: an untouched log passes both verifiers, however often its makers were killed under load.
+
+``make soak`` runs it SOAK_AUDITS (100) times on one platform, tests/e2e some; SOAK_SEED repeats the kills.
+"""
+
+import asyncio
+import os
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy.local.broker import cli_connection
+from deploy.local.demo.settle import settled
+from deploy.local.layout import SERVICES
+from deploy.local.restart import RestartPolicy
+from tests.support.audit import assert_verified_offline, verified
+from tests.support.load import Load, simulated
+from tests.support.platform import Platform, running_platform
+
+pytestmark = pytest.mark.soak
+
+AUDITS = int(os.environ.get("SOAK_AUDITS", "100"))
+SEED = int(os.environ.get("SOAK_SEED", str(random.SystemRandom().randrange(10**6))))
+RATINGS = 300
+VICTIMS = (*SERVICES, "nats", "mongod", "archive", "mongod")
+"""Those that write the log come twice as often."""
+IN_A_ROW = RestartPolicy().max_failures - 2
+STABLE_S = RestartPolicy().stable_s + 10
+OFFLINE_EVERY = 5
+"""An export takes longer with every round, and holds the rounds before."""
+
+
+async def test_clean_logs_pass_both_verifiers_after_random_kills_under_load(tmp_path: Path) -> None:
+    chance, kills = random.Random(SEED), Counter[str]()
+    died_s: dict[str, list[float]] = {}
+    with running_platform(tmp_path / "var") as platform:
+        for number in range(1, AUDITS + 1):
+            victim = chance.choice([each for each in VICTIMS if _may_die(died_s.get(each, []))])
+            died_s.setdefault(victim, []).append(time.monotonic())
+            await _load_and_kill(platform, victim, chance.random(), number)
+            kills[victim] += 1
+            platform.await_ready()
+            async with cli_connection(platform.layout) as client:
+                await settled(platform.layout, client, quiet_polls=1)
+            report = await asyncio.to_thread(verified, platform)
+            assert report["checkpoints"] > 0
+            if number % OFFLINE_EVERY == 0 or number == AUDITS:
+                await asyncio.to_thread(assert_verified_offline, platform, tmp_path / "export")
+                shutil.rmtree(tmp_path / "export")
+            sys.stderr.write(
+                f"audit {number} of {AUDITS}: clean, {report['entries']:,} entries, "
+                f"{report['checkpoints']} checkpoints; seed {SEED}, kills {dict(kills)}\n"
+            )
+
+
+def _may_die(died_s: list[float]) -> bool:
+    """The supervisor gives up a child that fails more often without a stable run: that is its duty."""
+    return sum(time.monotonic() - each < STABLE_S * IN_A_ROW for each in died_s) < IN_A_ROW
+
+
+async def _load_and_kill(platform: Platform, victim: str, at: float, number: int) -> None:
+    load = Load(list(simulated(RATINGS, days_ago=1 + number % 25, seed=SEED + number).lines))
+    running = asyncio.create_task(load.run(platform.url("intake")))
+    await load.reach(at * 0.8)
+    try:
+        await asyncio.to_thread(platform.kill, victim)
+    except psutil.NoSuchProcess:
+        sys.stderr.write(f"{victim} was down already\n")
+    await running
+    platform.promised.update(load.promised)
