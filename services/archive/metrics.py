@@ -33,6 +33,19 @@ class ArchiveMetrics:
         )
         self.verify_seconds = metrics.gauge("verify", "seconds", "Duration of the last verification.")
 
+        self.reconciled = metrics.counter(
+            "reconciled", "Messages of the stream compared with the log, byte for byte.", ("stream",)
+        )
+        self.unreconciled = metrics.gauge(
+            "unreconciled", "messages", "Archived messages not compared with the stream yet.", ("stream",)
+        )
+        self.diverged = metrics.gauge(
+            "diverged", "sequences", "Sequences known to differ between stream and log.", ("stream", "kind")
+        )
+        self.reconciled_at = metrics.gauge(
+            "reconciled_last", "timestamp_seconds", "End of the last round in which every stream answered."
+        )
+
     def written(self, entries: Sequence[Entry], seconds: float) -> None:
         """Count one insert."""
         for (stream, kind), count in Tally((e.leaf.stream, e.leaf.kind.value) for e in entries).items():

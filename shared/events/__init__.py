@@ -4,6 +4,7 @@ Import from here, not from the modules below: ``FeedbackSubmitted``, ``EVENTS``,
 """
 
 from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
+from shared.events.audit import StreamDiverged, StreamHistoryAccepted
 from shared.events.base import EventData
 from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Envelope, InvalidEventError, Provenance, parse_envelope
@@ -53,6 +54,8 @@ __all__ = [
     "RankingRevised",
     "RankingRow",
     "SealedText",
+    "StreamDiverged",
+    "StreamHistoryAccepted",
     "UnitFlagged",
     "UnitScoreChanged",
     "parse_envelope",

@@ -273,6 +273,24 @@ def unit_flagged(**fields: object) -> UnitFlagged:
     )
 
 
+def stream_diverged(**fields: object) -> StreamDiverged:
+    """Three archived ratings are gone from the middle of FEEDBACK."""
+    return StreamDiverged.model_validate(
+        {
+            "stream": "FEEDBACK",
+            "kind": "lost_in_stream",
+            "raised": True,
+            "first": 120,
+            "last": 122,
+            "sequences": 3,
+            "stream_first": 1,
+            "stream_last": 5000,
+            "archived_last": 5000,
+        }
+        | fields
+    )
+
+
 def alert_raised(**fields: object) -> AlertRaised:
     """A bad review's alert for the console."""
     return AlertRaised.model_validate(

@@ -21,6 +21,7 @@ from shared.events import (
     EventData,
     FeedbackSubmitted,
     InvalidEventError,
+    StreamDiverged,
     UnitScoreChanged,
     parse_envelope,
     spec_for_data,
@@ -37,6 +38,7 @@ INBOX_PREFIX: Final = b"_INBOX_notify."
 FEEDBACK_DURABLE: Final = "notify-feedback"
 
 RANKING_BATCH: Final = 50
+AUDIT_BATCH: Final = 10
 DELIVERY_BATCH: Final = 50
 """Deliveries under way at once in one channel; they must end within the consumer's ack wait together."""
 
@@ -49,6 +51,7 @@ def durables(channels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return (
         (FEEDBACK, FEEDBACK_DURABLE),
         ("RANKING", "notify-ranking"),
+        ("AUDIT", "notify-audit"),
         *(("ALERTS", f"notify-deliver-{name}") for name in channels),
     )
 
@@ -84,7 +87,13 @@ def subscribe(broker: NatsBroker, raise_alerts: RaiseAlerts, deliver: Mapping[st
         with _context_of(event):
             await raise_alerts.on_score_changed(event)
 
+    async def on_stream_diverged(event: Envelope[StreamDiverged]) -> None:
+        """Raise an alert because a stream and the archive differ, or agree again."""
+        with _context_of(event):
+            await raise_alerts.on_stream_diverged(event)
+
     _subscriber(broker, UnitScoreChanged, "notify-ranking", RANKING_BATCH)(on_score_changed)
+    _subscriber(broker, StreamDiverged, "notify-audit", AUDIT_BATCH)(on_stream_diverged)
     for name, handler in deliver.items():
         _subscriber(broker, AlertRaised, f"notify-deliver-{name}", DELIVERY_BATCH)(_delivery(handler))
 
