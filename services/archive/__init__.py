@@ -1,1 +1,1 @@
-"""Archive: keeps every event of every archived stream as a hash-chained audit log."""
+"""Archive: keeps every event of every archived stream as a tamper-evident audit log."""

@@ -6,9 +6,13 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
+from services.archive.adapters.audit_events import AuditEvents
 from services.archive.adapters.consumer_watch import ConsumerWatch
 from services.archive.adapters.jetstream_source import JetStreamSource
 from services.archive.adapters.mongo_store import MongoEntryLog
+from services.archive.application.forks import Forks
+from services.archive.application.histories import Histories, NumberedSource
+from services.archive.application.reconciling import Reconciliation
 from services.archive.application.sequencer import HistoryContradictedError, Sequencer
 from services.archive.application.verifying import Verification
 from services.archive.entrypoints.events import feed
@@ -38,26 +42,41 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     metrics = ArchiveMetrics(service_metrics)
     entry_log = MongoEntryLog(settings.mongodb_url, settings.mongodb_database)
     session = BrokerSession(make_broker(settings, SERVICE))
-    source = JetStreamSource(session)
+    broker, audit = JetStreamSource(session), AuditEvents(session)
+    histories = Histories(entry_log, audit, lambda: sequencer.refused)
+    source = NumberedSource(broker, histories)
     sequencer = Sequencer(entry_log, source, metrics, ARCHIVED, batch_entries=settings.batch_entries)
-    watch = ConsumerWatch(source, metrics, ARCHIVED, settings.lag_limit)
+    watch = ConsumerWatch(broker, metrics, ARCHIVED, settings.lag_limit)
     verification = Verification(
         entry_log, source, metrics, clock or SystemClock(), ARCHIVED, settings.verify_timeout_s
     )
+    reconciliation = Reconciliation(
+        entry_log=entry_log,
+        source=source,
+        reports=audit,
+        refused=lambda: sequencer.refused,
+        metrics=metrics,
+        clock=clock or SystemClock(),
+        streams=ARCHIVED,
+        interval_s=settings.reconcile_interval_s,
+    )
+    forks = Forks(entry_log, source, lambda: sequencer.refused)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await session.start()
         async with TaskSupervisor(health) as tasks:
+            tasks.start("histories", histories.run())
             for stream in ARCHIVED:
                 tasks.start(f"feed-{stream}", feed(source, sequencer, stream))
             tasks.start("sequencer", sequencer.run())
             tasks.start("consumer-watch", watch.run())
+            tasks.start("reconciliation", reconciliation.run())
             yield
             health.draining()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(sequencer.drain(), DRAIN_S)
-        await source.close()
+        await broker.close()
         await session.stop()
         entry_log.close()
 
@@ -75,10 +94,11 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
         health.register(f"consumer-{stream.lower()}", watch.check(stream))
     health.register("history", check_refused)
     health.register("lag", watch.check_lag, required=False)
+    health.register("reconciliation", reconciliation.check, required=False)
 
     app = FastAPI(
         title="Pingyi archive",
-        summary="The audit log of every event: append-only, hash-chained, verifiable.",
+        summary="The audit log of every event: append-only, tamper-evident, verifiable.",
         version="1",
         lifespan=lifespan,
         openapi_tags=[
@@ -90,5 +110,5 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
         redoc_url=None,
     )
     http.install(app, service_metrics, health)
-    app.include_router(make_router(entry_log, verification))
+    app.include_router(make_router(entry_log, verification, forks))
     return app

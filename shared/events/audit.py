@@ -23,10 +23,11 @@ class StreamDiverged(EventData):
     kind: Annotated[
         DivergenceKind,
         Field(
-            description="lost_in_stream: archived, but gone from the stream's middle or end; missing_in_archive: "
-            "in the stream, never archived; other_bytes: both have the sequence with different bodies; "
-            "front_lost: gone at the stream's front before it was old enough to expire; went_back: the stream "
-            "ends before what is archived or has another body there, and is not archived any more."
+            description="lost_in_stream: archived, but gone from the stream's middle or end; "
+            "missing_in_archive: in the stream, never archived; other_bytes: both have the sequence, with "
+            "different bodies; front_lost: gone at the stream's front before it was old enough to expire; "
+            "went_back: the stream ends before what is archived or has another body there, and is not "
+            "archived any more."
         ),
     ]
     raised: Annotated[bool, Field(description="True: found; false: both agree again.")]
@@ -49,7 +50,9 @@ class StreamHistoryAccepted(EventData):
     """
 
     stream: StreamName
-    fork: Annotated[Sequence, Field(description="Last sequence of the stream with the archived body; 0: none.")]
+    fork: Annotated[
+        Sequence, Field(description="Last sequence of the stream with the archived body; 0: none.")
+    ]
     archived_last: Annotated[Sequence, Field(description="Last archived sequence when it was decided.")]
     offset: Annotated[
         int,

@@ -32,6 +32,7 @@ from shared.events import (
     Provenance,
     RankingRevised,
     RankingRow,
+    StreamDiverged,
     UnitFlagged,
     UnitScoreChanged,
     spec_for_data,

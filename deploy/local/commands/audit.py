@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from deploy.local.api import VERIFY_ATTEMPTS, call
+from deploy.local.commands.accepting import accept
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.history.archive import read_lines
 from deploy.local.layout import DEFAULT_DATA
@@ -15,13 +16,14 @@ from shared.messaging.streams import FEEDBACK
 VERIFY_TIMEOUT_S = 600.0
 
 audit = typer.Typer(no_args_is_help=True, help="The audit trail.")
+audit.command("accept")(accept)
 
 
 @audit.command("verify")
 def verify(
     data: DataOption = DEFAULT_DATA, port_base: PortBaseOption = None, as_json: JsonOption = False
 ) -> None:
-    """Recompute the whole hash chain and compare it with the streams; exit code 1 on any finding."""
+    """Recompute every hash of the log and compare it with the streams; exit code 1 on any finding."""
     layout = find_platform(data, port_base)
     report = call(
         "GET",
@@ -55,9 +57,8 @@ def export(
 
 def describe_report(report: dict[str, Any]) -> list[str]:
     """The verification's answer in plain lines."""
-    head = report["head"] or {"index": None, "chain_hash": "-"}
     verdict = "OK" if report["ok"] else "NOT OK"
-    lines = [f"{verdict}: {report['entries']} entries, head {head['index']}, chain {head['chain_hash']}"]
+    lines = [f"{verdict}: {report['entries']} entries"]
     lines += [
         f"  {finding['where']}: {finding['what']}; {finding['expected']}" for finding in report["findings"]
     ]

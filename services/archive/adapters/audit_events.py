@@ -18,9 +18,7 @@ _DECISIONS: Final = spec_for_data(StreamHistoryAccepted).subject_for("*", "*")
 
 
 class AuditEvents:
-    """Plays :class:`~services.archive.application.reconciling.Reports` and
-    :class:`~services.archive.application.histories.Decisions` on a :class:`BrokerSession`.
-    """  # fmt: skip
+    """The roles ``Reports`` of reconciling and ``Decisions`` of histories, on a :class:`BrokerSession`."""
 
     def __init__(self, session: BrokerSession) -> None:
         """Use the connection of ``session``, whenever it has one."""

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from services.archive.domain.entries import LAYOUT, Attributes, Entry, Kind, Leaf, Stored, place_of
+from services.archive.domain.entries import LAYOUT, Attributes, Entry, Kind, Leaf, Stored, place_of, region_of
+from shared.kernel.errors import InvalidValueError
 
 Document = dict[str, Any]
 
@@ -22,6 +23,9 @@ def to_document(entry: Entry) -> Document:
     if city is not None:
         document["city"] = city
         document["county"] = county
+    region = region_of(leaf.subject)
+    if region is not None:
+        document["region"] = region
     if leaf.attributes is not None:
         _add_attributes(document, leaf.attributes)
     if leaf.duplicate_of is not None:
@@ -30,7 +34,6 @@ def to_document(entry: Entry) -> Document:
         document["envelope"] = entry.envelope
     document["data_hash"] = leaf.data_hash
     document["leaf_hash"] = entry.leaf_hash
-    document["chain_hash"] = entry.chain_hash
     return document
 
 
@@ -48,6 +51,10 @@ def _add_attributes(document: Document, attributes: Attributes) -> None:
         document["unit_id"] = attributes.unit_id
     if attributes.channel is not None:
         document["channel"] = attributes.channel
+    if attributes.actor is not None:
+        document["actor"] = attributes.actor
+    if attributes.case_id is not None:
+        document["case_id"] = attributes.case_id
 
 
 def from_document(document: Document) -> Entry:
@@ -55,8 +62,15 @@ def from_document(document: Document) -> Entry:
 
     Raises:
         KeyError: a field is missing.
-        ValueError: an unknown kind.
+        ValueError: an unknown kind, or another layout than :data:`LAYOUT`.
     """
+    if document["v"] != LAYOUT:
+        raise InvalidValueError(
+            document["v"],
+            f"an entry of layout {LAYOUT}",
+            "archive into an empty database; layout 1 was never released and is not read",
+            field="v",
+        )
     kind = Kind(document["kind"])
     attributes = None
     if kind is not Kind.UNPARSEABLE:
@@ -71,6 +85,8 @@ def from_document(document: Document) -> Entry:
             document.get("unit_id"),
             document.get("channel"),
             document["synthetic"],
+            document.get("actor"),
+            document.get("case_id"),
         )
     leaf = Leaf(
         kind,
@@ -81,9 +97,7 @@ def from_document(document: Document) -> Entry:
         document.get("duplicate_of"),
         document["data_hash"],
     )
-    return Entry(
-        document["_id"], leaf, document.get("envelope"), document["leaf_hash"], document["chain_hash"]
-    )
+    return Entry(document["_id"], leaf, document.get("envelope"), document["leaf_hash"])
 
 
 def examine(document: Document) -> Stored:

@@ -32,8 +32,7 @@ from services.archive.application.ports import (
     LogUnavailableError,
     Position,
 )
-from services.archive.domain.chain import EMPTY
-from services.archive.domain.entries import Entry, Head, Kind, Stored
+from services.archive.domain.entries import Entry, Kind, Stored
 from shared.kernel.errors import describe
 
 SELECT_MS: Final = 2_000
@@ -101,15 +100,14 @@ class MongoEntryLog:
         self._client.close()
 
     async def ping(self) -> str:
-        """Where the log ends, in words, for the health check. Raises as :meth:`head`."""
-        head = await self.head()
-        return f"{head.index + 1} entries"
+        """Where the log ends, in words, for the health check. Raises as :meth:`size`."""
+        return f"{await self.size()} entries"
 
-    async def head(self) -> Head:
-        """See :meth:`EntryLog.head`."""
-        with _translated("find the head"):
-            last = await self._entries.find_one({}, {"chain_hash": 1}, sort=[("_id", DESCENDING)])
-        return EMPTY if last is None else Head(last["_id"], last["chain_hash"])
+    async def size(self) -> int:
+        """See :meth:`EntryLog.size`."""
+        with _translated("find the end of the log"):
+            last = await self._entries.find_one({}, {"_id": 1}, sort=[("_id", DESCENDING)])
+        return 0 if last is None else last["_id"] + 1
 
     async def positions(self, streams: Collection[str]) -> dict[str, int]:
         """See :meth:`EntryLog.positions`."""

@@ -1,19 +1,25 @@
 """Reads the few attributes that the archive indexes out of a message's bytes."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from services.archive.domain.entries import Attributes
 
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+MOST_CHARACTERS: Final = 256
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_CHARACTERS)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class _Data(msgspec.Struct, gc=False):
     unit_id: Text | None = None
     channel: Text | None = None
+    # Whatever a contract newer than ours means by these names, its events are archived.
+    case_id: object = None
+    actor: object = None
+    decided_by: object = None
+    by: object = None
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -42,6 +48,7 @@ def read_attributes(raw: bytes) -> Attributes | None:
     try:
         raw.decode()  # msgspec does not look into strings that it skips
         envelope = _decode(raw)
+        data = envelope.data
         return Attributes(
             envelope.id,
             envelope.type,
@@ -50,12 +57,18 @@ def read_attributes(raw: bytes) -> Attributes | None:
             _milliseconds(envelope.receivedat),
             envelope.correlationid,
             envelope.causationid,
-            envelope.data.unit_id,
-            envelope.data.channel,
+            data.unit_id,
+            data.channel,
             envelope.synthetic,
+            _named(data.actor) or _named(data.decided_by) or _named(data.by),
+            _named(data.case_id),
         )
     except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError):
         return None
+
+
+def _named(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= MOST_CHARACTERS else None
 
 
 def _milliseconds(moment: datetime) -> datetime:

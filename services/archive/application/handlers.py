@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.archive.application.ports import EntryLog, EventQuery, Position
-from services.archive.domain.entries import Entry, Head
+from services.archive.domain.entries import Entry
 from shared.kernel.errors import NotFoundError
 
 STATE_ATTEMPTS = 5
@@ -22,7 +22,7 @@ class Page:
 class LogState:
     """The end of the log and the last archived sequence of each stream."""
 
-    head: Head
+    size: int
     positions: dict[str, int]
 
 
@@ -59,17 +59,17 @@ async def find_event(entry_log: EntryLog, event_id: str) -> list[Entry]:
 
 
 async def read_state(entry_log: EntryLog, streams: Sequence[str]) -> LogState:
-    """Where the log ends now: head and positions of one moment, unless entries arrive faster than we read.
+    """Where the log ends now: size and positions of one moment, unless entries arrive faster than we read.
 
-    Then the positions may be a little older than the head, never newer.
+    Then the positions may be a little older than the size, never newer.
 
     Raises:
         LogUnavailableError: the store does not answer.
     """
-    head = await entry_log.head()
+    size = await entry_log.size()
     for _ in range(STATE_ATTEMPTS):
         positions = await entry_log.positions(streams)
-        before, head = head, await entry_log.head()
-        if head == before:
+        before, size = size, await entry_log.size()
+        if size == before:
             break
-    return LogState(head, positions)
+    return LogState(size, positions)

@@ -1,4 +1,4 @@
-"""The archived streams in the archive's own numbering: operators' decisions applied to what the broker says."""
+"""The archived streams in the archive's own numbering: what the broker says, after operators' decisions."""
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
@@ -44,7 +44,9 @@ class Histories:
     archived before it is in force.
     """
 
-    def __init__(self, entry_log: EntryLog, decisions: Decisions, refused: Callable[[], Collection[str]]) -> None:
+    def __init__(
+        self, entry_log: EntryLog, decisions: Decisions, refused: Callable[[], Collection[str]]
+    ) -> None:
         """Look into the stream again as long as ``refused`` names any stream."""
         self._log = entry_log
         self._decisions = decisions
@@ -89,7 +91,9 @@ class Histories:
                 continue
             if event.id not in self._found:
                 self._found[event.id] = event.data
-                log.info("history_accepted", stream=event.data.stream, fork=event.data.fork, event_id=event.id)
+                log.info(
+                    "history_accepted", stream=event.data.stream, fork=event.data.fork, event_id=event.id
+                )
         for stream in {data.stream for data in self._found.values()}:
             made = sorted(
                 (data for data in self._found.values() if data.stream == stream),
@@ -105,7 +109,9 @@ class Histories:
         """
         if not self._loaded.is_set():
             raise HistoriesUnreadError(
-                describe("no answer of the database yet", "the accepted histories", "it is tried again by itself")
+                describe(
+                    "no answer of the database yet", "the accepted histories", "it is tried again by itself"
+                )
             )
         return self._numberings.get(stream, _PLAIN)
 
@@ -132,7 +138,7 @@ class NumberedSource:
         return self._source.interruptions(stream)
 
     async def acknowledge(self, message: StoredMessage) -> None:
-        """See :meth:`StreamSource.acknowledge`; goes by the address to answer at, which no numbering changes."""
+        """See :meth:`StreamSource.acknowledge`; the answer's address has no numbering."""
         await self._source.acknowledge(message)
 
     async def bounds(self, stream: str) -> StreamBounds:
@@ -171,5 +177,5 @@ def _numbered(message: StoredMessage, numbering: Numbering) -> StoredMessage:
 
 
 def _end(numbering: Numbering, last: int) -> int:
-    """One before the number of the message to come: a stream that ends at its fork continues what is archived."""
+    """One before the number of the message to come: one that ends at its fork continues the archive."""
     return numbering.archived_as(last + 1) - 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from services.archive.domain.entries import Entry, Head, Stored
+from services.archive.domain.entries import Entry, Stored
 from services.archive.domain.subjects import SubjectFilter
 from shared.kernel.errors import TransientError
 from shared.messaging.reading import StoredMessage
@@ -48,8 +48,8 @@ class Position:
 class EntryLog(Protocol):
     """Role: the stored log. Appending is its only change."""
 
-    async def head(self) -> Head:
-        """The durable end of the log; ``EMPTY`` before the first entry.
+    async def size(self) -> int:
+        """Number of durable entries, so the next index.
 
         Raises:
             LogUnavailableError: the store does not answer.
@@ -57,28 +57,28 @@ class EntryLog(Protocol):
         ...
 
     async def positions(self, streams: Collection[str]) -> dict[str, int]:
-        """The highest durable sequence of each stream, 0 where there is none. Raises as :meth:`head`."""
+        """The highest durable sequence of each stream, 0 where there is none. Raises as :meth:`size`."""
         ...
 
     async def data_hashes(
         self, stream: str, first: int, last: int, *, events_only: bool = False
     ) -> dict[int, bytes]:
-        """SHA-256 of what is archived of ``first`` to ``last``, by sequence. Raises as :meth:`head`.
+        """SHA-256 of what is archived of ``first`` to ``last``, by sequence. Raises as :meth:`size`.
 
         With ``events_only`` without what could not be parsed, of which the log has the hash alone.
         """
         ...
 
     async def first_sequence(self, stream: str) -> int:
-        """The lowest archived sequence of a stream, 0 if there is none. Raises as :meth:`head`."""
+        """The lowest archived sequence of a stream, 0 if there is none. Raises as :meth:`size`."""
         ...
 
     async def received_until(self, stream: str, sequence: int) -> datetime | None:
-        """When the last archived event at or before ``sequence`` was received. Raises as :meth:`head`."""
+        """When the last archived event at or before ``sequence`` was received. Raises as :meth:`size`."""
         ...
 
     async def indexes_of(self, event_ids: Collection[str]) -> dict[str, int]:
-        """Index of the first entry of each event id that the log has. Raises as :meth:`head`."""
+        """Index of the first entry of each event id that the log has. Raises as :meth:`size`."""
         ...
 
     async def append(self, entries: Sequence[Entry]) -> None:
@@ -94,20 +94,20 @@ class EntryLog(Protocol):
         """At most ``limit`` entries of ``query`` behind ``after``, by index, and whether that is the limit.
 
         False instead of True: the page was cut short because its entries are big; it has at least one.
-        Raises as :meth:`head`.
+        Raises as :meth:`size`.
         """
         ...
 
     async def of_event(self, event_id: str) -> list[Entry]:
-        """The event and its duplicates, by index. Raises as :meth:`head`."""
+        """The event and its duplicates, by index. Raises as :meth:`size`."""
         ...
 
     def scan(self, last: int) -> AsyncIterator[Sequence[Stored]]:
-        """All entries up to index ``last``, by index, in parts. Raises as :meth:`head`."""
+        """All entries up to index ``last``, by index, in parts. Raises as :meth:`size`."""
         ...
 
     async def distinct_event_ids(self, last: int) -> int:
-        """How many different event ids the entries up to index ``last`` have. Raises as :meth:`head`."""
+        """How many different event ids the entries up to index ``last`` have. Raises as :meth:`size`."""
         ...
 
 

@@ -65,7 +65,9 @@ class _Found:
     """What one comparison of a range gave, by kind."""
 
     compared: int = 0
-    kinds: dict[str, set[int]] = field(default_factory=lambda: {kind: set() for kind in (LOST, MISSING, OTHER)})
+    kinds: dict[str, set[int]] = field(
+        default_factory=lambda: {kind: set() for kind in (LOST, MISSING, OTHER)}
+    )
 
 
 @dataclass(slots=True)
@@ -99,7 +101,7 @@ class Reconciliation:
         streams: Sequence[str],
         interval_s: float,
     ) -> None:
-        """Compare ``streams`` every ``interval_s`` seconds; ``refused`` tells which are not archived, and why."""
+        """Compare ``streams`` every ``interval_s`` seconds; ``refused`` names those not archived."""
         self._log = entry_log
         self._source = source
         self._reports = reports
@@ -156,7 +158,7 @@ class Reconciliation:
         return "streams and archive agree"
 
     async def _remember(self) -> None:
-        """What the log says was reported and stands: the end of that must be reported by whoever comes after."""
+        """What the log says was reported and stands: its end must be reported by whoever comes after."""
         page, _ = await self._log.page(EventQuery(type=_SPEC.event_type, order="desc"), None, REMEMBERED)
         for entry in reversed(page):
             try:
@@ -225,7 +227,7 @@ class Reconciliation:
     ) -> None:
         """Holes that the broker names: what of them is archived was lost by the stream.
 
-        What can't be parsed is left out: the log has its hash alone, so a stream rebuilt from it has holes there.
+        What can't be parsed is left out: the log has its hash alone, so a rebuilt stream has holes there.
         """
         for first, last in runs((each for each in state.deleted if lowest <= each <= position), CHUNK):
             archived = await self._log.data_hashes(stream, first, last, events_only=True)
@@ -295,14 +297,16 @@ class Reconciliation:
             if news is None:
                 continue
             raised, what = news
-            event = self._event(stream, kind, divergence, raised=raised, what=what, state=state, position=position)
+            event = self._event(
+                stream, kind, divergence, raised=raised, what=what, state=state, position=position
+            )
             await self._reports.publish(event)
             divergence.told(event.id, what if raised else None)
             say = log.error if raised else log.info
             say("stream_diverged" if raised else "stream_agrees_again", stream=stream, kind=kind,
                 first=what.first, last=what.last, sequences=what.sequences)  # fmt: skip
 
-    def _event(  # noqa: PLR0913 - everything that an event says
+    def _event(
         self,
         stream: str,
         kind: str,
@@ -313,9 +317,15 @@ class Reconciliation:
         state: StreamState,
         position: int,
     ) -> Envelope[StreamDiverged]:
-        # The id follows from what is said and what was said before: a second archive says it with the same one.
+        # The id follows from what is said and was said before: a second archive says it with the same one.
         event_id = derived_id(
-            "stream-diverged", stream, kind, str(raised), str(what.first), str(what.last), divergence.previous_id
+            "stream-diverged",
+            stream,
+            kind,
+            str(raised),
+            str(what.first),
+            str(what.last),
+            divergence.previous_id,
         )
         now = self._clock.now()
         data = StreamDiverged.model_validate(

@@ -24,8 +24,8 @@ import structlog
 from services.archive.application.backlog import Backlog
 from services.archive.application.envelopes import read_attributes
 from services.archive.application.ports import EntryLog, HeadMovedError, LogUnavailableError, StreamSource
-from services.archive.domain.chain import seal
-from services.archive.domain.entries import Arrival, Head
+from services.archive.domain.entries import Arrival
+from services.archive.domain.leaves import seal
 from services.archive.metrics import ArchiveMetrics
 from shared.kernel.errors import PermanentError, TransientError, describe
 from shared.messaging.reading import StoredMessage
@@ -69,7 +69,7 @@ class Sequencer:
         self._batch_entries = batch_entries
         self._wake = asyncio.Event()
         self._backlogs = {stream: Backlog(self._wake) for stream in streams}
-        self._head: Head | None = None
+        self._size: int | None = None
         self._positions: dict[str, int] = {}
         self._trusted: set[str] = set()
         self._refused: dict[str, str] = {}
@@ -112,12 +112,12 @@ class Sequencer:
                     await self._look_at_streams()
                     await self._archive_next()
             except HeadMovedError:
-                self._head = None
+                self._size = None
                 self._metrics.conflicts.inc()
                 log.info("head_moved", remedy="reads the head again")
                 await asyncio.sleep(CONFLICT_DELAY_S * (1 + random.random()))  # noqa: S311 - spreads two writers
             except TransientError as error:
-                self._head = None
+                self._size = None
                 failures += 1
                 self._metrics.retries.inc()
                 delay = min(FIRST_DELAY_S * 2 ** min(failures, 10), LONGEST_DELAY_S)
@@ -142,7 +142,7 @@ class Sequencer:
         """
         if _now() < self._next_look:
             return
-        if self._head is None:
+        if self._size is None:
             await self._read_state()
         for stream in self._backlogs:
             await self._alone(stream, self._look_at)
@@ -207,7 +207,7 @@ class Sequencer:
         self._backlogs[stream].clear()
 
     async def _archive_next(self) -> None:
-        head = await self._read_state() if self._head is None else self._head
+        size = await self._read_state() if self._size is None else self._size
         batch = await self._gather()
         if not batch:
             return
@@ -217,19 +217,19 @@ class Sequencer:
         ]
         ids = {arrival.attributes.event_id for arrival in arrivals if arrival.attributes is not None}
         known = await self._log.indexes_of(ids) if ids else {}
-        entries = seal(head, arrivals, known)
+        entries = seal(size, arrivals, known)
         started = perf_counter()
         await self._log.append(entries)
         self._metrics.written(entries, perf_counter() - started)
-        self._head = Head(entries[-1].index, entries[-1].chain_hash)
+        self._size = size + len(entries)
         await self._settle(batch)
 
-    async def _read_state(self) -> Head:
-        # The head first: positions that are ahead of it end in a duplicate key, which is harmless.
-        head = await self._log.head()
+    async def _read_state(self) -> int:
+        # The size first: positions that are ahead of it end in a duplicate key, which is harmless.
+        size = await self._log.size()
         self._positions = await self._log.positions(self._backlogs.keys())
-        self._head = head
-        return head
+        self._size = size
+        return size
 
     async def _gather(self) -> list[StoredMessage]:
         """The next batch: each stream with work gets its share, and what others leave over."""

@@ -5,10 +5,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-LAYOUT: Final = 1
-"""Version of the leaf and of the stored document; a change of either is a new number (ADR 0010)."""
+LAYOUT: Final = 2
+"""Version of the leaf and of the stored document; a change of either is a new number (ADR 0018)."""
 
 SUBJECT_PLACE_TOKENS: Final = 5
+WHOLE: Final = "all"
+"""In a subject: the whole city, the whole province."""
 
 
 class Kind(StrEnum):
@@ -31,6 +33,8 @@ class Attributes:
         received_at: when the platform learned of it; aware.
         unit_id: the unit that it is about, where the data names one.
         channel: the channel that it came through, where the data names one.
+        actor: the account, post or role that did it, where the data names one; never a citizen.
+        case_id: the case that it is about, where the data names one.
         synthetic: a probe or drill, never counted.
     """
 
@@ -44,6 +48,8 @@ class Attributes:
     unit_id: str | None
     channel: str | None
     synthetic: bool
+    actor: str | None = None
+    case_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +82,9 @@ class Leaf:
     data_hash: bytes
 
     @property
-    def city(self) -> str | None:
-        """Fourth token of the subject; None if it has no place."""
-        return place_of(self.subject)[0]
-
-    @property
-    def county(self) -> str | None:
-        """Fifth token of the subject; None if it has no place."""
-        return place_of(self.subject)[1]
+    def region(self) -> str | None:
+        """See :func:`region_of`."""
+        return region_of(self.subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +94,13 @@ class Entry:
     Attributes:
         index: 0, 1, 2 … without holes.
         envelope: the message's exact bytes; None for an unparseable one.
-        leaf_hash: see :func:`services.archive.domain.chain.leaf_hash`.
-        chain_hash: see :func:`services.archive.domain.chain.chain_hash`.
+        leaf_hash: see :func:`services.archive.domain.leaves.leaf_hash`.
     """
 
     index: int
     leaf: Leaf
     envelope: bytes | None
     leaf_hash: bytes
-    chain_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +118,17 @@ class Stored:
     problem: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The end of the log: index and chain hash of the last entry; ``EMPTY`` (index -1) before the first."""
-
-    index: int
-    chain_hash: bytes
-
-
 def place_of(subject: str) -> tuple[str | None, str | None]:
     """City and county of a NATS subject ``<context>.v<major>.<fact>.<city>.<county>…``, else None twice."""
     tokens = subject.split(".", SUBJECT_PLACE_TOKENS)
     if len(tokens) < SUBJECT_PLACE_TOKENS:
         return None, None
     return tokens[3], tokens[4]
+
+
+def region_of(subject: str) -> str | None:
+    """The most specific place in a subject: its county, else its city, else None."""
+    city, county = place_of(subject)
+    if county is not None and county != WHOLE:
+        return county
+    return city if city != WHOLE else None

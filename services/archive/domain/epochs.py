@@ -21,7 +21,7 @@ class Accepted(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """Archive sequences ``first`` to ``last`` are the stream's messages ``first - offset`` to ``last - offset``."""
+    """Archive sequences ``first`` to ``last``: the stream's messages ``first - offset`` to ``last - offset``."""
 
     first: int
     last: int

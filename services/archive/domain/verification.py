@@ -1,7 +1,7 @@
 """Checks a log entry by entry, in constant memory. Pure: whoever reads the log feeds it.
 
-Each layer is compared with the stored layer below it (bytes → columns → leaf → chain), so that one change is
-reported where it is and not again in everything after it.
+Each layer is compared with the stored layer below it (bytes → columns → leaf), so that one change is reported
+where it is and not again in everything after it.
 """
 
 from collections.abc import Callable
@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-from services.archive.domain.chain import EMPTY, chain_hash, leaf_hash
-from services.archive.domain.entries import Attributes, Entry, Head, Kind, Stored
+from services.archive.domain.entries import Attributes, Entry, Kind, Stored
+from services.archive.domain.leaves import leaf_hash
 
 FINDINGS_KEPT: Final = 100
 """A log that is broken throughout is told by its first findings; the rest is counted."""
-
-UNKNOWN: Final = b""
 
 ReadAttributes = Callable[[bytes], Attributes | None]
 
@@ -54,26 +52,25 @@ class Books:
 
 
 @dataclass(slots=True)
-class ChainVerifier:
+class LogVerifier:
     """Feed it every entry in the order of the index, then :meth:`finish`.
 
     Attributes:
         read_attributes: how attributes are read out of a message's bytes, the same way as on archiving.
         counted_type: the event type whose entries :attr:`books` counts.
-        head: the last entry seen.
+        next_index: the index that is due.
         findings: the first :data:`FINDINGS_KEPT`.
         total: how many findings there were.
     """
 
     read_attributes: ReadAttributes
     counted_type: str
-    head: Head = EMPTY
+    next_index: int = 0
     findings: list[Finding] = field(default_factory=list)
     total: int = 0
     streams: dict[str, StreamTally] = field(default_factory=dict)
     books: Books = field(default_factory=Books)
     entries: int = 0
-    _computed: bytes = EMPTY.chain_hash
 
     def report(self, where: str, what: str, expected: str) -> None:
         """Add a finding."""
@@ -88,23 +85,18 @@ class ChainVerifier:
         if stored.problem is not None:
             self.report(f"index {stored.index}", stored.problem, "a document as it was archived")
         entry = stored.entry
-        if entry is None:
-            self._computed = UNKNOWN
-            self.head = Head(stored.index, UNKNOWN)
-            return
-        self._check_content(entry)
-        self._check_chain(entry)
-        self._check_sequence(entry)
-        self._count(entry)
-        self.head = Head(entry.index, entry.chain_hash)
+        if entry is not None:
+            self._check_content(entry)
+            self._check_sequence(entry)
+            self._count(entry)
+        self.next_index = stored.index + 1
 
     def _check_index(self, index: int) -> None:
-        due = self.head.index + 1
+        due = self.next_index
         if index == due:
             return
         missing = f"index {due}" if index == due + 1 else f"index {due} to {index - 1}"
         self.report(missing, "missing", "an entry for every index")
-        self._computed = UNKNOWN  # what the missing entries were can't be computed; the stored chain goes on
 
     def _check_content(self, entry: Entry) -> None:
         leaf, where = entry.leaf, f"index {entry.index}"
@@ -123,17 +115,6 @@ class ChainVerifier:
         computed = leaf_hash(leaf)
         if computed != entry.leaf_hash:
             self.report(where, f"leaf hash {entry.leaf_hash.hex()}", computed.hex())
-
-    def _check_chain(self, entry: Entry) -> None:
-        computed = chain_hash(self._computed, entry.leaf_hash)
-        follows = chain_hash(self.head.chain_hash, entry.leaf_hash)
-        if self._computed == UNKNOWN:
-            computed = entry.chain_hash
-        elif entry.chain_hash not in (computed, follows):
-            self.report(f"index {entry.index}", f"chain hash {entry.chain_hash.hex()}", computed.hex())
-        elif entry.chain_hash == follows:
-            computed = follows
-        self._computed = computed
 
     def _check_sequence(self, entry: Entry) -> None:
         leaf = entry.leaf

@@ -9,6 +9,7 @@ import msgspec
 from fastapi import Response
 from pydantic import BaseModel, Field
 
+from services.archive.application.forks import Fork
 from services.archive.application.handlers import LogState, Page
 from services.archive.application.verifying import Report
 from services.archive.domain.entries import Entry
@@ -32,7 +33,6 @@ class EntryAnswer(BaseModel):
     ]
     data_hash: Annotated[str, Field(description="SHA-256 of the message's bytes, hex.")]
     leaf_hash: Annotated[str, Field(description="SHA-256 of 0x00 and the canonical leaf, hex.")]
-    chain_hash: Annotated[str, Field(description="SHA-256 of 0x02, the chain hash before and the leaf hash.")]
 
 
 class PageAnswer(BaseModel):
@@ -48,15 +48,10 @@ class EventAnswer(EntryAnswer):
     duplicates: list[EntryAnswer]
 
 
-class HeadAnswer(BaseModel):
-    """The last entry."""
+class StateAnswer(BaseModel):
+    """The end of the log and of each stream in it."""
 
     index: Annotated[int, Field(description="Index of the last entry; -1 in an empty log.")]
-    chain_hash: Annotated[str, Field(description="Chain hash, hex; write it down to compare it later.")]
-
-
-class StateAnswer(HeadAnswer):
-    """The end of the log and of each stream in it."""
 
     entries: Annotated[int, Field(description="Number of entries.")]
     streams: Annotated[dict[str, int], Field(description="Last archived sequence of each stream.")]
@@ -103,7 +98,6 @@ class VerifyAnswer(BaseModel):
 
     ok: Annotated[bool, Field(description="True iff there is no finding.")]
     entries: int
-    head: HeadAnswer
     streams: dict[str, StreamAnswer]
     books: BooksAnswer
     findings: Annotated[list[FindingAnswer], Field(description="The first 100.")]
@@ -122,7 +116,6 @@ def _entry(entry: Entry) -> dict[str, object]:
         "event": None if entry.envelope is None else msgspec.Raw(entry.envelope),
         "data_hash": leaf.data_hash.hex(),
         "leaf_hash": entry.leaf_hash.hex(),
-        "chain_hash": entry.chain_hash.hex(),
     }
     if leaf.duplicate_of is not None:
         answer["duplicate_of"] = leaf.duplicate_of
@@ -146,9 +139,8 @@ def event_response(entries: list[Entry]) -> Response:
 def state_answer(state: LogState) -> StateAnswer:
     """See :class:`StateAnswer`."""
     return StateAnswer(
-        index=state.head.index,
-        chain_hash=state.head.chain_hash.hex(),
-        entries=state.head.index + 1,
+        index=state.size - 1,
+        entries=state.size,
         streams=state.positions,
     )
 
@@ -159,7 +151,6 @@ def verify_answer(report: Report) -> VerifyAnswer:
     return VerifyAnswer(
         ok=report.ok,
         entries=report.entries,
-        head=HeadAnswer(index=report.head.index, chain_hash=report.head.chain_hash.hex()),
         streams={
             name: StreamAnswer(
                 entries=stream.entries,
@@ -185,4 +176,27 @@ def verify_answer(report: Report) -> VerifyAnswer:
         ],
         findings_total=report.findings_total,
         seconds=round(report.seconds, 3),
+    )
+
+
+class ForkAnswer(BaseModel):
+    """Where a refused stream and the log part, and what accepting the stream's history would mean."""
+
+    stream: Annotated[str, Field(description="Archived stream.")]
+    reason: Annotated[str, Field(description="Why it is not archived.")]
+    fork: Annotated[int, Field(description="Last sequence of the stream up to which both agree.")]
+    stream_last: Annotated[int, Field(description="Last sequence of the stream.")]
+    archived_last: Annotated[int, Field(description="Last archived sequence.")]
+    offset: Annotated[int, Field(description="Added to the stream's sequences behind the fork, if accepted.")]
+
+
+def fork_answer(fork: Fork) -> ForkAnswer:
+    """See :class:`ForkAnswer`."""
+    return ForkAnswer(
+        stream=fork.stream,
+        reason=fork.reason,
+        fork=fork.fork,
+        stream_last=fork.stream_last,
+        archived_last=fork.archived_last,
+        offset=fork.offset,
     )

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 
 from services.archive.application import handlers
+from services.archive.application.forks import Forks
 from services.archive.application.ports import EntryLog, EventQuery, Order
 from services.archive.application.verifying import Verification, VerificationBusyError
 from services.archive.domain.subjects import SubjectFilter
@@ -121,8 +122,8 @@ def _query(
     )
 
 
-def make_router(entry_log: EntryLog, verification: Verification) -> APIRouter:
-    """The routes on ``entry_log`` and ``verification``."""
+def make_router(entry_log: EntryLog, verification: Verification, forks: Forks) -> APIRouter:
+    """The routes on ``entry_log``, ``verification`` and ``forks``."""
     router = APIRouter(prefix="/v1", responses=PROBLEMS)
 
     @router.get("/events", tags=["events"], response_model=answers.PageAnswer)
@@ -154,8 +155,24 @@ def make_router(entry_log: EntryLog, verification: Verification) -> APIRouter:
 
     @router.get("/head", tags=["log"])
     async def read_head() -> answers.StateAnswer:
-        """Return the end of the log: its index, its chain hash, and the last sequence of each stream."""
+        """Return the end of the log: its index, and the last sequence of each stream."""
         return answers.state_answer(await handlers.read_state(entry_log, ARCHIVED))
+
+    @router.get(
+        "/streams/{stream}/fork",
+        tags=["log"],
+        responses={409: {"description": "The stream is archived: there is nothing to decide.", **_PROBLEM}},
+    )
+    async def find_fork(stream: Annotated[str, Path(description="Archived stream.")]) -> answers.ForkAnswer:
+        """Tell up to where a refused stream and the log agree, and what accepting it would mean.
+
+        Reads both up to there. `pingyi audit accept` shows it and makes the decision.
+        """
+        if stream not in ARCHIVED:
+            raise InvalidValueError(
+                stream, f"one of {', '.join(ARCHIVED)}", "name an archived stream", field="stream"
+            )
+        return answers.fork_answer(await forks.find(stream))
 
     @router.get(
         "/verify",
@@ -168,7 +185,7 @@ def make_router(entry_log: EntryLog, verification: Verification) -> APIRouter:
             Query(description="Compare a sample of each stream's messages with the log, or all of them."),
         ] = "sample",
     ) -> answers.VerifyAnswer:
-        """Read the whole log and check it: indexes, hashes, fields, chain, and the broker's streams."""
+        """Read the whole log and check it: indexes, hashes, fields, and the broker's streams."""
         try:
             return answers.verify_answer(await verification.run(against))
         except VerificationBusyError as error:

@@ -88,11 +88,13 @@ class RaiseAlerts:
         return await self._raise_all("score_changed", alerts, event, rules)
 
     async def on_stream_diverged(self, event: Envelope[StreamDiverged]) -> tuple[str, ...]:
-        """Report that a stream and the archive differ, or agree again; returns and raises like `on_feedback`."""
+        """Report that stream and archive differ, or agree again; returns and raises like `on_feedback`."""
         if self._ignored("stream_diverged", event):
             return ()
         rules = self._packs.on(business_day(event.receivedat))
-        return await self._raise_all("stream_diverged", (stream_diverged(divergence_of(event)),), event, rules)
+        return await self._raise_all(
+            "stream_diverged", (stream_diverged(divergence_of(event)),), event, rules
+        )
 
     def _ignored(self, kind: str, event: Envelope[Any]) -> bool:
         if event.synthetic:

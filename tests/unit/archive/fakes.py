@@ -1,10 +1,10 @@
 """The sequencer's ports in memory, to inject what a broker seldom does."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
-from services.archive.application.ports import HeadMovedError, StreamBounds
-from services.archive.domain.chain import EMPTY
-from services.archive.domain.entries import Entry, Head
+from services.archive.application.ports import EventQuery, HeadMovedError, Position, StreamBounds, StreamState
+from services.archive.domain.entries import Entry, Kind
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.reading import StoredMessage
 
@@ -23,18 +23,42 @@ class MemoryLog:
     def sequences(self, stream: str) -> list[int]:
         return [entry.leaf.sequence for entry in self.entries if entry.leaf.stream == stream]
 
-    async def head(self) -> Head:
-        return Head(self.entries[-1].index, self.entries[-1].chain_hash) if self.entries else EMPTY
+    async def size(self) -> int:
+        return len(self.entries)
 
     async def positions(self, streams: Collection[str]) -> dict[str, int]:
         return {stream: max(self.sequences(stream), default=0) for stream in streams}
 
-    async def data_hashes(self, stream: str, first: int, last: int) -> dict[int, bytes]:
+    async def data_hashes(
+        self, stream: str, first: int, last: int, *, events_only: bool = False
+    ) -> dict[int, bytes]:
         return {
             entry.leaf.sequence: entry.leaf.data_hash
             for entry in self.entries
-            if entry.leaf.stream == stream and first <= entry.leaf.sequence <= last
+            if entry.leaf.stream == stream
+            and first <= entry.leaf.sequence <= last
+            and not (events_only and entry.leaf.kind is Kind.UNPARSEABLE)
         }
+
+    async def first_sequence(self, stream: str) -> int:
+        return min(self.sequences(stream), default=0)
+
+    async def received_until(self, stream: str, sequence: int) -> datetime | None:
+        times = [
+            entry.leaf.attributes.received_at
+            for entry in self.entries
+            if entry.leaf.stream == stream and entry.leaf.sequence <= sequence and entry.leaf.attributes
+        ]
+        return times[-1] if times else None
+
+    async def page(self, query: EventQuery, after: Position | None, limit: int) -> tuple[list[Entry], bool]:
+        assert after is None
+        found = [
+            entry
+            for entry in self.entries
+            if entry.leaf.attributes is not None and entry.leaf.attributes.type == query.type
+        ]
+        return (found if query.order == "asc" else found[::-1])[:limit], True
 
     async def indexes_of(self, event_ids: Collection[str]) -> dict[str, int]:
         del event_ids  # the messages of these tests are no events
@@ -55,6 +79,9 @@ class MemoryStreams:
         self.interrupted = 0
         self.asked: list[str] = []
         self.acknowledged: dict[str, int] = {}
+        self.named = 10_000
+        self.max_age_s = 0.0
+        self.makes_room = False
 
     def put(self, stream: str, sequences: Sequence[int], data: bytes = b"no event") -> list[StoredMessage]:
         """Store messages; what the source would deliver of them."""
@@ -86,3 +113,15 @@ class MemoryStreams:
         return [
             stored(stream, sequence, kept[sequence]) for sequence in sorted(kept) if first <= sequence <= last
         ]
+
+    async def state(self, stream: str) -> StreamState:
+        kept = self._ask(stream)
+        bounds = await self.bounds(stream)
+        holes = [each for each in range(bounds.first, bounds.last + 1) if each not in kept]
+        return StreamState(
+            bounds.first, bounds.last, len(holes), tuple(holes[: self.named]), self.max_age_s, self.makes_room
+        )
+
+    def in_stream(self, stream: str, sequence: int) -> int | None:
+        del stream
+        return sequence

@@ -36,6 +36,31 @@ def test_an_event_of_a_contract_that_is_newer_than_the_archive_is_an_event() -> 
     assert read_attributes(raw(type=newer, data={"target": "x"}, extra=[1, {"a": None}])) is not None
 
 
+@pytest.mark.parametrize(
+    ("data", "actor"),
+    [
+        ({"actor": "clerk-7"}, "clerk-7"),
+        ({"decided_by": "integrity-desk"}, "integrity-desk"),
+        ({"by": "county-head"}, "county-head"),
+        ({"decided_by": None}, None),
+        ({"by": 7}, None),
+        ({"actor": {"name": "x"}}, None),
+        ({"actor": ""}, None),
+        ({"actor": "x" * 257}, None),
+    ],
+)
+def test_who_did_it_is_read_where_the_event_says_so_in_a_word(data: dict[str, object], actor: str) -> None:
+    found = read_attributes(raw(data=data))
+    assert found is not None
+    assert found.actor == actor
+
+
+def test_the_case_is_read_where_the_event_names_one() -> None:
+    found = read_attributes(raw(data={"case_id": "C-2026-7"}))
+    assert found is not None
+    assert found.case_id == "C-2026-7"
+
+
 def test_times_are_cut_to_milliseconds_as_stored() -> None:
     found = read_attributes(raw(time="2026-03-02T12:00:00.123987+08:00"))
     assert found is not None

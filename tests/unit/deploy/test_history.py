@@ -39,7 +39,6 @@ def entry(outgoing: Outgoing, sequence: int, **changed: object) -> dict[str, Any
     return {
         "index": 3 * sequence, "stream": "FEEDBACK", "sequence": sequence, "subject": outgoing.subject,
         "kind": "event", "event": json.loads(outgoing.payload), "data_hash": "00", "leaf_hash": "01",
-        "chain_hash": "02",
     } | changed  # fmt: skip
 
 

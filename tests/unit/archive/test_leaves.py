@@ -4,11 +4,12 @@ import hashlib
 import json
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.archive.domain.chain import EMPTY, GENESIS, chain_hash, leaf_bytes, leaf_hash, seal
-from services.archive.domain.entries import Arrival, Attributes, Kind, Leaf
+from services.archive.domain.entries import Arrival, Attributes, Kind, Leaf, region_of
+from services.archive.domain.leaves import leaf_bytes, leaf_hash, seal
 
 ATTRIBUTES = Attributes(
     event_id="01890000-0000-7000-8000-000000000001",
@@ -21,15 +22,18 @@ ATTRIBUTES = Attributes(
     unit_id="U000532",
     channel="qr",
     synthetic=False,
+    actor="reviewer",
+    case_id=None,
 )
 SUBJECT = "feedback.v1.submitted.3607.360702"
 TEXT = (
-    '{"channel":"qr","city":"3607","county":"360702","data_hash":"'
+    '{"actor":"reviewer","channel":"qr","data_hash":"'
     + hashlib.sha256(b"{}").hexdigest()
     + '","event_id":"01890000-0000-7000-8000-000000000001","kind":"event",'
-    '"received_at":"2026-03-02T04:00:01.000Z","sequence":7,"source":"/pingyi/intake","stream":"FEEDBACK",'
+    '"received_at":"2026-03-02T04:00:01.000Z","region":"360702","sequence":7,"source":"/pingyi/intake",'
+    '"stream":"FEEDBACK",'
     '"subject":"feedback.v1.submitted.3607.360702","synthetic":false,"time":"2026-03-02T04:00:00.123Z",'
-    '"type":"cn.pingyi.feedback.submitted.v1","v":1}'
+    '"type":"cn.pingyi.feedback.submitted.v1","v":2}'
 )
 
 
@@ -47,17 +51,21 @@ def test_a_leaf_is_canonical_json_under_the_prefix_of_rfc_6962() -> None:
     assert leaf_hash(leaf) == hashlib.sha256(b"\x00" + TEXT.encode()).digest()
 
 
-def test_the_chain_starts_at_a_fixed_value_and_takes_every_leaf_in() -> None:
-    entries = seal(EMPTY, [arrival(1, "a"), arrival(2, "b")], {})
-    assert hashlib.sha256(b"pingyi archive log v1").digest() == GENESIS
-    first = hashlib.sha256(b"\x02" + GENESIS + entries[0].leaf_hash).digest()
-    assert entries[0].chain_hash == first
-    assert entries[1].chain_hash == hashlib.sha256(b"\x02" + first + entries[1].leaf_hash).digest()
-    assert chain_hash(first, entries[1].leaf_hash) == entries[1].chain_hash
+@pytest.mark.parametrize(
+    ("subject", "region"),
+    [
+        ("feedback.v1.submitted.3607.360702", "360702"),
+        ("ranking.v1.revised.3607.all", "3607"),
+        ("ranking.v1.revised.all.all", None),
+        ("cases.v1", None),
+    ],
+)
+def test_a_region_is_the_most_specific_place_of_the_subject(subject: str, region: str | None) -> None:
+    assert region_of(subject) == region
 
 
 def test_repeats_within_a_batch_and_against_the_log_are_duplicates_of_the_first() -> None:
-    entries = seal(EMPTY, [arrival(1, "a"), arrival(2, "b"), arrival(3, "a"), arrival(4, "old")], {"old": -5})
+    entries = seal(0, [arrival(1, "a"), arrival(2, "b"), arrival(3, "a"), arrival(4, "old")], {"old": -5})
     assert [entry.leaf.duplicate_of for entry in entries] == [None, None, 0, -5]
     assert [entry.leaf.kind for entry in entries] == [
         Kind.EVENT,
@@ -68,18 +76,17 @@ def test_repeats_within_a_batch_and_against_the_log_are_duplicates_of_the_first(
 
 
 def test_an_unparseable_message_leaves_its_hash_and_nothing_of_its_bytes() -> None:
-    (entry,) = seal(EMPTY, [arrival(1, None, b"13800138000")], {})
+    (entry,) = seal(0, [arrival(1, None, b"13800138000")], {})
     assert entry.envelope is None
     assert entry.leaf.data_hash == hashlib.sha256(b"13800138000").digest()
     assert json.loads(leaf_bytes(entry.leaf)) == {
-        "city": "3607",
-        "county": "360702",
         "data_hash": hashlib.sha256(b"13800138000").hexdigest(),
         "kind": "unparseable",
+        "region": "360702",
         "sequence": 1,
         "stream": "FEEDBACK",
         "subject": SUBJECT,
-        "v": 1,
+        "v": 2,
     }
 
 
@@ -88,10 +95,21 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=3
 
 @given(texts, texts, texts, texts, st.one_of(st.none(), texts), st.integers(1, 1 << 62))
 def test_whatever_the_texts_are_the_leaf_is_what_a_json_library_writes(
-    event_id: str, kind: str, source: str, subject: str, channel: str | None, sequence: int
+    event_id: str, kind: str, source: str, subject: str, given: str | None, sequence: int
 ) -> None:
     attributes = Attributes(
-        event_id, kind, source, ATTRIBUTES.time, ATTRIBUTES.time, "c", None, None, channel, sequence % 2 == 0
+        event_id,
+        kind,
+        source,
+        ATTRIBUTES.time,
+        ATTRIBUTES.time,
+        "c",
+        None,
+        None,
+        given,
+        sequence % 2 == 0,
+        given,
+        None,
     )
     for duplicate_of in (None, 3):
         leaf = Leaf(Kind.EVENT, "FEEDBACK", sequence, subject, attributes, duplicate_of, bytes(32))
@@ -106,12 +124,9 @@ def test_whatever_the_texts_are_the_leaf_is_what_a_json_library_writes(
 @given(st.lists(st.sampled_from(["a", "b", "c", None]), max_size=30), st.integers(0, 30))
 def test_sealing_in_parts_gives_the_same_entries(ids: list[str | None], cut: int) -> None:
     arrivals = [arrival(number, event_id) for number, event_id in enumerate(ids, 1)]
-    whole = seal(EMPTY, arrivals, {})
+    whole = seal(0, arrivals, {})
     known: dict[str, int] = {}
-    head = EMPTY
-    parts = seal(head, arrivals[:cut], known)
-    if parts:
-        head = type(EMPTY)(parts[-1].index, parts[-1].chain_hash)
-    parts += seal(head, arrivals[cut:], known)
+    parts = seal(0, arrivals[:cut], known)
+    parts += seal(len(parts), arrivals[cut:], known)
     assert parts == whole
     assert [entry.index for entry in whole] == list(range(len(ids)))
