@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -43,7 +45,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     entry_log = MongoEntryLog(settings.mongodb_url, settings.mongodb_database)
     session = BrokerSession(make_broker(settings, SERVICE))
     broker, audit = JetStreamSource(session), AuditEvents(session)
-    histories = Histories(entry_log, audit, lambda: sequencer.refused)
+    histories = Histories(entry_log, audit)
     source = NumberedSource(broker, histories)
     sequencer = Sequencer(entry_log, source, metrics, ARCHIVED, batch_entries=settings.batch_entries)
     watch = ConsumerWatch(broker, metrics, ARCHIVED, settings.lag_limit)
@@ -66,10 +68,10 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await session.start()
         async with TaskSupervisor(health) as tasks:
-            tasks.start("histories", histories.run())
+            tasks.start("histories", histories.run(sequencer))
             for stream in ARCHIVED:
-                tasks.start(f"feed-{stream}", feed(source, sequencer, stream))
-            tasks.start("sequencer", sequencer.run())
+                tasks.start(f"feed-{stream}", _numbered(histories, partial(feed, source, sequencer, stream)))
+            tasks.start("sequencer", _numbered(histories, sequencer.run))
             tasks.start("consumer-watch", watch.run())
             tasks.start("reconciliation", reconciliation.run())
             yield
@@ -112,3 +114,9 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     http.install(app, service_metrics, health)
     app.include_router(make_router(entry_log, verification, forks))
     return app
+
+
+async def _numbered(histories: Histories, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do ``work`` once it is known how the streams are numbered."""
+    await histories.loaded()
+    await work()

@@ -40,7 +40,7 @@ class ArchiveMetrics:
             "unreconciled", "messages", "Archived messages not compared with the stream yet.", ("stream",)
         )
         self.diverged = metrics.gauge(
-            "diverged", "sequences", "Sequences known to differ between stream and log.", ("stream", "kind")
+            "diverged", "messages", "Sequences known to differ between stream and log.", ("stream", "kind")
         )
         self.reconciled_at = metrics.gauge(
             "reconciled_last", "timestamp_seconds", "End of the last round in which every stream answered."

@@ -1,7 +1,8 @@
 """The archived streams in the archive's own numbering: what the broker says, after operators' decisions."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -12,6 +13,7 @@ from services.archive.domain.epochs import Accepted, Numbering
 from shared.events import Envelope, InvalidEventError, StreamHistoryAccepted, parse_envelope, spec_for_data
 from shared.kernel.errors import TransientError, describe
 from shared.messaging.reading import StoredMessage
+from shared.messaging.streams import ARCHIVED
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +39,19 @@ class Decisions(Protocol):
         ...
 
 
+class Archiving(Protocol):
+    """Role: what goes on by the numbering; the sequencer."""
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Streams that are not archived, with the reason."""
+        ...
+
+    def renumbering(self, streams: Iterable[str]) -> AbstractAsyncContextManager[None]:
+        """Change the numbering of ``streams`` inside; nothing goes on by the old one afterwards."""
+        ...
+
+
 class Histories:
     """Reads the decisions from log and stream, and gives each stream its numbering.
 
@@ -44,62 +59,74 @@ class Histories:
     archived before it is in force.
     """
 
-    def __init__(
-        self, entry_log: EntryLog, decisions: Decisions, refused: Callable[[], Collection[str]]
-    ) -> None:
-        """Look into the stream again as long as ``refused`` names any stream."""
+    def __init__(self, entry_log: EntryLog, decisions: Decisions) -> None:
+        """Read decisions from ``entry_log`` and ``decisions``."""
         self._log = entry_log
         self._decisions = decisions
-        self._refused = refused
         self._found: dict[str, StreamHistoryAccepted] = {}
         self._numberings: dict[str, Numbering] = {}
         self._loaded = asyncio.Event()
 
-    async def run(self) -> None:
-        """Read at the start, then whenever a stream is refused, until cancelled."""
+    async def run(self, archiving: Archiving) -> None:
+        """Read at the start, then whenever ``archiving`` refuses a stream, until cancelled."""
         while not self._loaded.is_set():
             try:
-                self._take(await self._archived())
+                await self._take(await self._archived(), archiving)
             except TransientError as error:
                 log.debug("histories_wait", reason=str(error))
                 await asyncio.sleep(RETRY_S)
                 continue
-            await self._look_into_the_stream()
+            await self._look_into_the_stream(archiving)
             self._loaded.set()
         while True:
             await asyncio.sleep(LOOK_S)
-            if self._refused():
-                await self._look_into_the_stream()
+            if archiving.refused:
+                await self._look_into_the_stream(archiving)
 
     async def _archived(self) -> list[bytes]:
         page, _ = await self._log.page(EventQuery(type=_SPEC.event_type), None, MOST_DECISIONS)
         return [entry.envelope for entry in page if entry.envelope is not None]
 
-    async def _look_into_the_stream(self) -> None:
+    async def _look_into_the_stream(self, archiving: Archiving) -> None:
         try:
-            self._take(await self._decisions.accepted())
+            await self._take(await self._decisions.accepted(), archiving)
         except TransientError as error:
             # Only a stream that is refused can need what is not archived yet; then it is asked for again.
             log.warning("decisions_not_read", reason=str(error))
 
-    def _take(self, bodies: Sequence[bytes]) -> None:
+    async def _take(self, bodies: Sequence[bytes], archiving: Archiving) -> None:
+        before = len(self._found)
         for body in bodies:
             try:
                 event = parse_envelope(Envelope[StreamHistoryAccepted], body)
             except InvalidEventError as error:
                 log.error("decision_ignored", reason=str(error))  # noqa: TRY400 - the reason is the message
                 continue
-            if event.id not in self._found:
+            if event.data.stream in ARCHIVED and event.id not in self._found:
                 self._found[event.id] = event.data
                 log.info(
                     "history_accepted", stream=event.data.stream, fork=event.data.fork, event_id=event.id
                 )
-        for stream in {data.stream for data in self._found.values()}:
+        if len(self._found) == before:
+            return
+        streams = {data.stream for data in self._found.values()}
+        if not self._loaded.is_set():
+            self._number(streams)
+            return
+        async with archiving.renumbering(streams):
+            self._number(streams)
+
+    def _number(self, streams: Iterable[str]) -> None:
+        for stream in streams:
             made = sorted(
                 (data for data in self._found.values() if data.stream == stream),
                 key=lambda data: data.archived_last,
             )
             self._numberings[stream] = Numbering.after(Accepted(data.fork, data.offset) for data in made)
+
+    async def loaded(self) -> None:
+        """Return as soon as the numberings are known; nothing may be archived before."""
+        await self._loaded.wait()
 
     def numbering(self, stream: str) -> Numbering:
         """How ``stream`` is numbered.
@@ -129,8 +156,9 @@ class NumberedSource:
 
     async def take(self, stream: str, most: int, wait_s: float) -> list[StoredMessage]:
         """See :meth:`StreamSource.take`."""
-        numbering = self._histories.numbering(stream)
+        self._histories.numbering(stream)  # raises while it is not known
         messages = await self._source.take(stream, most, wait_s)
+        numbering = self._histories.numbering(stream)  # it may have changed meanwhile
         return messages if numbering.plain else [_numbered(each, numbering) for each in messages]
 
     def interruptions(self, stream: str) -> int:

@@ -215,8 +215,8 @@ class Reconciliation:
         if state.first <= lowest or state.makes_room:
             return
         gone = state.first - 1
-        if state.first > state.last and self._source.in_stream(stream, gone) is None:
-            return  # an accepted history that is empty still
+        if self._source.in_stream(stream, gone) is None:
+            return  # not lost: an operator accepted another history from there on
         received = await self._log.received_until(stream, gone)
         oldest = self._clock.now() - timedelta(seconds=state.max_age_s) + EXPIRY_SLACK
         if received is not None and (state.max_age_s == 0 or received > oldest):

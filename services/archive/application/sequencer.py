@@ -14,7 +14,7 @@ A stream that does not answer is left out for a while, longer each time: it must
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from hashlib import sha256
 from time import perf_counter
 from typing import Final
@@ -100,6 +100,18 @@ class Sequencer:
     async def drain(self) -> None:
         """Let the batch under way finish and begin no other; for the shutdown, :meth:`run` can't go on."""
         await self._step.acquire()
+
+    @contextlib.asynccontextmanager
+    async def renumbering(self, streams: Iterable[str]) -> AsyncIterator[None]:
+        """Change the numbering of ``streams`` inside: nothing counted the old way is archived afterwards.
+
+        What was delivered and is forgotten here is fetched by sequence, like all that is missing.
+        """
+        async with self._step:
+            yield
+            for stream in streams:
+                self._backlogs[stream].clear()
+                self._trusted.discard(stream)
 
     async def run(self) -> None:
         """Archive until cancelled. Every failure is tried again: giving up would lose events."""

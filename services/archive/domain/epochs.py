@@ -21,7 +21,7 @@ class Accepted(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """Archive sequences ``first`` to ``last``: the stream's messages ``first - offset`` to ``last - offset``."""
+    """Archive sequences ``first`` to ``last``, which the stream counts ``offset`` lower."""
 
     first: int
     last: int
@@ -54,7 +54,7 @@ class Numbering:
     @property
     def plain(self) -> bool:
         """Whether both count alike, as they do until somebody decides otherwise."""
-        return len(self.segments) == 1
+        return all(segment.offset == 0 for segment in self.segments)
 
     def archived_as(self, sequence: int) -> int:
         """The archive's number of the broker's ``sequence``."""
