@@ -8,6 +8,7 @@ import typer
 
 from deploy.local.api import VERIFY_ATTEMPTS, call
 from deploy.local.commands.accepting import accept
+from deploy.local.commands.backup import backup, restore
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.history.archive import read_lines
 from deploy.local.layout import DEFAULT_DATA
@@ -17,6 +18,8 @@ VERIFY_TIMEOUT_S = 600.0
 
 audit = typer.Typer(no_args_is_help=True, help="The audit trail.")
 audit.command("accept")(accept)
+audit.command("backup")(backup)
+audit.command("restore")(restore)
 
 
 @audit.command("verify")

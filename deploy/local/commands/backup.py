@@ -1,0 +1,100 @@
+"""``pingyi audit backup`` and ``pingyi audit restore``."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.local.backup.making import make_backup
+from deploy.local.backup.manifest import PARTS, Manifest
+from deploy.local.backup.restoring import restore_backup
+from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption
+from deploy.local.errors import LocalError, NoPlatformError
+from deploy.local.layout import DEFAULT_DATA, DEFAULT_PORT_BASE, Layout
+from deploy.local.platform_file import read_running
+from shared.kernel.errors import describe
+
+OnlyPartOption = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="PART", help=f"Restore this only ({', '.join(PARTS)}); repeatable."),
+]
+
+
+def backup(
+    directory: Annotated[Path, typer.Argument(help="New directory for the backup.", file_okay=False)],
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Back up the archive's database, all streams with the vault, and the keys.
+
+    The platform may run; if it does not, its servers are started for the moment. With NATS_URL and
+    MONGODB_URL set, the servers there are backed up. Whoever can read the backup can read everything.
+    """
+    layout, live = find_stopped_or_running(data, port_base)
+    if not live and not layout.nats_data.is_dir():
+        raise NoPlatformError(
+            describe(str(layout.data), "the data directory of a platform", "name it with --data")
+        )
+    manifest = asyncio.run(make_backup(layout, directory, live=live, say=_teller(as_json=as_json)))
+    _finish(manifest, f"The backup in {directory} is complete.", as_json=as_json)
+
+
+def restore(
+    directory: Annotated[Path, typer.Argument(help="Directory of the backup.", file_okay=False, exists=True)],
+    only: OnlyPartOption = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Move what the platform has aside, to replaced/.")
+    ] = False,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Restore a backup to a platform that is stopped; checks every file first.
+
+    After `--only mongodb` the archive replays what the streams have beyond it, in the announced order.
+    """
+    layout, _ = find_stopped_or_running(data, port_base)
+    parts = chosen_parts(only)
+    manifest = asyncio.run(
+        restore_backup(layout, directory, parts=parts, replace=replace, say=_teller(as_json=as_json))
+    )
+    _finish(manifest, f"Restored {', '.join(parts)}. Start the platform with `pingyi up`.", as_json=as_json)
+
+
+def find_stopped_or_running(data: Path, port_base: int | None) -> tuple[Layout, bool]:
+    """Where the platform is or would be, and whether it runs; external servers count as running."""
+    record = read_running(data / "platform.json")
+    if record is not None:
+        return record.layout(), True
+    layout = Layout.from_environment(data, port_base or DEFAULT_PORT_BASE, os.environ)
+    layout.require_startable()
+    return layout, layout.external
+
+
+def chosen_parts(only: list[str] | None) -> tuple[str, ...]:
+    """The parts that ``--only`` names; all without it.
+
+    Raises:
+        LocalError: a name is not one of ``PARTS``.
+    """
+    for name in only or ():
+        if name not in PARTS:
+            raise LocalError(describe(name, f"one of {', '.join(PARTS)}", "correct the value of --only"))
+    return tuple(name for name in PARTS if not only or name in only)
+
+
+def _teller(*, as_json: bool) -> Callable[[str], None]:
+    def say(sentence: str) -> None:
+        typer.echo(sentence, err=as_json)
+
+    return say
+
+
+def _finish(manifest: Manifest, sentence: str, *, as_json: bool) -> None:
+    typer.echo(
+        manifest.model_dump_json(exclude={"streams": {"__all__": {"config"}}}) if as_json else sentence
+    )
