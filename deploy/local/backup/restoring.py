@@ -84,11 +84,17 @@ def _make_room(layout: Layout, parts: tuple[str, ...], *, replace: bool, say: Sa
                 "restore to another --data, or add --replace, which moves what is there aside",
             )
         )
-    aside = layout.data / REPLACED / f"{SystemClock().now():%Y%m%dT%H%M%S.%fZ}"
-    aside.mkdir(parents=True, mode=0o700)
+    directory = aside(layout)
     for path in taken:
-        path.rename(aside / path.name)
-    say(f"Moved {', '.join(path.name for path in taken)} to {aside}.")
+        path.rename(directory / path.name)
+    say(f"Moved {', '.join(path.name for path in taken)} to {directory}.")
+
+
+def aside(layout: Layout) -> Path:
+    """A new directory for what is replaced, below the platform's data."""
+    directory = layout.data / REPLACED / f"{SystemClock().now():%Y%m%dT%H%M%S.%fZ}"
+    directory.mkdir(parents=True, mode=0o700)
+    return directory
 
 
 async def _require_empty(access: Access, manifest: Manifest, parts: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from deploy.local.api import VERIFY_ATTEMPTS, call
 from deploy.local.commands.accepting import accept
-from deploy.local.commands.backup import backup, restore
+from deploy.local.commands.backup import backup, rebuild, restore
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.history.archive import read_lines
 from deploy.local.layout import DEFAULT_DATA
@@ -20,6 +20,7 @@ audit = typer.Typer(no_args_is_help=True, help="The audit trail.")
 audit.command("accept")(accept)
 audit.command("backup")(backup)
 audit.command("restore")(restore)
+audit.command("rebuild-stream")(rebuild)
 
 
 @audit.command("verify")

@@ -1,8 +1,10 @@
-"""``pingyi audit backup`` and ``pingyi audit restore``."""
+"""``pingyi audit backup``, ``restore`` and ``rebuild-stream``."""
 
 import asyncio
+import json
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,7 @@ import typer
 
 from deploy.local.backup.making import make_backup
 from deploy.local.backup.manifest import PARTS, Manifest
+from deploy.local.backup.rebuilding import rebuild_stream
 from deploy.local.backup.restoring import restore_backup
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption
 from deploy.local.errors import LocalError, NoPlatformError
@@ -63,6 +66,34 @@ def restore(
         restore_backup(layout, directory, parts=parts, replace=replace, say=_teller(as_json=as_json))
     )
     _finish(manifest, f"Restored {', '.join(parts)}. Start the platform with `pingyi up`.", as_json=as_json)
+
+
+def rebuild(
+    stream: Annotated[str, typer.Argument(help="Archived stream, such as FEEDBACK.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Save the stream as it is, and make it anew.")
+    ] = False,
+    leave_holes: Annotated[
+        bool, typer.Option("--leave-holes", help="Leave sequences empty that the archive has no message for.")
+    ] = False,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rebuild a stream of a stopped platform from the archive: the same messages at the same sequences.
+
+    What the old stream has and the archive does not is appended behind them.
+    """
+    layout, _ = find_stopped_or_running(data, port_base)
+    say = _teller(as_json=as_json)
+    done = asyncio.run(rebuild_stream(layout, stream, replace_old=replace, leave_holes=leave_holes, say=say))
+    if as_json:
+        typer.echo(json.dumps(asdict(done)))
+        return
+    typer.echo(
+        f"{stream}: sequences {done.first} to {done.last} from the archive, {len(done.holes)} of them empty; "
+        f"{done.appended} messages that it lacks appended."
+    )
 
 
 def find_stopped_or_running(data: Path, port_base: int | None) -> tuple[Layout, bool]:
