@@ -7,6 +7,7 @@ file                     content (one line of text)
 ``vault.key``            ``<key id>:<hex>``: the key-encryption key of the vault, 32 bytes
 ``webhook.key``          key that signs outgoing webhooks, 32 bytes as hex
 ``nats/<user>.seed``     NKey seed of a broker user: each service, ``provisioner`` and ``cli``
+``mongo/…``              passwords of the embedded mongod; made by ``embedded.mongod_secrets``
 =======================  =======================================================================
 
 Losing ``hmac.key`` unlinks all earlier pseudonyms, losing ``vault.key`` makes all sealed text unreadable:

@@ -11,6 +11,7 @@ from typing import Final
 from nats.aio.client import Client
 
 from deploy.local.embedded import MongoServer, NatsServer
+from deploy.local.embedded.mongod_secrets import ensure_mongo_secrets
 from deploy.local.layout import Layout
 from deploy.local.platform_file import hold
 from deploy.local.secrets import ensure_secrets, user_public_key
@@ -59,6 +60,7 @@ async def maintenance(layout: Layout) -> AsyncIterator[Access]:
         return
     with hold(layout):
         ensure_secrets(layout.secrets)
+        ensure_mongo_secrets(layout.mongo_secrets)
         servers = _servers(layout)
         try:
             await asyncio.gather(*(asyncio.to_thread(server.start) for server in servers))
@@ -77,7 +79,10 @@ def _servers(layout: Layout) -> tuple[NatsServer, MongoServer]:
         log=layout.log("nats"),
         authorization=f'accounts {{ {ACCOUNT} {{ jetstream: enabled, users: [{{ nkey: "{key}" }}] }} }}',
     )
-    return nats, MongoServer(layout.mongo_data, port=layout.mongo_port, log=layout.log("mongod"))
+    mongo = MongoServer(
+        layout.mongo_data, port=layout.mongo_port, log=layout.log("mongod"), secrets=layout.mongo_secrets
+    )
+    return nats, mongo
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Backup, restore and rebuilding on real servers: nothing is lost, no sequence changes, nothing overwritten."""
+"""Backup, restore and rebuilding on real servers: nothing is lost, overwritten, or at another place."""
 
 import asyncio
 import json
