@@ -19,6 +19,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.local.layout import SIGNING_KEY
 from deploy.local.platform import broker_authorization
 from deploy.local.secrets import BROKER_USERS, broker_public_keys, ensure_secrets
 
@@ -27,7 +28,7 @@ MONGO_PASSWORDS = ("root-password", "archive-password", "bootstrap-password")
 SECRETS_OF: Mapping[str, tuple[str, ...]] = {
     "intake": ("hmac.key", "vault.key"),
     "notify": ("webhook.key",),
-    "archive": ("archive-password",),
+    "archive": ("archive-password", SIGNING_KEY),
     "provisioner": ("bootstrap-password",),
 }
 

@@ -26,6 +26,9 @@ MONGODB_USER_OF: Mapping[str, str] = {"archive": APPEND, "provisioner": BOOTSTRA
 NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 MONGODB_SCHEMES = ("mongodb", "mongodb+srv")
 
+SIGNING_KEY = "archive-signing.key"
+"""File of the key that signs the log's checkpoints, among the secrets."""
+
 NATS_OFFSET = 22
 NATS_MONITOR_OFFSET = 23
 MONGO_OFFSET = 27
@@ -163,6 +166,8 @@ class Layout:
             variables["NATS_NKEY_SEED_FILE"] = str(self.nkey_seed(service))
         if service in SERVICE_OFFSETS:
             variables |= {"HTTP_HOST": LOOPBACK, "HTTP_PORT": str(self.service_port(service))}
+        if service == "archive":
+            variables["ARCHIVE_SIGNING_KEY"] = str(self.secrets / SIGNING_KEY)
         return variables
 
     def ports(self, services: tuple[str, ...] = SERVICES) -> dict[int, str]:

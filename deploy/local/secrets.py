@@ -6,12 +6,14 @@ file                     content (one line of text)
 ``hmac.key``             key of the pseudonyms, 32 bytes as hex
 ``vault.key``            ``<key id>:<hex>``: the key-encryption key of the vault, 32 bytes
 ``webhook.key``          key that signs outgoing webhooks, 32 bytes as hex
+``archive-signing.key``  Ed25519 key that signs the log's checkpoints, as C2SP signed-note has it
 ``nats/<user>.seed``     NKey seed of a broker user: each service, ``provisioner`` and ``cli``
 ``mongo/…``              passwords of the embedded mongod; made by ``embedded.mongod_secrets``
 =======================  =======================================================================
 
-Losing ``hmac.key`` unlinks all earlier pseudonyms, losing ``vault.key`` makes all sealed text unreadable:
-back the directory up with, but apart from, the data.
+Losing ``hmac.key`` unlinks all earlier pseudonyms, losing ``vault.key`` makes all sealed text unreadable;
+without ``archive-signing.key`` the log goes on under another key, which auditors have to be told. Back the
+directory up with, but apart from, the data.
 """
 
 import os
@@ -22,7 +24,9 @@ from pathlib import Path
 
 import nkeys
 
-from deploy.local.layout import SERVICES
+from deploy.local.layout import SERVICES, SIGNING_KEY
+from services.archive.domain.entries import LOG_ORIGIN
+from services.archive.domain.notes import SigningKey
 
 KEY_BYTES = 32
 BROKER_USERS = (*SERVICES, "provisioner", "cli")
@@ -37,6 +41,7 @@ def ensure_secrets(directory: Path, broker_users: Iterable[str] = BROKER_USERS) 
         "hmac.key": new_hex_key,
         "vault.key": new_vault_key,
         "webhook.key": new_hex_key,
+        SIGNING_KEY: new_signing_key,
     }
     makers |= {f"nats/{user}.seed": new_user_seed for user in broker_users}
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -54,6 +59,11 @@ def new_hex_key() -> str:
 def new_vault_key() -> str:
     """A fresh key-encryption key with a random id, ``<key id>:<hex>``; the id lets keys be rotated."""
     return f"kek-{secrets.token_hex(4)}:{new_hex_key()}"
+
+
+def new_signing_key() -> str:
+    """A fresh Ed25519 key of the log, ``PRIVATE+KEY+<log>+<key hash>+<base64>``."""
+    return SigningKey.generate(LOG_ORIGIN).text
 
 
 def new_user_seed() -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter as Tally
 from collections.abc import Sequence
+from datetime import datetime
 
 from services.archive.domain.entries import Entry
 from shared.observability.metrics import ServiceMetrics
@@ -27,12 +28,24 @@ class ArchiveMetrics:
         self.lost = metrics.counter(
             "sequences_lost", "Sequences gone from the stream before they were archived.", ("stream",)
         )
+        self.replayed = metrics.counter("replayed_entries", "Entries brought back after a restore.")
+        self.checkpoint = metrics.gauge("checkpoint", "entries", "Entries under the last signed checkpoint.")
+        self.signed_at = metrics.gauge(
+            "checkpoint_last", "timestamp_seconds", "When the last checkpoint was signed."
+        )
+        self.signing = metrics.histogram(
+            "signing", "seconds", "From reading entries back until the checkpoint is told.",
+            buckets=WRITE_BUCKETS_S,
+        )  # fmt: skip
+        self.inconsistent = metrics.flag(
+            "head_inconsistent", "1 while the head contradicts what was signed or announced, else 0."
+        )
+        self._leader = metrics.flag("leader", "1 if this process sequences and signs, else 0.")
         self.findings = metrics.gauge("verify_findings", "items", "Findings of the last verification.")
         self.verified_at = metrics.gauge(
             "verify_last", "timestamp_seconds", "End of the last complete verification."
         )
         self.verify_seconds = metrics.gauge("verify", "seconds", "Duration of the last verification.")
-
         self.reconciled = metrics.counter(
             "reconciled", "Messages of the stream compared with the log, byte for byte.", ("stream",)
         )
@@ -45,6 +58,15 @@ class ArchiveMetrics:
         self.reconciled_at = metrics.gauge(
             "reconciled_last", "timestamp_seconds", "End of the last round in which every stream answered."
         )
+
+    def signed(self, size: int, at: datetime) -> None:
+        """Note a checkpoint."""
+        self.checkpoint.set(size)
+        self.signed_at.set(at.timestamp())
+
+    def leading(self, *, leads: bool) -> None:
+        """Note whether this process sequences and signs."""
+        self._leader.set(int(leads))
 
     def written(self, entries: Sequence[Entry], seconds: float) -> None:
         """Count one insert."""

@@ -1,8 +1,11 @@
 """Environment of the archive."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from services.archive.adapters.schema import DATABASE
+from services.archive.domain.entries import LOG_ORIGIN
 from shared.messaging.connection import BrokerSettings
 
 
@@ -18,6 +21,21 @@ class Settings(BrokerSettings):
     http_port: int = Field(default=8004, description="TCP port to bind.", ge=0, le=65535)
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     batch_entries: int = Field(default=1000, description="Most entries in one insert.", ge=1, le=5000)
+    archive_origin: str = Field(
+        default=LOG_ORIGIN, description="Name of the log in its checkpoints; never changes.",
+        pattern=r"^[^\s+]+$",
+    )  # fmt: skip
+    archive_signing_key: Path = Field(
+        default=Path("var/secrets/archive-signing.key"),
+        description="File of the key that signs checkpoints.",
+    )
+    archive_retired_keys: str = Field(
+        default="", description="Verifier keys that signed before the present one, comma-separated."
+    )
+    checkpoint_every_s: float = Field(default=10, description="Longest time from entry to checkpoint.", gt=0)
+    checkpoint_every_entries: int = Field(
+        default=1000, description="New entries after which a checkpoint is due at once.", ge=1
+    )
     verify_timeout_s: float = Field(default=900, description="Longest verification before it gives up.", gt=0)
     lag_limit: int = Field(
         default=50_000, description="Messages behind a stream from which /readyz says degraded.", ge=1

@@ -1,13 +1,10 @@
 """Composition root of scoring: settings → adapters → fold, publisher, queries → routes → app."""
 
 import asyncio
-import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
 from typing import Final
-from uuid import uuid4
 
 from fastapi import FastAPI
 from nats.aio.client import Client
@@ -38,7 +35,7 @@ from shared.kernel.units import UnitRegistry, load_units
 from shared.messaging.connection import make_broker
 from shared.messaging.failure import DeadLetters
 from shared.messaging.group_commit import GroupCommit
-from shared.messaging.lease import Lease, NatsLeaseStore
+from shared.messaging.lease import Lease, NatsLeaseStore, instance_name
 from shared.messaging.publisher import BrokerUnavailableError, JetStreamPublisher
 from shared.messaging.session import BrokerSession
 from shared.messaging.streams import RANKING
@@ -96,7 +93,7 @@ class Scoring:
         lease = Lease(
             NatsLeaseStore(client),
             SERVICE,
-            _instance(),
+            instance_name(),
             on_change=lambda leads: self._observer.leading(leads=leads),
         )
         publisher = Publisher(
@@ -194,11 +191,6 @@ class Scoring:
         if self._commit is not None:
             await self._commit.stop()
         await self.session.stop()
-
-
-def _instance() -> str:
-    """Names this life of this process, to whoever reads the lease."""
-    return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
 def create_app(

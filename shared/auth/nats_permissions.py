@@ -40,6 +40,7 @@ OWNED_STORES: Mapping[str, tuple[str, ...]] = {
 OWNED_KEYS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "scoring": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.scoring"),
                 (f"KV_{SNAPSHOTS_BUCKET}", f"$KV.{SNAPSHOTS_BUCKET}.scoring")),
+    "archive": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.archive"),),
 }  # fmt: skip
 """Single keys, by their stream, that one service writes and reads in a bucket that it shares with others."""
 OWNED_OBJECTS: Mapping[str, tuple[str, ...]] = {"scoring": (f"OBJ_{SNAPSHOTS_BUCKET}",)}

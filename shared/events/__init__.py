@@ -4,7 +4,13 @@ Import from here, not from the modules below: ``FeedbackSubmitted``, ``EVENTS``,
 """
 
 from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
-from shared.events.audit import StreamDiverged, StreamHistoryAccepted
+from shared.events.audit import (
+    BatchSequenced,
+    CheckpointSigned,
+    SequencedRun,
+    StreamDiverged,
+    StreamHistoryAccepted,
+)
 from shared.events.base import EventData
 from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Envelope, InvalidEventError, Provenance, parse_envelope
@@ -32,6 +38,8 @@ __all__ = [
     "AlertDelivered",
     "AlertDeliveryFailed",
     "AlertRaised",
+    "BatchSequenced",
+    "CheckpointSigned",
     "CountedFields",
     "DimensionGrades",
     "Envelope",
@@ -54,6 +62,7 @@ __all__ = [
     "RankingRevised",
     "RankingRow",
     "SealedText",
+    "SequencedRun",
     "StreamDiverged",
     "StreamHistoryAccepted",
     "UnitFlagged",

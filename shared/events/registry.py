@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
-from shared.events.audit import StreamDiverged, StreamHistoryAccepted
+from shared.events.audit import BatchSequenced, CheckpointSigned, StreamDiverged, StreamHistoryAccepted
 from shared.events.base import EventData
 from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Envelope, InvalidEventError, Provenance
@@ -201,6 +201,14 @@ EVENTS: tuple[EventSpec, ...] = (
     EventSpec(
         "alerts", "acknowledged", AlertAcknowledged, "ALERTS",
         producers=("notify",), consumers=("notify",), retention=_DERIVED,
+    ),
+    EventSpec(
+        "audit", "batch-sequenced", BatchSequenced, "AUDIT",
+        producers=("archive",), consumers=(), retention=_AT_LEAST_400_DAYS,
+    ),
+    EventSpec(
+        "audit", "checkpoint-signed", CheckpointSigned, "AUDIT",
+        producers=("archive",), consumers=(), retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "deadletter", "rejected", MessageDeadLettered, "DEADLETTER",

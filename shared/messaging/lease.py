@@ -9,9 +9,12 @@ lease saves work and noise, and the store's own fence remains what correctness r
 
 import asyncio
 import math
+import os
+import socket
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
+from uuid import uuid4
 
 import structlog
 from nats.aio.client import Client
@@ -21,6 +24,7 @@ from nats.js.errors import Error as JetStreamError
 
 from shared.kernel.errors import TransientError, describe
 from shared.messaging.publisher import BrokerUnavailableError
+from shared.messaging.session import BrokerSession
 from shared.messaging.streams import LEASES_BUCKET
 
 log = structlog.get_logger(__name__)
@@ -249,6 +253,27 @@ class NatsLeaseStore:
         except (NatsError, JetStreamError, TimeoutError, OSError) as error:
             raise _unavailable(key, error) from error
         return answer.seq
+
+
+class SessionLeaseStore:
+    """See `LeaseStore`: over a session, for a service that contends before it was ever connected."""
+
+    def __init__(self, session: BrokerSession) -> None:
+        """Use the connection of ``session``, whenever it has one."""
+        self._session = session
+
+    async def read(self, key: str) -> LeaseRecord | None:
+        """See :meth:`LeaseStore.read`."""
+        return await NatsLeaseStore(self._session.client).read(key)
+
+    async def write(self, key: str, holder: str, ttl_s: float, replaces: int) -> int:
+        """See :meth:`LeaseStore.write`."""
+        return await NatsLeaseStore(self._session.client).write(key, holder, ttl_s, replaces)
+
+
+def instance_name() -> str:
+    """A name of this life of this process, for whoever reads the lease."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
 def _unavailable(key: str, error: BaseException | str) -> BrokerUnavailableError:

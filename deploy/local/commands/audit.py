@@ -62,7 +62,7 @@ def export(
 def describe_report(report: dict[str, Any]) -> list[str]:
     """The verification's answer in plain lines."""
     verdict = "OK" if report["ok"] else "NOT OK"
-    lines = [f"{verdict}: {report['entries']} entries"]
+    lines = [f"{verdict}: {report['entries']} entries, {report['checkpoints']} checkpoints"]
     lines += [
         f"  {finding['where']}: {finding['what']}; {finding['expected']}" for finding in report["findings"]
     ]

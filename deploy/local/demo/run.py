@@ -86,7 +86,7 @@ async def run(layout: Layout, script: Script, receiver: WebhookReceiver, console
         with console.status("等待排名与存证跟上 …"):
             await settled(layout, client, quiet_polls=QUIET_POLLS if played else 1)
         today = business_day(datetime.now(UTC))
-        with console.status("逐条核对存证链 …"):
+        with console.status("逐条核对存证 …"):
             # The archive verifies in its own process: meanwhile the stream is looked through in this one.
             report, (ratings, moves) = await asyncio.gather(
                 asyncio.to_thread(

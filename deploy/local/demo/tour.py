@@ -102,8 +102,10 @@ def show_books(console: Console, books: Books, report: Mapping[str, Any]) -> Non
         f"[bold]账目[/]  受理 {books.accepted} = 计入 {books.counted} + 被替换 {books.replaced}"
         f" + 暂扣 {books.held} + 剔除 {books.excluded} + 迟到 {books.late} = 存证 {books.archived}  {verdict}"
     )
-    chain = "[bold green]完整 ✓[/]" if report["ok"] else "[bold red]有问题 ✗[/]"
-    console.print(f"[bold]存证链[/]  {report['entries']} 条，逐条重算哈希：{chain}")
+    intact = "[bold green]完整 ✓[/]" if report["ok"] else "[bold red]有问题 ✗[/]"
+    console.print(
+        f"[bold]存证[/]  {report['entries']} 条，{report['checkpoints']} 个签名检查点，逐条重算哈希：{intact}"
+    )
     for finding in report["findings"]:
         console.print(f"  [red]{finding['where']}：{finding['what']}[/]")
 

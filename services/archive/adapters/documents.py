@@ -64,13 +64,7 @@ def from_document(document: Document) -> Entry:
         KeyError: a field is missing.
         ValueError: an unknown kind, or another layout than :data:`LAYOUT`.
     """
-    if document["v"] != LAYOUT:
-        raise InvalidValueError(
-            document["v"],
-            f"an entry of layout {LAYOUT}",
-            "archive into an empty database; layout 1 was never released and is not read",
-            field="v",
-        )
+    require_layout(document)
     kind = Kind(document["kind"])
     attributes = None
     if kind is not Kind.UNPARSEABLE:
@@ -98,6 +92,21 @@ def from_document(document: Document) -> Entry:
         document["data_hash"],
     )
     return Entry(document["_id"], leaf, document.get("envelope"), document["leaf_hash"])
+
+
+def require_layout(document: Document) -> None:
+    """Make sure that ``document`` is laid out as this version writes it.
+
+    Raises:
+        InvalidValueError: another layout.
+    """
+    if document.get("v") != LAYOUT:
+        raise InvalidValueError(
+            document.get("v"),
+            f"an entry of layout {LAYOUT}",
+            "archive into an empty database (MONGODB_DATABASE); layout 1 was never released and is not read",
+            field="v",
+        )
 
 
 def examine(document: Document) -> Stored:

@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Any, Final
 
 import structlog
-from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import (
     BulkWriteError,
     ConnectionFailure,
+    DuplicateKeyError,
     ExecutionTimeout,
     OperationFailure,
     PyMongoError,
@@ -24,15 +25,19 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from services.archive.adapters import schema
-from services.archive.adapters.documents import Document, examine, from_document, to_document
+from services.archive.adapters.documents import Document, examine, from_document, require_layout, to_document
 from services.archive.adapters.queries import Plan, plan
 from services.archive.application.ports import (
     EventQuery,
+    HeadInconsistentError,
     HeadMovedError,
     LogUnavailableError,
     Position,
+    Row,
+    SignedHead,
 )
 from services.archive.domain.entries import Entry, Kind, Stored
+from services.archive.domain.tiles import Tile
 from shared.kernel.errors import describe
 
 SELECT_MS: Final = 2_000
@@ -71,11 +76,11 @@ def _trouble(error: PyMongoError) -> str:
     return "a refusal" if isinstance(error, OperationFailure) else "a failure"
 
 
-class MongoEntryLog:
-    """The :class:`~services.archive.application.ports.EntryLog` in one collection.
+class MongoDatabase:
+    """The connection, and the collections as both stores use them.
 
-    Appends with ``w: majority, j: true``. Reads what the majority has: an entry that was read can't vanish in
-    a failover, and whoever acknowledges to the broker because of a read acknowledges what is durable.
+    Writes with ``w: majority, j: true``. Reads what the majority has: what was read can't vanish in a
+    failover, and whoever acknowledges or signs because of a read does so for what is durable.
     """
 
     def __init__(self, url: str, database: str = schema.DATABASE) -> None:
@@ -89,15 +94,24 @@ class MongoEntryLog:
             socketTimeoutMS=SOCKET_MS,
             maxPoolSize=8,
         )
-        self._entries: AsyncIOMotorCollection[Document] = self._client[database].get_collection(
-            schema.ENTRIES,
-            read_concern=ReadConcern("majority"),
-            write_concern=WriteConcern(w="majority", j=True),
+        self._database: AsyncIOMotorDatabase[Document] = self._client.get_database(
+            database, read_concern=ReadConcern("majority"), write_concern=WriteConcern(w="majority", j=True)
         )
+
+    def __getitem__(self, name: str) -> "AsyncIOMotorCollection[Document]":
+        return self._database[name]
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+class MongoEntryLog:
+    """The :class:`~services.archive.application.ports.EntryLog` in one collection."""
+
+    def __init__(self, database: MongoDatabase) -> None:
+        """Keep entries in ``database``."""
+        self._entries = database[schema.ENTRIES]
 
     async def ping(self) -> str:
         """Where the log ends, in words, for the health check. Raises as :meth:`size`."""
@@ -106,8 +120,11 @@ class MongoEntryLog:
     async def size(self) -> int:
         """See :meth:`EntryLog.size`."""
         with _translated("find the end of the log"):
-            last = await self._entries.find_one({}, {"_id": 1}, sort=[("_id", DESCENDING)])
-        return 0 if last is None else last["_id"] + 1
+            last = await self._entries.find_one({}, {"v": 1}, sort=[("_id", DESCENDING)])
+        if last is None:
+            return 0
+        require_layout(last)
+        return int(last["_id"]) + 1
 
     async def positions(self, streams: Collection[str]) -> dict[str, int]:
         """See :meth:`EntryLog.positions`."""
@@ -176,9 +193,7 @@ class MongoEntryLog:
             try:
                 await self._entries.insert_many(documents, ordered=True)
             except BulkWriteError as error:
-                if any(
-                    one.get("code") == _DUPLICATE_KEY for one in (error.details or {}).get("writeErrors", ())
-                ):
+                if _is_duplicate(error):
                     raise HeadMovedError(
                         describe(
                             f"index {entries[0].index} or one behind it",
@@ -216,10 +231,21 @@ class MongoEntryLog:
             )
             return [from_document(document) for document in await cursor.to_list(length=None)]
 
-    async def scan(self, last: int) -> AsyncIterator[Sequence[Stored]]:
+    async def newest_of_type(self, event_type: str, below: int) -> Entry | None:
+        """See :meth:`EntryLog.newest_of_type`."""
+        with _translated("find the newest event of a type"):
+            found = await self._entries.find_one(
+                {"type": event_type, "_id": {"$lt": below}}, sort=[("_id", DESCENDING)], hint=schema.TYPE
+            )
+        return None if found is None else from_document(found)
+
+    async def scan(self, last: int, first: int = 0) -> AsyncIterator[Sequence[Stored]]:
         """See :meth:`EntryLog.scan`."""
         cursor = self._entries.find(
-            {"_id": {"$lte": last}}, sort=[("_id", ASCENDING)], hint="_id_", batch_size=SCAN_BATCH
+            {"_id": {"$gte": first, "$lte": last}},
+            sort=[("_id", ASCENDING)],
+            hint="_id_",
+            batch_size=SCAN_BATCH,
         )
         part: list[Stored] = []
         size = 0
@@ -254,3 +280,131 @@ class MongoEntryLog:
                         previous = document["event_id"]
                         count += 1
         return count
+
+
+class MongoTreeStore:
+    """The :class:`~services.archive.application.ports.TreeStore` in three collections beside the entries."""
+
+    def __init__(self, database: MongoDatabase) -> None:
+        """Keep tiles, checkpoints and cosignatures in ``database``."""
+        self._entries = database[schema.ENTRIES]
+        self._tiles = database[schema.TILES]
+        self._checkpoints = database[schema.CHECKPOINTS]
+        self._cosignatures = database[schema.COSIGNATURES]
+
+    async def rows(self, first: int, end: int) -> list[Row]:
+        """See :meth:`TreeStore.rows`."""
+        with _translated("read leaf hashes"):
+            found = await self._entries.find(
+                {"_id": {"$gte": first, "$lt": end}},
+                {"stream": 1, "sequence": 1, "type": 1, "leaf_hash": 1},
+                sort=[("_id", ASCENDING)],
+                hint="_id_",
+                batch_size=end - first + 1,
+            ).to_list(length=None)
+        # Whatever somebody made of a document: a row that is none ends the log there.
+        return [
+            Row(one["_id"], one.get("stream", ""), one.get("sequence", 0), one.get("type"), _bytes(one))
+            for one in found
+        ]
+
+    async def tiles(self, places: Collection[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """See :meth:`TreeStore.tiles`."""
+        wanted = {f"{level}/{index}": (level, index) for level, index in places}
+        with _translated("read tiles"):
+            found = await self._tiles.find({"_id": {"$in": list(wanted)}}).to_list(length=None)
+        return {wanted[one["_id"]]: _bytes(one, "hashes") for one in found}
+
+    async def put_tiles(self, tiles: Sequence[Tile]) -> None:
+        """See :meth:`TreeStore.put_tiles`."""
+        missing = list(tiles)
+        with _translated("store tiles"):
+            while missing:
+                try:
+                    await self._tiles.insert_many([_tile_document(tile) for tile in missing], ordered=True)
+                except BulkWriteError as error:
+                    if not _is_duplicate(error):
+                        raise
+                else:
+                    return
+                stored = await self.tiles([(tile.level, tile.index) for tile in missing])
+                for tile in missing:
+                    found = stored.get((tile.level, tile.index), tile.hashes)
+                    if found != tile.hashes:
+                        raise HeadInconsistentError(
+                            describe(
+                                f"another tile {tile.level}/{tile.index} in the store",
+                                "the one that the entries give",
+                                "see docs/operations.md, 'A head is refused'",
+                            )
+                        )
+                missing = [tile for tile in missing if (tile.level, tile.index) not in stored]
+
+    async def newest_checkpoint(self, at_most: int | None = None) -> SignedHead | None:
+        """See :meth:`TreeStore.newest_checkpoint`."""
+        wanted = {} if at_most is None else {"_id": {"$lte": at_most}}
+        with _translated("find the last checkpoint"):
+            found = await self._checkpoints.find_one(wanted, sort=[("_id", DESCENDING)])
+        return None if found is None else _head(found)
+
+    async def checkpoint(self, size: int) -> SignedHead | None:
+        """See :meth:`TreeStore.checkpoint`."""
+        with _translated("find a checkpoint"):
+            found = await self._checkpoints.find_one({"_id": size})
+        return None if found is None else _head(found)
+
+    async def checkpoints(self, after: int, most: int) -> list[SignedHead]:
+        """See :meth:`TreeStore.checkpoints`."""
+        with _translated("find checkpoints"):
+            found = await self._checkpoints.find(
+                {"_id": {"$gt": after}}, sort=[("_id", ASCENDING)], limit=most
+            ).to_list(length=None)
+        return [_head(one) for one in found]
+
+    async def put_checkpoint(self, head: SignedHead) -> None:
+        """See :meth:`TreeStore.put_checkpoint`."""
+        document = {
+            "_id": head.size,
+            "v": schema.STORE_LAYOUT,
+            "note": head.note,
+            "root": head.root,
+            "signed_at": head.signed_at,
+        }
+        with _translated("store a checkpoint"):
+            try:
+                await self._checkpoints.insert_one(document)
+            except DuplicateKeyError as error:
+                stored = await self.checkpoint(head.size)
+                if stored is None or stored.note != head.note:
+                    raise HeadInconsistentError(
+                        describe(
+                            f"another checkpoint of size {head.size} in the store",
+                            "the one that this key signs for this tree",
+                            "see docs/operations.md, 'A head is refused'",
+                        )
+                    ) from error
+
+    async def cosignatures(self, size: int) -> list[str]:
+        """See :meth:`TreeStore.cosignatures`."""
+        with _translated("find cosignatures"):
+            found = await self._cosignatures.find(
+                {"size": size}, {"line": 1}, sort=[("_id", ASCENDING)], hint=schema.BY_SIZE
+            ).to_list(length=None)
+        return [one["line"] for one in found]
+
+
+def _tile_document(tile: Tile) -> Document:
+    return {"_id": f"{tile.level}/{tile.index}", "v": schema.STORE_LAYOUT, "hashes": tile.hashes}
+
+
+def _head(document: Document) -> SignedHead:
+    return SignedHead(document["_id"], _bytes(document, "root"), document["note"], document["signed_at"])
+
+
+def _bytes(document: Document, name: str = "leaf_hash") -> bytes:
+    value = document.get(name)
+    return value if isinstance(value, bytes) else b""
+
+
+def _is_duplicate(error: BulkWriteError) -> bool:
+    return any(one.get("code") == _DUPLICATE_KEY for one in (error.details or {}).get("writeErrors", ()))

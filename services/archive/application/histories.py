@@ -1,7 +1,7 @@
 """The archived streams in the archive's own numbering: what the broker says, after operators' decisions."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Final, Protocol
@@ -67,8 +67,11 @@ class Histories:
         self._numberings: dict[str, Numbering] = {}
         self._loaded = asyncio.Event()
 
-    async def run(self, archiving: Archiving) -> None:
-        """Read at the start, then whenever ``archiving`` refuses a stream, until cancelled."""
+    async def run(self, archiving: Archiving, leads: Callable[[], bool]) -> None:
+        """Read at the start, then whenever ``archiving`` refuses a stream, until cancelled.
+
+        A replica that does not lead reads all the time: it must know the numbering when it takes over.
+        """
         while not self._loaded.is_set():
             try:
                 await self._take(await self._archived(), archiving)
@@ -80,7 +83,7 @@ class Histories:
             self._loaded.set()
         while True:
             await asyncio.sleep(LOOK_S)
-            if archiving.refused:
+            if archiving.refused or not leads():
                 await self._look_into_the_stream(archiving)
 
     async def _archived(self) -> list[bytes]:

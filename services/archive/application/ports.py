@@ -1,13 +1,15 @@
-"""Roles that the archive needs filled: the stored log and the broker's streams."""
+"""Roles that the archive needs filled: the stored log and its tree, announcements, the broker's streams."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from services.archive.domain.entries import Entry, Stored
 from services.archive.domain.subjects import SubjectFilter
-from shared.kernel.errors import TransientError
+from services.archive.domain.tiles import Tile
+from shared.events.audit import BatchSequenced, CheckpointSigned
+from shared.kernel.errors import PermanentError, TransientError
 from shared.messaging.reading import StoredMessage
 
 Order = Literal["asc", "desc"]
@@ -19,6 +21,17 @@ class LogUnavailableError(TransientError):
 
 class HeadMovedError(TransientError):
     """Another writer took the next index, or stored the sequence: read the head again."""
+
+
+class HeadInconsistentError(PermanentError):
+    """What is stored contradicts what was signed or announced: such a head is never signed."""
+
+    http_status: ClassVar[int] = 500
+    title: ClassVar[str] = "The log contradicts what was signed"
+
+
+class AnnouncedElsewhereError(TransientError):
+    """Another archive announced in the meantime: read the newest announcement again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,8 @@ class EntryLog(Protocol):
 
     async def size(self) -> int:
         """Number of durable entries, so the next index.
+
+        Raises as follows, and a permanent error if the log is laid out in another way than this version's.
 
         Raises:
             LogUnavailableError: the store does not answer.
@@ -102,12 +117,149 @@ class EntryLog(Protocol):
         """The event and its duplicates, by index. Raises as :meth:`size`."""
         ...
 
-    def scan(self, last: int) -> AsyncIterator[Sequence[Stored]]:
-        """All entries up to index ``last``, by index, in parts. Raises as :meth:`size`."""
+    def scan(self, last: int, first: int = 0) -> AsyncIterator[Sequence[Stored]]:
+        """All entries from index ``first`` to ``last``, by index, in parts. Raises as :meth:`size`."""
+        ...
+
+    async def newest_of_type(self, event_type: str, below: int) -> Entry | None:
+        """The last entry of an event type with an index under ``below``. Raises as :meth:`size`."""
         ...
 
     async def distinct_event_ids(self, last: int) -> int:
         """How many different event ids the entries up to index ``last`` have. Raises as :meth:`size`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the tree needs of one stored entry; ``type`` is None for an unparseable one."""
+
+    index: int
+    stream: str
+    sequence: int
+    type: str | None
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """One stored checkpoint: the signed note, and what it says; ``signed_at`` is aware."""
+
+    size: int
+    root: bytes
+    note: str
+    signed_at: datetime
+
+
+class TreeStore(Protocol):
+    """Role: keeps tiles, checkpoints and cosignatures; adding is its only change.
+
+    Every method raises :class:`LogUnavailableError` when the store does not answer.
+    """
+
+    async def rows(self, first: int, end: int) -> list[Row]:
+        """Entries from index ``first`` up to, not with, ``end``, as far as they are stored, by index."""
+        ...
+
+    async def tiles(self, places: Collection[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """Full tiles by (level, index), as far as they are stored, whatever somebody made of them."""
+        ...
+
+    async def put_tiles(self, tiles: Sequence[Tile]) -> None:
+        """Store ``tiles`` durably; those that are stored already are left.
+
+        Raises:
+            HeadInconsistentError: another tile is stored in the place of one.
+        """
+        ...
+
+    async def newest_checkpoint(self, at_most: int | None = None) -> SignedHead | None:
+        """The checkpoint of the largest size, of ``at_most`` leaves if given; None if there is none."""
+        ...
+
+    async def checkpoint(self, size: int) -> SignedHead | None:
+        """The checkpoint of this very size."""
+        ...
+
+    async def checkpoints(self, after: int, most: int) -> list[SignedHead]:
+        """At most ``most`` checkpoints larger than ``after``, the smallest first."""
+        ...
+
+    async def put_checkpoint(self, head: SignedHead) -> None:
+        """Store ``head`` durably; the same one again changes nothing.
+
+        Raises:
+            HeadInconsistentError: another checkpoint of this size is stored.
+        """
+        ...
+
+    async def cosignatures(self, size: int) -> list[str]:
+        """The lines of witnesses for the checkpoint of ``size``, each with its final newline, by name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An announcement and its sequence in AUDIT."""
+
+    sequence: int
+    event: BatchSequenced
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A published checkpoint and its sequence in AUDIT."""
+
+    sequence: int
+    event: CheckpointSigned
+
+
+class Announcements(Protocol):
+    """Role: what the log says about itself in AUDIT, and reads there; durable when a call returns.
+
+    Every method raises :class:`~shared.kernel.errors.TransientError` when the broker does not answer; whether
+    something was published is not known then.
+    """
+
+    async def newest(self) -> Announced | None:
+        """The newest :class:`BatchSequenced`; None if the stream holds none."""
+        ...
+
+    def since(self, sequence: int) -> AsyncIterator[Announced]:
+        """Every announcement from ``sequence`` in AUDIT on, in order."""
+        ...
+
+    async def announce(self, event: BatchSequenced, replaces: int) -> int:
+        """Publish, if the newest announcement still has sequence ``replaces`` (0: none); its own sequence.
+
+        Raises:
+            AnnouncedElsewhereError: it does not.
+        """
+        ...
+
+    async def newest_told(self) -> Told | None:
+        """The newest :class:`CheckpointSigned`; None if the stream holds none."""
+        ...
+
+    def told_since(self, sequence: int) -> AsyncIterator[Told]:
+        """Every published checkpoint from ``sequence`` in AUDIT on, in order."""
+        ...
+
+    async def tell(self, event: CheckpointSigned, replaces: int) -> int:
+        """Publish, as :meth:`announce`."""
+        ...
+
+
+class Leadership(Protocol):
+    """Role: says whether this process is the one that may sequence and sign; see :class:`Lease`."""
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether it is, right now."""
+        ...
+
+    def check(self) -> None:
+        """Raises :class:`~shared.messaging.lease.NotLeaderError` if it is not."""
         ...
 
 

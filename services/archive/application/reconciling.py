@@ -96,16 +96,21 @@ class Reconciliation:
         source: StreamSource,
         reports: Reports,
         refused: Callable[[], Mapping[str, str]],
+        leads: Callable[[], bool],
         metrics: ArchiveMetrics,
         clock: Clock,
         streams: Sequence[str],
         interval_s: float,
     ) -> None:
-        """Compare ``streams`` every ``interval_s`` seconds; ``refused`` names those not archived."""
+        """Compare ``streams`` every ``interval_s`` seconds while ``leads`` says that this replica archives.
+
+        ``refused`` names the streams that are not archived.
+        """
         self._log = entry_log
         self._source = source
         self._reports = reports
         self._refused = refused
+        self._leads = leads
         self._metrics = metrics
         self._clock = clock
         self._interval_s = interval_s
@@ -117,7 +122,10 @@ class Reconciliation:
         """Reconcile until cancelled; what does not answer is asked again in the next round."""
         while True:
             await asyncio.sleep(self._interval_s)
-            await self.round()
+            if self._leads():
+                await self.round()
+            else:
+                self._remembered = False  # what another one reports meanwhile is read when this one leads
 
     async def round(self) -> None:
         """Look at every stream once."""

@@ -5,8 +5,12 @@ only then acknowledge. Where a stream stands is read from the log itself, so a c
 archive process or a repeat of the broker's can neither lose a sequence nor archive it twice:
 
 - ``_id`` is the next index. Whoever comes second gets a duplicate key, reads the head again and goes on.
+- Only the holder of the lease sequences, which saves two of them trouble; the index is what keeps one log.
 - A run of a stream is archived from its position + 1 only. Whatever the broker delivered out of order in
   between is fetched by sequence, because acknowledging a later message acknowledges everything before it.
+
+Whenever the state is unknown (at the start, after a conflict or a failure) what AUDIT announces beyond the
+log is replayed first, so that a database that was set back grows the same way again.
 
 A stream that does not answer is left out for a while, longer each time: it must not hold up the others.
 """
@@ -23,12 +27,21 @@ import structlog
 
 from services.archive.application.backlog import Backlog
 from services.archive.application.envelopes import read_attributes
-from services.archive.application.ports import EntryLog, HeadMovedError, LogUnavailableError, StreamSource
+from services.archive.application.notary import Sealed
+from services.archive.application.ports import (
+    EntryLog,
+    HeadMovedError,
+    Leadership,
+    LogUnavailableError,
+    StreamSource,
+)
 from services.archive.domain.entries import Arrival
 from services.archive.domain.leaves import seal
+from services.archive.domain.tiles import TreeEdge
 from services.archive.metrics import ArchiveMetrics
 from shared.kernel.errors import PermanentError, TransientError, describe
 from shared.messaging.reading import StoredMessage
+from shared.messaging.streams import ARCHIVED
 
 log = structlog.get_logger(__name__)
 
@@ -41,9 +54,16 @@ LINGER_S: Final = 0.05
 """How long a small batch waits for company: an insert costs two journal syncs and four requests however small
 it is, on the disk that intake's ratings wait for. What it adds is the time until an event is archived."""
 LOOK_S: Final = 2.0
+FOLLOW_S: Final = 0.2
+"""How often a process that does not lead looks whether it does."""
+REFUSED_RETRY_S: Final = 15.0
 FIRST_SILENCE_S: Final = 1.0
 LONGEST_SILENCE_S: Final = 15.0
 """A stream without a leader costs the others a request's five seconds whenever it is asked."""
+
+
+Replayer = Callable[[], Awaitable[TreeEdge | None]]
+"""Completes the log with what was announced; gives the edge of its tree, None if there is no tree."""
 
 
 class HistoryContradictedError(PermanentError):
@@ -57,12 +77,19 @@ class Sequencer:
         self,
         entry_log: EntryLog,
         source: StreamSource,
+        leadership: Leadership,
+        replay: Replayer,
         metrics: ArchiveMetrics,
-        streams: Sequence[str],
+        streams: Sequence[str] = ARCHIVED,
         *,
         batch_entries: int = BATCH_ENTRIES,
     ) -> None:
         """Archive ``streams`` of ``source`` in ``entry_log``, at most ``batch_entries`` at once."""
+        self._leadership = leadership
+        self._replay = replay
+        self._tree: TreeEdge | None = None
+        self._since = 0
+        self._blocked: str | None = None
         self._log = entry_log
         self._source = source
         self._metrics = metrics
@@ -85,9 +112,20 @@ class Sequencer:
         """Streams that are not archived until an operator has decided, with the reason."""
         return dict(self._refused)
 
+    @property
+    def blocked(self) -> str | None:
+        """Why nothing at all is archived until an operator has decided; None while it is."""
+        return self._blocked
+
+    def sealed(self) -> Sealed | None:
+        """The tree over what is durable; None while the state is unknown or there is no tree."""
+        return None if self._tree is None or self._size is None else Sealed(self._tree, self._since)
+
     async def room(self, stream: str) -> None:
-        """Wait until more of ``stream`` can be taken."""
+        """Wait until this process leads and more of ``stream`` can be taken."""
         await self._backlogs[stream].room()
+        while not self._leadership.is_leader:  # noqa: ASYNC110 - a lease's end is no event
+            await asyncio.sleep(FOLLOW_S)
 
     def offer(self, stream: str, messages: Sequence[StoredMessage]) -> None:
         """Hand over deliveries of ``stream``."""
@@ -117,19 +155,30 @@ class Sequencer:
         """Archive until cancelled. Every failure is tried again: giving up would lose events."""
         failures = 0
         while True:
+            if not self._leadership.is_leader:
+                self._step_down()
+                await asyncio.sleep(FOLLOW_S)
+                continue
             try:
                 if self._next_look:
                     await self._wait_for_work()
                 async with self._step:
                     await self._look_at_streams()
                     await self._archive_next()
+            except PermanentError as error:
+                # Announced entries that can't be brought back, a log of another layout: both need a person.
+                self._forget()
+                if self._blocked != str(error):
+                    log.error("archiving_refused", reason=str(error))  # noqa: TRY400 - the reason says it all
+                self._blocked = str(error)
+                await asyncio.sleep(REFUSED_RETRY_S)
             except HeadMovedError:
-                self._size = None
+                self._forget()
                 self._metrics.conflicts.inc()
                 log.info("head_moved", remedy="reads the head again")
                 await asyncio.sleep(CONFLICT_DELAY_S * (1 + random.random()))  # noqa: S311 - spreads two writers
             except TransientError as error:
-                self._size = None
+                self._forget()
                 failures += 1
                 self._metrics.retries.inc()
                 delay = min(FIRST_DELAY_S * 2 ** min(failures, 10), LONGEST_DELAY_S)
@@ -138,11 +187,25 @@ class Sequencer:
             else:
                 failures = 0
 
+    def _forget(self) -> None:
+        self._size = self._tree = None
+
+    def _step_down(self) -> None:
+        """Let go of everything: another process sequences, and the broker delivers to that one."""
+        self._forget()
+        self._blocked = None
+        self._next_look = 0.0
+        for stream, backlog in self._backlogs.items():
+            self._trusted.discard(stream)
+            backlog.clear()
+
     async def _wait_for_work(self) -> None:
         if not any(backlog and not self._left_out(stream) for stream, backlog in self._backlogs.items()):
             self._wake.clear()
+            # Not wait_for: up to Python 3.11 it loses a cancellation that comes together with its result.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._wake.wait()
         if sum(map(len, self._backlogs.values())) < self._batch_entries // 2:
             await asyncio.sleep(LINGER_S)
 
@@ -230,15 +293,21 @@ class Sequencer:
         ids = {arrival.attributes.event_id for arrival in arrivals if arrival.attributes is not None}
         known = await self._log.indexes_of(ids) if ids else {}
         entries = seal(size, arrivals, known)
+        self._leadership.check()
         started = perf_counter()
         await self._log.append(entries)
         self._metrics.written(entries, perf_counter() - started)
         self._size = size + len(entries)
+        if self._tree is not None:
+            self._tree.extend([entry.leaf_hash for entry in entries])
         await self._settle(batch)
 
     async def _read_state(self) -> int:
         # The size first: positions that are ahead of it end in a duplicate key, which is harmless.
-        size = await self._log.size()
+        tree = await self._replay()
+        size = await self._log.size() if tree is None else tree.size
+        self._blocked = None
+        self._tree, self._since = tree, size
         self._positions = await self._log.positions(self._backlogs.keys())
         self._size = size
         return size

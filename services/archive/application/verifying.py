@@ -8,7 +8,9 @@ from time import perf_counter
 from typing import Final, Literal
 
 from services.archive.application.envelopes import read_attributes
-from services.archive.application.ports import EntryLog, StreamBounds, StreamSource
+from services.archive.application.notary import Keys
+from services.archive.application.ports import EntryLog, StreamBounds, StreamSource, TreeStore
+from services.archive.application.tree_check import TreeCheck
 from services.archive.domain.entries import Kind, Stored
 from services.archive.domain.verification import Books, Finding, LogVerifier, StreamTally
 from services.archive.metrics import ArchiveMetrics
@@ -54,11 +56,15 @@ class StreamReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The outcome; ``ok`` iff there is no finding."""
+    """The outcome; ``ok`` iff there is no finding.
+
+    Attributes:
+        checkpoints: how many signed heads were compared with the entries.
+    """
 
     ok: bool
     entries: int
-    size: int
+    checkpoints: int
     streams: dict[str, StreamReport]
     books: Books
     findings: list[Finding]
@@ -76,6 +82,8 @@ class Verification:
     """
 
     entry_log: EntryLog
+    tree: TreeStore
+    keys: Keys
     source: StreamSource
     metrics: ArchiveMetrics
     clock: Clock
@@ -119,10 +127,13 @@ class Verification:
         due = await self._bounds(verifier)
         await self._wait_until_archived(due)
         size = await self.entry_log.size()
+        tree = TreeCheck(self.tree, self.keys, verifier.report)
         async for part in self.entry_log.scan(size - 1):
             for stored in part:
                 verifier.feed(stored)
+            await tree.feed(part)
             await self._check_duplicates(part, verifier)
+        await tree.finish(size)
         if verifier.next_index != size:
             verifier.report("head", f"{verifier.next_index} entries up to the end of the log", f"{size}")
         await self._check_event_ids(size, verifier)
@@ -133,7 +144,7 @@ class Verification:
         return Report(
             verifier.total == 0,
             verifier.entries,
-            size,
+            tree.checkpoints,
             reports,
             verifier.books,
             verifier.findings,

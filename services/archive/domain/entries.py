@@ -8,6 +8,9 @@ from typing import Final
 LAYOUT: Final = 2
 """Version of the leaf and of the stored document; a change of either is a new number (ADR 0018)."""
 
+LOG_ORIGIN: Final = "pingyi.archive/360000"
+"""Name of the log in its checkpoints, unless the settings give it another."""
+
 SUBJECT_PLACE_TOKENS: Final = 5
 WHOLE: Final = "all"
 """In a subject: the whole city, the whole province."""

@@ -98,6 +98,7 @@ class VerifyAnswer(BaseModel):
 
     ok: Annotated[bool, Field(description="True iff there is no finding.")]
     entries: int
+    checkpoints: Annotated[int, Field(description="Signed heads that were compared with the entries.")]
     streams: dict[str, StreamAnswer]
     books: BooksAnswer
     findings: Annotated[list[FindingAnswer], Field(description="The first 100.")]
@@ -151,6 +152,7 @@ def verify_answer(report: Report) -> VerifyAnswer:
     return VerifyAnswer(
         ok=report.ok,
         entries=report.entries,
+        checkpoints=report.checkpoints,
         streams={
             name: StreamAnswer(
                 entries=stream.entries,

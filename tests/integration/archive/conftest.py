@@ -1,6 +1,7 @@
 """A provisioned broker, a bootstrapped database and settings of an archive for them."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
@@ -9,7 +10,7 @@ from deploy.local.embedded import MongoServer, NatsServer
 from services.archive.adapters.schema import bootstrap
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.provisioner import provision
-from tests.integration.archive.support import Setup
+from tests.integration.archive.support import Setup, write_signing_key
 
 
 @pytest.fixture
@@ -22,8 +23,16 @@ async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-def setup(client: Client, nats_server: NatsServer, mongo_server: MongoServer, mongo_database: str) -> Setup:
+def signing_key(tmp_path: Path) -> Path:
+    """A signing key of the log, in a file."""
+    return write_signing_key(tmp_path)
+
+
+@pytest.fixture
+def setup(
+    client: Client, nats_server: NatsServer, mongo_server: MongoServer, mongo_database: str, signing_key: Path
+) -> Setup:
     """An archive on the provisioned broker and an empty, bootstrapped database."""
     del client
     bootstrap(mongo_server.url, mongo_database)
-    return Setup(nats_server.url, mongo_server.url, mongo_database)
+    return Setup(nats_server.url, mongo_server.url, mongo_database, signing_key)

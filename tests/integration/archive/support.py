@@ -18,8 +18,12 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from deploy.local.embedded import free_ports
+from services.archive.adapters.key_files import load_signing_key
 from services.archive.adapters.schema import ENTRIES
+from services.archive.application.notary import Keys
 from services.archive.bootstrap import create_app
+from services.archive.domain.entries import LOG_ORIGIN
+from services.archive.domain.notes import SigningKey
 from services.archive.settings import Settings
 from shared.events import Envelope
 from shared.kernel.ids import derived_id
@@ -28,6 +32,18 @@ from shared.messaging.streams import ALERTS, FEEDBACK, RANKING
 from shared.testing.builders import alert_raised, envelope_of, feedback_submitted, unit_score_changed
 
 Document = dict[str, Any]
+
+NEVER_SIGNING = {"checkpoint_every_s": 3600, "checkpoint_every_entries": 1_000_000}
+"""Without the log's own events, tests know which entries there are."""
+SIGNING = {"checkpoint_every_s": 0.3, "checkpoint_every_entries": 100}
+
+
+def write_signing_key(directory: Path) -> Path:
+    """A new signing key of the log, in a file."""
+    path = directory / "archive-signing.key"
+    path.write_text(SigningKey.generate(LOG_ORIGIN).text + "\n")
+    return path
+
 
 FEEDBACK_SUBJECT = "feedback.v1.submitted.3607.360702"
 SUBJECTS = {
@@ -75,16 +91,23 @@ class Setup:
     nats_url: str
     mongodb_url: str
     database: str
+    signing_key: Path
     options: dict[str, Any] = field(default_factory=dict)
 
     def settings(self) -> Settings:
-        """Settings of an archive in this process."""
+        """Settings of an archive in this process; it signs nothing unless ``options`` say so."""
         return Settings(
             nats_url=self.nats_url,
             mongodb_url=self.mongodb_url,
             mongodb_database=self.database,
-            **self.options,
+            archive_signing_key=self.signing_key,
+            **{**NEVER_SIGNING, **self.options},
         )
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of its log."""
+        return Keys(LOG_ORIGIN, load_signing_key(self.signing_key, LOG_ORIGIN))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -121,7 +144,8 @@ class Process:
             "MONGODB_URL": self._setup.mongodb_url,
             "MONGODB_DATABASE": self._setup.database,
             "HTTP_PORT": str(self.port),
-            "BATCH_ENTRIES": str(self._setup.options.get("batch_entries", 1000)),
+            "ARCHIVE_SIGNING_KEY": str(self._setup.signing_key),
+            **{name.upper(): str(value) for name, value in {**NEVER_SIGNING, **self._setup.options}.items()},
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -164,6 +188,19 @@ async def until_archived(api: httpx.AsyncClient, wanted: dict[str, int], limit_s
             return state
         await asyncio.sleep(0.05)
     raise AssertionError(f"not archived within {limit_s} s: {wanted}, but {state}")
+
+
+async def until_signed(api: httpx.AsyncClient, at_least: int, limit_s: float = 30) -> Document:
+    """Wait until a checkpoint covers ``at_least`` entries; the newest one as the list has it."""
+    deadline = time.monotonic() + limit_s
+    items: list[Document] = []
+    while time.monotonic() < deadline:
+        answer = await api.get("/v1/log/checkpoints", params={"limit": 1000})
+        items = answer.json().get("items", [])
+        if items and items[-1]["size"] >= at_least:
+            return items[-1]
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"no checkpoint of {at_least} entries within {limit_s} s, but {items[-1:]}")
 
 
 async def verified(api: httpx.AsyncClient, *, against: str = "stream") -> Document:

@@ -16,14 +16,16 @@ from services.archive.adapters.schema import DATABASE, bootstrap
 from shared.kernel.errors import TransientError
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.provisioner import provision
-from shared.messaging.streams import ALERTS, FEEDBACK, RANKING
+from shared.messaging.streams import ALERTS, AUDIT, FEEDBACK, RANKING
 from tests.integration.archive.support import (
+    SIGNING,
     Process,
     Setup,
     publish,
     publish_others,
     ratings,
     until_archived,
+    until_signed,
     verified,
 )
 
@@ -69,14 +71,14 @@ async def assert_complete(api: httpx.AsyncClient, limit_s: float = 60) -> None:
     await until_archived(api, {FEEDBACK: LOAD, RANKING: 100, ALERTS: 100}, limit_s)
     outcome = await verified(api)
     assert outcome["findings"] == []
-    assert outcome["entries"] == LOAD + 200
+    assert outcome["entries"] - outcome["streams"][AUDIT]["entries"] == LOAD + 200
     assert outcome["books"]["archived"] == LOAD
 
 
 async def test_killed_under_load_the_archive_loses_and_doubles_nothing(
     client: Client, setup: Setup, tmp_path: Path
 ) -> None:
-    setup.options["batch_entries"] = 50  # many small batches: more moments to be killed in
+    setup.options |= {"batch_entries": 50, **SIGNING}  # many small batches: more moments to be killed in
     archive = Process(setup, tmp_path / "archive.log")
     archive.start()
     publishing = asyncio.create_task(load(client))
@@ -93,10 +95,10 @@ async def test_killed_under_load_the_archive_loses_and_doubles_nothing(
 
 
 async def test_a_mongod_killed_under_load_holds_the_archive_up_and_no_more(
-    client: Client, nats_server: NatsServer, own_mongo_server: MongoServer
+    client: Client, nats_server: NatsServer, own_mongo_server: MongoServer, signing_key: Path
 ) -> None:
     bootstrap(own_mongo_server.url)
-    setup = Setup(nats_server.url, own_mongo_server.url, DATABASE, {"batch_entries": 50})
+    setup = Setup(nats_server.url, own_mongo_server.url, DATABASE, signing_key, {"batch_entries": 50})
     async with setup.running() as api:
         publishing = asyncio.create_task(load(client))
         for last in (500, 2000):
@@ -119,9 +121,10 @@ async def test_a_broker_killed_under_load_holds_the_archive_up_and_no_more(
     own_nats_server: NatsServer,
     mongo_server: MongoServer,
     mongo_database: str,
+    signing_key: Path,
 ) -> None:
     bootstrap(mongo_server.url, mongo_database)
-    setup = Setup(own_nats_server.url, mongo_server.url, mongo_database, {"batch_entries": 50})
+    setup = Setup(own_nats_server.url, mongo_server.url, mongo_database, signing_key, {"batch_entries": 50})
     async with setup.running() as api:
         publishing = asyncio.create_task(load(own_client))
         for last in (500, 2000):
@@ -131,6 +134,11 @@ async def test_a_broker_killed_under_load_holds_the_archive_up_and_no_more(
             await asyncio.to_thread(own_nats_server.start)
         await publishing
         await assert_complete(api)
+
+
+async def is_leading(api: httpx.AsyncClient) -> bool:
+    """Whether this process says that it sequences and signs."""
+    return "pingyi_archive_leader 1.0" in (await api.get("/metrics")).text
 
 
 async def until_ready(api: httpx.AsyncClient) -> None:
@@ -143,27 +151,33 @@ async def until_ready(api: httpx.AsyncClient) -> None:
             await asyncio.sleep(0.2)
 
 
-async def test_two_archives_at_once_write_one_chain_without_holes(
+async def test_of_two_archives_one_leads_and_the_other_takes_over_when_it_is_killed(
     client: Client, setup: Setup, tmp_path: Path
 ) -> None:
-    setup.options["batch_entries"] = 20
+    setup.options |= {"batch_entries": 20, **SIGNING}
     archives = [Process(setup, tmp_path / f"archive-{number}.log") for number in range(2)]
     for archive in archives:
         archive.start()
     try:
         for archive in archives:
             await until_ready(archive.api)
-        await load(client)
-        await assert_complete(archives[0].api)
-        written = [(await archive.api.get("/metrics")).text for archive in archives]
-        assert all("pingyi_archive_entries_total{" in text for text in written), "both took part"
+        publishing = asyncio.create_task(load(client))
+        await until_archived(archives[0].api, {FEEDBACK: 600})
+        leads = [await is_leading(archive.api) for archive in archives]
+        assert sorted(leads) == [False, True]
+        leader, follower = archives if leads[0] else reversed(archives)
+        assert "pingyi_archive_entries_total{" not in (await follower.api.get("/metrics")).text
+        leader.kill()
+        await publishing
+        await assert_complete(follower.api)
+        await until_signed(follower.api, LOAD + 200)
     finally:
         for archive in archives:
             archive.kill()
 
 
 async def test_the_archive_starts_without_broker_and_database_and_becomes_ready_by_itself(
-    own_nats_server: NatsServer, own_mongo_server: MongoServer
+    own_nats_server: NatsServer, own_mongo_server: MongoServer, signing_key: Path
 ) -> None:
     bootstrap(own_mongo_server.url)
     connection = await connect(BrokerSettings(nats_url=own_nats_server.url), "test")
@@ -172,7 +186,7 @@ async def test_the_archive_starts_without_broker_and_database_and_becomes_ready_
     await connection.close()
     own_nats_server.stop()
     own_mongo_server.stop()
-    setup = Setup(own_nats_server.url, own_mongo_server.url, DATABASE)
+    setup = Setup(own_nats_server.url, own_mongo_server.url, DATABASE, signing_key)
     async with setup.running() as api:
         assert (await api.get("/livez")).status_code == httpx.codes.OK
         answer = await api.get("/readyz")

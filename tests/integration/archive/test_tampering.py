@@ -12,7 +12,7 @@ from pymongo.collection import Collection
 
 from services.archive.adapters.documents import from_document
 from services.archive.adapters.jetstream_source import JetStreamSource
-from services.archive.adapters.mongo_store import MongoEntryLog
+from services.archive.adapters.mongo_store import MongoDatabase, MongoEntryLog, MongoTreeStore
 from services.archive.adapters.schema import ENTRIES
 from services.archive.application.verifying import Report, Verification
 from services.archive.domain.leaves import leaf_hash
@@ -118,18 +118,26 @@ async def archived(client: Client, setup: Setup) -> Setup:
 async def verify(setup: Setup, against: Literal["sample", "stream"] = "stream") -> Report:
     """Verify without a sequencer that would go on writing."""
     session = BrokerSession(make_broker(setup.settings(), "archive"))
-    entry_log = MongoEntryLog(setup.mongodb_url, setup.database)
+    database = MongoDatabase(setup.mongodb_url, setup.database)
     await session.start()
     await session.wait_ready()
     metrics = ArchiveMetrics(ServiceMetrics("archive"))
     verification = Verification(
-        entry_log, JetStreamSource(session), metrics, FixedClock(), ARCHIVED, timeout_s=30, catch_up_s=0
+        MongoEntryLog(database),
+        MongoTreeStore(database),
+        setup.keys,
+        JetStreamSource(session),
+        metrics,
+        FixedClock(),
+        ARCHIVED,
+        timeout_s=30,
+        catch_up_s=0,
     )
     try:
         return await verification.run(against)
     finally:
         await session.stop()
-        entry_log.close()
+        database.close()
 
 
 async def test_an_untouched_log_has_no_finding(archived: Setup) -> None:

@@ -18,17 +18,24 @@ from deploy.local.backup.manifest import NAME, PARTS, BackupDamagedError
 from deploy.local.backup.rebuilding import RebuildError, rebuild_stream
 from deploy.local.backup.restoring import OccupiedError, restore_backup
 from deploy.local.errors import LocalError, PlatformRunningError
-from deploy.local.layout import Layout
+from deploy.local.layout import SIGNING_KEY, Layout
 from services.archive.adapters.schema import DATABASE, ENTRIES, bootstrap
+from services.archive.bootstrap import Archive
+from services.archive.domain.verification import Finding
+from shared.kernel.clock import SystemClock
+from shared.kernel.errors import TransientError
+from shared.messaging.lease import NatsLeaseStore
 from shared.messaging.provisioner import provision
 from shared.messaging.streams import FEEDBACK, VAULT
 from tests.integration.archive.support import (
     FEEDBACK_SUBJECT,
+    SIGNING,
     Setup,
     publish,
     publish_others,
     ratings,
     until_archived,
+    until_signed,
     verified,
 )
 from tests.support.platform import free_port_base
@@ -51,7 +58,8 @@ def archive(layout: Layout, access: Access) -> Setup:
         layout.nats_url,
         access.append_url,
         DATABASE,
-        {"nats_nkey_seed_file": layout.nkey_seed("provisioner"), "reconcile_interval_s": 0.3},
+        layout.secrets / SIGNING_KEY,
+        {"nats_nkey_seed_file": layout.nkey_seed("provisioner"), "reconcile_interval_s": 0.3, **SIGNING},
     )
 
 
@@ -93,6 +101,7 @@ async def test_a_backup_brings_back_what_was_there_and_yesterdays_database_catch
             await refused(make_backup(layout, saved, live=True, say=SAID.append), LocalError, "not empty")
             await publish(access.client, ratings(121, 79))
             await until_archived(api, {FEEDBACK: 200})
+            signed = await until_signed(api, 210)
             outcome = await verified(api)
         await refused(
             restore_backup(layout, saved, parts=PARTS, replace=True, say=SAID.append),
@@ -127,11 +136,37 @@ async def test_a_backup_brings_back_what_was_there_and_yesterdays_database_catch
     )
     await restore_backup(layout, saved, parts=only, replace=True, say=SAID.append)
     assert [each.name for each in (layout.data / "replaced").glob("*/*")] == ["mongo"]
-    async with maintenance(layout) as access, archive(layout, access).running() as api:
-        await until_archived(api, {FEEDBACK: 200})
-        assert (await verified(api))["findings"] == []
-        again = entries_of(access)
-    assert [each["leaf_hash"] for each in again] == [each["leaf_hash"] for each in today]
+    async with maintenance(layout) as access:
+        assert await findings_while_nobody_leads(access, archive(layout, access)), "the rollback is noticed"
+        async with archive(layout, access).running() as api:
+            await until_archived(api, {FEEDBACK: 200})
+            again = await until_signed(api, signed["size"])
+            assert (await verified(api))["findings"] == []
+            consistency = await api.get(
+                "/v1/log/consistency", params={"first": signed["size"], "second": again["size"]}
+            )
+        replayed = entries_of(access)
+    assert [each["leaf_hash"] for each in replayed][: len(today)] == [each["leaf_hash"] for each in today]
+    assert consistency.is_success, consistency.text
+    assert consistency.json()["first_root"] == signed["root"]
+
+
+async def findings_while_nobody_leads(access: Access, setup: Setup) -> list[Finding]:
+    """What a verification finds before anything is replayed: somebody else leads, and does nothing."""
+    leases = NatsLeaseStore(access.client)
+    found = await leases.read("archive")
+    held = await leases.write("archive", "somebody else", 600, 0 if found is None else found.sequence)
+    waiting = Archive(setup.settings(), SystemClock())
+    waiting.verification.catch_up_s = 0
+    async with waiting.running(), asyncio.timeout(30):
+        while True:
+            try:
+                report = await waiting.verification.run()
+                break
+            except TransientError:  # it is still connecting
+                await asyncio.sleep(0.1)
+    await leases.write("archive", "", 1, held)
+    return report.findings
 
 
 async def test_a_damaged_or_unfinished_backup_is_refused_before_anything_is_touched(tmp_path: Path) -> None:

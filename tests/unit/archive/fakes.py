@@ -5,6 +5,7 @@ from datetime import datetime
 
 from services.archive.application.ports import EventQuery, HeadMovedError, Position, StreamBounds, StreamState
 from services.archive.domain.entries import Entry, Kind
+from shared.messaging.lease import NotLeaderError
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.reading import StoredMessage
 
@@ -12,6 +13,17 @@ from shared.messaging.reading import StoredMessage
 def stored(stream: str, sequence: int, data: bytes = b"no event") -> StoredMessage:
     """A message as the source delivers it."""
     return StoredMessage(f"{stream.lower()}.v1.fact.all.all", data, stream, sequence, 0, 1, 0, 0, "reply")
+
+
+class Leading:
+    """A leadership that a test gives and takes."""
+
+    def __init__(self) -> None:
+        self.is_leader = True
+
+    def check(self) -> None:
+        if not self.is_leader:
+            raise NotLeaderError("another leads")
 
 
 class MemoryLog:

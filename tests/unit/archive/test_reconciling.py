@@ -56,6 +56,7 @@ class World:
             source=self.streams,
             reports=self.reported,
             refused=lambda: self.refused,
+            leads=lambda: True,
             metrics=self.metrics,
             clock=self.clock,
             streams=(FEEDBACK,),

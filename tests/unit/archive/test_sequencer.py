@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import cast
 
 import pytest
 
 from services.archive.application.ports import EntryLog
+from services.archive.application.replaying import ReplayRefusedError
 from services.archive.application.sequencer import Sequencer
-from services.archive.domain.entries import Entry
+from services.archive.domain.entries import Arrival, Entry
+from services.archive.domain.leaves import seal
+from services.archive.domain.tiles import TreeEdge
 from services.archive.metrics import ArchiveMetrics
 from shared.messaging.streams import ALERTS, FEEDBACK
 from shared.observability.metrics import ServiceMetrics
-from tests.unit.archive.fakes import MemoryLog, MemoryStreams
+from shared.testing.builders import alert_raised, envelope_of
+from tests.unit.archive.fakes import Leading, MemoryLog, MemoryStreams
 
 LIMIT_S = 10.0
 
@@ -24,6 +28,7 @@ class Archive:
     def __init__(self) -> None:
         self.log = MemoryLog()
         self.streams = MemoryStreams()
+        self.leading = Leading()
         self.service_metrics = ServiceMetrics("archive")
         self.metrics = ArchiveMetrics(self.service_metrics)
         self.renew()
@@ -31,7 +36,20 @@ class Archive:
     def renew(self) -> None:
         """Begin another life of the process."""
         # The log's other half answers the API, which the sequencer does not use.
-        self.sequencer = Sequencer(cast("EntryLog", self.log), self.streams, self.metrics, (FEEDBACK, ALERTS))
+        self.sequencer = Sequencer(
+            cast("EntryLog", self.log),
+            self.streams,
+            self.leading,
+            self.replay,
+            self.metrics,
+            (FEEDBACK, ALERTS),
+        )
+
+    async def replay(self) -> TreeEdge:
+        """Nothing is announced; the tree over what is there."""
+        tree = TreeEdge()
+        tree.extend([entry.leaf_hash for entry in self.log.entries])
+        return tree
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -174,3 +192,62 @@ async def test_what_trickles_in_is_archived_a_few_dozen_at_a_time(archive: Archi
             await asyncio.sleep(0.002)
         await archive.until_archived(FEEDBACK, range(1, 101))
     assert len(appended) < 20, appended
+
+
+async def test_only_the_leader_archives_and_whoever_gains_the_lease_starts_anew(archive: Archive) -> None:
+    archive.leading.is_leader = False
+    archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [1, 2, 3]))
+    async with archive.running():
+        await asyncio.sleep(0)  # it looks at its lease first
+        archive.leading.is_leader = True
+        await archive.until_archived(FEEDBACK, [1, 2, 3])
+        archive.leading.is_leader = False
+        async with asyncio.timeout(LIMIT_S):
+            while archive.sequencer.sealed() is not None:  # noqa: ASYNC110 - a state has no event
+                await asyncio.sleep(0.005)
+        other = seal(3, [Arrival(FEEDBACK, 4, "feedback.v1.fact.all.all", b"no event", None)], {})
+        archive.streams.put(FEEDBACK, [4])
+        await archive.log.append(other)  # the one that leads meanwhile
+        archive.leading.is_leader = True
+        archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [5]))
+        await archive.until_archived(FEEDBACK, [1, 2, 3, 4, 5])
+
+
+async def test_a_lease_that_ran_out_while_the_process_was_frozen_keeps_the_batch_from_being_written(
+    archive: Archive,
+) -> None:
+    freeze = [True]
+    fetch = archive.log.indexes_of
+
+    async def frozen(event_ids: Collection[str]) -> dict[str, int]:
+        if freeze:
+            freeze.clear()
+            archive.leading.is_leader = False  # another one leads when the process goes on
+        return await fetch(event_ids)
+
+    archive.log.indexes_of = frozen  # type: ignore[method-assign]  # the last question before the insert
+    event = envelope_of(alert_raised()).to_json()
+    archive.sequencer.offer(ALERTS, archive.streams.put(ALERTS, [1], event))
+    async with archive.running():
+        async with asyncio.timeout(LIMIT_S):
+            while freeze:  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(0.005)
+        assert archive.log.entries == []
+        archive.leading.is_leader = True
+        await archive.until_archived(ALERTS, [1])
+
+
+async def test_a_replay_that_is_refused_archives_nothing_and_says_why(archive: Archive) -> None:
+    async def refuse() -> TreeEdge:
+        raise ReplayRefusedError("no message 7 in FEEDBACK")
+
+    archive.replay = refuse  # type: ignore[method-assign]
+    archive.renew()
+    archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [1]))
+    async with archive.running():
+        async with asyncio.timeout(LIMIT_S):
+            while archive.sequencer.blocked is None:  # noqa: ASYNC110 - a state has no event
+                await asyncio.sleep(0.005)
+    assert archive.sequencer.blocked == "no message 7 in FEEDBACK"
+    assert archive.log.entries == []
+    assert archive.streams.acknowledged == {}

@@ -17,7 +17,7 @@ def test_every_key_is_made_for_its_owner_only(tmp_path: Path) -> None:
     directory = tmp_path / "secrets"
     ensure_secrets(directory)
     seeds = {f"nats/{user}.seed" for user in BROKER_USERS}
-    assert set(contents(directory)) == {"hmac.key", "vault.key", "webhook.key"} | seeds
+    assert set(contents(directory)) == {"hmac.key", "vault.key", "webhook.key", "archive-signing.key"} | seeds
     assert directory.stat().st_mode & 0o777 == 0o700
     assert {p.stat().st_mode & 0o777 for p in directory.rglob("*") if p.is_file()} == {0o600}
     assert len(bytes.fromhex((directory / "hmac.key").read_text())) == 32

@@ -1,0 +1,263 @@
+"""The log is announced, signed and told; a crash between any two steps loses and doubles nothing."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from nats.aio.client import Client
+from pymongo import MongoClient
+
+from services.archive.adapters.schema import ENTRIES, TILES, bootstrap
+from services.archive.application.ports import HeadInconsistentError
+from services.archive.application.proofs import Proofs
+from services.archive.application.replaying import ReplayRefusedError
+from services.archive.domain.merkle import verify_consistency
+from services.archive.domain.notes import open_note
+from shared.events import BatchSequenced
+from shared.kernel.errors import PermanentError
+from shared.messaging.publisher import BrokerUnavailableError
+from shared.messaging.streams import ALERTS
+from tests.integration.archive.life import (
+    LOG_SEAMS,
+    NOTARY_SEAMS,
+    CrashError,
+    Life,
+    audit_size,
+    copy_older,
+)
+from tests.integration.archive.support import Document, Setup, publish, publish_others, ratings
+
+
+async def fill(client: Client, first: int, count: int) -> None:
+    """Ratings from number ``first`` among other events: their order in the log is a matter of chance."""
+    await publish(client, ratings(first, count // 2))
+    await publish_others(client, 9)
+    await publish(client, ratings(first + count // 2, count - count // 2))
+
+
+@pytest.fixture
+def restored(setup: Setup) -> Iterator[Setup]:
+    """Another, empty database for the same streams."""
+    other = replace(setup, database=f"test_{uuid.uuid4().hex}")
+    bootstrap(other.mongodb_url, other.database)
+    yield other
+    with MongoClient[Document](other.mongodb_url) as client:
+        client.drop_database(other.database)
+
+
+@pytest.mark.parametrize("seam", LOG_SEAMS)
+async def test_a_crash_around_the_insert_loses_and_doubles_nothing(
+    client: Client, setup: Setup, seam: str
+) -> None:
+    await fill(client, 0, 120)
+    async with Life(setup).running() as life:
+        await life.sign(client)
+    await fill(client, 120, 120)
+    async with Life(setup, seam).running() as life:
+        await life.crash()
+    async with Life(setup).running() as life:
+        await life.sign(client)
+        report = await life.check()
+    assert report.books.archived == 240
+
+
+@pytest.mark.parametrize("seam", NOTARY_SEAMS)
+async def test_a_crash_between_two_steps_of_signing_is_finished_by_the_next_life(
+    client: Client, setup: Setup, seam: str
+) -> None:
+    await fill(client, 0, 150)
+    async with Life(setup, batch_entries=200).running() as life:
+        first = await life.sign(client)
+    await fill(client, 150, 450)
+    async with Life(setup, seam, 200).running() as life:
+        await life.until_archived(client)
+        with pytest.raises(CrashError):
+            await life.notary.step()
+    async with Life(setup, batch_entries=200).running() as life:
+        last = await life.sign(client)
+        report = await life.check()
+        assert len(await life.announced()) == 2
+    assert report.checkpoints == 2
+    assert last > first + 450
+
+
+async def test_an_acknowledgement_that_is_lost_makes_no_second_announcement(
+    client: Client, setup: Setup
+) -> None:
+    await fill(client, 0, 60)
+    async with Life(setup).running() as life:
+        await life.until_archived(client)
+        announce = life.audit.announce
+
+        async def lose(event: BatchSequenced, replaces: int) -> int:
+            life.audit.announce = announce  # type: ignore[method-assign]
+            await announce(event, replaces)
+            raise BrokerUnavailableError("no acknowledgement")
+
+        life.audit.announce = lose  # type: ignore[method-assign]
+        with pytest.raises(BrokerUnavailableError):
+            await life.notary.step()
+        life.notary.forget()
+        await life.sign(client)
+        await life.check()
+        assert len(await life.announced()) == 1
+
+
+async def test_the_logs_own_events_alone_make_no_checkpoint(client: Client, setup: Setup) -> None:
+    await fill(client, 0, 30)
+    async with Life(setup).running() as life:
+        signed = await life.sign(client)
+        for _ in range(5):
+            assert await life.until_archived(client) == signed + 2
+            await life.notary.step()
+        assert await audit_size(client) == 2
+        await publish(client, ratings(30, 1))
+        assert await life.sign(client) == signed + 3
+        assert await audit_size(client) == 4
+
+
+async def test_two_sequencers_at_once_write_and_sign_one_log(client: Client, setup: Setup) -> None:
+    async with Life(setup, batch_entries=7).running() as one, Life(setup, batch_entries=5).running() as other:
+        for start in range(0, 360, 120):
+            await fill(client, start, 120)
+            for life in (one, other):
+                await life.until_archived(client)
+                try:
+                    await life.notary.step()
+                except (PermanentError, BrokerUnavailableError):
+                    raise
+                except Exception:  # noqa: BLE001 - the other one announced first
+                    life.notary.forget()
+        await other.sign(client)
+        report = await other.check()
+    assert report.books.archived == 360
+
+
+async def test_an_older_copy_of_the_database_grows_the_same_way_again(
+    client: Client, setup: Setup, restored: Setup
+) -> None:
+    sizes = []
+    async with Life(setup).running() as life:
+        for start in range(0, 720, 180):
+            await fill(client, start, 180)
+            sizes.append(await life.sign(client))
+        heads = await life.tree.checkpoints(0, 100)
+        log = [entry.leaf_hash for entry in await life.tree.rows(0, sizes[-1])]
+    copy_older(setup, restored.database, sizes[1] + 37)
+    async with Life(restored).running() as life:
+        await fill(client, 720, 60)
+        last = await life.sign(client)
+        again = await life.tree.checkpoints(0, 100)
+        assert [(head.size, head.root, head.note) for head in again[: len(heads)]] == [
+            (head.size, head.root, head.note) for head in heads
+        ]
+        assert [entry.leaf_hash for entry in await life.tree.rows(0, sizes[-1])] == log
+        saved = heads[2]
+        open_note(saved.note, restored.keys.verifiers)
+        proof = await Proofs(life.log, life.tree, restored.keys).consistency(saved.size)
+        assert verify_consistency(saved.size, last, saved.root, proof.second_root, proof.path)
+        report = await life.check()
+    assert report.books.archived == 780
+
+
+async def test_a_crash_during_a_replay_is_taken_up_by_the_next_one(
+    client: Client, setup: Setup, restored: Setup
+) -> None:
+    async with Life(setup).running() as life:
+        for start in (0, 240):
+            await fill(client, start, 240)
+            size = await life.sign(client)
+        root = await life.tree.newest_checkpoint()
+    copy_older(setup, restored.database, 100)
+    async with Life(restored, "in the entries").running() as life:
+        await life.crash()
+        assert 100 < await life.log.size() < size
+    async with Life(restored).running() as life:
+        await life.until_archived(client)
+        await life.notary.step()
+        head = await life.tree.checkpoint(size)
+        assert root is not None
+        assert head is not None
+        assert (head.root, head.note) == (root.root, root.note)
+        await life.check()
+
+
+async def test_a_log_that_cannot_be_completed_archives_nothing_and_says_what_is_missing(
+    client: Client, setup: Setup, restored: Setup
+) -> None:
+    async with Life(setup).running() as life:
+        await fill(client, 0, 120)
+        await life.sign(client)
+    copy_older(setup, restored.database, 0)
+    await client.jetstream().delete_msg(ALERTS, 3)
+    async with Life(restored).running() as life:
+        with pytest.raises(ReplayRefusedError, match="no message 3 in ALERTS"):
+            await life.replay.run()
+        assert life.sequencer.sealed() is None
+        assert await life.log.size() == 0
+
+
+def change(setup: Setup, collection: str, index: object, name: str) -> None:
+    """Flip a bit of a binary field in the database."""
+    with MongoClient[Document](setup.mongodb_url) as mongo:
+        found = mongo[setup.database][collection].find_one({"_id": index})
+        assert found is not None
+        changed = bytes([found[name][0] ^ 1]) + found[name][1:]
+        mongo[setup.database][collection].update_one({"_id": index}, {"$set": {name: changed}})
+
+
+@pytest.mark.parametrize("place", ["behind the signed head", "in its last tile"])
+async def test_a_head_over_a_changed_entry_is_never_signed_and_archiving_goes_on(
+    client: Client, setup: Setup, place: str
+) -> None:
+    async with Life(setup).running() as life:
+        await fill(client, 0, 120)
+        signed = await life.sign(client)
+        await fill(client, 120, 60)
+        size = await life.until_archived(client)
+        index = signed + 9 if place == "behind the signed head" else signed - 2
+        change(setup, ENTRIES, index, "leaf_hash")
+        before = await audit_size(client)
+        with pytest.raises(HeadInconsistentError, match=f"{index}|as they were written"):
+            await life.notary.step()
+        life.notary.forget()
+        with pytest.raises(HeadInconsistentError):
+            await life.notary.step()
+        await fill(client, 180, 60)
+        assert await life.until_archived(client) > size
+        assert await audit_size(client) == before
+    async with Life(setup).running() as life:
+        await life.until_archived(client)
+        with pytest.raises(HeadInconsistentError):
+            await life.notary.step()
+        newest = await life.tree.newest_checkpoint()
+    assert newest is not None
+    assert newest.size == signed
+
+
+async def test_an_entry_changed_under_a_full_tile_changes_no_head_and_is_found(
+    client: Client, setup: Setup
+) -> None:
+    async with Life(setup, batch_entries=500).running() as life:
+        await fill(client, 0, 300)
+        await life.sign(client)
+        change(setup, ENTRIES, 3, "leaf_hash")
+        await fill(client, 300, 1)
+        await life.sign(client)  # over the hashes that were signed before, which the tile keeps
+        report = await life.verification.run()
+    assert {finding.where for finding in report.findings} >= {"index 3", "tile 0/0"}
+
+
+async def test_a_head_over_a_changed_tile_is_never_signed_after_a_restart(
+    client: Client, setup: Setup
+) -> None:
+    async with Life(setup, batch_entries=500).running() as life:
+        await fill(client, 0, 600)
+        await life.sign(client)
+    change(setup, TILES, "0/1", "hashes")
+    await fill(client, 600, 60)
+    async with Life(setup).running() as life:
+        await life.until_archived(client)
+        with pytest.raises(HeadInconsistentError, match="which is signed"):
+            await life.notary.step()
