@@ -19,6 +19,7 @@ from deploy.local.errors import LocalError, NoPlatformError
 from deploy.local.layout import DEFAULT_DATA, DEFAULT_PORT_BASE, Layout
 from deploy.local.platform_file import read_running
 from shared.kernel.errors import describe
+from shared.messaging.streams import FEEDBACK
 
 OnlyPartOption = Annotated[
     list[str] | None,
@@ -94,6 +95,11 @@ def rebuild(
         f"{stream}: sequences {done.first} to {done.last} from the archive, {len(done.holes)} of them empty; "
         f"{done.appended} messages that it lacks appended."
     )
+    if stream == FEEDBACK:
+        typer.echo(
+            "Scoring takes it for another stream: start once with `IGNORE_SNAPSHOTS=true pingyi up`, "
+            "so that it folds all of it anew."
+        )
 
 
 def find_stopped_or_running(data: Path, port_base: int | None) -> tuple[Layout, bool]:

@@ -95,16 +95,18 @@ class MongoServer:
         deadline = time.monotonic() + timeout_s
         from deploy.local.embedded import replica_set  # noqa: PLC0415 - loaded while the server recovers
 
-        with replica_set.connect(self.url, timeout_s=0.5) as client:
-            while not replica_set.advance(client, f"{LOOPBACK}:{self.port}", self.secrets):
-                ended = process.wait(0.05)
-                if ended or time.monotonic() > deadline:
-                    problem = f"code {process.returncode}" if ended else f"no primary within {timeout_s:g} s"
-                    process.kill()
-                    raise ServerStartError(
-                        f"mongod did not start ({problem}); expected a writable primary: "
-                        f"see {self.log}, which ends:\n{tail(self.log)}"
-                    )
+        try:
+            with replica_set.connect(self.url, timeout_s=0.5) as client:
+                while not replica_set.advance(client, f"{LOOPBACK}:{self.port}", self.secrets):
+                    ended = process.wait(0.05)
+                    if ended or time.monotonic() > deadline:
+                        raise ServerStartError(
+                            f"mongod did not start ({_problem(process, ended=ended, timeout_s=timeout_s)}); "
+                            f"expected a writable primary: see {self.log}, which ends:\n{tail(self.log)}"
+                        )
+        except ServerStartError:
+            process.kill()
+            raise
         process.yield_to_others(NICE)
 
     def stop(self, timeout_s: float = 5.0) -> None:
@@ -143,3 +145,7 @@ class MongoServer:
         # Stretching protects passwords that people choose; ours are random, and each connection would pay.
         iterations = f"scramSHA256IterationCount={MIN_SCRAM_ITERATIONS}"
         return ["--keyFile", str(secrets / KEY_FILE), "--setParameter", iterations]
+
+
+def _problem(process: ChildProcess, *, ended: bool, timeout_s: float) -> str:
+    return f"code {process.returncode}" if ended else f"no primary within {timeout_s:g} s"

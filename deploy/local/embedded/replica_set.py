@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from deploy.local.embedded.mongo_users import as_root, ensure_users, knows_root
 from deploy.local.embedded.mongod import REPLICA_SET
+from deploy.local.errors import ServerStartError
+from shared.kernel.errors import describe
 
 Client = MongoClient[dict[str, Any]]
 USERS_S: Final = 5.0
+CODE_ALREADY_INITIALIZED: Final = 23
 
 
 def connect(url: str, timeout_s: float) -> Client:
@@ -69,8 +72,19 @@ def _configure_as_allowed(client: Client, me: str, secrets: Path | None) -> None
     with as_root(_url(me), secrets, USERS_S) as root:
         if knows_root(root):
             _configure(root, me)
-        else:
-            _initiate(client, me)
+            return
+    try:
+        _initiate(client, me)
+    except OperationFailure as error:
+        if error.code != CODE_ALREADY_INITIALIZED:
+            raise
+        raise ServerStartError(
+            describe(
+                f"data without users that was last used on another port than {me}",
+                "the port that it was used on, for the start that makes the users",
+                "start it once on its old port",
+            )
+        ) from error
 
 
 def _url(me: str) -> str:

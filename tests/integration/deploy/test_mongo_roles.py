@@ -185,3 +185,18 @@ def test_users_outlive_another_port_and_other_secrets_are_refused(
     server.start()
     with _as(server, APPEND) as client:
         client[DATABASE][schema.TILES].find_one({})
+
+
+def test_data_from_before_there_were_users_gets_them_on_its_own_port(tmp_path: Path) -> None:
+    ensure_mongo_secrets(tmp_path / "secrets")
+    with running_mongo(tmp_path) as server:
+        server.stop()
+        old, (server.port,) = server.port, free_ports(1)
+        server.secrets = tmp_path / "secrets"
+        with pytest.raises(ServerStartError, match="start it once on its old port"):
+            server.start()
+        assert not server.is_alive()
+        server.port = old
+        server.start()
+        with _as(server, APPEND) as client:
+            client[DATABASE][schema.TILES].find_one({})
