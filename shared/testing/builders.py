@@ -14,6 +14,8 @@ from shared.events import (
     AlertDelivered,
     AlertDeliveryFailed,
     AlertRaised,
+    BatchSequenced,
+    CheckpointSigned,
     CountedFields,
     Envelope,
     EventData,
@@ -66,6 +68,34 @@ def feedback_submitted(**fields: object) -> FeedbackSubmitted:
             "channel": "qr",
             "verification": "transaction",
             "digest": hmac_of("digest"),
+        }
+        | fields
+    )
+
+
+def batch_sequenced(**fields: object) -> BatchSequenced:
+    """The order of the log's first seven entries."""
+    return BatchSequenced.model_validate(
+        {
+            "origin": "pingyi.archive/360000",
+            "first_index": 0,
+            "size": 7,
+            "runs": [{"stream": "FEEDBACK", "first": 1, "last": 7}],
+            "root": "07" * 32,
+        }
+        | fields
+    )
+
+
+def checkpoint_signed(**fields: object) -> CheckpointSigned:
+    """A checkpoint over the log's first seven entries; its signature is none."""
+    return CheckpointSigned.model_validate(
+        {
+            "origin": "pingyi.archive/360000",
+            "size": 7,
+            "root": "07" * 32,
+            "note": "pingyi.archive/360000\n7\n…\n\n— pingyi.archive/360000 …\n",
+            "previous_size": 0,
         }
         | fields
     )

@@ -13,13 +13,11 @@ from shared.messaging.streams import FEEDBACK
 from shared.testing.builders import envelope_of, feedback_submitted
 
 
-async def fill_feedback(client: Client, messages: int) -> None:
-    """Publish ``messages`` different ratings of all windows, the same ones in every run."""
+def ratings(messages: int) -> list[Outgoing]:
+    """``messages`` different ratings of all windows, the same ones in every run."""
     chance = random.Random(1)
     windows = load_units().by_level(Level.WINDOW)
     template = json.loads(envelope_of(feedback_submitted()).to_json())
-    commit = GroupCommit(client, stream=FEEDBACK)
-    await commit.start()
     outgoing: list[Outgoing] = []
     for _ in range(messages):
         unit = chance.choice(windows)
@@ -37,6 +35,14 @@ async def fill_feedback(client: Client, messages: int) -> None:
         }
         payload = json.dumps(template, ensure_ascii=False, separators=(",", ":")).encode()
         outgoing.append(Outgoing(f"feedback.v1.submitted.{unit.city}.{unit.county}", event_id, payload))
+    return outgoing
+
+
+async def fill_feedback(client: Client, messages: int) -> None:
+    """Publish :func:`ratings`."""
+    outgoing = ratings(messages)
+    commit = GroupCommit(client, stream=FEEDBACK)
+    await commit.start()
     for start in range(0, messages, MAX_BATCH):
         await commit.publish(outgoing[start : start + MAX_BATCH])
     await commit.stop()

@@ -49,8 +49,8 @@ class Backlog:
         self._bytes += sum(len(message.data) for message in messages)
         self._changed()
 
-    def run(self, after: int, most: int, most_bytes: int) -> list[StoredMessage]:
-        """The longest contiguous run from the front that starts at ``after`` + 1; stays in the queue.
+    def take_run(self, after: int, most: int, most_bytes: int) -> list[StoredMessage]:
+        """Take the longest contiguous run from the front that starts at ``after`` + 1.
 
         At most ``most`` messages and, behind the first one, ``most_bytes`` bytes.
         """
@@ -62,6 +62,7 @@ class Backlog:
                 break
             taken.append(message)
             after += 1
+        self.drop(len(taken))
         return taken
 
     def drop(self, count: int) -> StoredMessage | None:

@@ -222,7 +222,7 @@ class Notary:
         edge = await edge_at(self.store, signed.size)
         if edge.root() != signed.root:
             raise inconsistent(
-                f"tiles and entries with root {edge.root().hex()} at size {signed.size}",
+                f"{signed.size} entries whose tiles give root {edge.root().hex()}",
                 f"{signed.root.hex()}, which is signed",
             )
         return edge
@@ -318,7 +318,7 @@ class Notary:
         root = edge.root()
         if root.hex() != pending.root:
             raise inconsistent(
-                f"root {root.hex()} of the first {pending.size} entries",
+                f"{pending.size} entries that give root {root.hex()}",
                 f"{pending.root}, as announced",
             )
         await self._sign(state, edge, root)
@@ -358,7 +358,7 @@ class Notary:
         for row, hashed in zip(rows[:signed], edge.level(0), strict=True):
             if row.leaf_hash != hashed:
                 raise inconsistent(
-                    f"leaf hash {row.leaf_hash.hex()} at index {row.index}", f"{hashed.hex()}, as signed"
+                    f"index {row.index} with leaf hash {row.leaf_hash.hex()}", f"{hashed.hex()}, as signed"
                 )
         return rows[signed:]
 

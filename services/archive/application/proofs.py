@@ -224,7 +224,8 @@ class Proofs:
                     tree.extend([row.leaf_hash for row in rows])
                 if tree.root() != head.root:
                     raise inconsistent(
-                        f"root {tree.root().hex()} at size {head.size}", f"{head.root.hex()}, as signed"
+                        f"{head.size} entries that give root {tree.root().hex()}",
+                        f"{head.root.hex()}, as signed",
                     )
                 self._edge = tree
             return self._edge

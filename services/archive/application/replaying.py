@@ -123,8 +123,8 @@ class Replay:
             trial.extend([entry.leaf_hash for entry in seal(trial.size, arrivals, known)])
         if trial.size != event.size or trial.root().hex() != event.root:
             raise _refused(
-                f"root {trial.root().hex()} of {trial.size} entries",
-                f"{event.root} of {event.size} entries, as announced",
+                f"{trial.size} entries that give root {trial.root().hex()}",
+                f"{event.size} with root {event.root}, as announced",
             )
         async for arrivals, known in self._arrivals(runs):
             entries = seal(edge.size, arrivals, known)

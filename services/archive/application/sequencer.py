@@ -1,7 +1,8 @@
 """Gives every sequence of every archived stream its one place in the log.
 
 One loop over all streams: gather, drop what is archived already, fetch what is missing, seal, append, and
-only then acknowledge. Where a stream stands is read from the log itself, so a crash at any moment, a second
+only then acknowledge. Under load the next batch is made ready while the last one is being
+written. Where a stream stands is read from the log itself, so a crash at any moment, a second
 archive process or a repeat of the broker's can neither lose a sequence nor archive it twice:
 
 - ``_id`` is the next index. Whoever comes second gets a duplicate key, reads the head again and goes on.
@@ -18,7 +19,9 @@ A stream that does not answer is left out for a while, longer each time: it must
 import asyncio
 import contextlib
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from time import perf_counter
 from typing import Final
@@ -35,7 +38,7 @@ from services.archive.application.ports import (
     LogUnavailableError,
     StreamSource,
 )
-from services.archive.domain.entries import Arrival
+from services.archive.domain.entries import Arrival, Entry
 from services.archive.domain.leaves import seal
 from services.archive.domain.tiles import TreeEdge
 from services.archive.metrics import ArchiveMetrics
@@ -64,6 +67,14 @@ LONGEST_SILENCE_S: Final = 15.0
 
 Replayer = Callable[[], Awaitable[TreeEdge | None]]
 """Completes the log with what was announced; gives the edge of its tree, None if there is no tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Messages that were taken out of their backlogs, and their entries."""
+
+    messages: list[StoredMessage]
+    entries: list[Entry]
 
 
 class HistoryContradictedError(PermanentError):
@@ -97,6 +108,8 @@ class Sequencer:
         self._wake = asyncio.Event()
         self._backlogs = {stream: Backlog(self._wake) for stream in streams}
         self._size: int | None = None
+        self._taken: deque[_Batch] = deque()
+        self._insert: asyncio.Task[None] | None = None
         self._positions: dict[str, int] = {}
         self._trusted: set[str] = set()
         self._refused: dict[str, str] = {}
@@ -138,6 +151,8 @@ class Sequencer:
     async def drain(self) -> None:
         """Let the batch under way finish and begin no other; for the shutdown, :meth:`run` can't go on."""
         await self._step.acquire()
+        with contextlib.suppress(TransientError):  # it comes again, unacknowledged
+            await self._land()
 
     @contextlib.asynccontextmanager
     async def renumbering(self, streams: Iterable[str]) -> AsyncIterator[None]:
@@ -146,6 +161,7 @@ class Sequencer:
         What was delivered and is forgotten here is fetched by sequence, like all that is missing.
         """
         async with self._step:
+            await self._forget()
             yield
             for stream in streams:
                 self._backlogs[stream].clear()
@@ -156,7 +172,7 @@ class Sequencer:
         failures = 0
         while True:
             if not self._leadership.is_leader:
-                self._step_down()
+                await self._step_down()
                 await asyncio.sleep(FOLLOW_S)
                 continue
             try:
@@ -167,18 +183,18 @@ class Sequencer:
                     await self._archive_next()
             except PermanentError as error:
                 # Announced entries that can't be brought back, a log of another layout: both need a person.
-                self._forget()
+                await self._forget()
                 if self._blocked != str(error):
                     log.error("archiving_refused", reason=str(error))  # noqa: TRY400 - the reason says it all
                 self._blocked = str(error)
                 await asyncio.sleep(REFUSED_RETRY_S)
             except HeadMovedError:
-                self._forget()
+                await self._forget()
                 self._metrics.conflicts.inc()
                 log.info("head_moved", remedy="reads the head again")
                 await asyncio.sleep(CONFLICT_DELAY_S * (1 + random.random()))  # noqa: S311 - spreads two writers
             except TransientError as error:
-                self._forget()
+                await self._forget()
                 failures += 1
                 self._metrics.retries.inc()
                 delay = min(FIRST_DELAY_S * 2 ** min(failures, 10), LONGEST_DELAY_S)
@@ -187,12 +203,20 @@ class Sequencer:
             else:
                 failures = 0
 
-    def _forget(self) -> None:
+    async def _forget(self) -> None:
+        """Drop the state. What was taken goes back to its backlog; what is written of it is known then."""
+        insert, self._insert = self._insert, None
+        if insert is not None:
+            await asyncio.wait([insert])
+            insert.exception()  # said already, or about to be found by reading the log
+        while self._taken:
+            for message in reversed(self._taken.pop().messages):
+                self._backlogs[message.stream].put_first([message])
         self._size = self._tree = None
 
-    def _step_down(self) -> None:
+    async def _step_down(self) -> None:
         """Let go of everything: another process sequences, and the broker delivers to that one."""
-        self._forget()
+        await self._forget()
         self._blocked = None
         self._next_look = 0.0
         for stream, backlog in self._backlogs.items():
@@ -201,6 +225,7 @@ class Sequencer:
 
     async def _wait_for_work(self) -> None:
         if not any(backlog and not self._left_out(stream) for stream, backlog in self._backlogs.items()):
+            await self._land()
             self._wake.clear()
             # Not wait_for: up to Python 3.11 it loses a cancellation that comes together with its result.
             with contextlib.suppress(TimeoutError):
@@ -219,6 +244,7 @@ class Sequencer:
             return
         if self._size is None:
             await self._read_state()
+        await self._land()
         for stream in self._backlogs:
             await self._alone(stream, self._look_at)
         self._next_look = _now() + LOOK_S
@@ -232,7 +258,7 @@ class Sequencer:
             await step(stream, self._backlogs[stream])
         except HistoryContradictedError as error:
             self._refuse(stream, error)
-        except LogUnavailableError:
+        except (LogUnavailableError, HeadMovedError):
             raise
         except TransientError as error:
             self._leave_out(stream, error)
@@ -282,27 +308,62 @@ class Sequencer:
         self._backlogs[stream].clear()
 
     async def _archive_next(self) -> None:
-        size = await self._read_state() if self._size is None else self._size
-        batch = await self._gather()
-        if not batch:
-            return
+        if self._size is None:
+            await self._read_state()
+        batch = await self._take()
+        await self._land()
+        if batch is not None:
+            self._leadership.check()
+            self._insert = asyncio.create_task(self._append(batch.entries))
+            await asyncio.sleep(0)  # it is sent before the next one is made ready
+            if sum(map(len, self._backlogs.values())) < self._batch_entries // 2:
+                await self._land()  # nothing to make ready meanwhile
+
+    async def _take(self) -> _Batch | None:
+        """The next batch, behind the one that is being written; None if nothing waits."""
+        messages = await self._gather()
+        if not messages:
+            return None
         arrivals = [
             Arrival(each.stream, each.sequence, each.subject, each.data, read_attributes(each.data))
-            for each in batch
+            for each in messages
         ]
         ids = {arrival.attributes.event_id for arrival in arrivals if arrival.attributes is not None}
         known = await self._log.indexes_of(ids) if ids else {}
-        entries = seal(size, arrivals, known)
-        self._leadership.check()
+        size = self._size or 0
+        for before in self._taken:
+            size += len(before.entries)
+            for entry in before.entries:
+                attributes = entry.leaf.attributes
+                if attributes is not None and attributes.event_id in ids:
+                    known.setdefault(attributes.event_id, entry.index)
+        batch = _Batch(messages, seal(size, arrivals, known))
+        self._taken.append(batch)
+        return batch
+
+    async def _append(self, entries: list[Entry]) -> None:
         started = perf_counter()
         await self._log.append(entries)
         self._metrics.written(entries, perf_counter() - started)
-        self._size = size + len(entries)
-        if self._tree is not None:
-            self._tree.extend([entry.leaf_hash for entry in entries])
-        await self._settle(batch)
 
-    async def _read_state(self) -> int:
+    async def _land(self) -> None:
+        """Wait until the batch that is being written is durable, then acknowledge it."""
+        insert = self._insert
+        if insert is None:
+            return
+        await asyncio.wait([insert])
+        if self._insert is not insert:
+            return  # the shutdown waits for it, too, and was first
+        self._insert = None
+        insert.result()
+        batch = self._taken.popleft()
+        if self._size is not None:
+            self._size += len(batch.entries)
+        if self._tree is not None:
+            self._tree.extend([entry.leaf_hash for entry in batch.entries])
+        await self._acknowledge(batch.messages)
+
+    async def _read_state(self) -> None:
         # The size first: positions that are ahead of it end in a duplicate key, which is harmless.
         tree = await self._replay()
         size = await self._log.size() if tree is None else tree.size
@@ -310,7 +371,6 @@ class Sequencer:
         self._tree, self._since = tree, size
         self._positions = await self._log.positions(self._backlogs.keys())
         self._size = size
-        return size
 
     async def _gather(self) -> list[StoredMessage]:
         """The next batch: each stream with work gets its share, and what others leave over."""
@@ -328,7 +388,9 @@ class Sequencer:
             share = -(-left // (len(waiting) - place))
             if left_bytes <= 0 or share <= 0:
                 break
-            run = self._backlogs[stream].run(self._positions[stream], share, left_bytes)
+            run = self._backlogs[stream].take_run(self._positions[stream], share, left_bytes)
+            if run:
+                self._positions[stream] = run[-1].sequence
             batch += run
             left -= len(run)
             left_bytes -= sum(len(message.data) for message in run)
@@ -336,9 +398,14 @@ class Sequencer:
 
     async def _tidy(self) -> None:
         """Bring every backlog to its position + 1: drop repeats, fetch what is missing before the front."""
+        if any(backlog and self._is_doubtful(stream, backlog) for stream, backlog in self._backlogs.items()):
+            await self._land()  # it is compared with what is archived
         for stream, backlog in self._backlogs.items():
             if backlog:
                 await self._alone(stream, self._tidy_one)
+
+    def _is_doubtful(self, stream: str, backlog: Backlog) -> bool:
+        return stream not in self._trusted or backlog.first.sequence <= self._positions[stream]
 
     async def _tidy_one(self, stream: str, backlog: Backlog) -> None:
         if backlog.first.sequence <= self._positions[stream]:
@@ -399,16 +466,10 @@ class Sequencer:
             self._positions[stream] = until - 1
         backlog.put_first(found)
 
-    async def _settle(self, batch: list[StoredMessage]) -> None:
-        """Move the positions and acknowledge; the entries are durable."""
-        counts: dict[str, int] = {}
-        for message in batch:
-            counts[message.stream] = counts.get(message.stream, 0) + 1
-        for stream, count in counts.items():
-            last = self._backlogs[stream].drop(count)
-            if last is not None:
-                self._positions[stream] = last.sequence
-                await self._source.acknowledge(last)
+    async def _acknowledge(self, messages: list[StoredMessage]) -> None:
+        """Acknowledge, for each stream the last of ``messages``; the entries are durable."""
+        for message in {message.stream: message for message in messages}.values():
+            await self._source.acknowledge(message)
 
 
 def _now() -> float:

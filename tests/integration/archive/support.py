@@ -203,6 +203,18 @@ async def until_signed(api: httpx.AsyncClient, at_least: int, limit_s: float = 3
     raise AssertionError(f"no checkpoint of {at_least} entries within {limit_s} s, but {items[-1:]}")
 
 
+async def until_failing(api: httpx.AsyncClient, check: str, limit_s: float = 30) -> str:
+    """Wait until ``/readyz`` fails on ``check``; what it says."""
+    deadline = time.monotonic() + limit_s
+    answer: Document = {}
+    while time.monotonic() < deadline:
+        answer = (await api.get("/readyz")).json()["checks"][check]
+        if answer["status"] == "failed":
+            return str(answer["detail"])
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{check} does not fail within {limit_s} s: {answer}")
+
+
 async def verified(api: httpx.AsyncClient, *, against: str = "stream") -> Document:
     """The verification's outcome."""
     answer = await api.get("/v1/verify", params={"against": against})

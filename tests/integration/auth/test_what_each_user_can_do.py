@@ -8,6 +8,8 @@ from faststream import AckPolicy
 from faststream.nats import JStream, PullSub
 from nats.aio.client import Client
 
+from services.archive.adapters.audit_stream import AuditStream
+from services.archive.application.ports import Announced, AnnouncedElsewhereError, Told
 from services.scoring.adapters.nats_flag_store import NatsFlagStore
 from services.scoring.adapters.nats_ranking_store import NatsRankingStore
 from services.scoring.adapters.snapshot_store import JetStreamHistory, JetStreamSnapshotStore
@@ -17,15 +19,18 @@ from shared.events import Envelope, FeedbackSubmitted
 from shared.messaging.connection import BrokerSettings, make_broker
 from shared.messaging.failure import DeadLetters, FailureHandling, failure_policy
 from shared.messaging.group_commit import GroupCommit, Outgoing
-from shared.messaging.lease import Lease, NatsLeaseStore
+from shared.messaging.lease import Lease, NatsLeaseStore, SessionLeaseStore
 from shared.messaging.provisioner import provision
 from shared.messaging.publisher import JetStreamPublisher
 from shared.messaging.reading import DurableReader, FoldReader, StoredMessage
+from shared.messaging.session import BrokerSession
 from shared.messaging.streams import ALERTS, ARCHIVED, FEEDBACK, INTEGRITY, VAULT
 from shared.testing.builders import (
     CITY,
     COUNTY,
     alert_raised,
+    batch_sequenced,
+    checkpoint_signed,
     envelope_of,
     feedback_submitted,
     message_dead_lettered,
@@ -225,6 +230,29 @@ async def test_the_archive_reads_acknowledges_and_rereads_every_archived_stream(
     await client.publish(f"$JS.API.DIRECT.GET.{FEEDBACK}", json.dumps(request).encode(), reply=inbox)
     assert (await subscription.next_msg(2)).headers["Nats-Sequence"] == "1"  # type: ignore[index]  # has headers
     assert broker.errors["archive"] == []
+
+
+async def test_the_archive_leads_announces_signs_and_reads_what_it_said(broker: BrokerUsers) -> None:
+    settings = BrokerSettings(nats_url=broker.server.url, nats_nkey_seed_file=broker.seeds["archive"])
+    session = BrokerSession(make_broker(settings, "archive"))
+    await session.start()
+    await session.wait_ready()
+    try:
+        lease = Lease(SessionLeaseStore(session), "archive", "this one")
+        await lease.step()
+        await lease.step()
+        assert lease.is_leader
+        await lease.release()
+        audit, announced, told = AuditStream(session, FixedClock()), batch_sequenced(), checkpoint_signed()
+        assert await audit.newest() is None
+        assert await audit.announce(announced, 0) == 1
+        with pytest.raises(AnnouncedElsewhereError):
+            await audit.announce(batch_sequenced(size=8), 0)
+        assert await audit.tell(told, 0) == 2
+        assert await audit.newest() == Announced(1, announced)
+        assert [each async for each in audit.told_since(1)] == [Told(2, told)]
+    finally:
+        await session.stop()
 
 
 @pytest.mark.parametrize("service", ["intake", "scoring", "notify", "archive"])

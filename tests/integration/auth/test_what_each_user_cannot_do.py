@@ -204,10 +204,19 @@ async def test_only_scoring_leads_scoring_and_moves_its_snapshots(broker: Broker
         await refused(broker, service, READS["purge"](client, stream))
 
 
+@pytest.mark.parametrize("service", ["intake", "scoring", "notify", "cli"])
+async def test_only_the_archive_says_what_the_log_is(broker: BrokerUsers, service: str) -> None:
+    jetstream = (await broker.connect(service)).jetstream(timeout=SHORT_S)
+    for subject in ("audit.v1.batch-sequenced.all.all", "audit.v1.checkpoint-signed.all.all"):
+        await refused(broker, service, jetstream.publish(subject, b"{}"))
+    await refused(broker, service, jetstream.publish("$KV.leases.archive", b"mine"))
+
+
 async def test_scoring_neither_takes_other_leases_nor_listens_to_who_holds_them(broker: BrokerUsers) -> None:
     client = await broker.connect("scoring")
     jetstream = client.jetstream(timeout=SHORT_S)
     for bucket in ("leases", "snapshots"):
+        await refused(broker, "scoring", jetstream.publish(f"$KV.{bucket}.archive", b"mine"))
         await refused(broker, "scoring", jetstream.publish(f"$KV.{bucket}.rectify", b"mine"))
         key = f"$KV.{bucket}.rectify"
         await refused(broker, "scoring", jetstream.get_last_msg(f"KV_{bucket}", key, direct=True))

@@ -7,9 +7,9 @@ from typing import cast
 
 import pytest
 
-from services.archive.application.ports import EntryLog
+from services.archive.application.ports import EntryLog, LogUnavailableError
 from services.archive.application.replaying import ReplayRefusedError
-from services.archive.application.sequencer import Sequencer
+from services.archive.application.sequencer import BATCH_ENTRIES, Sequencer
 from services.archive.domain.entries import Arrival, Entry
 from services.archive.domain.leaves import seal
 from services.archive.domain.tiles import TreeEdge
@@ -33,7 +33,7 @@ class Archive:
         self.metrics = ArchiveMetrics(self.service_metrics)
         self.renew()
 
-    def renew(self) -> None:
+    def renew(self, batch_entries: int = BATCH_ENTRIES) -> None:
         """Begin another life of the process."""
         # The log's other half answers the API, which the sequencer does not use.
         self.sequencer = Sequencer(
@@ -43,6 +43,7 @@ class Archive:
             self.replay,
             self.metrics,
             (FEEDBACK, ALERTS),
+            batch_entries=batch_entries,
         )
 
     async def replay(self) -> TreeEdge:
@@ -225,7 +226,7 @@ async def test_a_lease_that_ran_out_while_the_process_was_frozen_keeps_the_batch
             archive.leading.is_leader = False  # another one leads when the process goes on
         return await fetch(event_ids)
 
-    archive.log.indexes_of = frozen  # type: ignore[method-assign]  # the last question before the insert
+    archive.log.indexes_of = frozen  # type: ignore[method-assign]  # a probe before the insert
     event = envelope_of(alert_raised()).to_json()
     archive.sequencer.offer(ALERTS, archive.streams.put(ALERTS, [1], event))
     async with archive.running():
@@ -241,7 +242,7 @@ async def test_a_replay_that_is_refused_archives_nothing_and_says_why(archive: A
     async def refuse() -> TreeEdge:
         raise ReplayRefusedError("no message 7 in FEEDBACK")
 
-    archive.replay = refuse  # type: ignore[method-assign]
+    archive.replay = refuse  # type: ignore[method-assign]  # a probe
     archive.renew()
     archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [1]))
     async with archive.running():
@@ -251,3 +252,66 @@ async def test_a_replay_that_is_refused_archives_nothing_and_says_why(archive: A
     assert archive.sequencer.blocked == "no message 7 in FEEDBACK"
     assert archive.log.entries == []
     assert archive.streams.acknowledged == {}
+
+
+class SlowLog(MemoryLog):
+    """Takes its time to write, so that the next batch is made ready meanwhile, and fails when told to."""
+
+    def __init__(self, failures: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.failures = list(failures)
+        self.asked_while_writing = 0
+        self._writing = False
+
+    async def indexes_of(self, event_ids: Collection[str]) -> dict[str, int]:
+        self.asked_while_writing += self._writing
+        return await super().indexes_of(event_ids)
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        self._writing = True
+        for _ in range(20):
+            await asyncio.sleep(0)
+        self._writing = False
+        failure = self.failures.pop(0) if self.failures else ""
+        if failure == "lost":
+            raise LogUnavailableError("nothing was written")
+        await super().append(entries[: len(entries) // 2] if failure == "in part" else entries)
+        if failure:
+            raise LogUnavailableError("nobody said how far it was written")
+
+
+@pytest.mark.parametrize("failures", [[], ["", "lost"], ["", "in part", "", "in part"], ["", "unknown"] * 3])
+async def test_batches_that_overlap_are_one_log_whatever_becomes_of_a_write(
+    archive: Archive, failures: list[str]
+) -> None:
+    archive.log = log = SlowLog(failures)
+    archive.renew(batch_entries=4)
+    events = [envelope_of(alert_raised()).to_json() for _ in range(6)]
+    for sequence in range(1, 49):  # each id comes eight times, the next time often in the very next batch
+        archive.sequencer.offer(ALERTS, archive.streams.put(ALERTS, [sequence], events[sequence % 6]))
+    async with archive.running():
+        await archive.until_archived(ALERTS, range(1, 49))
+        async with asyncio.timeout(LIMIT_S):
+            while archive.streams.acknowledged.get(ALERTS) != 48:  # noqa: ASYNC110 - a state has no event
+                await asyncio.sleep(0.005)
+        sealed = archive.sequencer.sealed()
+    assert [entry.leaf.duplicate_of for entry in log.entries] == [None] * 6 + [n % 6 for n in range(6, 48)]
+    assert log.asked_while_writing > 0
+    assert sealed is not None
+    assert sealed.tree.root() == (await archive.replay()).root()
+
+
+async def test_a_shutdown_lets_the_write_under_way_finish_and_acknowledges_it(archive: Archive) -> None:
+    archive.log = log = SlowLog()
+    archive.renew(batch_entries=4)
+    archive.sequencer.offer(ALERTS, archive.streams.put(ALERTS, range(1, 201)))
+    async with archive.running():
+        async with asyncio.timeout(LIMIT_S):
+            while not log.entries:  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(0)
+        await archive.sequencer.drain()
+        durable = len(log.entries)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(log.entries) == durable < 200
+        assert archive.streams.acknowledged[ALERTS] == durable
