@@ -11,6 +11,7 @@ from shared.kernel.errors import describe
 
 NAME: Final = "manifest.json"
 FORMAT: Final = 1
+SHOWN: Final = 5
 PARTS: Final = ("mongodb", "streams", "secrets")
 """Directories of a backup, in the order in which they are copied."""
 
@@ -114,9 +115,10 @@ def check_files(directory: Path, manifest: Manifest, parts: tuple[str, ...]) -> 
         elif _record(path) != record:
             wrong.append(f"{name} has other bytes")
     if wrong:
+        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise BackupDamagedError(
             describe(
-                f"{'; '.join(wrong[:5])}{f' and {len(wrong) - 5} more' if len(wrong) > 5 else ''}",  # noqa: PLR2004
+                f"{'; '.join(wrong[:SHOWN])}{more}",
                 f"the files that {NAME} names",
                 "use another backup, or restore the other parts with --only",
             )
