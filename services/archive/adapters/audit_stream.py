@@ -43,6 +43,14 @@ class AuditStream:
         found = await self._read(subject=_SEQUENCED.subject_for())
         return None if found is None else Announced(*_parsed(_SEQUENCED, found))
 
+    async def last_sequence(self) -> int:
+        """See :meth:`Announcements.last_sequence`."""
+        try:
+            state = (await self._session.client.jetstream(timeout=REQUEST_S).stream_info(AUDIT)).state
+        except (NatsError, JetStreamError, TimeoutError, OSError) as error:
+            raise _unavailable(f"the state of {AUDIT}", error) from error
+        return int(state.last_seq)
+
     async def since(self, sequence: int) -> AsyncIterator[Announced]:
         """See :meth:`Announcements.since`."""
         async for found in self._from(sequence, _SEQUENCED):

@@ -62,11 +62,12 @@ class Sealed(NamedTuple):
     """What the sequencer has made durable.
 
     Attributes:
-        tree: the tree over the whole log as it was written; grows while the sequencer goes on.
+        tree: the tree over the whole log as it was written; grows while the sequencer goes on. None if what
+            is stored gives no tree.
         since: size from which on this process wrote the entries itself.
     """
 
-    tree: TreeEdge
+    tree: TreeEdge | None
     since: int
 
 
@@ -106,7 +107,7 @@ class Notary:
     """The loop beside the sequencer; only the leader's does anything.
 
     Attributes:
-        sealed: says what is durable; None: this process does not sequence, or there is no tree.
+        sealed: says what is durable; None: this process does not sequence, or does not know yet.
         interval_s: longest time from an entry to its checkpoint.
         leaves: new entries from which a checkpoint is due at once.
     """
@@ -166,20 +167,23 @@ class Notary:
         sealed = self.sealed()
         if sealed is None or not self.leadership.is_leader:
             self._state = None
+            if not self.leadership.is_leader:
+                self._accept()  # it is the leader's to say
             return
         if self._state is None:
             self._state = await self._take_up()
             self._signed_at = _now()
-            if self._refusal is not None:
-                log.info("head_consistent_again", size=self._state.edge.size)
-                self._refusal = None
-                self.metrics.inconsistent.set(0)
-        state = self._state
-        size = sealed.tree.size
+        state, tree = self._state, sealed.tree
+        if tree is None:
+            raise inconsistent(
+                f"entries behind the {state.edge.size} signed that give no tree", "all of them"
+            )
+        self._accept()
+        size = tree.size
         if state.pending is not None:
             await self._finish(state, state.pending)
         elif size > self._idle_at and self._is_due(size - state.edge.size):
-            await self._announce(state, sealed)
+            await self._announce(state, tree, sealed.since)
 
     def _is_due(self, new: int) -> bool:
         return new >= self.leaves or (new > 0 and _now() - self._signed_at >= self.interval_s)
@@ -190,6 +194,12 @@ class Notary:
             log.error("head_refused", reason=reason)
         self._refusal = reason
         self.metrics.inconsistent.set(1)
+
+    def _accept(self) -> None:
+        if self._refusal is not None:
+            log.info("head_consistent_again")
+            self._refusal = None
+            self.metrics.inconsistent.set(0)
 
     # --- taking up what is there ---
 
@@ -238,9 +248,16 @@ class Notary:
 
     async def _check_expired(self, size: int) -> None:
         """AUDIT holds no announcement: right for a new log, or for one that was idle until all expired."""
+        if size == 0:
+            return
         last = await self.entries.newest_of_type(SEQUENCED.event_type, await self.entries.size())
-        if size and last is None:
+        if last is None:
             raise inconsistent(f"no announcement of {size} signed entries", "one in the log or in AUDIT")
+        end = await self.announcements.last_sequence()
+        if end < last.leaf.sequence:
+            raise inconsistent(
+                f"AUDIT up to sequence {end}", f"at least {last.leaf.sequence}, which is archived"
+            )
 
     async def _restore_checkpoints(self, edge: TreeEdge) -> TreeEdge:
         """Store again the checkpoints that a database that was set back has lost; AUDIT has their notes."""
@@ -280,9 +297,9 @@ class Notary:
 
     # --- announcing and signing ---
 
-    async def _announce(self, state: _State, sealed: Sealed) -> None:
+    async def _announce(self, state: _State, tree: TreeEdge, since: int) -> None:
         started = perf_counter()
-        written, sealed_root = sealed.tree.size, sealed.tree.root()
+        written, sealed_root = tree.size, tree.root()
         rows = await self._rows(state.edge, min(written, state.edge.size + MOST_LEAVES))
         if all(row.type in BOOKKEEPING and row.stream == AUDIT for row in rows):
             self._idle_at = written
@@ -297,7 +314,7 @@ class Notary:
                 f"{sealed_root.hex()}, as they were written",
             )
         # What this process wrote itself is known by its root; the rest is looked at, entry by entry.
-        until = min(edge.size, sealed.since) if edge.size == written else edge.size
+        until = min(edge.size, since) if edge.size == written else edge.size
         await self._check_contents(state.edge.size, until)
         event = BatchSequenced(
             origin=self.keys.origin,

@@ -130,9 +130,12 @@ class EntryLog(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
-    """What the tree needs of one stored entry; ``type`` is None for an unparseable one."""
+    """What the tree needs of one stored entry; ``type`` is None for an unparseable one.
+
+    Not frozen, which would cost as much as reading it; they come by the thousand.
+    """
 
     index: int
     stream: str
@@ -223,6 +226,10 @@ class Announcements(Protocol):
 
     async def newest(self) -> Announced | None:
         """The newest :class:`BatchSequenced`; None if the stream holds none."""
+        ...
+
+    async def last_sequence(self) -> int:
+        """Last sequence of AUDIT, whatever it holds."""
         ...
 
     def since(self, sequence: int) -> AsyncIterator[Announced]:

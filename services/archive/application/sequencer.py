@@ -99,6 +99,7 @@ class Sequencer:
         self._leadership = leadership
         self._replay = replay
         self._tree: TreeEdge | None = None
+        self._next_tree = 0.0
         self._since = 0
         self._blocked: str | None = None
         self._log = entry_log
@@ -131,8 +132,8 @@ class Sequencer:
         return self._blocked
 
     def sealed(self) -> Sealed | None:
-        """The tree over what is durable; None while the state is unknown or there is no tree."""
-        return None if self._tree is None or self._size is None else Sealed(self._tree, self._since)
+        """The tree over what is durable; None while the state is unknown."""
+        return None if self._size is None else Sealed(self._tree, self._since)
 
     async def room(self, stream: str) -> None:
         """Wait until this process leads and more of ``stream`` can be taken."""
@@ -242,9 +243,9 @@ class Sequencer:
         """
         if _now() < self._next_look:
             return
-        if self._size is None:
-            await self._read_state()
         await self._land()
+        if self._size is None or (self._tree is None and _now() >= self._next_tree):
+            await self._read_state()
         for stream in self._backlogs:
             await self._alone(stream, self._look_at)
         self._next_look = _now() + LOOK_S
@@ -369,6 +370,7 @@ class Sequencer:
         size = await self._log.size() if tree is None else tree.size
         self._blocked = None
         self._tree, self._since = tree, size
+        self._next_tree = _now() + REFUSED_RETRY_S  # somebody may put right what gives no tree now
         self._positions = await self._log.positions(self._backlogs.keys())
         self._size = size
 

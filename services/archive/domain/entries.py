@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 LAYOUT: Final = 2
@@ -12,6 +13,8 @@ LOG_ORIGIN: Final = "pingyi.archive/360000"
 """Name of the log in its checkpoints, unless the settings give it another."""
 
 SUBJECT_PLACE_TOKENS: Final = 5
+SUBJECTS_KNOWN: Final = 4096
+"""Subjects whose place is remembered: a few facts in a hundred counties come again and again."""
 WHOLE: Final = "all"
 """In a subject: the whole city, the whole province."""
 
@@ -121,6 +124,7 @@ class Stored:
     problem: str | None = None
 
 
+@lru_cache(SUBJECTS_KNOWN)
 def place_of(subject: str) -> tuple[str | None, str | None]:
     """City and county of a NATS subject ``<context>.v<major>.<fact>.<city>.<county>…``, else None twice."""
     tokens = subject.split(".", SUBJECT_PLACE_TOKENS)
@@ -129,6 +133,7 @@ def place_of(subject: str) -> tuple[str | None, str | None]:
     return tokens[3], tokens[4]
 
 
+@lru_cache(SUBJECTS_KNOWN)
 def region_of(subject: str) -> str | None:
     """The most specific place in a subject: its county, else its city, else None."""
     city, county = place_of(subject)

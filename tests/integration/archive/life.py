@@ -187,7 +187,7 @@ class Life:
             before = await self.tree.newest_checkpoint()
             await self.notary.step()
             after = await self.tree.newest_checkpoint()
-            if after == before:
+            if after == before and self.sequencer.sealed() is not None:
                 return 0 if after is None else after.size
 
     async def announced(self) -> list[Announced]:

@@ -18,7 +18,6 @@ from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.provisioner import provision
 from shared.messaging.streams import ALERTS, AUDIT, FEEDBACK, RANKING
 from tests.integration.archive.support import (
-    SIGNING,
     Process,
     Setup,
     publish,
@@ -66,19 +65,20 @@ async def load(client: Client, count: int = LOAD) -> None:
     await publish_others(client, 100)
 
 
-async def assert_complete(api: httpx.AsyncClient, limit_s: float = 60) -> None:
+async def assert_complete(api: httpx.AsyncClient, limit_s: float = 60, count: int = LOAD) -> None:
     """Everything of :func:`load` is in the log, once."""
-    await until_archived(api, {FEEDBACK: LOAD, RANKING: 100, ALERTS: 100}, limit_s)
+    await until_archived(api, {FEEDBACK: count, RANKING: 100, ALERTS: 100}, limit_s)
     outcome = await verified(api)
     assert outcome["findings"] == []
-    assert outcome["entries"] - outcome["streams"][AUDIT]["entries"] == LOAD + 200
-    assert outcome["books"]["archived"] == LOAD
+    assert outcome["entries"] - outcome["streams"][AUDIT]["entries"] == count + 200
+    assert outcome["books"]["archived"] == count
 
 
 async def test_killed_under_load_the_archive_loses_and_doubles_nothing(
     client: Client, setup: Setup, tmp_path: Path
 ) -> None:
-    setup.options |= {"batch_entries": 50, **SIGNING}  # many small batches: more moments to be killed in
+    # Many small batches: more moments to be killed in.
+    setup.options |= {"batch_entries": 50, "checkpoint_every_s": 1, "checkpoint_every_entries": 1000}
     archive = Process(setup, tmp_path / "archive.log")
     archive.start()
     publishing = asyncio.create_task(load(client))
@@ -154,14 +154,14 @@ async def until_ready(api: httpx.AsyncClient) -> None:
 async def test_of_two_archives_one_leads_and_the_other_takes_over_when_it_is_killed(
     client: Client, setup: Setup, tmp_path: Path
 ) -> None:
-    setup.options |= {"batch_entries": 20, **SIGNING}
+    setup.options |= {"batch_entries": 50, "checkpoint_every_s": 2}
     archives = [Process(setup, tmp_path / f"archive-{number}.log") for number in range(2)]
     for archive in archives:
         archive.start()
     try:
         for archive in archives:
             await until_ready(archive.api)
-        publishing = asyncio.create_task(load(client))
+        publishing = asyncio.create_task(load(client, 2000))
         await until_archived(archives[0].api, {FEEDBACK: 600})
         leads = [await is_leading(archive.api) for archive in archives]
         assert sorted(leads) == [False, True]
@@ -169,8 +169,8 @@ async def test_of_two_archives_one_leads_and_the_other_takes_over_when_it_is_kil
         assert "pingyi_archive_entries_total{" not in (await follower.api.get("/metrics")).text
         leader.kill()
         await publishing
-        await assert_complete(follower.api)
-        await until_signed(follower.api, LOAD + 200)
+        await assert_complete(follower.api, count=2000)
+        await until_signed(follower.api, 2000 + 200)
     finally:
         for archive in archives:
             archive.kill()

@@ -265,12 +265,29 @@ async def test_a_head_over_a_changed_tile_is_never_signed_after_a_restart(
     async with Life(setup, batch_entries=500).running() as life:
         await fill(client, 0, 600)
         await life.sign(client)
-    change(setup, TILES, "0/1", "hashes")
-    await fill(client, 600, 60)
-    async with Life(setup).running() as life:
-        await life.until_archived(client)
-        with pytest.raises(HeadInconsistentError, match="which is signed"):
-            await life.notary.step()
+    with MongoClient[Document](setup.mongodb_url) as mongo:
+        tiles = mongo[setup.database][TILES]
+        tile = tiles.find_one({"_id": "0/1"})
+        assert tile is not None
+        change(setup, TILES, "0/1", "hashes")
+        await fill(client, 600, 60)
+        async with Life(setup).running() as life:
+            await life.until_archived(client)
+            with pytest.raises(HeadInconsistentError, match="which is signed"):
+                await life.notary.step()
+            tiles.delete_one({"_id": "0/1"})
+            life.notary.forget()
+            with pytest.raises(HeadInconsistentError, match="no tile 0/1"):
+                await life.notary.step()
+        async with Life(setup).running() as life:
+            await fill(client, 660, 20)
+            await life.until_archived(client)  # without a tree it archives on
+            with pytest.raises(HeadInconsistentError, match="no tile 0/1"):
+                await life.notary.step()
+        tiles.insert_one(tile)
+        async with Life(setup).running() as life:
+            await life.sign(client)
+            await life.check()
 
 
 async def test_a_tail_that_was_cut_under_a_signed_head_is_brought_back_from_the_streams(

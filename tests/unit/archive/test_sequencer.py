@@ -298,6 +298,7 @@ async def test_batches_that_overlap_are_one_log_whatever_becomes_of_a_write(
     assert [entry.leaf.duplicate_of for entry in log.entries] == [None] * 6 + [n % 6 for n in range(6, 48)]
     assert log.asked_while_writing > 0
     assert sealed is not None
+    assert sealed.tree is not None
     assert sealed.tree.root() == (await archive.replay()).root()
 
 
