@@ -24,6 +24,7 @@ COMMANDS: Final = (
     ("status", "deploy.local.commands.status:status"),
     ("doctor", "deploy.local.commands.doctor:doctor"),
     ("submit", "deploy.local.commands.submit:submit"),
+    ("import", "deploy.local.commands.import_:import_"),
     ("rankings", "deploy.local.commands.rankings:rankings"),
     ("recompute", "deploy.local.commands.recompute:recompute"),
     ("feedback", "deploy.local.commands.feedback:feedback"),

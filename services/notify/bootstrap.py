@@ -1,5 +1,6 @@
 """Composition root of notify: settings → channels and adapters → use cases → subscribers and routes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -17,7 +18,7 @@ from services.notify.adapters.webhook import WebhookChannel, load_key
 from services.notify.application.handlers import AcknowledgeAlert, DeliverAlert, RaiseAlerts, ReadAlerts
 from services.notify.application.ports import Channel
 from services.notify.domain.book import AlertBook
-from services.notify.entrypoints.events import durables, feedback_consumer, subscribe
+from services.notify.entrypoints.events import consumers, durables, subscribe
 from services.notify.entrypoints.http import make_router
 from services.notify.metrics import NotifyMetrics
 from services.notify.settings import Settings, smtp_address
@@ -122,28 +123,25 @@ def create_app(
         clock=clock,
         metrics=metrics,
     )
-    feedback: DurableConsumer | None = None
-    subscribe(
-        broker,
-        raise_alerts,
-        {
-            way.name: DeliverAlert(
-                way, states=fold, publisher=bus, clock=clock, metrics=metrics, retry_delays_s=delays
-            )
-            for way in ways
-        },
-    )
+    deliver = {
+        way.name: DeliverAlert(
+            way, states=fold, publisher=bus, clock=clock, metrics=metrics, retry_delays_s=delays
+        )
+        for way in ways
+    }
+    subscribe(broker, deliver)
+    loops: dict[str, DurableConsumer] = {}
 
     async def on_connect(client: Client) -> None:
-        nonlocal feedback
         await require_consumers(client, durables(names))
         await bus.bind(client)
         if "alert-fold" not in tasks.running:
             tasks.start("alert-fold", fold.run(client))
         await fold.caught_up()  # before any delivery: it must know what was delivered in an earlier life
-        if feedback is None:
-            feedback = feedback_consumer(client, raise_alerts, failures)
-            tasks.start("feedback", feedback.run(), may_finish=True)
+        if not loops:
+            loops.update(consumers(client, raise_alerts, deliver, failures))
+            for name, loop in loops.items():
+                tasks.start(name, loop.run(), may_finish=True)
 
     session = BrokerSession(broker, on_connect)
 
@@ -157,8 +155,7 @@ def create_app(
             yield
         finally:
             health.draining()
-            if feedback is not None:
-                await feedback.drain()
+            await asyncio.gather(*(loop.drain() for loop in loops.values()))
             await tasks.stop()
             await session.stop()
             await bus.close()

@@ -49,6 +49,8 @@ class ExclusionReason(StrEnum):
     """Given by the unit itself, or by somebody with a stake in it (利害关系)."""
     OUT_OF_SCOPE = "out_of_scope"
     """About something that the unit does not answer for (非本单位职责)."""
+    WRONG_IMPORT = "wrong_import"
+    """Came with a bulk import that was a mistake (误导入)."""
 
 
 class ReinstatementReason(StrEnum):

@@ -19,8 +19,8 @@ TAKE_MESSAGES: Final = 500
 """Messages settled together, and the most that are handled side by side."""
 TAKE_WAIT_S: Final = 0.25
 """Longest idle wait; also the longest that :meth:`DurableConsumer.drain` waits for an idle loop."""
-LINGER_S: Final = 0.025
-"""Pause after a small batch, so that messages that trickle in are settled a few dozen at a time: each round
+LINGER_S: Final = 0.1
+"""Pause after a small batch, so that messages that trickle in are settled a hundred at a time: each round
 costs a wake-up, a write and the broker's work on it. Far below what anybody notices of an alert."""
 LINGER_BELOW: Final = TAKE_MESSAGES // 2
 DRAIN_S: Final = 4.0

@@ -19,6 +19,7 @@ from shared.messaging.publisher import BrokerUnavailableError
 
 log = structlog.get_logger(__name__)
 RETRY_S = 1.0
+STOPPED_WITHIN_S = 1.0
 
 
 class BrokerSession:
@@ -46,7 +47,7 @@ class BrokerSession:
     async def _establish(self) -> None:
         while not self._ready.is_set():
             try:
-                client = self._client = await self._broker.connect()
+                client = self._client = await self._connect()
                 if self._on_connect is not None:
                     await self._on_connect(client)
                 await self._broker.start()
@@ -62,6 +63,16 @@ class BrokerSession:
                 self._trouble = None
                 self._ready.set()
                 log.info("broker_session_ready")
+
+    async def _connect(self) -> Client:
+        """Connect; if we are stopped meanwhile, first let the attempt end: cancelled, it leaks its socket."""
+        connecting = asyncio.ensure_future(self._broker.connect())
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(connecting, STOPPED_WITHIN_S)
+            raise
 
     async def _retry(self, error: BaseException) -> None:
         self._trouble = error

@@ -1,9 +1,9 @@
 """Protocol lines of NATS, built here and written together.
 
 One write for a hundred messages is several times as fast as a hundred ``publish`` calls, which the hot paths
-feel: group commit and the acknowledgements of the pull loops. nats-py has no public way to it, so this is
-the one module that uses its private ``_send_command`` and ``_flush_pending``. The version is pinned, and
-``tests/integration/messaging`` runs every path on the real server.
+feel: group commit and the acknowledgements of the pull loops. nats-py has no public way to it, so this
+module uses its private ``_send_command`` and ``_flush_pending``, as :mod:`shared.messaging.tap` does for
+reading. The version is pinned, and ``tests/integration/messaging`` runs every path on the real server.
 """
 
 from collections.abc import Iterable

@@ -250,13 +250,18 @@ class RequestMiddleware:
 
 
 class _DirectRoutes:
-    """Serves the hot routes before the app's middlewares and router, everything else through them."""
+    """Serves the hot routes of `app` before whatever serves everything else."""
 
     def __init__(
-        self, stack: ASGIApp, requests: Requests, endpoints: Mapping[str, ASGIApp], respond: ErrorResponder
+        self,
+        app: FastAPI,
+        others: ASGIApp,
+        endpoints: Mapping[str, ASGIApp],
+        respond: ErrorResponder,
     ) -> None:
-        self._stack = stack
-        self._requests = requests
+        self._app = app
+        self._others = others
+        self._requests: Requests = app.state.requests
         self._endpoints = {path: self._answering(endpoint) for path, endpoint in endpoints.items()}
         self._respond = respond
 
@@ -279,9 +284,10 @@ class _DirectRoutes:
             path = scope["path"]
             endpoint = self._endpoints.get(path)
             if endpoint is not None:
+                scope["app"] = self._app
                 await self._requests.handle(endpoint, scope, receive, send, path)
                 return
-        await self._stack(scope, receive, send)
+        await self._others(scope, receive, send)
 
 
 async def _send_internal(scope: Scope, send: Send) -> None:
@@ -340,10 +346,13 @@ def serve_directly(app: FastAPI, endpoints: Mapping[str, ASGIApp]) -> None:
     ids, metrics, log line, unknown parameters, and the answers of the app's error handlers. The routes stay
     in the app, for its description and for other methods. Call it once, when the app is complete.
 
+    `app.state.front` is what a server should serve: it passes by FastAPI's own call too, which looks for
+    telemetry settings at each request. Whoever calls the app itself reaches the same endpoints.
+
     Args:
         app: the service's app, `install`ed, with all its routes and middlewares.
         endpoints: plain ASGI by path, without parameters in it.
     """
-    app.middleware_stack = _DirectRoutes(
-        app.build_middleware_stack(), app.state.requests, endpoints, error_responder(app)
-    )
+    respond = error_responder(app)
+    app.middleware_stack = _DirectRoutes(app, app.build_middleware_stack(), endpoints, respond)
+    app.state.front = _DirectRoutes(app, app, endpoints, respond)

@@ -92,7 +92,7 @@ def run_service(
     lines = configure_logging(service, log_level)
     server = _Server(
         uvicorn.Config(
-            app,
+            getattr(app.state, "front", app),  # see `http.serve_directly`
             host=host,
             port=port,
             loop=loop,

@@ -17,7 +17,19 @@ import typer
 from rich.console import Console
 
 from deploy.local.layout import SERVICES
-from tests.bench import archive, batch, bus, fold, growth, memory, quality, ranking, report, single
+from tests.bench import (
+    archive,
+    batch,
+    bus,
+    fold,
+    growth,
+    importing,
+    memory,
+    quality,
+    ranking,
+    report,
+    single,
+)
 from tests.bench.figures import Section
 from tests.bench.processes import own_cpu_s
 from tests.bench.stage import Stage, platform
@@ -33,6 +45,7 @@ class Part(StrEnum):
 
     SINGLE = "single"
     BATCH = "batch"
+    IMPORT = "import"
     BUS = "bus"
     ARCHIVE = "archive"
     RANKING = "ranking"
@@ -46,6 +59,7 @@ REPORTS: Mapping[report.Place, frozenset[Part]] = {
     report.Place(Path("docs/benchmarks.md"), "figures"): frozenset(
         {Part.SINGLE, Part.BATCH, Part.BUS, Part.ARCHIVE, Part.MEMORY}
     ),
+    report.Place(Path("docs/benchmarks.md"), "import"): frozenset({Part.IMPORT}),
     report.Place(Path("docs/benchmarks.md"), "ranking"): frozenset({Part.RANKING}),
     report.Place(Path("docs/benchmarks.md"), "fold"): frozenset({Part.FOLD, Part.GROWTH}),
     quality.PLACE: frozenset({Part.QUALITY}),
@@ -64,7 +78,7 @@ class _Run:
         self.drawings: dict[Part, Callable[[], None]] = {}
 
     async def all(self) -> None:
-        if self._parts & {Part.SINGLE, Part.BATCH}:
+        if self._parts & {Part.SINGLE, Part.BATCH, Part.IMPORT}:
             await self._on_platform(("intake",), ALONE)
         if self._parts & {Part.SINGLE, Part.BATCH, Part.MEMORY}:
             await self._on_platform(SERVICES, EVERYTHING)
@@ -88,7 +102,9 @@ class _Run:
         async with platform(services) as stage:
             await self._part(Part.SINGLE, lambda: single.measure(stage, self._rounds, where))
             await self._part(Part.BATCH, lambda: batch.measure(stage, self._rounds, where))
-            if services == SERVICES:
+            if services != SERVICES:
+                await self._part(Part.IMPORT, lambda: importing.measure(stage, self._rounds, long=self._long))
+            else:
                 await self._part(Part.MEMORY, lambda: memory.measure(stage))
             _require_no_restarts(stage)
 
@@ -110,7 +126,9 @@ def main(
     only: Annotated[list[Part] | None, typer.Option(help="Measure only this; may be repeated.")] = None,
     rounds: Annotated[int, typer.Option(min=2, help="Rounds of each pair.")] = DEFAULT_ROUNDS,
     *,
-    long: Annotated[bool, typer.Option("--long", help="Growth up to ten million events.")] = False,
+    long: Annotated[
+        bool, typer.Option("--long", help="Growth up to ten million events, imports of a million rows.")
+    ] = False,
     write: Annotated[bool, typer.Option("--write", help="Write figures and plots into docs/.")] = False,
 ) -> None:
     """Measure the platform beside its bare parts. Exits with 1 if a goal is missed."""

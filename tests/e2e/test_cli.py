@@ -182,6 +182,7 @@ def test_platform_is_found_by_its_ports_too(platform: Platform) -> None:
     "command",
     [
         ("submit", "U000112", "5"),
+        ("import", "ratings.csv"),
         ("feedback", "state", "01a1fba9-83e8-7020-9f45-1548d21dbe77"),
         ("rankings",),
         ("events", "tail"),

@@ -1,6 +1,7 @@
 """``pingyi feedback``: what becomes of a rating after it was accepted."""
 
 import json
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -68,64 +69,30 @@ def withdraw(
     _revise(find_platform(data, port_base), path, body, key, as_json=as_json)
 
 
-@feedback.command("exclude")
-def exclude(
-    event_id: EventId,
-    reason: Annotated[ExclusionReason, typer.Option(help="Why.")],
-    decided_by: DecidedBy = None,
-    key: Key = None,
-    data: DataOption = DEFAULT_DATA,
-    port_base: PortBaseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Let a rating not count, after review."""
-    body = {"reason": reason.value, "decided_by": decided_by}
-    _revise(find_platform(data, port_base), f"feedback/{event_id}/exclusion", body, key, as_json=as_json)
+def _add_decision(name: str, reasons: type[StrEnum], path: str, summary: str) -> None:
+    """Add the command ``name`` for a decision that names a rating and a reason, and nothing else."""
+
+    def decide(
+        event_id: EventId,
+        reason: Annotated[reasons, typer.Option(help="Why.")],  # type: ignore[valid-type]  # typer reads it at run time
+        decided_by: DecidedBy = None,
+        key: Key = None,
+        data: DataOption = DEFAULT_DATA,
+        port_base: PortBaseOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        body = {"reason": str(reason), "decided_by": decided_by}
+        _revise(find_platform(data, port_base), f"feedback/{event_id}/{path}", body, key, as_json=as_json)
+
+    feedback.command(name, help=summary)(decide)
 
 
-@feedback.command("reinstate")
-def reinstate(
-    event_id: EventId,
-    reason: Annotated[ReinstatementReason, typer.Option(help="Why.")],
-    decided_by: DecidedBy = None,
-    key: Key = None,
-    data: DataOption = DEFAULT_DATA,
-    port_base: PortBaseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Let an excluded rating count again."""
-    body = {"reason": reason.value, "decided_by": decided_by}
-    _revise(find_platform(data, port_base), f"feedback/{event_id}/reinstatement", body, key, as_json=as_json)
-
-
-@feedback.command("quarantine")
-def quarantine(
-    event_id: EventId,
-    reason: Annotated[QuarantineReason, typer.Option(help="Why.")],
-    decided_by: DecidedBy = None,
-    key: Key = None,
-    data: DataOption = DEFAULT_DATA,
-    port_base: PortBaseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Hold a suspicious rating until somebody has looked."""
-    body = {"reason": reason.value, "decided_by": decided_by}
-    _revise(find_platform(data, port_base), f"feedback/{event_id}/quarantine", body, key, as_json=as_json)
-
-
-@feedback.command("release")
-def release(
-    event_id: EventId,
-    reason: Annotated[ReleaseReason, typer.Option(help="Why.")],
-    decided_by: DecidedBy = None,
-    key: Key = None,
-    data: DataOption = DEFAULT_DATA,
-    port_base: PortBaseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Let a held rating count again."""
-    body = {"reason": reason.value, "decided_by": decided_by}
-    _revise(find_platform(data, port_base), f"feedback/{event_id}/release", body, key, as_json=as_json)
+_add_decision("exclude", ExclusionReason, "exclusion", "Let a rating not count, after review.")
+_add_decision("reinstate", ReinstatementReason, "reinstatement", "Let an excluded rating count again.")
+_add_decision(
+    "quarantine", QuarantineReason, "quarantine", "Hold a suspicious rating until somebody has looked."
+)
+_add_decision("release", ReleaseReason, "release", "Let a held rating count again.")
 
 
 @feedback.command("state")

@@ -53,7 +53,7 @@ BATCH_BYTES: Final = 8 * 1024 * 1024
 FIRST_DELAY_S: Final = 0.1
 LONGEST_DELAY_S: Final = 5.0
 CONFLICT_DELAY_S: Final = 0.02
-LINGER_S: Final = 0.05
+LINGER_S: Final = 0.1
 """How long a small batch waits for company: an insert costs two journal syncs and four requests however small
 it is, on the disk that intake's ratings wait for. What it adds is the time until an event is archived."""
 LOOK_S: Final = 2.0

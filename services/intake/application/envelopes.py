@@ -75,6 +75,7 @@ class _Envelope(msgspec.Struct):
     traceparent: str | UnsetType
     rules: str
     receivedat: str
+    importid: str | UnsetType
     synthetic: bool
     data: _Data
 
@@ -126,6 +127,7 @@ def submitted_message(
         traceparent=facts.provenance.traceparent or UNSET,
         rules=facts.rules_hash,
         receivedat=facts.received_text,
+        importid=facts.import_id or UNSET,
         synthetic=facts.synthetic,
         data=data,
     )

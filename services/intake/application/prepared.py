@@ -34,6 +34,7 @@ class RequestFacts:
         idempotency_key: the header's value.
         address: network address of the citizen, None where unknown or shared.
         synthetic: a probe or drill; never counted.
+        import_id: bulk import that they came with; goes into their events, so that it can be undone.
     """
 
     received_at: datetime
@@ -44,6 +45,7 @@ class RequestFacts:
     idempotency_key: str | None = None
     address: str | None = None
     synthetic: bool = False
+    import_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class Preparer:
         idempotency_key: str | None = None,
         address: str | None = None,
         synthetic: bool = False,
+        import_id: str | None = None,
     ) -> RequestFacts:
         """Take down the facts of a request that has just come in."""
         received_at = whole_ms(self._clock.now())
@@ -106,6 +109,7 @@ class Preparer:
             idempotency_key,
             address,
             synthetic,
+            import_id,
         )
 
     def one(self, submission: Submission, facts: RequestFacts) -> Prepared:

@@ -6,7 +6,6 @@ answered by the app's handlers like all others.
 """
 
 import asyncio
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
-from services.intake.application.errors import IndexNotReadyError, RejectedError
+from services.intake.application.errors import RejectedError
 from services.intake.application.handlers import Desk, submit_batch, submit_feedback
 from services.intake.application.ports import Rules
 from services.intake.application.prepared import RequestFacts
@@ -31,7 +30,6 @@ from services.intake.domain.unit_pages import MAX_PAGE, UnitFilter, page_of_unit
 from services.intake.entrypoints.answers import (
     BatchAnswer,
     FeedbackAnswer,
-    ProblemAnswer,
     ReceiptAnswer,
     UnitAnswer,
     UnitPageAnswer,
@@ -41,39 +39,32 @@ from services.intake.entrypoints.answers import (
 )
 from services.intake.entrypoints.bodies import FeedbackBody, describe_errors, parse_feedback, parse_line
 from services.intake.entrypoints.reading import read_body, read_body_in_time, require_readable
+from services.intake.entrypoints.writing import (
+    JSON_TYPES,
+    MAX_KEY,
+    key_of,
+    nothing_was_sent,
+    problems,
+    provenance,
+    rejection,
+    send_json,
+    unavailable,
+)
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
-from shared.events import Provenance
 from shared.kernel.clock import Clock
 from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError
 from shared.kernel.grades import Level
 from shared.kernel.units import BUREAU, UnitRegistry
-from shared.messaging.group_commit import PublishOverloadedError
-from shared.messaging.publisher import NothingSentError
 from shared.observability.http import serve_directly
-from shared.observability.problem import (
-    MEDIA_TYPE,
-    FieldError,
-    Problem,
-    ProblemError,
-    urn,
-    validation_problem,
-)
-from shared.observability.tracing import current_context
+from shared.observability.problem import ProblemError, validation_problem
 
 SINGLE_PATH: Final = "/v1/feedback"
 BATCH_PATH: Final = "/v1/feedback/batch"
-JSON_TYPES: Final = ("application/json",)
 NDJSON_TYPES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl")
-MAX_KEY: Final = 255
-RETRY_AFTER_S: Final = 15.0
-"""Least pause before a retry; as much again is added at random, or all clients would come back at once."""
-OVERLOAD_RETRY_AFTER_S: Final = 2.0
 
-_NOTHING_SENT: Final = (NothingSentError, PublishOverloadedError, IndexNotReadyError)
-"""Errors that are raised before anything went to the broker."""
-
-_KEY: Final = re.compile(rb"[\x20-\x7e]{1,%d}" % MAX_KEY)
+IMPORT_HEADER: Final = "X-Import-Id"
+_IMPORT_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +82,7 @@ class HttpParts:
     random: Random
 
 
-def _problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """The documented errors of a route."""
-    return {
-        status.value: {
-            "description": status.phrase,
-            "model": ProblemAnswer,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemAnswer"}}},
-        }
-        for status in statuses
-    }
-
-
-_SUBMIT_PROBLEMS: Final = _problems(
+_SUBMIT_PROBLEMS: Final = problems(
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.CONFLICT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -170,26 +149,21 @@ class _Submissions:
         batch.app = self.batch
         app.router.routes += [single, batch]
 
-    def _facts(self, headers: Mapping[bytes, bytes], address: str | None = None) -> RequestFacts:
-        context = current_context()
-        key = headers.get(b"idempotency-key")
-        if key is not None and _KEY.fullmatch(key) is None:
-            raise InvalidValueError(
-                Size(f"{len(key)} characters"),
-                f"1 to {MAX_KEY} printable ASCII characters",
-                "use a UUID, for example",
-                field="Idempotency-Key",
-            )
+    def _facts(
+        self, headers: Mapping[bytes, bytes], address: str | None = None, import_id: str | None = None
+    ) -> RequestFacts:
+        key = key_of(headers)
         synthetic = headers.get(b"x-synthetic", b"false").lower()
         if synthetic not in {b"true", b"false"}:
             raise InvalidValueError(
                 _text(synthetic), "true or false", "leave it out for ratings", field="X-Synthetic"
             )
         return self._parts.desk.preparer.facts(
-            Provenance(context.correlation_id or "", None, context.traceparent),
-            idempotency_key=key.decode("ascii") if key is not None else None,
+            provenance(),
+            idempotency_key=key,
             address=address,
             synthetic=synthetic == b"true",
+            import_id=import_id,
         )
 
     async def single(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -210,21 +184,21 @@ class _Submissions:
             raise ProblemError(validation_problem(describe_errors(error), scope["path"])) from None
         except RejectedError as error:
             self._parts.metrics.rejected("unknown", "body")
-            raise ProblemError(_rejection(error, scope["path"])) from error
+            raise rejection(error, scope["path"]) from error
         try:
             outcome = await submit_feedback(submission, facts, self._parts.desk)
         except RejectedError as error:
-            raise ProblemError(_rejection(error, scope["path"])) from error
+            raise rejection(error, scope["path"]) from error
         except TransientError as error:
             raise self._later(error, scope["path"]) from error
-        await _answer(send, 202, encode_outcome(outcome))
+        await send_json(send, 202, encode_outcome(outcome))
 
     async def batch(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 200 with a result for each line once everything accepted is durable."""
         headers = dict(scope["headers"])
         require_readable(headers, NDJSON_TYPES)
         # No address: whoever uploads a batch is not who rated, and all its lines would be one cluster.
-        facts = self._facts(headers)
+        facts = self._facts(headers, import_id=_import_id(headers))
         async with self._batches:
             raw = await read_body_in_time(
                 receive,
@@ -239,54 +213,44 @@ class _Submissions:
             except TransientError as error:
                 raise self._part_later(error, scope["path"]) from error
             answer = encode_batch(results)
-        await _answer(send, 200, answer)
-
-    def _pause_s(self, error: TransientError) -> float:
-        least = OVERLOAD_RETRY_AFTER_S if isinstance(error, PublishOverloadedError) else RETRY_AFTER_S
-        return least + self._parts.random.uniform(0, least)
+        await send_json(send, 200, answer)
 
     def _later(self, error: TransientError, instance: str) -> ProblemError:
         """A rating that may be in all the same, unless nothing of it was sent."""
-        seconds = math.ceil(self._pause_s(error))
-        if isinstance(error, _NOTHING_SENT):
-            again = f"Nothing of this request was accepted: send it again after {seconds} s."
+        if nothing_was_sent(error):
+            again = "Nothing of this request was accepted: send it again after {seconds} s."
         else:
             again = (
                 "It may or may not have been accepted: send it again with the same Idempotency-Key "
-                f"(or client_ref) after {seconds} s; without one, a repeat counts twice."
+                "(or client_ref) after {seconds} s; without one, a repeat counts twice."
             )
-        return _unavailable(f"{error} {again}", seconds, instance)
+        return unavailable(error, again, instance, self._parts.random)
 
     def _part_later(self, error: TransientError, instance: str) -> ProblemError:
         """A batch that failed half-way; each of its lines has a key."""
-        seconds = math.ceil(self._pause_s(error))
         again = (
-            f"Some lines may have been accepted: send the same batch again after {seconds} s, "
+            "Some lines may have been accepted: send the same batch again after {seconds} s, "
             "lines that are in already are recognised."
         )
-        return _unavailable(f"{error} {again}", seconds, instance)
+        return unavailable(error, again, instance, self._parts.random)
 
 
-def _unavailable(detail: str, seconds: int, instance: str) -> ProblemError:
-    problem = Problem(urn("unavailable"), "Temporarily unavailable", 503, detail, instance)
-    return ProblemError(problem, {"Retry-After": str(seconds)})
-
-
-async def _answer(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode("ascii"))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _import_id(headers: Mapping[bytes, bytes]) -> str | None:
+    given = headers.get(b"x-import-id")
+    if given is None:
+        return None
+    if _IMPORT_ID.fullmatch(given) is None:
+        raise InvalidValueError(
+            Size(f"{len(given)} characters"),
+            "1 to 64 letters, digits, dots, hyphens and underscores",
+            "leave it out unless the batch is part of a bulk import",
+            field=IMPORT_HEADER,
+        )
+    return given.decode("ascii")
 
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
-
-
-def _rejection(error: RejectedError, instance: str) -> Problem:
-    errors = tuple(
-        FieldError(issue.field, issue.value, issue.expected, issue.remedy) for issue in error.issues
-    )
-    return Problem(urn("validation"), error.title, error.http_status, str(error), instance, errors)
 
 
 _IdempotencyKey = Annotated[
@@ -308,6 +272,14 @@ _BatchKey = Annotated[
         ),
     ),
 ]
+_ImportId = Annotated[
+    str | None,
+    Header(
+        alias=IMPORT_HEADER,
+        max_length=64,
+        description="Bulk import that the batch is part of; goes into the events, so that it can be undone.",
+    ),
+]
 _Synthetic = Annotated[
     bool, Header(alias="X-Synthetic", description="A probe or drill: goes all the way, is never counted.")
 ]
@@ -322,7 +294,9 @@ async def _describe_single(
     """
 
 
-async def _describe_batch(*, idempotency_key: _BatchKey = None, x_synthetic: _Synthetic = False) -> None:
+async def _describe_batch(
+    *, idempotency_key: _BatchKey = None, x_import_id: _ImportId = None, x_synthetic: _Synthetic = False
+) -> None:
     """Accept the good lines and report the others by number; the same batch again adds nothing.
 
     Each line needs a `client_ref`, or the batch an `Idempotency-Key`: then repeat it with its lines in the
@@ -335,7 +309,7 @@ def _add_receipts(router: APIRouter, parts: HttpParts) -> None:
         "/v1/receipts/{code}",
         tags=["feedback"],
         summary="What a receipt stands for",
-        responses=_problems(
+        responses=problems(
             HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
         ),
     )
@@ -356,7 +330,7 @@ def _add_units(router: APIRouter, parts: HttpParts) -> None:
         "/v1/units",
         tags=["units"],
         summary="The appraised units",
-        responses=_problems(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY),
+        responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY),
     )
     async def units(
         level: Annotated[Level | None, Query(description="province, city, county or window.")] = None,
@@ -375,7 +349,7 @@ def _add_units(router: APIRouter, parts: HttpParts) -> None:
         "/v1/units/{unit_id}",
         tags=["units"],
         summary="One unit",
-        responses=_problems(HTTPStatus.NOT_FOUND),
+        responses=problems(HTTPStatus.NOT_FOUND),
     )
     async def unit(unit_id: Annotated[str, Path(description="Such as U000112.")]) -> UnitAnswer:
         """Describe a unit; for an unknown id the answer proposes similar ones."""

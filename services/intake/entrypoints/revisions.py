@@ -4,30 +4,21 @@ Plain ASGI behind described routes, like the ways to submit: whatever writes rea
 bounds on size and time.
 """
 
-import math
-import re
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, FastAPI, Header, Path
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.intake.application.errors import IndexNotReadyError, RejectedError
-from services.intake.application.prepared import KEY_HEADER, RequestFacts
+from services.intake.application.errors import RejectedError
+from services.intake.application.prepared import KEY_HEADER
 from services.intake.domain.decisions import Decision
-from services.intake.domain.measures import Size
 from services.intake.domain.revisions import History, Move
-from services.intake.entrypoints.answers import (
-    ProblemAnswer,
-    RevisionAnswer,
-    StateAnswer,
-    revision_answer,
-    state_answer,
-)
+from services.intake.entrypoints.answers import RevisionAnswer, StateAnswer, revision_answer, state_answer
 from services.intake.entrypoints.bodies import describe_errors
-from services.intake.entrypoints.http import JSON_TYPES, MAX_KEY, RETRY_AFTER_S, HttpParts
+from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.reading import read_body, require_readable
 from services.intake.entrypoints.revision_bodies import (
     CorrectionBody,
@@ -38,38 +29,29 @@ from services.intake.entrypoints.revision_bodies import (
     WithdrawalBody,
     parse_decision,
 )
-from shared.events import Provenance
-from shared.kernel.errors import InvalidValueError, TransientError
-from shared.messaging.group_commit import PublishOverloadedError
-from shared.messaging.publisher import NothingSentError
-from shared.observability.problem import (
-    MEDIA_TYPE,
-    FieldError,
-    Problem,
-    ProblemError,
-    urn,
-    validation_problem,
+from services.intake.entrypoints.writing import (
+    JSON_TYPES,
+    MAX_KEY,
+    key_of,
+    nothing_was_sent,
+    problems,
+    provenance,
+    rejection,
+    send_json,
+    unavailable,
 )
-from shared.observability.tracing import current_context
+from shared.kernel.errors import TransientError
+from shared.observability.problem import ProblemError, validation_problem
 
-_NOTHING_SENT: Final = (NothingSentError, PublishOverloadedError, IndexNotReadyError)
-_KEY: Final = re.compile(rb"[\x20-\x7e]{1,%d}" % MAX_KEY)
-_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    status.value: {
-        "description": status.phrase,
-        "model": ProblemAnswer,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemAnswer"}}},
-    }
-    for status in (
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.NOT_FOUND,
-        HTTPStatus.CONFLICT,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-    )
-}
+_PROBLEMS: Final = problems(
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
 _OF_READING: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 
 _EventId = Annotated[str, Path(description="Event id of the rating.", max_length=64)]
@@ -131,42 +113,24 @@ class _Revisions:
         else:
             require_readable(headers, JSON_TYPES)
         decision = _read(move, raw, scope["path"])
-        facts = self._facts(headers.get(b"idempotency-key"))
+        facts = self._parts.desk.preparer.facts(provenance(), idempotency_key=key_of(headers))
         try:
             history = self._history(scope["path_params"])
             revision = await self._parts.reviser.revise(history, decision, facts)
         except TransientError as error:
             raise self._later(error, scope["path"]) from error
         body = revision_answer(history.accepted.event_id, revision).model_dump_json().encode()
-        kind = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode("ascii"))]
-        await send({"type": "http.response.start", "status": 202, "headers": kind})
-        await send({"type": "http.response.body", "body": body})
+        await send_json(send, 202, body)
 
     def _history(self, path: dict[str, str]) -> History:
         if "code" in path:
             return self._parts.reviser.history_of_receipt(path["code"])
         return self._parts.reviser.history(path["event_id"])
 
-    def _facts(self, key: bytes | None) -> RequestFacts:
-        if key is not None and _KEY.fullmatch(key) is None:
-            raise InvalidValueError(
-                Size(f"{len(key)} characters"),
-                f"1 to {MAX_KEY} printable ASCII characters",
-                "use a UUID, for example",
-                field=KEY_HEADER,
-            )
-        context = current_context()
-        return self._parts.desk.preparer.facts(
-            Provenance(context.correlation_id or "", None, context.traceparent),
-            idempotency_key=None if key is None else key.decode("ascii"),
-        )
-
     def _later(self, error: TransientError, instance: str) -> ProblemError:
-        seconds = math.ceil(RETRY_AFTER_S + self._parts.random.uniform(0, RETRY_AFTER_S))
-        doubt = "Nothing was" if isinstance(error, _NOTHING_SENT) else "It may or may not have been"
-        again = f"{doubt} accepted: send the same request with the same {KEY_HEADER} after {seconds} s."
-        problem = Problem(urn("unavailable"), "Temporarily unavailable", 503, f"{error} {again}", instance)
-        return ProblemError(problem, {"Retry-After": str(seconds)})
+        doubt = "Nothing was" if nothing_was_sent(error) else "It may or may not have been"
+        again = f"{doubt} accepted: send the same request with the same {KEY_HEADER} after {{seconds}} s."
+        return unavailable(error, again, instance, self._parts.random)
 
 
 def _read(move: Move, raw: bytes, instance: str) -> Decision:
@@ -175,11 +139,7 @@ def _read(move: Move, raw: bytes, instance: str) -> Decision:
     except ValidationError as error:
         raise ProblemError(validation_problem(describe_errors(error), instance)) from None
     except RejectedError as error:
-        found = tuple(FieldError(each.field, each.value, each.expected, each.remedy) for each in error.issues)
-        problem = Problem(
-            urn("validation"), "The request is not valid", error.http_status, str(error), instance, found
-        )
-        raise ProblemError(problem) from error
+        raise rejection(error, instance, "The request is not valid") from error
 
 
 async def _correct(event_id: _EventId, body: CorrectionBody, *, idempotency_key: _Key = None) -> None:

@@ -50,6 +50,7 @@ class RaiseAlerts:
         self._clock = clock
         self._metrics = metrics
         self._quiet_reviews = metrics.events.labels("feedback", "quiet")
+        self._quiet_moves = metrics.events.labels("score_changed", "quiet")
 
     def lets_pass(self, event: Envelope[FeedbackSubmitted]) -> bool:
         """Tell whether no rule could fire on a rating, and count it then: nothing else is to be done with it.
@@ -64,6 +65,17 @@ class RaiseAlerts:
         if concerns_reviews_of(event.data.grade, rules):
             return False
         self._quiet_reviews.inc()
+        return True
+
+    def lets_move_pass(self, event: Envelope[UnitScoreChanged]) -> bool:
+        """Tell whether no rule fires on a change of place, and count it then; like `lets_pass`."""
+        try:
+            rules = self._packs.on(business_day(event.receivedat))
+        except PermanentError:
+            return False
+        if event.synthetic or score_alerts(move_of(event, self._units), rules):
+            return False
+        self._quiet_moves.inc()
         return True
 
     async def on_feedback(self, event: Envelope[FeedbackSubmitted]) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """What comes in from the bus, by the provisioned durables, typed by event.
 
-Ratings come at the highest rate and mostly need nothing, so a pull loop looks at them; everything else has a
-FastStream subscriber. Order does not matter to any of them: alert ids derive from their causes and outcomes
-from alerts. So a batch of messages is handled side by side; acknowledging, retrying and dead-lettering is the
+What comes at a high rate is read by pull loops: ratings and score changes, which mostly need nothing, and
+alerts for a channel that answers at once. Channels that wait for somebody else's machine have FastStream
+subscribers. Order does not matter to any of them: alert ids derive from their causes and outcomes from
+alerts. So a batch of messages is handled side by side; acknowledging, retrying and dead-lettering is the
 shared failure policy's work for both (`AckPolicy.MANUAL`, `FailureHandling`).
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from faststream import AckPolicy
 from faststream.message import StreamMessage
@@ -29,18 +30,25 @@ from shared.events import (
 from shared.messaging.consuming import DurableConsumer
 from shared.messaging.failure import FailureHandling, current_attempt
 from shared.messaging.reading import DurableReader, StoredMessage
-from shared.messaging.streams import FEEDBACK
+from shared.messaging.streams import ALERTS, AUDIT, FEEDBACK, RANKING
 from shared.observability.tracing import message_context
+
+D = TypeVar("D", bound=EventData)
 
 INBOX_PREFIX: Final = b"_INBOX_notify."
 """The only inboxes that our broker user may subscribe to; pull subscribers ignore the connection's prefix."""
 
 FEEDBACK_DURABLE: Final = "notify-feedback"
 
-RANKING_BATCH: Final = 50
-AUDIT_BATCH: Final = 10
+RANKING_DURABLE: Final = "notify-ranking"
+
+AUDIT_DURABLE: Final = "notify-audit"
+
+INSTANT: Final = frozenset({"console"})
+"""Channels that answer at once: hundreds of alerts may be under way, all of them end within the ack wait."""
+
 DELIVERY_BATCH: Final = 50
-"""Deliveries under way at once in one channel; they must end within the consumer's ack wait together."""
+"""Deliveries under way at once in the others; they must end within the consumer's ack wait together."""
 
 PULL_TIMEOUT_S: Final = 5.0
 """Limit of one empty pull, not a delay: the broker answers as soon as there is a message."""
@@ -50,61 +58,100 @@ def durables(channels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Return (stream, durable) of every consumer that is read here; all must be provisioned."""
     return (
         (FEEDBACK, FEEDBACK_DURABLE),
-        ("RANKING", "notify-ranking"),
-        ("AUDIT", "notify-audit"),
-        *(("ALERTS", f"notify-deliver-{name}") for name in channels),
+        (RANKING, RANKING_DURABLE),
+        (AUDIT, AUDIT_DURABLE),
+        *((ALERTS, _delivery_durable(name)) for name in channels),
     )
 
 
-def feedback_consumer(
-    client: Client, raise_alerts: RaiseAlerts, failures: FailureHandling
-) -> DurableConsumer:
-    """Return the loop that raises alerts for bad reviews.
+def consumers(
+    client: Client, raise_alerts: RaiseAlerts, deliver: Mapping[str, DeliverAlert], failures: FailureHandling
+) -> dict[str, DurableConsumer]:
+    """Return the pull loops by what they read; `deliver` is by name of channel.
 
     Every message is held against the whole contract, also those that need no alert: pydantic takes 5 us for
-    it, less than any framework needs to hand a message over, and an invalid rating is never just passed by.
+    it, less than any framework needs to hand a message over, and an invalid one is never just passed by.
     """
+    loops = {
+        "feedback": _loop(
+            DurableReader(client, FEEDBACK, FEEDBACK_DURABLE),
+            FeedbackSubmitted,
+            raise_alerts.on_feedback,
+            failures,
+            raise_alerts.lets_pass,
+        ),
+        "ranking": _loop(
+            DurableReader(client, RANKING, RANKING_DURABLE),
+            UnitScoreChanged,
+            raise_alerts.on_score_changed,
+            failures,
+            raise_alerts.lets_move_pass,
+        ),
+        "audit": _loop(
+            DurableReader(client, AUDIT, AUDIT_DURABLE),
+            StreamDiverged,
+            raise_alerts.on_stream_diverged,
+            failures,
+        ),
+    }
+    for name in INSTANT & deliver.keys():
+        reader = DurableReader(client, ALERTS, _delivery_durable(name))
+        loops[f"deliver-{name}"] = _loop(reader, AlertRaised, _delivery(deliver[name]), failures)
+    return loops
+
+
+def subscribe(broker: NatsBroker, deliver: Mapping[str, DeliverAlert]) -> None:
+    """Register the other channels' subscribers; `deliver` is by name. Call it before the broker starts."""
+    for name in deliver.keys() - INSTANT:
+        subscriber = _subscriber(broker, AlertRaised, _delivery_durable(name), DELIVERY_BATCH)
+        subscriber(_in_context(_delivery(deliver[name])))
+
+
+def _delivery_durable(channel: str) -> str:
+    return f"notify-deliver-{channel}"
+
+
+def _loop(
+    reader: DurableReader,
+    data: type[D],
+    handle: Callable[[Envelope[D]], Awaitable[object]],
+    failures: FailureHandling,
+    lets_pass: Callable[[Envelope[D]], bool] | None = None,
+) -> DurableConsumer:
+    model = spec_for_data(data).envelope
+    handle_event = _in_context(handle)
 
     def nothing_to_do(message: StoredMessage) -> bool:
         try:
-            event = parse_envelope(Envelope[FeedbackSubmitted], message.data)
+            event = parse_envelope(model, message.data)
         except InvalidEventError:
             return False  # raised again below, where the failure policy is
-        return raise_alerts.lets_pass(event)
+        return lets_pass is not None and lets_pass(event)
 
-    async def on_feedback(message: StoredMessage) -> None:
-        await raise_alerts.on_feedback(parse_envelope(Envelope[FeedbackSubmitted], message.data))
+    async def on_message(message: StoredMessage) -> None:
+        await handle_event(parse_envelope(model, message.data))
 
-    reader = DurableReader(client, FEEDBACK, FEEDBACK_DURABLE)
-    return DurableConsumer(reader, on_feedback, failures, screen=nothing_to_do)
-
-
-def subscribe(broker: NatsBroker, raise_alerts: RaiseAlerts, deliver: Mapping[str, DeliverAlert]) -> None:
-    """Register every subscriber; `deliver` is by name of channel. Call it before the broker starts."""
-
-    async def on_score_changed(event: Envelope[UnitScoreChanged]) -> None:
-        """Raise alerts for a lost rank or another band."""
-        with _context_of(event):
-            await raise_alerts.on_score_changed(event)
-
-    async def on_stream_diverged(event: Envelope[StreamDiverged]) -> None:
-        """Raise an alert because a stream and the archive differ, or agree again."""
-        with _context_of(event):
-            await raise_alerts.on_stream_diverged(event)
-
-    _subscriber(broker, UnitScoreChanged, "notify-ranking", RANKING_BATCH)(on_score_changed)
-    _subscriber(broker, StreamDiverged, "notify-audit", AUDIT_BATCH)(on_stream_diverged)
-    for name, handler in deliver.items():
-        _subscriber(broker, AlertRaised, f"notify-deliver-{name}", DELIVERY_BATCH)(_delivery(handler))
+    return DurableConsumer(reader, on_message, failures, screen=nothing_to_do if lets_pass else None)
 
 
-def _delivery(handler: DeliverAlert) -> Callable[..., Awaitable[None]]:
+def _delivery(handler: DeliverAlert) -> Callable[[Envelope[AlertRaised]], Awaitable[None]]:
     async def on_alert_raised(event: Envelope[AlertRaised]) -> None:
         """Deliver an alert through one channel."""
-        with _context_of(event):
-            await handler(event, current_attempt())
+        await handler(event, current_attempt())
 
     return on_alert_raised
+
+
+def _in_context(
+    handle: Callable[[Envelope[D]], Awaitable[object]],
+) -> Callable[[Envelope[D]], Awaitable[None]]:
+    """Let `handle` work under the ids of its event."""
+
+    async def handle_event(event: Envelope[D]) -> None:
+        with _context_of(event):
+            await handle(event)
+
+    return handle_event
 
 
 def _context_of(event: Envelope[Any]) -> Any:  # noqa: ANN401 - a context manager of the tracing module

@@ -30,6 +30,10 @@ READ_WAIT_S: Final = 0.5
 """Longest wait for messages; then the day is looked at again."""
 BATCH: Final = 1000
 """Messages folded at once: some 10 ms, so that requests never wait long."""
+LINGER_S: Final = 0.02
+"""Pause after a small batch, so that ratings that trickle in are folded some dozens at a time; what is shown
+is published once a second anyway."""
+LINGER_BELOW: Final = BATCH // 4
 RETRY_S: Final = 1.0
 STEP_BACK_S: Final = 3.0
 """Pause after another instance has published: long enough to let it lead, if it is alive."""
@@ -107,7 +111,8 @@ class FeedbackStream:
                     self._feedback.fold_messages(messages, max(0, reader.pending), filed)
                 await self._settle_dead_letters()
                 await self._take_snapshot_if_due()
-                await asyncio.sleep(0)  # a backlog is handed out without waiting; let others have their turn
+                # A backlog is handed out without waiting; let others have their turn.
+                await asyncio.sleep(LINGER_S if 0 < len(messages) < LINGER_BELOW else 0)
         finally:
             await reader.close()
 

@@ -128,6 +128,8 @@ async def test_the_description_documents_bodies_answers_and_errors(intake: Intak
     assert {each["name"] for each in single["parameters"]} == {"Idempotency-Key", "X-Synthetic"}
     batch = paths["/v1/feedback/batch"]["post"]
     assert "application/x-ndjson" in batch["requestBody"]["content"]
+    headers = {each["name"] for each in batch["parameters"]}
+    assert headers == {"Idempotency-Key", "X-Import-Id", "X-Synthetic"}
     assert batch["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/BatchAnswer")
     for path, methods in paths.items():
         for method in methods.values():

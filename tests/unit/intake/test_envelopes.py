@@ -51,11 +51,12 @@ provenances = st.builds(
     provenances,
     st.sampled_from(["real", "synthetic"]),
     st.none() | st.sampled_from(["203.0.113.9", "2001:db8::1"]),
+    st.none() | st.just("imp-1"),
 )
 def test_the_bytes_on_the_bus_are_those_of_the_model(
-    submission: Submission, provenance: Provenance, purpose: str, address: str | None
+    submission: Submission, provenance: Provenance, purpose: str, address: str | None, import_id: str | None
 ) -> None:
-    facts = PREPARER.facts(provenance, address=address, synthetic=purpose == "synthetic")
+    facts = PREPARER.facts(provenance, address=address, synthetic=purpose == "synthetic", import_id=import_id)
     prepared = PREPARER.one(submission, facts)
     text, contact = submission.text, submission.contact
     record = None
@@ -97,6 +98,7 @@ def test_the_bytes_on_the_bus_are_those_of_the_model(
         provenance=provenance,
         rules=facts.rules_hash,
         synthetic=purpose == "synthetic",
+        import_id=import_id,
     )
     assert message.payload == model.to_json()
     assert parse_envelope(Envelope[FeedbackSubmitted], message.payload).id == message.message_id

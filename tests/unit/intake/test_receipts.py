@@ -1,3 +1,4 @@
+import hmac
 import re
 
 import pytest
@@ -41,3 +42,10 @@ def test_receipts_are_80_bits_and_depend_on_id_and_key() -> None:
     one, other = Pseudonyms("a", bytes(32)), Pseudonyms("a", b"x" * 32)
     assert len({one.receipt("1"), one.receipt("2"), other.receipt("1")}) == 3
     assert len(one.receipt("1")) * 8 == 80
+
+
+@given(st.binary(min_size=32, max_size=100), st.text())
+def test_a_receipt_is_the_head_of_an_hmac_under_a_key_of_its_own(master: bytes, event_id: str) -> None:
+    key = hmac.digest(master, b"pingyi/receipt/v1", "sha256")
+    raw = event_id.encode("utf-8", "replace")
+    assert Pseudonyms("k1", master).receipt(raw.decode()) == hmac.digest(key, raw, "sha256")[:RECEIPT_BYTES]

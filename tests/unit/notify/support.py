@@ -16,6 +16,7 @@ from shared.events import (
     Envelope,
     FeedbackSubmitted,
     Provenance,
+    UnitScoreChanged,
     spec_for_data,
 )
 from shared.kernel.grades import Grade
@@ -169,5 +170,34 @@ def feedback(
         time=received_at - occurred_before,
         received_at=received_at,
         provenance=Provenance("request-1", traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01"),
+        synthetic=synthetic,
+    )
+
+
+def score_changed(*, rank: int, previous_rank: int, synthetic: bool = False) -> Envelope[UnitScoreChanged]:
+    data = UnitScoreChanged.model_validate(
+        {
+            "unit_id": "U000112",
+            "name": "东湖区婚姻登记处",
+            "level": "window",
+            "kind": "marriage",
+            "list": "window.marriage.30",
+            "window_days": 30,
+            "as_of": "2026-11-20",
+            "reasons": ["rank"],
+            "rank": rank,
+            "previous_rank": previous_rank,
+            "score": 81.5,
+            "ratings": 40,
+        }
+    )
+    return spec_for_data(UnitScoreChanged).wrap(
+        data,
+        event_id=f"score-changed-{rank}",
+        source="scoring",
+        subject="U000112",
+        time=NOW,
+        received_at=NOW,
+        provenance=Provenance("request-1"),
         synthetic=synthetic,
     )

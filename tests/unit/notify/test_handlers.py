@@ -20,7 +20,7 @@ from shared.kernel.errors import ConflictError, NotFoundError, PermanentError, T
 from shared.kernel.units import load_units
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.rules import RulePack
-from tests.unit.notify.support import NOW, OnePack, SetClock, Stream, alert, feedback
+from tests.unit.notify.support import NOW, OnePack, SetClock, Stream, alert, feedback, score_changed
 
 UNITS = load_units()
 
@@ -134,12 +134,29 @@ async def test_only_ratings_that_no_rule_fires_on_are_let_pass(grade: int, *, pa
     assert bool(await handler.on_feedback(event)) is not passes
 
 
+@pytest.mark.parametrize(("rank", "passes"), [(2, True), (60, False)])
+async def test_only_score_changes_that_no_rule_fires_on_are_let_pass(rank: int, *, passes: bool) -> None:
+    handler, event = raising(Stream()), score_changed(rank=rank, previous_rank=1)
+    assert handler.lets_move_pass(event) is passes
+    assert bool(await handler.on_score_changed(event)) is not passes
+
+
+async def test_a_drill_is_not_let_pass_but_counted_as_one() -> None:
+    stream = Stream()
+    handler, event = raising(stream), score_changed(rank=60, previous_rank=1, synthetic=True)
+    assert not handler.lets_move_pass(event)
+    assert await handler.on_score_changed(event) == ()
+    assert stream.events == []
+
+
 def test_a_day_without_rules_is_not_let_pass_but_left_to_say_so() -> None:
     class NoPack:
         def on(self, day: date) -> RulePack:
             raise PermanentError(f"no pack covers {day}")
 
-    assert not raising(Stream(), packs=NoPack()).lets_pass(feedback(5))
+    handler = raising(Stream(), packs=NoPack())
+    assert not handler.lets_pass(feedback(5))
+    assert not handler.lets_move_pass(score_changed(rank=1, previous_rank=1))
 
 
 async def test_an_alert_that_cannot_be_stored_is_the_policys_business() -> None:

@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from shared.messaging.group_commit import MIN_ATOMIC, GroupCommit, Outgoing
+from shared.messaging.group_commit import BESIDE, MIN_ATOMIC, GroupCommit, Outgoing
 from shared.messaging.publisher import BrokerUnavailableError
 
 WAIT_S = 2
@@ -75,4 +75,48 @@ async def test_nothing_is_remembered_of_answers_that_never_came(count: int) -> N
         with pytest.raises(BrokerUnavailableError):
             await commit.publish(items(count))
     assert commit.awaited == 0
+    await commit.stop()
+
+
+async def test_only_a_large_batch_goes_out_beside_another() -> None:
+    told: list[int] = []
+    client = cast("Client", SilentClient())
+    commit = GroupCommit(client, stream="FEEDBACK", timeout_s=1, on_batch=told.append)
+    await commit.start()
+    callers = [asyncio.create_task(commit.publish(items(MIN_ATOMIC)))]
+    await asyncio.sleep(0.01)
+    callers += [asyncio.create_task(commit.publish(items(1))) for _ in range(BESIDE - 1)]
+    await asyncio.sleep(0.01)
+    assert told == [MIN_ATOMIC]
+    callers.append(asyncio.create_task(commit.publish(items(1))))
+    await asyncio.sleep(0.01)
+    assert told == [MIN_ATOMIC, BESIDE]
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    await commit.stop()
+
+
+async def test_others_do_not_wait_for_ever_for_a_batch_whose_answer_was_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.messaging.group_commit.PATIENCE_S", 0.05)
+    second = asyncio.Event()
+    client = cast("Client", SilentClient())
+    commit = GroupCommit(
+        client,
+        stream="FEEDBACK",
+        timeout_s=WAIT_S,
+        on_batch=lambda count: second.set() if count == 1 else None,
+    )
+    await commit.start()
+    callers = [asyncio.create_task(commit.publish(items(MIN_ATOMIC)))]
+    await asyncio.sleep(0.01)
+    callers.append(asyncio.create_task(commit.publish(items(1))))
+    async with asyncio.timeout(WAIT_S):
+        await second.wait()
+    assert not callers[0].done(), "the first batch is still under way"
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
     await commit.stop()

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from shared.kernel.errors import ConflictError, InvalidValueError, PermanentError, TransientError
 from shared.kernel.grades import Channel
@@ -47,6 +48,8 @@ class Probe:
         self.metrics = ServiceMetrics("intake")
         self.health = Health()
         self.app = FastAPI()
+        self.served: ASGIApp = self.app
+        """What `client` calls."""
         install(self.app, self.metrics, self.health)
         router = APIRouter(prefix="/v1")
         for path, error in ERRORS.items():
@@ -60,7 +63,7 @@ class Probe:
         self.app.router.routes.append(Route("/v1/raw", raw, methods=["POST"]))
 
     def client(self) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(self.served, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://intake")
 
     def lines(self) -> list[dict[str, object]]:

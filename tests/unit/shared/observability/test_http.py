@@ -209,12 +209,13 @@ async def hot_in_the_app() -> str:
     return "by the app"
 
 
-@pytest.fixture
-def direct(probe: Probe) -> Probe:
-    """A probe with one address that is served directly."""
+@pytest.fixture(params=["app", "front"])
+def direct(probe: Probe, request: pytest.FixtureRequest) -> Probe:
+    """A probe with one address that is served directly, by the app and by what a server serves."""
     for method in ("GET", "POST"):
         probe.app.add_api_route("/v1/hot", hot_in_the_app, methods=[method], operation_id=f"hot_{method}")
     serve_directly(probe.app, {"/v1/hot": hot})
+    probe.served = probe.app if request.param == "app" else probe.app.state.front
     return probe
 
 

@@ -1,0 +1,192 @@
+"""Intake's HTTP interface, as an import uses it: the registry's units and batches, with patience."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from deploy.local.errors import LocalError, ServiceRefusedError
+from deploy.local.importing.faults import Fault
+from deploy.local.importing.unit_names import NamedUnit
+from shared.kernel.errors import describe
+
+PATIENCE_S: Final = 900.0
+"""How long a batch is tried again while intake is away; beyond it the import ends, and can be resumed."""
+TIMEOUT_S: Final = 120.0
+LONGEST_PAUSE_S: Final = 60.0
+_FIRST_PAUSE_S: Final = 0.5
+_PAGE: Final = 1_000
+_LATER: Final = frozenset({429, 503})
+
+RowNames = Callable[[str], str]
+
+
+class Issue(msgspec.Struct):
+    """One thing that intake found wrong."""
+
+    field: str
+    value: str | None = None
+    expected: str = ""
+    remedy: str = ""
+
+
+class LineAnswer(msgspec.Struct):
+    """Intake's answer to one line."""
+
+    line: int
+    status: str
+    event_id: str | None = None
+    errors: list[Issue] | None = None
+
+
+class _BatchAnswer(msgspec.Struct):
+    results: list[LineAnswer]
+
+
+_decode = msgspec.json.Decoder(_BatchAnswer).decode
+
+_IN_CHINESE: Final = {
+    "unit_id": ("已登记单位的编号", "查对单位"),
+    "grade": ("1 至 5 的等级", "改正等级"),
+    "occurred_at": ("不晚于现在、且该单位存续期间内的时间", "改正时间，或改为当时存续的单位"),
+    "text": ("长度不超过规则上限的意见", "缩短意见"),
+    "contact": ("长度不超过规则上限的联系方式", "缩短或改正"),
+    "client_ref": ("与首次导入时相同的内容", "该行此前已导入且内容不同，用 pingyi feedback correct 更正"),
+}  # fmt: skip
+
+
+def fault_of(issue: Issue) -> Fault:
+    """What intake found, in both languages; where it has no Chinese of ours, its own words stand for both."""
+    expected, remedy = _IN_CHINESE.get(issue.field.split(".")[0], (issue.expected, issue.remedy))
+    return Fault(expected, remedy, issue.expected, issue.remedy)
+
+
+def new_http() -> httpx.AsyncClient:
+    """A connection pool for an import; to be closed."""
+    return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
+
+
+class IntakeClient:
+    """Intake, seen from an import."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        url: str,
+        *,
+        patience_s: float = PATIENCE_S,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Talk to intake at `url`; `say` is told when it must be waited for."""
+        self._http = http
+        self._url = url
+        self._patience_s = patience_s
+        self._say = say
+
+    async def units(self) -> list[NamedUnit]:
+        """Every unit of the registry.
+
+        Raises:
+            LocalError: intake refuses, or stays away for longer than the patience.
+        """
+        found: list[NamedUnit] = []
+        cursor: str | None = None
+        while True:
+            query: dict[str, str | int] = {"limit": _PAGE, **({"cursor": cursor} if cursor else {})}
+            page = (await self._request("GET", "/v1/units", params=query)).json()
+            found += [NamedUnit.of(item) for item in page["items"]]
+            cursor = page["next"]
+            if cursor is None:
+                return found
+
+    async def submit(self, lines: Sequence[bytes], import_id: str) -> list[LineAnswer]:
+        """The answers to `lines`, in their order; repeated until intake has judged all of them.
+
+        Raises:
+            LocalError: intake refuses the batch, or stays away for longer than the patience.
+        """
+        answer = await self._request(
+            "POST",
+            "/v1/feedback/batch",
+            content=b"\n".join(lines),
+            headers={"Content-Type": "application/x-ndjson", "X-Import-Id": import_id},
+        )
+        results = _decode(answer.content).results
+        if len(results) != len(lines):
+            raise LocalError(
+                describe(
+                    f"{len(results)} answers", f"one for each of {len(lines)} lines", "look at intake's log"
+                )
+            )
+        return results
+
+    async def revise(self, event_id: str, path: str, body: dict[str, Any], key: str) -> int:
+        """Ask for a revision: 202, or 409 where the rating's state or another decision stands against it.
+
+        Raises:
+            LocalError: intake refuses for another reason, or stays away for longer than the patience.
+        """
+        answer = await self._request(
+            "POST",
+            f"/v1/feedback/{event_id}/{path}",
+            json=body,
+            headers={"Idempotency-Key": key},
+            accepted=(409,),
+        )
+        return answer.status_code
+
+    async def state(self, event_id: str) -> str:
+        """What a rating is worth at present: counted, excluded, quarantined or withdrawn.
+
+        Raises:
+            LocalError: intake refuses, or stays away for longer than the patience.
+        """
+        return str((await self._request("GET", f"/v1/feedback/{event_id}/state")).json()["state"])
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        accepted: tuple[int, ...] = (),
+        **parts: Any,  # noqa: ANN401 - httpx's own
+    ) -> httpx.Response:
+        began = time.monotonic()
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                answer = await self._http.request(method, self._url + path, **parts)
+            except httpx.TransportError as error:
+                trouble = f"{type(error).__name__} {error}".strip()
+            else:
+                if answer.is_success or answer.status_code in accepted:
+                    return answer
+                if answer.status_code not in _LATER:
+                    raise ServiceRefusedError(_problem(answer))
+                trouble = f"{answer.status_code}"
+                named = answer.headers.get("retry-after", "")
+                pause_s = float(named) if named.isascii() and named.isdecimal() else pause_s
+            pause_s = min(pause_s, LONGEST_PAUSE_S)
+            if time.monotonic() - began + pause_s > self._patience_s:
+                expected = f"an answer of intake within {self._patience_s:g} s"
+                raise LocalError(
+                    describe(
+                        trouble, expected, "look at `pingyi status`; then repeat the command, it goes on"
+                    )
+                )
+            self._say(f"{trouble}; {pause_s:g} s")
+            await asyncio.sleep(pause_s)
+            pause_s = 2 * pause_s
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        problem = answer.json()
+    except ValueError:
+        problem = None
+    if isinstance(problem, dict):
+        return problem
+    return {"title": answer.reason_phrase, "status": answer.status_code, "detail": answer.text[:200]}

@@ -1,0 +1,93 @@
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.intake.adapters import good_bad_review
+from services.intake.adapters.good_bad_review import CHANNELS, FIELDS, from_submission, to_submission
+from services.intake.entrypoints.bodies import FeedbackBody
+from shared.kernel.clock import SHANGHAI
+from shared.kernel.errors import InvalidValueError
+from shared.kernel.grades import Channel
+from shared.kernel.units import load_units
+
+UNIT = load_units().get("U000112")
+RECORD = {
+    "projNo": "360102-2026-1", "projName": "结婚登记", "serviceCode": "11360102", "serviceVersion": "2",
+    "serviceDepartmentCode": "U000112", "regionCode": "360102000000", "evaluateChannel": "PJQ",
+    "applicantName": "张三", "applicantCardNumber": "11010519491231002X", "applicantPhone": "13800138000",
+    "userProp": "1", "handleStateCode": "3", "applyTime": "2026-03-01 09:00:00",
+    "transactionTime": "2026-03-01 09:30:00", "satisfaction": "2", "writingEvaluation": "等了很久",
+}  # fmt: skip
+
+
+def unit_of(record: Mapping[str, str]) -> str:
+    return record["serviceDepartmentCode"]
+
+
+def test_a_record_of_the_interface_is_a_submission_that_intake_takes() -> None:
+    body = to_submission(RECORD, unit_of)
+    assert body == {
+        "unit_id": "U000112", "grade": 2, "channel": "terminal", "transaction_id": "360102-2026-1",
+        "text": "等了很久", "occurred_at": "2026-03-01T09:30:00+08:00",
+        "contact": {"name": "张三", "phone": "13800138000", "id_number": "11010519491231002X"},
+    }  # fmt: skip
+    FeedbackBody.model_validate_json(json.dumps(body))
+
+
+def test_every_field_of_the_interface_is_used_told_of_or_left_out_on_purpose() -> None:
+    known = {*FIELDS, *good_bad_review.UNIT_FIELDS, *good_bad_review.UNUSED_FIELDS}
+    assert RECORD.keys() == known
+
+
+def test_identifiers_travel_only_where_intake_hashes_or_seals_them() -> None:
+    identifiers = {"projNo", "applicantName", "applicantCardNumber", "applicantPhone"}
+    places = {FIELDS[name] for name in identifiers}
+    assert places == {"transaction_id", "contact.name", "contact.phone", "contact.id_number"}
+
+
+submissions = st.fixed_dictionaries(
+    {
+        "unit_id": st.just(UNIT.unit_id),
+        "grade": st.integers(1, 5),
+        "channel": st.sampled_from([each.value for each in set(CHANNELS.values())]),
+    },
+    optional={
+        "transaction_id": st.from_regex(r"[A-Z0-9]{4,18}", fullmatch=True),
+        "text": st.from_regex(r"[一-龥]{1,9}", fullmatch=True),
+        "occurred_at": st.integers(1_600_000_000, 1_900_000_000).map(
+            lambda seconds: datetime.fromtimestamp(seconds, SHANGHAI).isoformat()
+        ),
+        "contact": st.fixed_dictionaries(
+            {"phone": st.just("13800138000")}, optional={"name": st.just("张三")}
+        ),
+    },
+)
+
+
+@given(submissions)
+def test_what_goes_out_comes_back_as_it_was(body: dict[str, object]) -> None:
+    record = from_submission(body, UNIT)
+    assert record["regionCode"] == "360102000000"
+    assert to_submission(record, unit_of) == body
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"satisfaction": "6"}, "satisfaction"), ({"satisfaction": " "}, "satisfaction"),
+        ({"evaluateChannel": "9"}, "evaluateChannel"), ({"transactionTime": "2026-03-01"}, "transactionTime"),
+    ],
+)  # fmt: skip
+def test_a_value_that_the_interface_does_not_have_is_refused(change: dict[str, str], field: str) -> None:
+    with pytest.raises(InvalidValueError) as told:
+        to_submission(RECORD | change, unit_of)
+    assert told.value.field == field
+
+
+def test_a_channel_without_a_code_is_not_handed_on() -> None:
+    with pytest.raises(InvalidValueError, match="'visit'"):
+        from_submission({"unit_id": UNIT.unit_id, "grade": 5, "channel": Channel.VISIT.value}, UNIT)

@@ -1,0 +1,118 @@
+"""Whatever bytes a request is made of, intake's parsers give a value or an error of their own."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from services.intake.application.errors import RejectedError
+from services.intake.domain.addresses import TrustedProxies
+from services.intake.domain.lines import split_lines
+from services.intake.domain.receipts import parse_receipt_code
+from services.intake.domain.revisions import Move
+from services.intake.domain.submission import Submission
+from services.intake.entrypoints.bodies import parse_line
+from services.intake.entrypoints.http import JSON_TYPES, _import_id
+from services.intake.entrypoints.reading import require_readable
+from services.intake.entrypoints.revision_bodies import parse_decision
+from shared.kernel.errors import InvalidValueError
+
+NAMES = ["unit_id", "grade", "contact", "dimensions", "text", "occurred_at", "client_ref", "channel", "x"]
+INNER = st.sampled_from([*NAMES, "phone"])
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(INNER, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def judge(raw: bytes) -> None:
+    try:
+        parsed: Submission | RejectedError = parse_line(raw)
+    except RejectedError as error:
+        parsed = error
+    if isinstance(parsed, RejectedError):
+        assert parsed.issues
+        assert all(issue.expected and issue.remedy for issue in parsed.issues)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_rating_or_rejected(raw: bytes) -> None:
+    judge(raw)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), values, max_size=6))
+def test_any_json_is_a_rating_or_rejected(body: dict[str, object]) -> None:
+    judge(json.dumps({"unit_id": "U000112", "grade": 5} | body).encode())
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[" * 10_000, b'{"contact":' * 10_000, b'{"unit_id":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+        b'{"grade":' + b"9" * 10_000 + b"}",
+        b'{"unit_id":"U000112","grade":5,"x":' + b'{"a":' * 10_000 + b"1" + b"}" * 10_001,
+        b"{" + b",".join(b'"x%d":1' % n for n in range(100_000)) + b"}", b'{"grade":1e400}', b'"\\ud800"',
+    ],
+    ids=["arrays", "objects", "deep-id", "digits", "deep-unknown", "members", "infinite", "surrogate"],
+)  # fmt: skip
+def test_what_is_deep_long_or_wide_is_rejected_with_few_words(raw: bytes) -> None:
+    with pytest.raises(RejectedError) as told:
+        parse_line(raw)
+    assert len(told.value.issues) <= 20
+
+
+revisions = st.dictionaries(st.sampled_from(["reason", "decided_by", "grade", "dimensions", "x"]), values)
+
+
+@given(st.sampled_from(Move), st.binary(max_size=100) | revisions.map(lambda body: json.dumps(body).encode()))
+def test_any_revision_is_a_decision_or_refused(move: Move, raw: bytes) -> None:
+    try:
+        decision = parse_decision(move, raw)
+    except (ValidationError, RejectedError):
+        return
+    assert decision.move is move
+
+
+@given(st.binary(max_size=300))
+def test_any_batch_is_lines_or_refused(raw: bytes) -> None:
+    try:
+        lines = split_lines(raw, 50)
+    except InvalidValueError:
+        return
+    assert [line.place for line in lines] == list(range(1, len(lines) + 1))
+
+
+header_bytes = st.binary(max_size=80)
+
+
+@given(header_bytes, header_bytes, header_bytes)
+def test_any_headers_are_taken_or_refused(kind: bytes, encoding: bytes, import_id: bytes) -> None:
+    headers = {b"content-type": kind, b"content-encoding": encoding, b"x-import-id": import_id}
+    told: list[str | None] = []
+    try:
+        require_readable(headers, JSON_TYPES)
+    except InvalidValueError as error:
+        told.append(error.field)
+    try:
+        _import_id(headers)
+    except InvalidValueError as error:
+        told.append(error.field)
+    assert set(told) <= {"Content-Type", "Content-Encoding", "X-Import-Id"}
+
+
+@given(st.none() | st.text(max_size=40), st.none() | st.text(max_size=80))
+def test_any_forwarding_gives_an_address_or_none(peer: str | None, forwarded: str | None) -> None:
+    address = TrustedProxies(["127.0.0.0/8"]).client_address(peer, forwarded)
+    assert address is None or address in f"{peer},{forwarded}"
+
+
+@given(st.text(max_size=80))
+def test_any_receipt_code_is_read_or_refused(text: str) -> None:
+    try:
+        read = parse_receipt_code(text)
+    except InvalidValueError:
+        return
+    assert len(read) == 10
