@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 
 from services.archive.application.ports import EntryLog, EventQuery, StreamBounds, StreamSource, StreamState
@@ -204,7 +205,7 @@ class NumberedSource:
 
 
 def _numbered(message: StoredMessage, numbering: Numbering) -> StoredMessage:
-    return replace(message, sequence=numbering.archived_as(message.sequence))
+    return msgspec.structs.replace(message, sequence=numbering.archived_as(message.sequence))
 
 
 def _end(numbering: Numbering, last: int) -> int:
