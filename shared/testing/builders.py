@@ -35,6 +35,7 @@ from shared.events import (
     RankingRevised,
     RankingRow,
     StreamDiverged,
+    StreamHistoryAccepted,
     UnitFlagged,
     UnitScoreChanged,
     spec_for_data,
@@ -317,6 +318,22 @@ def stream_diverged(**fields: object) -> StreamDiverged:
             "stream_first": 1,
             "stream_last": 5000,
             "archived_last": 5000,
+        }
+        | fields
+    )
+
+
+def stream_history_accepted(**fields: object) -> StreamHistoryAccepted:
+    """RANKING went back from 1,000 to 500, of which 480 are as archived."""
+    return StreamHistoryAccepted.model_validate(
+        {
+            "stream": "RANKING",
+            "fork": 480,
+            "archived_last": 1000,
+            "offset": 520,
+            "stream_last": 500,
+            "decided_by": "platform-duty",
+            "reason": "a block file was damaged; rankings can be derived again",
         }
         | fields
     )
