@@ -140,7 +140,7 @@ def _holes_message(stream: str, holes: Sequence[int]) -> str:
 def _numbering(entries: Collection[Document], stream: str) -> Numbering:
     """How the archive numbers ``stream``, from the decisions in the log."""
     wanted = {"type": spec_for_data(StreamHistoryAccepted).event_type}
-    found = entries.find(wanted, {"envelope": 1}, sort=[("_id", ASCENDING)], hint=schema.TYPE)
+    found = entries.find(wanted, {"envelope": 1}, sort=[("_id", ASCENDING)])
     made = [parse_envelope(Envelope[StreamHistoryAccepted], each["envelope"]).data for each in found]
     return Numbering.after(
         Accepted(data.fork, data.offset)

@@ -150,6 +150,17 @@ class MongoEntryLog:
             )
             return {one["sequence"]: one["data_hash"] for one in await cursor.to_list(length=None)}
 
+    async def of_type(self, event_type: str, most: int, *, newest_first: bool = False) -> list[Entry]:
+        """See :meth:`EntryLog.of_type`."""
+        with _translated("find events of a type"):
+            cursor = self._entries.find(
+                {"type": event_type},
+                sort=[("_id", DESCENDING if newest_first else ASCENDING)],
+                limit=most,
+                max_time_ms=QUERY_MS,
+            )
+            return [from_document(document) for document in await cursor.to_list(length=most)]
+
     async def first_sequence(self, stream: str) -> int:
         """See :meth:`EntryLog.first_sequence`."""
         with _translated("find the first sequence"):

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from services.archive.application.ports import EntryLog, EventQuery, StreamBounds, StreamSource, StreamState
+from services.archive.application.ports import EntryLog, StreamBounds, StreamSource, StreamState
 from services.archive.domain.epochs import Accepted, Numbering
 from shared.events import Envelope, InvalidEventError, StreamHistoryAccepted, parse_envelope, spec_for_data
 from shared.kernel.errors import TransientError, describe
@@ -88,8 +88,8 @@ class Histories:
                 await self._look_into_the_stream(archiving)
 
     async def _archived(self) -> list[bytes]:
-        page, _ = await self._log.page(EventQuery(type=_SPEC.event_type), None, MOST_DECISIONS)
-        return [entry.envelope for entry in page if entry.envelope is not None]
+        made = await self._log.of_type(_SPEC.event_type, MOST_DECISIONS)
+        return [entry.envelope for entry in made if entry.envelope is not None]
 
     async def _look_into_the_stream(self, archiving: Archiving) -> None:
         try:

@@ -84,6 +84,10 @@ class EntryLog(Protocol):
         """
         ...
 
+    async def of_type(self, event_type: str, most: int, *, newest_first: bool = False) -> list[Entry]:
+        """At most ``most`` events of a rare type, by index from either end. Raises as :meth:`size`."""
+        ...
+
     async def first_sequence(self, stream: str) -> int:
         """The lowest archived sequence of a stream, 0 if there is none. Raises as :meth:`size`."""
         ...

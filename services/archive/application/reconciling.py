@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from services.archive.application.ports import EntryLog, EventQuery, StreamSource, StreamState
+from services.archive.application.ports import EntryLog, StreamSource, StreamState
 from services.archive.domain.divergences import Divergence, Extent, runs
 from services.archive.metrics import ArchiveMetrics
 from shared.events import Envelope, InvalidEventError, StreamDiverged, parse_envelope, spec_for_data
@@ -167,8 +167,8 @@ class Reconciliation:
 
     async def _remember(self) -> None:
         """What the log says was reported and stands: its end must be reported by whoever comes after."""
-        page, _ = await self._log.page(EventQuery(type=_SPEC.event_type, order="desc"), None, REMEMBERED)
-        for entry in reversed(page):
+        reported = await self._log.of_type(_SPEC.event_type, REMEMBERED, newest_first=True)
+        for entry in reversed(reported):
             try:
                 event = parse_envelope(Envelope[StreamDiverged], entry.envelope or b"")
             except InvalidEventError as error:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from services.archive.application.ports import EventQuery, HeadMovedError, Position, StreamBounds, StreamState
+from services.archive.application.ports import HeadMovedError, StreamBounds, StreamState
 from services.archive.domain.entries import Entry, Kind
 from shared.messaging.lease import NotLeaderError
 from shared.messaging.publisher import BrokerUnavailableError
@@ -63,14 +63,13 @@ class MemoryLog:
         ]
         return times[-1] if times else None
 
-    async def page(self, query: EventQuery, after: Position | None, limit: int) -> tuple[list[Entry], bool]:
-        assert after is None
+    async def of_type(self, event_type: str, most: int, *, newest_first: bool = False) -> list[Entry]:
         found = [
             entry
             for entry in self.entries
-            if entry.leaf.attributes is not None and entry.leaf.attributes.type == query.type
+            if entry.leaf.attributes is not None and entry.leaf.attributes.type == event_type
         ]
-        return (found if query.order == "asc" else found[::-1])[:limit], True
+        return (found[::-1] if newest_first else found)[:most]
 
     async def indexes_of(self, event_ids: Collection[str]) -> dict[str, int]:
         found: dict[str, int] = {}
