@@ -168,6 +168,8 @@ class Layout:
             variables |= {"HTTP_HOST": LOOPBACK, "HTTP_PORT": str(self.service_port(service))}
         if service == "archive":
             variables["ARCHIVE_SIGNING_KEY"] = str(self.secrets / SIGNING_KEY)
+        if service == "scoring":
+            variables["ARCHIVE_URL"] = self.service_url("archive")
         return variables
 
     def ports(self, services: tuple[str, ...] = SERVICES) -> dict[int, str]:

@@ -26,6 +26,7 @@ from services.archive.application.verifying import Verification
 from services.archive.entrypoints.events import feed
 from services.archive.entrypoints.http import make_router
 from services.archive.entrypoints.log import make_log_router
+from services.archive.entrypoints.streams import make_streams_router
 from services.archive.metrics import ArchiveMetrics
 from services.archive.settings import Settings
 from shared.kernel.clock import Clock, SystemClock
@@ -210,4 +211,5 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     http.install(app, archive.service_metrics, archive.health)
     app.include_router(make_router(archive.entries, archive.verification, archive.forks))
     app.include_router(make_log_router(archive.proofs))
+    app.include_router(make_streams_router(archive.entries))
     return app

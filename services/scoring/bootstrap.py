@@ -9,8 +9,10 @@ from typing import Final
 from fastapi import FastAPI
 from nats.aio.client import Client
 
+from services.scoring.adapters.archive_api import HttpFeedbackArchive
 from services.scoring.adapters.dead_letters import BusDeadLetterClerk
 from services.scoring.adapters.flag_events import BusFlagEvents
+from services.scoring.adapters.instance import Instance
 from services.scoring.adapters.nats_flag_store import NatsFlagStore
 from services.scoring.adapters.nats_ranking_store import NatsRankingStore
 from services.scoring.adapters.ranking_events import BusRankingEvents
@@ -19,6 +21,7 @@ from services.scoring.application.boards import Boards
 from services.scoring.application.fold import Fold
 from services.scoring.application.handlers import FoldFeedback, ReadRankings, not_caught_up
 from services.scoring.application.looking_back import LookBack
+from services.scoring.application.older import OlderMessages
 from services.scoring.application.past import Past
 from services.scoring.application.publication import Publisher
 from services.scoring.application.published import STREAM
@@ -35,7 +38,7 @@ from shared.kernel.units import UnitRegistry, load_units
 from shared.messaging.connection import make_broker
 from shared.messaging.failure import DeadLetters
 from shared.messaging.group_commit import GroupCommit
-from shared.messaging.lease import Lease, NatsLeaseStore, instance_name
+from shared.messaging.lease import Lease, NatsLeaseStore
 from shared.messaging.publisher import BrokerUnavailableError, JetStreamPublisher
 from shared.messaging.session import BrokerSession
 from shared.messaging.streams import RANKING
@@ -67,6 +70,9 @@ class Scoring:
         self._feedback: FoldFeedback | None = None
         self._commit: GroupCommit | None = None
         self._stream: FeedbackStream | None = None
+        self._instance = Instance(settings.data_dir)
+        url = settings.archive_url
+        self._archive = HttpFeedbackArchive(url, STREAM) if url else None
         self._observer.leading(leads=False)
         self._watch: IntegrityWatch | None = None
         self.session = BrokerSession(make_broker(settings, SERVICE), self._connected)
@@ -93,7 +99,7 @@ class Scoring:
         lease = Lease(
             NatsLeaseStore(client),
             SERVICE,
-            instance_name(),
+            self._instance.name,
             on_change=lambda leads: self._observer.leading(leads=leads),
         )
         publisher = Publisher(
@@ -149,6 +155,8 @@ class Scoring:
                 Cadence(settings.snapshot_every_events, settings.snapshot_every_s),
                 self._still,
             ),
+            history,
+            OlderMessages(self._archive),
             settings.accept_new_history,
             settings.ignore_snapshots,
         )
@@ -190,7 +198,10 @@ class Scoring:
             await self._stream.finish()
         if self._commit is not None:
             await self._commit.stop()
+        if self._archive is not None:
+            await self._archive.close()
         await self.session.stop()
+        self._instance.close()
 
 
 def create_app(

@@ -25,6 +25,14 @@ class Settings(BrokerSettings):
     snapshot_every_s: float = Field(
         default=300.0, gt=0, description="Seconds after which a snapshot is due, if anything was folded."
     )
+    data_dir: Path | None = Field(
+        default=None,
+        description="Directory of this replica alone: a restart then leads again at once; may be lost.",
+    )
+    archive_url: str | None = Field(
+        default="http://127.0.0.1:8004",
+        description="The archive, for messages that FEEDBACK no longer has; empty: none, such a start stops.",
+    )
     accept_new_history: bool = Field(
         default=False,
         description="Fold a stream whose past is another than the snapshots'; see docs/operations.md.",

@@ -100,7 +100,8 @@ class Lease:
     """One replica's part in a lease: it tries to get it, keeps it, and knows at any moment whether it has it.
 
     Attributes:
-        name: who we are; unique for each life of a process.
+        name: who we are; unique among all processes that live. Who bears the name of a former life that is
+            certainly over goes on with its lease at once.
         term: grows whenever leadership is gained anew: whatever was known of the world before is stale then.
     """
 

@@ -21,6 +21,7 @@ from tests.bench import (
     archive,
     batch,
     bus,
+    cold_start,
     fold,
     growth,
     importing,
@@ -52,6 +53,7 @@ class Part(StrEnum):
     MEMORY = "memory"
     FOLD = "fold"
     GROWTH = "growth"
+    START = "start"
     QUALITY = "quality"
 
 
@@ -62,6 +64,7 @@ REPORTS: Mapping[report.Place, frozenset[Part]] = {
     report.Place(Path("docs/benchmarks.md"), "import"): frozenset({Part.IMPORT}),
     report.Place(Path("docs/benchmarks.md"), "ranking"): frozenset({Part.RANKING}),
     report.Place(Path("docs/benchmarks.md"), "fold"): frozenset({Part.FOLD, Part.GROWTH}),
+    report.Place(Path("docs/benchmarks.md"), "start"): frozenset({Part.START}),
     quality.PLACE: frozenset({Part.QUALITY}),
 }
 
@@ -87,6 +90,7 @@ class _Run:
         await self._part(Part.RANKING, lambda: ranking.measure(self._rounds))
         await self._part(Part.FOLD, lambda: fold.measure(self._rounds))
         await self._part(Part.GROWTH, self._growth)
+        await self._part(Part.START, lambda: cold_start.measure(self._rounds, long=self._long))
         await self._part(Part.QUALITY, self._quality)
 
     async def _growth(self) -> Section:
@@ -127,7 +131,8 @@ def main(
     rounds: Annotated[int, typer.Option(min=2, help="Rounds of each pair.")] = DEFAULT_ROUNDS,
     *,
     long: Annotated[
-        bool, typer.Option("--long", help="Growth up to ten million events, imports of a million rows.")
+        bool,
+        typer.Option("--long", help="Growth and start with ten million events, imports of a million rows."),
     ] = False,
     write: Annotated[bool, typer.Option("--write", help="Write figures and plots into docs/.")] = False,
 ) -> None:

@@ -3,13 +3,14 @@
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.provisioner import provision
 from tests.bench.bus_readers import READERS
-from tests.bench.figures import Figure, Section, Series
+from tests.bench.figures import Bound, Figure, Goal, Section, Series
 from tests.bench.filling import fill_feedback
 from tests.bench.processes import CostSheet, run_program
 from tests.bench.stage import data_directory
 from tests.support.servers import running_nats
 
 MESSAGES = 50_000
+REPLAY = Goal(Bound.RATIO_AT_LEAST, 0.8)
 
 
 async def measure(rounds: int) -> Section:
@@ -44,6 +45,14 @@ async def measure(rounds: int) -> Section:
             Figure(
                 "scoring's whole fold", "/s", series["fold"], series["ordered"],
                 "bare nats-py, ordered consumer",
+            ),
+            Figure(
+                "full replay into scoring's fold", "/s", series["fold"], series["fetch_parse"],
+                "bare nats-py, fetch loop, and the same parsing", REPLAY,
+            ),
+            Figure(
+                "full replay into scoring's fold", "/s", series["fold"], series["reader_parse"],
+                "FoldReader and the same parsing", REPLAY,
             ),
         ],
         [sheet.cost() for sheet in sheets.values()],

@@ -1,20 +1,22 @@
 """Ways to read a stream from its beginning, each in a process of its own: ours and nats-py's.
 
 ``python -m tests.bench.bus_readers``. All count messages and bytes and do nothing else with them, except
-``fold``, which is scoring's whole fold.
+``fold``, which is scoring's whole fold, and those that parse as it does: a full replay cannot do with less.
 """
 
 import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
 
 import uvloop
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from services.scoring.application.fold import Fold, Message
+from services.scoring.application.parsing import RatingParser
 from shared.events import InvalidEventError
 from shared.kernel.units import load_units
 from shared.messaging.connection import BrokerSettings, connect
@@ -42,7 +44,7 @@ async def fold_reader(client: Client, messages: int) -> int:
     return size
 
 
-async def fetch(client: Client, messages: int) -> int:
+async def fetch(client: Client, messages: int, look: Callable[[bytes], object] = lambda _data: None) -> int:
     """nats-py's pull subscription and its ``fetch`` in a loop."""
     subscription = await client.jetstream().pull_subscribe(
         "",
@@ -52,6 +54,7 @@ async def fetch(client: Client, messages: int) -> int:
     size = seen = 0
     while seen < messages:
         for message in await subscription.fetch(FETCH, timeout=5):
+            look(message.data)
             size += len(message.data)
             seen += 1
     await subscription.unsubscribe()
@@ -68,6 +71,37 @@ async def ordered(client: Client, messages: int) -> int:
         size += len((await subscription.next_msg(timeout=5)).data)
     await subscription.unsubscribe()
     return size
+
+
+def _parse(messages: Sequence[Message]) -> None:
+    """Parse and check ratings as scoring does, and drop them."""
+    parse = _parser().parse
+    for message in messages:
+        parse(message.data)
+
+
+@cache
+def _parser() -> RatingParser:
+    index = {str(unit.unit_id): place for place, unit in enumerate(load_units())}
+    return RatingParser(index, load_pack(None, DAY))
+
+
+async def reader_parse(client: Client, messages: int) -> int:
+    """The platform's reader, and scoring's parser."""
+    reader = FoldReader(client, FEEDBACK)
+    size = seen = 0
+    while seen < messages:
+        batch = await reader.take()
+        _parse(batch)
+        size += sum(len(message.data) for message in batch)
+        seen += len(batch)
+    await reader.close()
+    return size
+
+
+async def fetch_parse(client: Client, messages: int) -> int:
+    """nats-py's pull subscription and its ``fetch`` in a loop, and scoring's parser."""
+    return await fetch(client, messages, _parser().parse)
 
 
 async def fold(client: Client, messages: int) -> int:
@@ -92,7 +126,9 @@ async def fold(client: Client, messages: int) -> int:
 READERS: dict[str, Callable[[Client, int], Awaitable[int]]] = {
     "fold_reader": fold_reader,
     "fold": fold,
+    "reader_parse": reader_parse,
     "fetch": fetch,
+    "fetch_parse": fetch_parse,
     "ordered": ordered,
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.scoring.domain.buckets import WIDTH, Column, IntTable, Statistics
-from services.scoring.domain.lists import RankedList
+from services.scoring.domain.lists import RankedList, changed_rows
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.roster import Roster
 from services.scoring.domain.spans import Rolling, Span
@@ -101,8 +101,7 @@ class _Scene:
             for found in self.lists.values():
                 assert found.hash
             hashed.append((time.thread_time() - started) * 1000)
-            kept = set(map(id, known))
-            self._changed.append(sum(id(row) not in kept for row in self.lists["window.all.30"].rows))
+            self._changed.append(len(changed_rows(self.lists["window.all.30"].rows, known)))
         return median(times), median(hashed)
 
     def rank_from_nothing(self) -> dict[str, RankedList]:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,9 +14,13 @@ from deploy.local.feedback import feedback_batches
 from deploy.local.history.archive import read_archived_feedback
 from deploy.local.history.ndjson import read_feedback_lines
 from deploy.local.layout import Layout
+from services.scoring.adapters.archive_api import HttpFeedbackArchive
 from services.scoring.application.fold import Message
+from services.scoring.application.older import OlderMessages
 from services.scoring.application.replay import Replay
-from shared.kernel.errors import describe
+from services.scoring.application.snapshots import anchor_of
+from shared.kernel.errors import PingyiError, describe
+from shared.messaging.streams import FEEDBACK
 
 STREAM: Final = "stream"
 ARCHIVE: Final = "archive"
@@ -65,9 +69,44 @@ def batches(source: Source, layout: Layout | None) -> AsyncGenerator[Sequence[Me
 
 
 async def _read_stream(layout: Layout) -> AsyncGenerator[Sequence[Message], None]:
-    async with cli_connection(layout) as client, contextlib.aclosing(feedback_batches(client)) as found:
-        async for batch in found:
-            yield batch
+    archive = HttpFeedbackArchive(layout.service_url(ARCHIVE), FEEDBACK)
+    try:
+        async with (
+            cli_connection(layout) as client,
+            contextlib.aclosing(feedback_batches(client)) as found,
+            contextlib.aclosing(filled(found, OlderMessages(archive))) as whole,
+        ):
+            async for batch in whole:
+                yield batch
+    finally:
+        await archive.close()
+
+
+async def filled(
+    streamed: AsyncIterator[Sequence[Message]], older: OlderMessages
+) -> AsyncGenerator[Sequence[Message], None]:
+    """The stream's messages from the first that it ever had: what it has dropped comes from the archive.
+
+    Raises:
+        LocalError: the archive does not answer, lacks some of it, or has another past.
+    """
+    position, anchor = 0, ""
+    async for batch in streamed:
+        following = batch[0]
+        while position + 1 < following.sequence:
+            try:
+                if not anchor:
+                    await older.check_seam(following.sequence, anchor_of(following))
+                part = await older.read(position, anchor, following.sequence - 1)
+            except PingyiError as error:
+                gap = f"FEEDBACK without messages {position + 1} to {following.sequence - 1}"
+                expected = f"them in the archive ({error})"
+                remedy = "start or mend the archive, or read a whole export --from FILE"
+                raise LocalError(describe(gap, expected, remedy)) from error
+            yield part
+            position, anchor = part[-1].sequence, anchor_of(part[-1])
+        yield batch
+        position, anchor = batch[-1].sequence, anchor_of(batch[-1])
 
 
 def _read_file(name: str) -> Iterator[Sequence[Message]]:

@@ -40,6 +40,18 @@ async def list_events(entry_log: EntryLog, query: EventQuery, after: Position | 
     return Page(entries, Position(entries[-1].index, entries[-1].leaf.sequence))
 
 
+async def read_stream(entry_log: EntryLog, stream: str, after: int, limit: int) -> list[Entry]:
+    """The next entries of one stream behind the sequence ``after``, by sequence; empty: none is there yet.
+
+    At most ``limit``; fewer where they are big.
+
+    Raises:
+        LogUnavailableError: the store does not answer, or the query takes too long.
+    """
+    entries, _ = await entry_log.page(EventQuery(stream=stream), Position(0, after), limit)
+    return entries
+
+
 async def find_event(entry_log: EntryLog, event_id: str) -> list[Entry]:
     """The entry of an event, then its duplicates.
 

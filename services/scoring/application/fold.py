@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Protocol
@@ -206,9 +206,9 @@ class Fold:
             ) from error
         return fold
 
-    def lists(self) -> dict[str, RankedList]:
-        """All lists at this position, by key."""
-        return self.freeze().lists()
+    def lists(self, wanted: Collection[Span] | None = None) -> dict[str, RankedList]:
+        """The lists of the ``wanted`` spans (None: of all) at this position, by key."""
+        return self.freeze().lists(wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +226,9 @@ class FrozenFold:
     before: Mapping[Span, Statistics]
     closed: Mapping[Period, tuple[Statistics, Statistics, int]]
 
-    def lists(self) -> dict[str, RankedList]:
-        """All lists of the rolling windows and of the open periods, by key."""
-        return self.ranker.rank(self.spans, self.before)
+    def lists(self, wanted: Collection[Span] | None = None) -> dict[str, RankedList]:
+        """All lists of the rolling windows and of the open periods, by key; of the ``wanted`` ones only."""
+        return self.ranker.rank(self.spans, self.before, wanted=wanted)
 
     def closed_lists(self, period: Period) -> dict[str, RankedList]:
         """All lists of a closed period, by key: as of the last day on which it was open, as known now.

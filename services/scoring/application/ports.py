@@ -133,6 +133,36 @@ class StreamHistory(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ArchivedMessage:
+    """One message of the stream as the archive kept it.
+
+    Attributes:
+        kept: False: it was no event, so that only its hash was kept and ``data`` is empty.
+    """
+
+    sequence: int
+    subject: str
+    data: bytes
+    kept: bool = True
+
+
+class FeedbackArchive(Protocol):
+    """Role: remembers every message of the stream, also those that the broker has dropped."""
+
+    async def read(self, after: int, most: int) -> Sequence[ArchivedMessage]:
+        """The next messages behind the sequence ``after``, by sequence, at most ``most``.
+
+        Fewer are no sign of the end; none at all says that nothing behind it is archived yet. A sequence that
+        was lost is left out.
+
+        Raises:
+            TransientError: it is away.
+            PermanentError: what it says does not belong together.
+        """
+        ...
+
+
 class SnapshotObserver(Protocol):
     """Role: measures leadership and snapshots; every call is cheap and never fails."""
 

@@ -84,8 +84,7 @@ class PublishedList:
     def pages(self) -> tuple[bytes, ...]:
         """Bodies of its pages."""
         return tuple(
-            b'{"items":[%b]}' % b",".join(self.items[start : start + PAGE_ROWS])
-            for start in range(0, len(self.items), PAGE_ROWS)
+            _page(self.items[start : start + PAGE_ROWS]) for start in range(0, len(self.items), PAGE_ROWS)
         )
 
     def closed(self, closed_on: date, closed_hash: str, restatement: int) -> "PublishedList":
@@ -136,13 +135,17 @@ class PublishedList:
 
     def entries(self, before: "PublishedList | None") -> tuple[dict[str, bytes], dict[str, bytes]]:
         """Heads and pages to write: the head, and those pages that differ from what stands there."""
-        known = before.pages if before is not None else ()
-        pages = {
-            f"{self.key}.{number}": page
-            for number, page in enumerate(self.pages)
-            if number >= len(known) or known[number] != page
-        }
+        known: Sequence[bytes] = before.items if before is not None else ()
+        pages: dict[str, bytes] = {}
+        for number, start in enumerate(range(0, len(self.items), PAGE_ROWS)):
+            items = self.items[start : start + PAGE_ROWS]
+            if items != known[start : start + PAGE_ROWS]:
+                pages[f"{self.key}.{number}"] = _page(items)
         return {self.key: canonical_json(self.head)}, pages
+
+
+def _page(items: Sequence[bytes]) -> bytes:
+    return b'{"items":[%b]}' % b",".join(items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import islice
+from itertools import islice, takewhile
 from operator import attrgetter
 from typing import Final
 
 from services.scoring.application.fold import SUBJECT_PREFIX, Fold, Message, OnInvalid
-from services.scoring.domain.lists import RankedList
+from services.scoring.domain.lists import ListKey, RankedList
+from services.scoring.domain.spans import Span
 from shared.events import InvalidEventError
 from shared.kernel.units import UnitRegistry
 from shared.rules import RulePack
@@ -125,14 +126,27 @@ class _Lane:
         """Keep the lists of every stop at the position and day of the first one."""
         position, as_of = self.stops[0][0].position, self.stops[0][0].as_of
         self._fold.advance(as_of)
-        lists = self._fold.lists()
-        while self.stops and (self.stops[0][0].position, self.stops[0][0].as_of) == (position, as_of):
-            stop, found = self.stops.pop(0)
+        here = list(
+            takewhile(lambda each: (each[0].position, each[0].as_of) == (position, as_of), self.stops)
+        )
+        lists = self._fold.lists(_spans_of(stop.keys for stop, _ in here))
+        for stop, found in here:
             found.update((key, each) for key, each in lists.items() if stop.keys is None or key in stop.keys)
+        del self.stops[: len(here)]
 
     def collect_all(self) -> None:
         while self.stops:
             self._collect()
+
+
+def _spans_of(wanted: Iterable[frozenset[str] | None]) -> set[Span] | None:
+    """The spans of all lists that are wanted; None: everything is."""
+    spans: set[Span] = set()
+    for keys in wanted:
+        if keys is None:
+            return None
+        spans.update(ListKey.parse(key).span for key in keys)
+    return spans
 
 
 def in_batches(messages: Iterable[Message], size: int = BATCH) -> Iterator[Sequence[Message]]:

@@ -15,8 +15,8 @@ from services.scoring.domain.buckets import Column, IntTable
 from services.scoring.domain.figures import composites, dimension_means, grade_index, share
 from services.scoring.domain.lists import RANKED, SUPPRESSED, UNRANKED, Row, prior_document, row_json
 from services.scoring.domain.posterior import MILLI, GroupPrior, estimate_prior, posterior, scores
-from services.scoring.domain.roster import RANKED_LEVELS, LevelRoster
-from services.scoring.domain.tallies import Places, Tally
+from services.scoring.domain.roster import ALL_KINDS, RANKED_LEVELS, LevelRoster
+from services.scoring.domain.tallies import Change, Places, Tally
 from shared.kernel.grades import Level, Source
 from shared.rules import RulePack
 
@@ -37,8 +37,7 @@ class PeerPriors:
         """Nothing is known before the first :meth:`update`."""
         self._level = level
         self._rules = rules
-        peers = np.array(level.peers)
-        self._own = {group: peers == group for group in level.groups}
+        self._of_small_kinds = np.flatnonzero(np.array(level.peers) == ALL_KINDS)
         self._known: dict[str, GroupPrior] = {}
         self.mu: Floats = np.zeros(len(level.units))
         self.strength: Floats = np.zeros(len(level.units))
@@ -63,9 +62,9 @@ class PeerPriors:
             )
             known = self._known.get(group)
             if known is None or (known.mu, known.strength) != (prior.mu, prior.strength):
-                own = self._own[group]
+                own = self._of_small_kinds if group == ALL_KINDS else members
                 self.mu[own], self.strength[own] = prior.mu, prior.strength
-                moved |= own
+                moved[own] = True
             self._known[group] = prior
         return moved
 
@@ -96,9 +95,11 @@ class Assessment:
         self.high: Floats = np.zeros(size)
         self.shown: Booleans = np.zeros(size, dtype=bool)
         self.ranked: Booleans = np.zeros(size, dtype=bool)
-        self.rows = [Row(unit.unit_id, unit.name, SUPPRESSED) for unit in level.units]
-        self.parts = [row_json(row, name) for row, name in zip(self.rows, self._names, strict=True)]
-        """JSON of each row before and after its ranks."""
+        self.rows = [Row("", "", SUPPRESSED)] * size
+        """Each unit's row; made by the first :meth:`update`, as is all that follows from it."""
+        self.written = [b""] * size
+        """JSON of each row, see `row_json`."""
+        self._fresh = True
 
     @property
     def level(self) -> Level:
@@ -117,17 +118,20 @@ class Assessment:
 
     def update(
         self,
-        changes: Mapping[Source, tuple[Places, IntTable]],
+        changes: Mapping[Source, Change],
         rectification: Floats | None = None,
     ) -> Booleans:
         """Take in what changed; which units' rows were made anew.
 
         Args:
-            changes: by source, places in the registry and by how much their statistics changed.
+            changes: by source, what changed in the registry's statistics.
             rectification: figure of each of the level's units, 0-100, NaN where there is none; None: none.
         """
         stale = np.zeros(len(self.rows), dtype=bool)
-        stale[self._public.add(*changes[Source.PUBLIC])] = True
+        stale[self._public.add(changes[Source.PUBLIC])] = True
+        if self._fresh:
+            stale[:] = True
+            self._fresh = False
         ratings = self._public.table[:, Column.RATINGS]
         moved = self._priors.update(self._public.table[:, COUNTS], stale)
         self.shown = ratings >= self._rules.suppression.publish_from
@@ -138,7 +142,7 @@ class Assessment:
         for source in OTHER_SOURCES:
             if source in changes:
                 tally = self._others.setdefault(source, Tally(self._level))
-                stale[tally.add(*changes[source])] = True
+                stale[tally.add(changes[source])] = True
         stale |= self._rectify(rectification)
         self._write(np.flatnonzero(stale & self.shown))
         for place in np.flatnonzero(stale & ~self.shown).tolist():
@@ -197,14 +201,15 @@ class Assessment:
                 place,
                 Row(
                     unit.unit_id, unit.name, status, None, score, low, high, ratings, n, good,
-                    self._bands[place], None, None, None, histogram, top_two, index, composite, dimensions,
-                    sources.get(place),
+                    self._bands[place], None, None, None, histogram, top_two, index,
+                    # Equal as long as nobody but the public appraises: one object is enough for both.
+                    score if composite == score else composite, dimensions, sources.get(place),
                 ),
             )  # fmt: skip
 
     def _put(self, place: int, row: Row) -> None:
         self.rows[place] = row
-        self.parts[place] = row_json(row, self._names[place])
+        self.written[place] = row_json(row, self._names[place])
 
     def _source_figures(self, places: Places) -> list[SourceFigures]:
         """Ratings and indices of each other source; no index where it has too few ratings to be shown."""
@@ -253,10 +258,10 @@ class Past:
         """Weight n of each unit in thousandths."""
         return self._tally.table[:, 1]
 
-    def update(self, places: Places, amounts: IntTable) -> Booleans:
+    def update(self, change: Change) -> Booleans:
         """Take in what changed in the registry's columns `COUNTS`; which units' scores may have changed."""
         stale = np.zeros(len(self.score), dtype=bool)
-        stale[self._tally.add(places, amounts)] = True
+        stale[self._tally.add(change)] = True
         if not stale.any():
             return stale
         stale |= self._priors.update(self._tally.table, stale)

@@ -38,6 +38,8 @@ _ONE_BITS: Final = 30
 _ONE: Final = 1 << _ONE_BITS
 _LEAST_SD: Final = 1e-6
 _LEAST_VARIANCE: Final = 1e-9
+_CERTAIN_SD: Final = 6.5
+"""Phi(-6.5) is a twentieth of the 2**-30 in which chances are added up."""
 _REACH_SD: Final = 4.0
 _GRID_ROUNDING: Final = 32.0
 """The grid's ends are multiples of 1/32, so that it stays the same when a unit at an end moves a little."""
@@ -72,7 +74,6 @@ class RankIntervals:
 
     def __init__(self) -> None:
         """Nothing is known yet."""
-        self._low = self._high = np.zeros(0)
         self._ranked = np.zeros(0, dtype=bool)
         self._mean = self._sd = np.zeros(0)
         self._grid = _Grid(0.0, 0.0)
@@ -88,9 +89,9 @@ class RankIntervals:
             ranked: which units count.
         """
         known = len(ranked) == len(self._ranked)
-        if known and _equal(ranked, self._ranked, low, self._low, high, self._high):
-            return self._best, self._worst
         mean, sd = _normal(low, high)
+        if known and _equal(ranked, self._ranked, mean, self._mean, sd, self._sd):
+            return self._best, self._worst
         here = np.flatnonzero(ranked)
         if here.size:
             self._sum_up(mean, sd, ranked, known=known)
@@ -103,8 +104,8 @@ class RankIntervals:
                 _quantile(ranks, inverse_sd, target, start[block], here.size)
                 for target, start in zip((_LOW_TARGET, _HIGH_TARGET), starts, strict=True)
             )
-        self._low, self._high, self._ranked = low.copy(), high.copy(), ranked.copy()
-        self._mean, self._sd, self._best, self._worst = mean, sd, best, worst
+        self._mean, self._sd, self._ranked = mean, sd, ranked.copy()
+        self._best, self._worst = best, worst
         return best, worst
 
     def _sum_up(self, mean: Floats, sd: Floats, ranked: Booleans, *, known: bool) -> None:
@@ -167,11 +168,25 @@ def _sums(grid: _Grid, mean: Floats, sd: Floats) -> tuple[Integers, Integers]:
     above, spread = np.zeros((2, GRID), dtype=np.int64)
     for first in range(0, len(mean), _BLOCK):
         block = slice(first, first + _BLOCK)
-        chance = ndtr((mean[block, np.newaxis] - points) / sd[block, np.newaxis])
-        whole = np.rint(chance * _ONE).astype(np.int64)
+        far = (mean[block, np.newaxis] - points) / sd[block, np.newaxis]
+        whole = np.rint(chances(far) * _ONE).astype(np.int64)
         above += whole.sum(axis=0)
         spread += (whole * (_ONE - whole) >> _ONE_BITS).sum(axis=0)
     return above, spread
+
+
+def chances(far: Floats) -> Floats:
+    """The normal distribution at each of many points; where it is certain in 2**-30, just 0 or 1.
+
+    Looking first which points are near pays only if few are: units with many ratings.
+    """
+    near = np.flatnonzero(np.abs(far) < _CERTAIN_SD)
+    if 2 * near.size > far.size:
+        every: Floats = ndtr(far)
+        return every
+    chances = (far > 0).astype(np.float64)
+    chances.reshape(-1)[near] = ndtr(far.reshape(-1)[near])
+    return chances
 
 
 def _quantile(ranks: Floats, inverse_sd: Floats, target: float, start: Integers, units: int) -> Integers:

@@ -5,7 +5,7 @@ crash and an offline recomputation run this same code and get the same bytes. A 
 computed last, so that one more rating costs little; a test holds it against one that remembers nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from itertools import chain
 from threading import Lock
@@ -16,17 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.scoring.domain.assessment import COUNTS, Assessment, Past
-from services.scoring.domain.buckets import IntTable, Statistics
+from services.scoring.domain.buckets import Statistics
 from services.scoring.domain.lists import ListKey, RankedList, canonical_json
 from services.scoring.domain.roster import LevelRoster, Roster
 from services.scoring.domain.spans import Span
 from services.scoring.domain.standing import Ordered, Standing
-from services.scoring.domain.tallies import Places, Watch
+from services.scoring.domain.tallies import Change, Watch
 from shared.kernel.grades import Source
 from shared.rules import RulePack
 
+SPARE_FROM: Final = 4_000
+"""Units of a level from which its lists make their rows on demand: below, memory is no matter."""
+
 _NO_FIGURES: Final[Mapping[str, float]] = MappingProxyType({})
-_Changes = dict[Source, tuple[Places, IntTable]]
+_Changes = dict[Source, Change]
 
 
 class Ranker:
@@ -53,6 +56,7 @@ class Ranker:
         spans: Mapping[Span, Statistics],
         before: Mapping[Span, Statistics],
         rectification: Mapping[str, float] = _NO_FIGURES,
+        wanted: Collection[Span] | None = None,
     ) -> dict[str, RankedList]:
         """Every list, by its key; lists that did not change since the last call are the same objects.
 
@@ -62,11 +66,14 @@ class Ranker:
             spans: statistics of all units by span and source, see `Ledger.spans`.
             before: what ranks are compared with, by span; a span that is missing has no rank changes.
             rectification: how well units put right what was complained about, 0-100, by unit id.
+            wanted: the spans whose lists are computed; None: all. Of the others nothing is forgotten.
         """
         with self._one_at_a_time:
             lists: dict[str, RankedList] = {}
             done: list[Span] = []
             for span, statistics in spans.items():
+                if wanted is not None and span not in wanted:
+                    continue
                 past = before.get(span, {})
                 twin = next(
                     (
@@ -85,7 +92,7 @@ class Ranker:
                     key = ListKey(level.level, kind, span)
                     lists[str(key)] = self._list(key, content)
             self._spans = {span: known for span, known in self._spans.items() if span in spans}
-            self._lists = lists
+            self._lists = lists if wanted is None else {**self._lists, **lists}
             return dict(lists)
 
     def _contents(
@@ -155,18 +162,22 @@ class _LevelRanker:
         members_by_kind: dict[str | None, NDArray[np.int64]] = {None: everyone}
         members_by_kind.update(level.kinds)
         self._standings = {
-            kind: Standing(members, sorted({level.peers[place] for place in members.tolist()}))
+            kind: Standing(
+                members,
+                sorted({level.peers[place] for place in members.tolist()}),
+                spare=len(everyone) >= SPARE_FROM,
+            )
             for kind, members in members_by_kind.items()
         }
 
     def update(
-        self, changes: _Changes, past_change: tuple[Places, IntTable], rectification: Mapping[str, float]
+        self, changes: _Changes, past_change: Change, rectification: Mapping[str, float]
     ) -> "_Contents":
         figures = None
         if rectification:
             figures = np.array([rectification.get(unit.unit_id, np.nan) for unit in self._level.units])
         renewed = self._now.update(changes, figures)
-        past_renewed = self._past.update(*past_change)
+        past_renewed = self._past.update(past_change)
         return [
             (self._level, kind, standing.update(self._now, renewed, self._past, past_renewed))
             for kind, standing in self._standings.items()

@@ -90,6 +90,8 @@ _FIXED: Final = Struct(">q16sIqBBBHB5s")
 _FIXED_BYTES: Final = _FIXED.size
 _COUNT_AT: Final = _FIXED_BYTES - DIMENSION_COUNT - 1
 _FINGERPRINT: Final = 8
+_CLUSTERED: Final = Struct(">24xIqxB")
+_PRINTS: Final = tuple(Struct(f">{count}Q") for count in range(256))
 _NO_DIMENSIONS: Final = bytes(DIMENSION_COUNT)
 
 
@@ -129,6 +131,12 @@ def unpack(record: bytes, repeat_key: bytes | None) -> Rating:
         event_id, unit, grade, weight, occurred, received, repeat_key,
         synthetic=False, source=source, place=place, fingerprints=prints, dimensions=given,
     )  # fmt: skip
+
+
+def fingerprints_of(record: bytes) -> tuple[int, int, int, tuple[int, ...]]:
+    """Of a record the unit, when it happened (Unix milliseconds), the source and the fingerprints."""
+    unit, occurred_ms, source = _CLUSTERED.unpack_from(record)
+    return unit, occurred_ms, source, _PRINTS[record[_COUNT_AT]].unpack_from(record, _FIXED_BYTES)
 
 
 def is_single(records: bytes) -> bool:

@@ -145,10 +145,11 @@ class Replacements:
             KeyError: it is something else.
         """
         self._records = dumped["records"]
-        self._keys_by_day = {
-            day: [keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)]
-            for day, keys in dumped["keys"].items()
-        }
+        known = dict(zip(self._records, self._records, strict=True))  # so that each key is kept once
+        self._keys_by_day = {}
+        for day, keys in dumped["keys"].items():
+            found = (keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES))
+            self._keys_by_day[day] = [known.get(key, key) for key in found]
         self._revised = dumped["revised"]
         self.replaced = dumped["replaced"]
 

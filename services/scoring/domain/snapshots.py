@@ -23,7 +23,6 @@ class Cause(StrEnum):
     FORMAT = "format"
     STREAM = "stream"
     HISTORY = "history"
-    GAP = "gap"
     REGISTRY = "registry"
     RULES = "rules"
     DAY = "day"
@@ -151,12 +150,7 @@ def _refuse_history(snapshot: Snapshot, ground: Ground, state: StreamState) -> R
             f"snapshot at {position}, but {ground.stream} has another message there now: its sequences were "
             f"given out twice; see {RUNBOOK}",
         )
-    if state.first > position + 1:
-        return Refusal(
-            Cause.GAP,
-            f"snapshot at {position}, but {ground.stream} begins at {state.first}: messages {position + 1} "
-            f"to {state.first - 1} have expired unread; they are in the archive",
-        )
+    # Messages behind it that have expired unread are no reason: they are read from the archive.
     return None
 
 

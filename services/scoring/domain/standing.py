@@ -4,20 +4,18 @@ Remembers, and makes only those rows anew that changed in any way; an unchanged 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.scoring.domain.assessment import Assessment, Past
-from services.scoring.domain.lists import SUPPRESSED, Row, item_json, unranked_json
+from services.scoring.domain.lists import SUPPRESSED, Row
+from services.scoring.domain.placed import UNKNOWN, Placed, PlacedItems, PlacedRows, place_item, place_row
 from services.scoring.domain.rank_intervals import RankIntervals
 
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
-
-_UNKNOWN: Final = np.iinfo(np.int64).min
-"""Stands for a rank change that nobody can know."""
 
 
 class Ordered(NamedTuple):
@@ -46,22 +44,24 @@ def rank_by_score(
 class Standing:
     """One list of one level in one span."""
 
-    def __init__(self, members: Integers, groups: Sequence[str]) -> None:
+    def __init__(self, members: Integers, groups: Sequence[str], *, spare: bool = False) -> None:
         """Nothing is known before the first :meth:`update`.
 
         Args:
             members: places in the level of the units in the list.
             groups: the peer groups that they belong to.
+            spare: spare memory: rows and items are made whenever somebody looks at them, see `placed`.
         """
+        self._spare = spare
         size = len(members)
         self._members = members
         self._groups = groups
         self._intervals = RankIntervals()
         self._past_rank: Integers = np.zeros(size, dtype=np.int64)
-        self._places: Integers = np.full((4, size), -1, dtype=np.int64)
+        self._places: Integers = np.full((4, 0 if spare else size), -1, dtype=np.int64)
         """Rank, its interval's ends, its change, as they stand in the rows."""
-        self._rows = [Row("", "", SUPPRESSED)] * size
-        self._items: list[bytes] = [b""] * size
+        self._rows = [Row("", "", SUPPRESSED)] * (0 if spare else size)
+        self._items: list[bytes] = [b""] * (0 if spare else size)
         self._found: Ordered | None = None
 
     def update(self, now: Assessment, renewed: Booleans, past: Past, past_renewed: Booleans) -> Ordered:
@@ -88,31 +88,33 @@ class Standing:
         ranked = now.ranked[members]
         order, rank = rank_by_score(now.score[members], now.weight[members], ranked)
         best, worst = self._intervals.of(now.low[members], now.high[members], ranked)
-        change = np.where(ranked & (self._past_rank > 0), self._past_rank - rank, _UNKNOWN)
+        change = np.where(ranked & (self._past_rank > 0), self._past_rank - rank, UNKNOWN)
         places = np.stack((rank, np.minimum(best, rank), np.maximum(worst, rank), change))
+        shown = now.shown[members]
+        sequence = np.concatenate((order, np.flatnonzero(shown & ~ranked), np.flatnonzero(~shown)))
+        if self._spare:
+            here = members.tolist()
+            content = Placed(
+                members,
+                [now.rows[each] for each in here],
+                [now.written[each] for each in here],
+                places,
+                sequence,
+            )
+            self._found = Ordered(PlacedRows(content), PlacedItems(content), priors)
+            return self._found
         first = self._found is None
         self._renew(now, np.flatnonzero(fresh | (places != self._places).any(axis=0) | first), places)
         self._places = places
-        shown = now.shown[members]
-        sequence = [
-            *order.tolist(),
-            *np.flatnonzero(shown & ~ranked).tolist(),
-            *np.flatnonzero(~shown).tolist(),
-        ]
+        in_order = sequence.tolist()
         self._found = Ordered(
-            [self._rows[place] for place in sequence], [self._items[place] for place in sequence], priors
+            [self._rows[place] for place in in_order], [self._items[place] for place in in_order], priors
         )
         return self._found
 
     def _renew(self, now: Assessment, which: Integers, places: Integers) -> None:
-        for place, member, (rank, best, worst, moved) in zip(
+        for at, member, place in zip(
             which.tolist(), self._members[which].tolist(), places[:, which].T.tolist(), strict=True
         ):
-            row, parts = now.rows[member], now.parts[member]
-            if rank:
-                change = None if moved == _UNKNOWN else moved
-                self._rows[place] = row.at(rank, best, worst, change)
-                self._items[place] = item_json(parts, rank, best, worst, change)
-            else:
-                self._rows[place] = row
-                self._items[place] = unranked_json(parts)
+            self._rows[at] = place_row(now.rows[member], *place)
+            self._items[at] = place_item(now.written[member], *place)

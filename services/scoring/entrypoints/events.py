@@ -9,17 +9,21 @@ publication is due at midnight without any message.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import structlog
 from nats.aio.client import Client
 
+from services.scoring.application.fold import Message
 from services.scoring.application.handlers import FoldFeedback, NotCaughtUpError
-from services.scoring.application.ports import StoreConflictError
+from services.scoring.application.older import OlderMessages
+from services.scoring.application.ports import StoreConflictError, StreamHistory
 from services.scoring.application.publication import Publisher
 from services.scoring.application.published import STREAM
-from services.scoring.application.snapshots import KeepSnapshots, RestoreFold, Taken
+from services.scoring.application.snapshots import KeepSnapshots, RestoreFold, Taken, anchor_of
+from services.scoring.entrypoints.memory import StartMemory
+from services.scoring.entrypoints.older import Folded, OlderFeed
 from shared.kernel.errors import PermanentError, TransientError, describe
 from shared.messaging.lease import Lease, NotLeaderError
 from shared.messaging.reading import FoldReader, HistoryChangedError
@@ -57,12 +61,16 @@ class Snapshots(NamedTuple):
     """What a start begins from and what is kept for the next one.
 
     Attributes:
+        history: the stream itself.
+        older: what the stream no longer has.
         accept_new_history: see `RestoreFold.restore`.
         ignore: begin at the stream's beginning whatever is kept, and look at no past.
     """
 
     restore: RestoreFold
     keep: KeepSnapshots
+    history: StreamHistory
+    older: OlderMessages
     accept_new_history: bool
     ignore: bool
 
@@ -78,6 +86,14 @@ class FeedbackStream:
         self._publisher = publisher
         self._lease = lease
         self._snapshots = snapshots
+        self._older = OlderFeed(
+            snapshots.history,
+            snapshots.older,
+            self._folded,
+            self._fold_older,
+            past_holes=snapshots.accept_new_history,
+        )
+        self._memory = StartMemory()
         self._taken: asyncio.Queue[Taken] = asyncio.Queue(1)
         self._storing = False
         self._blocked: str | None = None
@@ -95,20 +111,29 @@ class FeedbackStream:
             PastRewrittenError: likewise.
         """
         publisher = self._publisher
+        self._memory.begin()
         await self._patiently(publisher.load)
         await self._begin()
+        await self._patiently(self._older.fold_expired)
         reader = FoldReader(client, STREAM, after=self._feedback.fold.position)
         log.info("fold_started", after=reader.position, published=publisher.position)
         try:
             while True:
                 if self._renew():
+                    self._memory.begin()
                     await reader.close()
-                    reader = FoldReader(client, STREAM)
+                    await self._patiently(self._older.fold_expired)
+                    reader = FoldReader(client, STREAM, after=self._feedback.fold.position)
                 messages = await reader.take(BATCH, READ_WAIT_S)
                 self._lag = reader.pending
-                if messages or (reader.caught_up and not self._feedback.caught_up):
-                    filed = 0 if self._new_past else publisher.position
-                    self._feedback.fold_messages(messages, max(0, reader.pending), filed)
+                pending = max(0, reader.pending)
+                for start, end in _runs(messages):
+                    first, behind = messages[start], pending + len(messages)
+                    if first.sequence > self._feedback.fold.position + 1:
+                        await self._older.fold_up_to(first.sequence, anchor_of(first), behind - start)
+                    self._fold(messages[start:end], behind - end)
+                if not messages and reader.caught_up and not self._feedback.caught_up:
+                    self._fold((), pending)
                 await self._settle_dead_letters()
                 await self._take_snapshot_if_due()
                 # A backlog is handed out without waiting; let others have their turn.
@@ -118,7 +143,7 @@ class FeedbackStream:
 
     async def _begin(self) -> None:
         """Restore the fold; if the stream's past has changed, wait until it is mended."""
-        feedback, (restore, keep, accept, ignore) = self._feedback, self._snapshots
+        feedback, (restore, keep, _, _, accept, ignore) = self._feedback, self._snapshots
         if ignore:
             log.warning("snapshots_ignored", remedy="unset IGNORE_SNAPSHOTS for the next start")
             keep.began_from(0, at_once=True)
@@ -141,6 +166,17 @@ class FeedbackStream:
         if accept:
             self._publisher.allow_backwards()
         keep.began_from(feedback.fold.position, at_once=self._new_past)
+
+    def _fold(self, messages: Sequence[Message], pending: int) -> None:
+        filed = 0 if self._new_past else self._publisher.position
+        self._feedback.fold_messages(messages, pending, filed)
+
+    def _folded(self) -> Folded:
+        return Folded(self._feedback.fold.position, self._feedback.anchor)
+
+    async def _fold_older(self, messages: Sequence[Message], pending: int) -> None:
+        self._fold(messages, pending)
+        await self._settle_dead_letters()
 
     async def _settle_dead_letters(self) -> None:
         if self._lease.is_leader:
@@ -173,6 +209,7 @@ class FeedbackStream:
 
     async def finish(self) -> None:
         """Once the loops have ended: let another replica lead at once, then keep what was folded."""
+        self._memory.end()
         led, feedback, keep = self._lease.is_leader, self._feedback, self._snapshots.keep
         await self._lease.release()
         if not led or not feedback.publishable or not keep.changed(feedback.fold.position):
@@ -231,11 +268,13 @@ class FeedbackStream:
         await self._publisher.publish(self._feedback.fold)
         if self._publisher.position <= self._feedback.fold.position:
             self._shown.set()
+            self._memory.end()
 
     async def _follow(self) -> None:
         shown = await self._publisher.refresh()
         if self._feedback.caught_up and shown.books is not None:
             self._shown.set()
+            self._memory.end()
 
     async def _attempt(self, work: Callable[[], Awaitable[object]], pause_s: float) -> bool:
         """Do ``work`` once; whether it succeeded. After a failure wait, longer if somebody else published."""
@@ -262,8 +301,9 @@ class FeedbackStream:
 
     def why_not_ready(self) -> str | None:
         """Why the rankings can't be shown yet; None once they can."""
-        if self._blocked is not None:
-            return self._blocked
+        why = self._blocked or self._older.blocked or self._older.waits
+        if why is not None:
+            return why
         if not self._feedback.caught_up:
             return self._feedback.progress
         position, published = self._feedback.fold.position, self._publisher.position
@@ -278,8 +318,11 @@ class FeedbackStream:
             HistoryChangedError: the stream's past has changed; a person must decide.
             NotCaughtUpError: it has not caught up with the stream since the start.
         """
-        if self._blocked is not None:
-            raise HistoryChangedError(self._blocked)
+        blocked = self._blocked or self._older.blocked
+        if blocked is not None:
+            raise HistoryChangedError(blocked)
+        if self._older.waits is not None:
+            raise NotCaughtUpError(self._older.waits)
         if not self._feedback.caught_up:
             raise NotCaughtUpError(
                 describe(self._feedback.progress, "all that was there at the start", "wait; it goes on")
@@ -305,3 +348,15 @@ class FeedbackStream:
         if self._lease.is_leader:
             return f"leader, {position}"
         return f"standby, {position}, led by {self._lease.holder or 'nobody at the moment'}"
+
+
+def _runs(messages: Sequence[Message]) -> Iterator[tuple[int, int]]:
+    """Start and end of each part of ``messages`` without a hole inside; a hole may be before each of them."""
+    if messages and messages[-1].sequence - messages[0].sequence == len(messages) - 1:
+        yield 0, len(messages)
+        return
+    start = 0
+    for at in range(1, len(messages) + 1):
+        if at == len(messages) or messages[at].sequence != messages[at - 1].sequence + 1:
+            yield start, at
+            start = at

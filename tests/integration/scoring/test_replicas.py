@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
 
 from services.scoring.adapters.nats_ranking_store import read_books
 from shared.kernel.grades import Level
+from shared.messaging.lease import NatsLeaseStore
 from shared.messaging.streams import FEEDBACK
 from tests.integration.scoring.conftest import ScoringProcess
 from tests.integration.scoring.support import (
@@ -120,3 +122,22 @@ async def test_a_standby_shows_what_the_leader_publishes(client: Client, start_s
         assert (await other.get(path)).json() == (await leader.get(path)).json()
     ranking = (await other.get("/v1/rankings", level="county")).json()
     assert ranking["positions"][FEEDBACK] == last
+
+
+async def test_a_killed_process_goes_on_with_its_own_lease_if_it_has_its_directory(
+    client: Client, start_scoring: Start, tmp_path: Path
+) -> None:
+    first = start_scoring(DATA_DIR=str(tmp_path / "data"))
+    await first.becomes("leader")
+    leases = NatsLeaseStore(client)
+    before = await leases.read("scoring")
+    beside = start_scoring(DATA_DIR=str(tmp_path / "data"))  # by mistake: the name is taken
+    await beside.becomes("standby")
+    beside.kill()
+    first.kill()
+    again = start_scoring(DATA_DIR=str(tmp_path / "data"))
+    await again.becomes("leader")
+    after = await leases.read("scoring")
+    assert before is not None
+    assert after is not None
+    assert (after.holder, after.sequence > before.sequence) == (before.holder, True)

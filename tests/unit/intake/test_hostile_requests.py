@@ -14,9 +14,10 @@ from services.intake.domain.receipts import parse_receipt_code
 from services.intake.domain.revisions import Move
 from services.intake.domain.submission import Submission
 from services.intake.entrypoints.bodies import parse_line
-from services.intake.entrypoints.http import JSON_TYPES, _import_id
+from services.intake.entrypoints.http import _import_id
 from services.intake.entrypoints.reading import require_readable
 from services.intake.entrypoints.revision_bodies import parse_decision
+from services.intake.entrypoints.writing import JSON_TYPES
 from shared.kernel.errors import InvalidValueError
 
 NAMES = ["unit_id", "grade", "contact", "dimensions", "text", "occurred_at", "client_ref", "channel", "x"]

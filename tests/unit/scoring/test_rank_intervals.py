@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.special import betaincinv
+from scipy.special import betaincinv, ndtr
 
-from services.scoring.domain.rank_intervals import RankIntervals, rank_intervals
+from services.scoring.domain.rank_intervals import RankIntervals, chances, rank_intervals
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -143,3 +143,12 @@ def test_what_is_remembered_does_not_show(seed: int, units: int) -> None:
             ranked[place] = random.random() < 0.8
         place = random.integers(0, units)
         ranked[place] = not ranked[place]  # and nothing else
+
+
+@given(st.lists(st.floats(-40, 40), min_size=1, max_size=200))
+def test_certain_chances_need_not_be_computed(far: list[float]) -> None:
+    every = np.array(far)[np.newaxis]
+    mostly_certain = np.concatenate((every, np.full((3, every.size), 30.0)))
+    for points in (every, mostly_certain):
+        expected = np.rint(ndtr(points) * (1 << 30)).astype(np.int64)
+        assert np.array_equal(np.rint(chances(points) * (1 << 30)), expected)

@@ -196,11 +196,11 @@ def test_items_are_the_canonical_json_of_the_rows() -> None:
 
 def test_a_name_with_quotes_survives_in_a_row() -> None:
     row = Row(
-        "U000001", '引"号\\', UNRANKED, None, 1.0, 0.5, 2.0, 12, 12.0, None, "below",
+        "U000001", '引"号\\\0', UNRANKED, None, 1.0, 0.5, 2.0, 12, 12.0, None, "below",
         histogram=(12, 0, 0, 0, 0), top_two=0.0, index=0.0, composite=1.0,
     )  # fmt: skip
-    parts = row_json(row, canonical_json(row.name).decode())
-    assert unranked_json(parts) == canonical_json(row.document())
+    written = row_json(row, canonical_json(row.name).decode())
+    assert unranked_json(written) == canonical_json(row.document())
 
 
 def test_a_hash_depends_on_the_day_the_rules_and_the_rows_only() -> None:

@@ -1,12 +1,16 @@
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from services.scoring.application.published import STREAM
 from services.scoring.application.recompute import recompute
 from services.scoring.application.replay import Replay, Stop, in_batches
+from services.scoring.domain.lists import RankedList
+from services.scoring.domain.ranking import Ranker
+from services.scoring.domain.spans import Rolling
 from shared.kernel.grades import Level
 from shared.kernel.units import load_units
 from shared.rules import RulePack, load_pack, parse_pack
@@ -84,3 +88,38 @@ def test_a_stop_without_keys_keeps_every_list() -> None:
     replay.take(STREAMED[:5])
     (lists,) = replay.finish()
     assert lists.keys() == recompute(STREAMED[:5], UNITS, RULES, TODAY).keys()
+
+
+def test_stops_that_want_other_spans_leave_what_is_remembered_of_each_right() -> None:
+    wanted = [
+        {"window.all.7"},
+        {"county.all.30"},
+        {"window.all.7", "county.all.2026"},
+        None,
+        {"county.all.30"},
+    ]
+    stops = [
+        Stop(200 + 200 * number, TODAY, RULES, None if keys is None else frozenset(keys))
+        for number, keys in enumerate(wanted)
+    ]
+    replay = Replay(UNITS, stops)
+    replay.take(STREAMED)
+    for stop, lists in zip(stops, replay.finish(), strict=True):
+        alone = recompute(STREAMED, UNITS, RULES, TODAY, {STREAM: stop.position})
+        assert lists.keys() == (stop.keys if stop.keys is not None else alone.keys())
+        assert all(found.hash == alone[key].hash for key, found in lists.items())
+
+
+def test_a_stop_ranks_no_span_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    rank = Ranker.rank
+
+    def noting(*args: Any, **options: Any) -> dict[str, RankedList]:  # noqa: ANN401 - passed on as they are
+        asked.append(options["wanted"])
+        return rank(*args, **options)
+
+    monkeypatch.setattr(Ranker, "rank", noting)
+    replay = Replay(UNITS, [Stop(5, TODAY, RULES, frozenset({"window.all.7"})), Stop(6, TODAY, RULES)])
+    replay.take(STREAMED[:6])
+    replay.finish()
+    assert asked == [{Rolling(7)}, None]

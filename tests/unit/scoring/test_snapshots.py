@@ -57,6 +57,10 @@ class TestRefusing:
             (STATE, "the message at its position is there"),
             (STATE._replace(first=10), "it is the oldest that is left"),
             (STATE._replace(first=11, message_hash=None), "it has expired, and the next one has not"),
+            (
+                STATE._replace(first=20, message_hash=None),
+                "so have later ones: the archive has them",
+            ),
             (STATE._replace(last=10), "it is the last"),
         ],
     )
@@ -81,12 +85,6 @@ class TestRefusing:
                 "given out twice.*A stream went back",
             ),
             (GOOD, STATE._replace(message_hash=None), Cause.HISTORY, "has lost the message there"),
-            (
-                GOOD,
-                STATE._replace(first=12, message_hash=None),
-                Cause.GAP,
-                "messages 11 to 11 have expired unread; they are in the archive",
-            ),
             (replace(GOOD, registry="sha256:old"), STATE, Cause.REGISTRY, "sha256:old, in use is sha256:reg"),
             (replace(GOOD, rules="sha256:old"), STATE, Cause.RULES, "sha256:old, today's are sha256:rules"),
             (replace(GOOD, as_of=date(2026, 11, 21)), STATE, Cause.DAY, "2026-11-21, today is 2026-11-20"),
@@ -115,7 +113,7 @@ class TestRefusing:
         created=st.sampled_from(["monday", "tuesday"]),
         found=st.sampled_from(["hash", "other"]),
     )
-    def test_what_is_used_leaves_no_message_out_and_none_unverified(
+    def test_what_is_used_is_of_this_stream_and_not_behind_its_end(
         self, position: int, first: int, length: int, created: str, found: str
     ) -> None:
         last = first + length - 1
@@ -123,7 +121,7 @@ class TestRefusing:
         state = StreamState(created, first, max(last, 0), found if there else None)
         if refuse(replace(GOOD, position=position), GROUND, state) is None:
             assert created == "monday"
-            assert state.first <= position + 1 <= state.last + 1
+            assert position <= state.last
             assert not there or found == "hash"
 
 
@@ -307,16 +305,14 @@ async def test_a_stream_that_is_as_it_was_again_is_gone_on_with() -> None:
     assert world.told.changed is False
 
 
-async def test_expiry_at_the_front_is_normal_and_a_gap_behind_the_snapshot_is_not() -> None:
+async def test_expiry_at_the_front_is_normal_and_what_expired_unread_is_for_the_archive() -> None:
     world = World()
     await world.save(50)
-    world.history.first = 51
-    world.restart()
-    assert await world.restore() == (50, None)
-    world.history.first = 52
-    world.restart()
-    assert await world.restore() == (None, None)
-    assert world.refused == [Cause.GAP]
+    for first in (51, 60):
+        world.history.first = first
+        world.restart()
+        assert await world.restore() == (50, None)
+    assert world.refused == []
 
 
 def test_a_snapshot_is_due_after_enough_messages_or_enough_time_if_anything_was_folded() -> None:
