@@ -8,7 +8,8 @@ from typing import Final
 
 from shared.messaging.reading import StoredMessage
 
-ROOM_MESSAGES: Final = 2_000
+ROOM_MESSAGES: Final = 4_000
+"""Two batches under way and two that wait: while one is written, the next must be there."""
 ROOM_BYTES: Final = 8 * 1024 * 1024
 
 

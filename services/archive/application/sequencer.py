@@ -111,6 +111,7 @@ class Sequencer:
         self._size: int | None = None
         self._taken: deque[_Batch] = deque()
         self._insert: asyncio.Task[None] | None = None
+        self._pressed = False
         self._positions: dict[str, int] = {}
         self._trusted: set[str] = set()
         self._refused: dict[str, str] = {}
@@ -232,7 +233,7 @@ class Sequencer:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._wake.wait()
-        if sum(map(len, self._backlogs.values())) < self._batch_entries // 2:
+        if not self._pressed and sum(map(len, self._backlogs.values())) < self._batch_entries // 2:
             await asyncio.sleep(LINGER_S)
 
     async def _look_at_streams(self) -> None:
@@ -338,6 +339,8 @@ class Sequencer:
                 attributes = entry.leaf.attributes
                 if attributes is not None and attributes.event_id in ids:
                     known.setdefault(attributes.event_id, entry.index)
+        # Behind a large batch more is on its way: to wait for company would only stop the flow.
+        self._pressed = len(messages) >= self._batch_entries // 2
         batch = _Batch(messages, seal(size, arrivals, known))
         self._taken.append(batch)
         return batch
