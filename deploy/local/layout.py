@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from deploy.local.embedded.mongod_secrets import APPEND, BOOTSTRAP, url_as
 from deploy.local.embedded.ports import LOOPBACK
 from deploy.local.errors import LocalError
 from shared.kernel.errors import describe
@@ -19,6 +20,8 @@ MAX_PORT_BASE = 65_535 - 99
 SERVICE_OFFSETS: Mapping[str, int] = {"intake": 1, "scoring": 2, "notify": 3, "archive": 4}
 """Every service of the platform, in the order of the data flow, with its port's distance from the base."""
 SERVICES = tuple(SERVICE_OFFSETS)
+MONGODB_USER_OF: Mapping[str, str] = {"archive": APPEND, "provisioner": BOOTSTRAP}
+"""Who of them uses the database, as which user."""
 
 NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 MONGODB_SCHEMES = ("mongodb", "mongodb+srv")
@@ -137,6 +140,13 @@ class Layout:
         """Address of the database; an external one may contain credentials."""
         return self.external_mongodb_url or f"mongodb://{LOOPBACK}:{self.mongo_port}/?directConnection=true"
 
+    def mongodb_url_of(self, service: str) -> str:
+        """Address of the database with the credentials of who needs it: the archive or the provisioner."""
+        user = MONGODB_USER_OF.get(service)
+        if self.external or user is None:
+            return self.mongodb_url
+        return url_as(self.mongodb_url, self.mongo_secrets, user)
+
     def service_port(self, service: str) -> int:
         """HTTP port of a service (a name of ``SERVICES``)."""
         return self.port_base + SERVICE_OFFSETS[service]
@@ -149,7 +159,7 @@ class Layout:
         """Environment variables that tell a service (or ``provisioner``, ``cli``) where everything is."""
         variables = {
             "NATS_URL": self.nats_url,
-            "MONGODB_URL": self.mongodb_url,
+            "MONGODB_URL": self.mongodb_url_of(service),
             "SECRETS_DIR": str(self.secrets),
             "DATA_DIR": str(self.service_data(service)),
         }
@@ -189,6 +199,11 @@ class Layout:
     def secrets(self) -> Path:
         """Directory of keys; see ``secrets``."""
         return self.data / "secrets"
+
+    @property
+    def mongo_secrets(self) -> Path:
+        """Directory of the embedded mongod's passwords; see ``embedded.mongod_secrets``."""
+        return self.secrets / "mongo"
 
     @property
     def nats_data(self) -> Path:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from deploy.local.embedded import MongoServer, NatsServer
 from deploy.local.embedded.logs import open_log
+from deploy.local.embedded.mongod_secrets import ensure_mongo_secrets
 from deploy.local.embedded.ports import require_free
 from deploy.local.layout import SERVICES, Layout
 from deploy.local.platform_file import ChildRecord, PlatformRecord, hold, write_record
@@ -70,7 +71,12 @@ def server_specs(layout: Layout) -> tuple[ServerSpec, ...]:
         ),
         ServerSpec(
             name="mongod",
-            server=MongoServer(layout.mongo_data, port=layout.mongo_port, log=layout.log("mongod")),
+            server=MongoServer(
+                layout.mongo_data,
+                port=layout.mongo_port,
+                log=layout.log("mongod"),
+                secrets=layout.mongo_secrets,
+            ),
         ),
     )
 
@@ -99,6 +105,7 @@ async def running_platform(
         for port, purpose in layout.ports(services).items():
             require_free(port, purpose)
         ensure_secrets(layout.secrets)
+        ensure_mongo_secrets(layout.mongo_secrets)
         for name in services:
             layout.service_data(name).mkdir(exist_ok=True)
         supervisor = Supervisor(

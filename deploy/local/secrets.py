@@ -8,6 +8,7 @@ file                     content (one line of text)
 ``webhook.key``          key that signs outgoing webhooks, 32 bytes as hex
 ``archive-signing.key``  Ed25519 key that signs the log's checkpoints, as C2SP signed-note has it
 ``nats/<user>.seed``     NKey seed of a broker user: each service, ``provisioner`` and ``cli``
+``mongo/…``              passwords of the embedded mongod; made by ``embedded.mongod_secrets``
 =======================  =======================================================================
 
 Losing ``hmac.key`` unlinks all earlier pseudonyms, losing ``vault.key`` makes all sealed text unreadable;

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 
+from services.archive.adapters.audit_events import AuditEvents
 from services.archive.adapters.audit_stream import AuditStream
 from services.archive.adapters.consumer_watch import ConsumerWatch
 from services.archive.adapters.jetstream_source import JetStreamSource
@@ -15,10 +16,13 @@ from services.archive.adapters.key_files import load_signing_key, load_witness_k
 from services.archive.adapters.mongo_store import MongoDatabase, MongoEntryLog, MongoTreeStore
 from services.archive.adapters.read_journal import JetStreamReadJournal
 from services.archive.application.cosigning import Cosigning
+from services.archive.application.forks import Forks
+from services.archive.application.histories import Histories, NumberedSource
 from services.archive.application.notary import Keys, Notary
 from services.archive.application.ports import HeadInconsistentError
 from services.archive.application.proofs import Proofs
 from services.archive.application.reading import Reads
+from services.archive.application.reconciling import Reconciliation
 from services.archive.application.replaying import Replay, ReplayRefusedError
 from services.archive.application.sequencer import HistoryContradictedError, Sequencer
 from services.archive.application.verifying import Verification
@@ -65,7 +69,10 @@ class Archive:
         self._database = MongoDatabase(settings.mongodb_url, settings.mongodb_database)
         self.entries, self.tree = MongoEntryLog(self._database), MongoTreeStore(self._database)
         self._session = BrokerSession(make_broker(settings, SERVICE))
-        self._source = JetStreamSource(self._session)
+        self._broker = JetStreamSource(self._session)
+        decisions = AuditEvents(self._session)
+        self._histories = Histories(self.entries, decisions)
+        self._source = NumberedSource(self._broker, self._histories)
         announcements = AuditStream(self._session, clock)
         metrics.leading(leads=False)
         self._lease = Lease(
@@ -94,7 +101,7 @@ class Archive:
             settings.checkpoint_every_s,
             settings.checkpoint_every_entries,
         )
-        self._watch = ConsumerWatch(self._source, metrics, ARCHIVED, settings.lag_limit)
+        self._watch = ConsumerWatch(self._broker, metrics, ARCHIVED, settings.lag_limit)
         self.proofs = Proofs(self.entries, self.tree, keys)
         self.reads = Reads(self.entries, JetStreamReadJournal(self._session, clock))
         self.cosigning = Cosigning(
@@ -110,6 +117,18 @@ class Archive:
             ARCHIVED,
             settings.verify_timeout_s,
         )
+        self.forks = Forks(self.entries, self._source, lambda: self._sequencer.refused)
+        self._reconciliation = Reconciliation(
+            entry_log=self.entries,
+            source=self._source,
+            reports=decisions,
+            refused=lambda: self._sequencer.refused,
+            leads=lambda: self._lease.is_leader,
+            metrics=metrics,
+            clock=clock,
+            streams=ARCHIVED,
+            interval_s=settings.reconcile_interval_s,
+        )
         self._register_checks()
 
     def _register_checks(self) -> None:
@@ -120,6 +139,7 @@ class Archive:
         self.health.register("history", self._check_history)
         self.health.register("signing", self._check_signing)
         self.health.register("lag", self._watch.check_lag, required=False)
+        self.health.register("reconciliation", self._reconciliation.check, required=False)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -131,19 +151,28 @@ class Archive:
         await self._session.start()
         async with TaskSupervisor(self.health) as tasks:
             tasks.start("lease", self._lease.keep())
+            tasks.start("histories", self._histories.run(self._sequencer, lambda: self._lease.is_leader))
             for stream in ARCHIVED:
-                tasks.start(f"feed-{stream}", feed(self._source, self._sequencer, stream))
-            tasks.start("sequencer", self._sequencer.run())
+                tasks.start(
+                    f"feed-{stream}", self._numbered(partial(feed, self._source, self._sequencer, stream))
+                )
+            tasks.start("sequencer", self._numbered(self._sequencer.run))
             tasks.start("notary", self._notary.run())
             tasks.start("consumer-watch", self._watch.run())
+            tasks.start("reconciliation", self._reconciliation.run())
             yield
             self.health.draining()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.gather(self._sequencer.drain(), self._notary.drain()), DRAIN_S)
         await self._lease.release()
-        await self._source.close()
+        await self._broker.close()
         await self._session.stop()
         self._database.close()
+
+    async def _numbered(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do ``work`` once it is known how the streams are numbered."""
+        await self._histories.loaded()
+        await work()
 
     async def _check_history(self) -> str:
         if self._sequencer.blocked is not None:
@@ -193,5 +222,5 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     app.include_router(make_trace_router(archive.reads))
     app.include_router(make_log_router(archive.proofs, archive.cosigning))
     app.include_router(make_bulk_router(archive.reads, archive.proofs, archive.cosigning))
-    app.include_router(make_streams_router(archive.reads))
+    app.include_router(make_streams_router(archive.reads, archive.forks))
     return app

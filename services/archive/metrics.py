@@ -46,6 +46,18 @@ class ArchiveMetrics:
             "verify_last", "timestamp_seconds", "End of the last complete verification."
         )
         self.verify_seconds = metrics.gauge("verify", "seconds", "Duration of the last verification.")
+        self.reconciled = metrics.counter(
+            "reconciled", "Messages of the stream compared with the log, byte for byte.", ("stream",)
+        )
+        self.unreconciled = metrics.gauge(
+            "unreconciled", "messages", "Archived messages not compared with the stream yet.", ("stream",)
+        )
+        self.diverged = metrics.gauge(
+            "diverged", "messages", "Sequences known to differ between stream and log.", ("stream", "kind")
+        )
+        self.reconciled_at = metrics.gauge(
+            "reconciled_last", "timestamp_seconds", "End of the last round in which every stream answered."
+        )
 
     def signed(self, size: int, at: datetime) -> None:
         """Note a checkpoint."""

@@ -44,3 +44,6 @@ class Settings(BrokerSettings):
     lag_limit: int = Field(
         default=50_000, description="Messages behind a stream from which /readyz says degraded.", ge=1
     )
+    reconcile_interval_s: float = Field(
+        default=60, description="Pause between two comparisons of the streams with the log.", gt=0
+    )

@@ -81,7 +81,8 @@ def permissions_for(user: str) -> Permissions:
     if user == READER:
         return _reader()
     if user == PROVISIONER:
-        return Permissions.of([f"{_API}.>"], [_inbox(user)])
+        # Backups: the broker's snapshots of streams are asked for, and taken back, on subjects of their own.
+        return Permissions.of([f"{_API}.>", "$JS.SNAPSHOT.>"], [_inbox(user)])
     if user == CLI:
         return _cli()
     if user in services():

@@ -4,7 +4,13 @@ Import from here, not from the modules below: ``FeedbackSubmitted``, ``EVENTS``,
 """
 
 from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
-from shared.events.audit import BatchSequenced, CheckpointSigned, SequencedRun
+from shared.events.audit import (
+    BatchSequenced,
+    CheckpointSigned,
+    SequencedRun,
+    StreamDiverged,
+    StreamHistoryAccepted,
+)
 from shared.events.base import EventData
 from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Envelope, InvalidEventError, Provenance, parse_envelope
@@ -59,6 +65,8 @@ __all__ = [
     "RecordsRead",
     "SealedText",
     "SequencedRun",
+    "StreamDiverged",
+    "StreamHistoryAccepted",
     "UnitFlagged",
     "UnitScoreChanged",
     "parse_envelope",

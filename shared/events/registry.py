@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
-from shared.events.audit import BatchSequenced, CheckpointSigned
+from shared.events.audit import BatchSequenced, CheckpointSigned, StreamDiverged, StreamHistoryAccepted
 from shared.events.base import EventData
 from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Envelope, InvalidEventError, Provenance
@@ -158,6 +158,14 @@ EVENTS: tuple[EventSpec, ...] = (
     EventSpec(
         "feedback", "released", FeedbackReleased, "FEEDBACK",
         producers=("intake",), consumers=("intake", "scoring"), retention=_AT_LEAST_400_DAYS,
+    ),
+    EventSpec(
+        "audit", "stream-diverged", StreamDiverged, "AUDIT",
+        producers=("archive",), consumers=("notify",), retention=_AT_LEAST_400_DAYS,
+    ),
+    EventSpec(
+        "audit", "history-accepted", StreamHistoryAccepted, "AUDIT",
+        producers=("archive",), consumers=(), retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "ranking", "revised", RankingRevised, "RANKING",

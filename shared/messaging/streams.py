@@ -144,6 +144,9 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
     ConsumerSpec(
         RANKING, "notify-ranking", "notify", ("ranking.v1.score-changed.>",), "Score changes to alerts.",
     ),
+    ConsumerSpec(
+        AUDIT, "notify-audit", "notify", ("audit.v1.stream-diverged.>",), "Diverged streams to alerts.",
+    ),
     *(
         ConsumerSpec(
             ALERTS, f"notify-deliver-{channel}", "notify", ("alerts.v1.raised.>",),

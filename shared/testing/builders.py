@@ -35,6 +35,8 @@ from shared.events import (
     RankingRevised,
     RankingRow,
     RecordsRead,
+    StreamDiverged,
+    StreamHistoryAccepted,
     UnitFlagged,
     UnitScoreChanged,
     spec_for_data,
@@ -299,6 +301,40 @@ def unit_flagged(**fields: object) -> UnitFlagged:
             "threshold": 36.0,
             "expected": 18.4,
             "figures": {"ratings": "61"},
+        }
+        | fields
+    )
+
+
+def stream_diverged(**fields: object) -> StreamDiverged:
+    """Three archived ratings are gone from the middle of FEEDBACK."""
+    return StreamDiverged.model_validate(
+        {
+            "stream": "FEEDBACK",
+            "kind": "lost_in_stream",
+            "raised": True,
+            "first": 120,
+            "last": 122,
+            "sequences": 3,
+            "stream_first": 1,
+            "stream_last": 5000,
+            "archived_last": 5000,
+        }
+        | fields
+    )
+
+
+def stream_history_accepted(**fields: object) -> StreamHistoryAccepted:
+    """RANKING went back from 1,000 to 500, of which 480 are as archived."""
+    return StreamHistoryAccepted.model_validate(
+        {
+            "stream": "RANKING",
+            "fork": 480,
+            "archived_last": 1000,
+            "offset": 520,
+            "stream_last": 500,
+            "decided_by": "platform-duty",
+            "reason": "a block file was damaged; rankings can be derived again",
         }
         | fields
     )

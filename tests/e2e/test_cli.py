@@ -208,3 +208,23 @@ def test_ports_where_nobody_answers_are_named(tmp_path: Path) -> None:
     assert lost.returncode == 1
     assert f":{base + 2}" in lost.stderr
     assert "Traceback" not in lost.stderr
+
+
+def test_a_running_platform_is_backed_up_and_not_restored_over(platform: Platform, tmp_path: Path) -> None:
+    saved = tmp_path / "backup"
+    answer = platform.pingyi_json("audit", "backup", str(saved))
+    assert (answer["format"], answer["database"]) == (1, "pingyi")
+    assert json.loads((saved / "manifest.json").read_text())["documents"] == answer["documents"]
+    assert (saved / "secrets" / "mongo" / "root-password").stat().st_mode & 0o077 == 0
+    again = platform.pingyi("audit", "backup", str(saved))
+    assert again.returncode == 1
+    assert "which is not empty" in again.stderr
+    refused = platform.pingyi("audit", "restore", str(saved), "--replace")
+    assert refused.returncode == 1
+    assert "is in use by pid" in refused.stderr
+
+
+def test_a_stream_that_is_archived_is_not_accepted(platform: Platform) -> None:
+    refused = platform.pingyi("audit", "accept", "FEEDBACK", "--reason", "none", "--yes")
+    assert refused.returncode == 1
+    assert "expected a stream that is refused" in refused.stderr

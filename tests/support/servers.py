@@ -57,11 +57,16 @@ def running_nats(directory: Path, *, authorization: str = "") -> Iterator[NatsSe
 
 
 @contextmanager
-def running_mongo(directory: Path) -> Iterator[MongoServer]:
-    """A mongod on a free port with its data under ``directory``; stopped at the end."""
+def running_mongo(directory: Path, *, secrets: Path | None = None) -> Iterator[MongoServer]:
+    """A mongod on a free port with its data under ``directory``; stopped at the end.
+
+    With ``secrets`` (see ``MongoServer``) it asks who everybody is.
+    """
     for attempt in range(START_ATTEMPTS):
         (port,) = free_ports(1)
-        server = MongoServer(directory / "mongo", port=port, log=directory / "logs" / "mongod.log")
+        server = MongoServer(
+            directory / "mongo", port=port, log=directory / "logs" / "mongod.log", secrets=secrets
+        )
         try:
             server.start()
         except (PortTakenError, ServerStartError):

@@ -14,6 +14,8 @@ from deploy.audit.keys import Trusted, trusted_keys
 from deploy.audit.proof import event_id_of, prove
 from deploy.audit.verifying import Outcome, compare
 from deploy.local.api import VERIFY_ATTEMPTS, call
+from deploy.local.commands.accepting import accept
+from deploy.local.commands.backup import backup, rebuild, restore
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.errors import LocalError
 from deploy.local.history.archive import read_lines
@@ -31,6 +33,10 @@ KeyOption = Annotated[
 ]
 
 audit = typer.Typer(no_args_is_help=True, help="The audit trail.")
+audit.command("accept")(accept)
+audit.command("backup")(backup)
+audit.command("restore")(restore)
+audit.command("rebuild-stream")(rebuild)
 
 
 @audit.command("verify")

@@ -9,11 +9,14 @@ from pathlib import Path
 
 from deploy.local.embedded.logs import tail
 from deploy.local.embedded.mongod_binary import find_mongod
+from deploy.local.embedded.mongod_secrets import KEY_FILE
 from deploy.local.embedded.ports import LOOPBACK, require_free
 from deploy.local.embedded.process import ChildProcess
 from deploy.local.errors import ServerStartError
 
 REPLICA_SET = "pingyi"
+
+MIN_SCRAM_ITERATIONS = 5000
 
 NICE = 10
 """Like the archive, its only user: on a busy machine taking ratings goes first. But not before it has
@@ -27,7 +30,9 @@ class MongoServer:
     called from any thread, but not from two at once.
     """
 
-    def __init__(self, data: Path, *, port: int, log: Path, cache_gb: float = 0.25) -> None:
+    def __init__(
+        self, data: Path, *, port: int, log: Path, cache_gb: float = 0.25, secrets: Path | None = None
+    ) -> None:
         """Describe the server; nothing is started.
 
         Args:
@@ -35,11 +40,14 @@ class MongoServer:
             port: port on 127.0.0.1.
             log: file that the server's output is appended to.
             cache_gb: size of WiredTiger's cache in GiB (at least 0.25).
+            secrets: directory with what ``ensure_mongo_secrets`` makes: then the server asks everybody who
+                they are, and knows the users of ``mongo_users``. None lets anybody here do anything.
         """
         self.data = data
         self.port = port
         self.log = log
         self.cache_gb = cache_gb
+        self.secrets = secrets
         self._process: ChildProcess | None = None
 
     @property
@@ -87,16 +95,18 @@ class MongoServer:
         deadline = time.monotonic() + timeout_s
         from deploy.local.embedded import replica_set  # noqa: PLC0415 - loaded while the server recovers
 
-        with replica_set.connect(self.url, timeout_s=0.5) as client:
-            while not replica_set.advance(client, f"{LOOPBACK}:{self.port}"):
-                ended = process.wait(0.05)
-                if ended or time.monotonic() > deadline:
-                    problem = f"code {process.returncode}" if ended else f"no primary within {timeout_s:g} s"
-                    process.kill()
-                    raise ServerStartError(
-                        f"mongod did not start ({problem}); expected a writable primary: "
-                        f"see {self.log}, which ends:\n{tail(self.log)}"
-                    )
+        try:
+            with replica_set.connect(self.url, timeout_s=0.5) as client:
+                while not replica_set.advance(client, f"{LOOPBACK}:{self.port}", self.secrets):
+                    ended = process.wait(0.05)
+                    if ended or time.monotonic() > deadline:
+                        raise ServerStartError(
+                            f"mongod did not start ({_problem(process, ended=ended, timeout_s=timeout_s)}); "
+                            f"expected a writable primary: see {self.log}, which ends:\n{tail(self.log)}"
+                        )
+        except ServerStartError:
+            process.kill()
+            raise
         process.yield_to_others(NICE)
 
     def stop(self, timeout_s: float = 5.0) -> None:
@@ -123,8 +133,19 @@ class MongoServer:
             *("--networkMessageCompressors", "disabled"),  # loopback: compression only costs processor time
             *("--wiredTigerCacheSizeGB", f"{self.cache_gb:g}"),
             *("--oplogSize", "128"),
+            *(() if self.secrets is None else self._authentication(self.secrets)),
             # An empty database then takes 1 MB instead of 200 MB of preallocated journal.
             *("--wiredTigerEngineConfigString", "log=(prealloc=false)"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             "--quiet",
         ]
+
+    @staticmethod
+    def _authentication(secrets: Path) -> list[str]:
+        # Stretching protects passwords that people choose; ours are random, and each connection would pay.
+        iterations = f"scramSHA256IterationCount={MIN_SCRAM_ITERATIONS}"
+        return ["--keyFile", str(secrets / KEY_FILE), "--setParameter", iterations]
+
+
+def _problem(process: ChildProcess, *, ended: bool, timeout_s: float) -> str:
+    return f"code {process.returncode}" if ended else f"no primary within {timeout_s:g} s"

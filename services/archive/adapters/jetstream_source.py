@@ -12,15 +12,18 @@ from nats.js.api import ConsumerInfo
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from services.archive.application.ports import StreamBounds
+from services.archive.application.ports import StreamBounds, StreamState
 from shared.kernel.errors import describe
 from shared.messaging.publisher import BrokerUnavailableError
-from shared.messaging.reading import DurableReader, StoredMessage
+from shared.messaging.reading import NANO, DurableReader, StoredMessage
 from shared.messaging.session import BrokerSession
 
 REQUEST_S: Final = 5.0
 FETCH_MESSAGES: Final = 500
 FETCH_BYTES: Final = 4 * 1024 * 1024
+DELETED_NAMED: Final = 10_000
+NEARLY_FULL: Final = 0.9
+"""Of max_bytes: a stream that drops its oldest messages does so before it is full to the last byte."""
 
 
 def durable_name(stream: str) -> str:
@@ -62,6 +65,34 @@ class JetStreamSource:
         except (NatsError, JetStreamError, TimeoutError) as error:
             raise _unavailable(f"the state of {stream}", error) from error
         return StreamBounds(state.first_seq, state.last_seq)
+
+    async def state(self, stream: str) -> StreamState:
+        """See :meth:`StreamSource.state`; names at most :data:`DELETED_NAMED` holes."""
+        request = json.dumps({"deleted_details": True}).encode()
+        try:
+            answer = await self._session.client.request(
+                f"$JS.API.STREAM.INFO.{stream}", request, timeout=REQUEST_S
+            )
+        except (NatsError, TimeoutError) as error:
+            raise _unavailable(f"the state of {stream}", error) from error
+        info = json.loads(answer.data)
+        if "error" in info:
+            raise _unavailable(f"the state of {stream}", RuntimeError(info["error"].get("description")))
+        config, state = info["config"], info["state"]
+        full = 0 < config["max_bytes"] * NEARLY_FULL <= state["bytes"]
+        return StreamState(
+            state["first_seq"],
+            state["last_seq"],
+            state.get("num_deleted", 0),
+            tuple(state.get("deleted") or ())[:DELETED_NAMED],
+            config["max_age"] / NANO,
+            config["discard"] == "old" and full,
+        )
+
+    def in_stream(self, stream: str, sequence: int) -> int | None:
+        """See :meth:`StreamSource.in_stream`: the broker's numbers are its own."""
+        del stream
+        return sequence
 
     async def consumer(self, stream: str) -> ConsumerInfo:
         """State of the archive's consumer on ``stream``.

@@ -6,6 +6,7 @@ module. Errors and BSON come from PyMongo already.
 
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
@@ -37,14 +38,17 @@ from services.archive.application.ports import (
     SignedHead,
     Snapshot,
 )
-from services.archive.domain.entries import Entry, Stored
+from services.archive.domain.entries import Entry, Kind, Stored
 from services.archive.domain.tiles import Tile
 from shared.kernel.errors import describe
+from shared.messaging.streams import AUDIT
 
 SELECT_MS: Final = 2_000
 SOCKET_MS: Final = 20_000
 QUERY_MS: Final = 10_000
 """Longest time on the server of one query of the API."""
+NEIGHBOURS: Final = 20
+"""How far to look for an event with a time: what can't be parsed has none."""
 SCAN_BATCH: Final = 500
 SCAN_BYTES: Final = 2 * 1024 * 1024
 PAGE_BYTES: Final = 8 * 1024 * 1024
@@ -136,15 +140,51 @@ class MongoEntryLog:
                 found[stream] = 0 if last is None else last["sequence"]
         return found
 
-    async def data_hashes(self, stream: str, first: int, last: int) -> dict[int, bytes]:
+    async def data_hashes(
+        self, stream: str, first: int, last: int, *, events_only: bool = False
+    ) -> dict[int, bytes]:
         """See :meth:`EntryLog.data_hashes`."""
+        wanted: Document = {"stream": stream, "sequence": {"$gte": first, "$lte": last}}
+        if events_only:
+            wanted["kind"] = {"$ne": Kind.UNPARSEABLE.value}
         with _translated("find archived sequences"):
             cursor = self._entries.find(
-                {"stream": stream, "sequence": {"$gte": first, "$lte": last}},
-                {"_id": 0, "sequence": 1, "data_hash": 1},
-                hint=schema.STREAM_SEQUENCE,
+                wanted, {"_id": 0, "sequence": 1, "data_hash": 1}, hint=schema.STREAM_SEQUENCE
             )
             return {one["sequence"]: one["data_hash"] for one in await cursor.to_list(length=None)}
+
+    async def of_type(self, event_type: str, most: int, *, newest_first: bool = False) -> list[Entry]:
+        """See :meth:`EntryLog.of_type`."""
+        with _translated("find events of a type"):
+            cursor = self._entries.find(
+                {"type": event_type},
+                sort=[("_id", DESCENDING if newest_first else ASCENDING)],
+                limit=most,
+                max_time_ms=QUERY_MS,
+                hint=schema.TYPE,
+            )
+            return [from_document(document) for document in await cursor.to_list(length=most)]
+
+    async def first_sequence(self, stream: str) -> int:
+        """See :meth:`EntryLog.first_sequence`."""
+        with _translated("find the first sequence"):
+            found = await self._entries.find_one(
+                {"stream": stream}, {"_id": 0, "sequence": 1}, sort=[("sequence", ASCENDING)]
+            )
+        return 0 if found is None else int(found["sequence"])
+
+    async def received_until(self, stream: str, sequence: int) -> datetime | None:
+        """See :meth:`EntryLog.received_until`."""
+        with _translated("find a time of receipt"):
+            cursor = self._entries.find(
+                {"stream": stream, "sequence": {"$lte": sequence}},
+                {"_id": 0, "received_at": 1},
+                sort=[("sequence", DESCENDING)],
+                hint=schema.STREAM_SEQUENCE,
+                limit=NEIGHBOURS,
+            )
+            found = await cursor.to_list(length=NEIGHBOURS)
+        return next((one["received_at"] for one in found if "received_at" in one), None)
 
     async def indexes_of(self, event_ids: Collection[str]) -> dict[str, int]:
         """See :meth:`EntryLog.indexes_of`."""
@@ -249,8 +289,11 @@ class MongoEntryLog:
     async def newest_of_type(self, event_type: str, below: int) -> Entry | None:
         """See :meth:`EntryLog.newest_of_type`."""
         with _translated("find the newest event of a type"):
+            # From the end of their stream: there are millions of the type, and in the index by time.
             found = await self._entries.find_one(
-                {"type": event_type, "_id": {"$lt": below}}, sort=[("_id", DESCENDING)], hint=schema.TYPE
+                {"stream": AUDIT, "type": event_type, "_id": {"$lt": below}},
+                sort=[("sequence", DESCENDING)],
+                hint=schema.STREAM_SEQUENCE,
             )
         return None if found is None else from_document(found)
 

@@ -105,8 +105,25 @@ class EntryLog(Protocol):
         """The highest durable sequence of each stream, 0 where there is none. Raises as :meth:`size`."""
         ...
 
-    async def data_hashes(self, stream: str, first: int, last: int) -> dict[int, bytes]:
-        """SHA-256 of what is archived of ``first`` to ``last``, by sequence. Raises as :meth:`size`."""
+    async def data_hashes(
+        self, stream: str, first: int, last: int, *, events_only: bool = False
+    ) -> dict[int, bytes]:
+        """SHA-256 of what is archived of ``first`` to ``last``, by sequence. Raises as :meth:`size`.
+
+        With ``events_only`` without what could not be parsed, of which the log has the hash alone.
+        """
+        ...
+
+    async def of_type(self, event_type: str, most: int, *, newest_first: bool = False) -> list[Entry]:
+        """At most ``most`` events of a rare type, by index from either end. Raises as :meth:`size`."""
+        ...
+
+    async def first_sequence(self, stream: str) -> int:
+        """The lowest archived sequence of a stream, 0 if there is none. Raises as :meth:`size`."""
+        ...
+
+    async def received_until(self, stream: str, sequence: int) -> datetime | None:
+        """When the last archived event at or before ``sequence`` was received. Raises as :meth:`size`."""
         ...
 
     async def indexes_of(self, event_ids: Collection[str]) -> dict[str, int]:
@@ -153,7 +170,7 @@ class EntryLog(Protocol):
         ...
 
     async def newest_of_type(self, event_type: str, below: int) -> Entry | None:
-        """The last entry of an event type with an index under ``below``. Raises as :meth:`size`."""
+        """The last entry, with an index under ``below``, of a type that AUDIT has. Raises as :meth:`size`."""
         ...
 
     async def distinct_event_ids(self, last: int) -> int:
@@ -332,6 +349,26 @@ class StreamBounds:
     last: int
 
 
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """What a stream holds, and what it may rightly have dropped.
+
+    Attributes:
+        first: lowest sequence; last + 1 when it holds nothing.
+        holes: sequences between first and last that it does not have.
+        deleted: the lowest of those, as many as the source names.
+        max_age_s: after which messages expire at the front; 0 for never.
+        makes_room: it drops its oldest messages when it is full, and it is nearly full.
+    """
+
+    first: int
+    last: int
+    holes: int
+    deleted: tuple[int, ...]
+    max_age_s: float
+    makes_room: bool
+
+
 class StreamSource(Protocol):
     """Role: the broker's streams, read through the archive's durable consumers and by sequence."""
 
@@ -360,4 +397,12 @@ class StreamSource(Protocol):
 
         Empty only if none of them exists. Raises as :meth:`take`.
         """
+        ...
+
+    async def state(self, stream: str) -> StreamState:
+        """What the stream holds now, holes included. Raises as :meth:`take`."""
+        ...
+
+    def in_stream(self, stream: str, sequence: int) -> int | None:
+        """The broker's own number of an archived ``sequence``; None: an accepted history took its place."""
         ...

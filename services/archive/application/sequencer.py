@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from time import perf_counter
@@ -155,6 +155,19 @@ class Sequencer:
         await self._step.acquire()
         with contextlib.suppress(TransientError):  # it comes again, unacknowledged
             await self._land()
+
+    @contextlib.asynccontextmanager
+    async def renumbering(self, streams: Iterable[str]) -> AsyncIterator[None]:
+        """Change the numbering of ``streams`` inside: nothing counted the old way is archived afterwards.
+
+        What was delivered and is forgotten here is fetched by sequence, like all that is missing.
+        """
+        async with self._step:
+            await self._forget()
+            yield
+            for stream in streams:
+                self._backlogs[stream].clear()
+                self._trusted.discard(stream)
 
     async def run(self) -> None:
         """Archive until cancelled. Every failure is tried again: giving up would lose events."""

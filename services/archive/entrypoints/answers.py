@@ -9,6 +9,7 @@ import msgspec
 from fastapi import Response
 from pydantic import BaseModel, Field
 
+from services.archive.application.forks import Fork
 from services.archive.application.handlers import LogState
 from services.archive.application.reading import Page
 from services.archive.application.verifying import Report
@@ -190,4 +191,27 @@ def verify_answer(report: Report) -> VerifyAnswer:
         ],
         findings_total=report.findings_total,
         seconds=round(report.seconds, 3),
+    )
+
+
+class ForkAnswer(BaseModel):
+    """Where a refused stream and the log part, and what accepting the stream's history would mean."""
+
+    stream: Annotated[str, Field(description="Archived stream.")]
+    reason: Annotated[str, Field(description="Why it is not archived.")]
+    fork: Annotated[int, Field(description="Last sequence of the stream up to which both agree.")]
+    stream_last: Annotated[int, Field(description="Last sequence of the stream.")]
+    archived_last: Annotated[int, Field(description="Last archived sequence.")]
+    offset: Annotated[int, Field(description="Added to the stream's sequences behind the fork, if accepted.")]
+
+
+def fork_answer(fork: Fork) -> ForkAnswer:
+    """See :class:`ForkAnswer`."""
+    return ForkAnswer(
+        stream=fork.stream,
+        reason=fork.reason,
+        fork=fork.fork,
+        stream_last=fork.stream_last,
+        archived_last=fork.archived_last,
+        offset=fork.offset,
     )

@@ -11,9 +11,11 @@ import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
+from services.archive.application.forks import Forks
 from services.archive.application.reading import Reads
 from services.archive.domain import reads as told
 from services.archive.domain.entries import Entry
+from services.archive.entrypoints import answers
 from services.archive.entrypoints.readers import Identify, claimed_reader
 from shared.kernel.errors import NotFoundError
 from shared.messaging.streams import ARCHIVED
@@ -38,8 +40,8 @@ class MessageLine(BaseModel):
     data_hash: Annotated[str, Field(description="SHA-256 of the message's bytes, hex.")]
 
 
-def make_streams_router(reads: Reads, identify: Identify = claimed_reader) -> APIRouter:
-    """The routes on ``reads``; ``identify`` says who reads."""
+def make_streams_router(reads: Reads, forks: Forks, identify: Identify = claimed_reader) -> APIRouter:
+    """The routes on ``reads`` and ``forks``; ``identify`` says who reads."""
     Who = Annotated[told.Reader, Depends(identify)]  # noqa: N806 - a type
     problem = {"content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
     router = APIRouter(
@@ -77,14 +79,30 @@ def make_streams_router(reads: Reads, identify: Identify = claimed_reader) -> AP
         archive lost it (``/v1/verify`` names such holes), or before the first that it ever saw. Reads of
         citizens' records are archived themselves.
         """
-        if stream not in ARCHIVED:
-            raise NotFoundError(stream, f"one of {', '.join(ARCHIVED)}", "name an archived stream")
+        _require_archived(stream)
         words = {"stream": stream, "after": str(after)}
         asked = told.Request(reader, "page", "ndjson", words)
         entries = await reads.messages(asked, stream, after, limit)
         return Response(b"".join(_lines(entries)), media_type=MEDIA)
 
+    @router.get(
+        "/{stream}/fork",
+        responses={409: {"description": "The stream is archived: there is nothing to decide.", **problem}},
+    )
+    async def find_fork(stream: Annotated[str, Path(description="Archived stream.")]) -> answers.ForkAnswer:
+        """Tell up to where a refused stream and the log agree, and what accepting it would mean.
+
+        Reads both up to there. `pingyi audit accept` shows it and makes the decision.
+        """
+        _require_archived(stream)
+        return answers.fork_answer(await forks.find(stream))
+
     return router
+
+
+def _require_archived(stream: str) -> None:
+    if stream not in ARCHIVED:
+        raise NotFoundError(stream, f"one of {', '.join(ARCHIVED)}", "name an archived stream")
 
 
 def _lines(entries: Iterable[Entry]) -> Iterator[bytes]:

@@ -6,12 +6,12 @@ from typing import Any
 import structlog
 
 from services.notify.application.ports import AlertStates, Publisher, RulePacks
-from services.notify.application.translation import move_of, raised_event, review_of
+from services.notify.application.translation import divergence_of, move_of, raised_event, review_of
 from services.notify.domain.alert import Alert
 from services.notify.domain.routing import addressees
-from services.notify.domain.rules import concerns_reviews_of, review_alerts, score_alerts
+from services.notify.domain.rules import concerns_reviews_of, review_alerts, score_alerts, stream_diverged
 from services.notify.metrics import NotifyMetrics
-from shared.events import Envelope, FeedbackSubmitted, Provenance, UnitScoreChanged
+from shared.events import Envelope, FeedbackSubmitted, Provenance, StreamDiverged, UnitScoreChanged
 from shared.kernel.clock import Clock, business_day
 from shared.kernel.errors import PermanentError
 from shared.kernel.units import UnitRegistry
@@ -98,6 +98,15 @@ class RaiseAlerts:
         rules = self._packs.on(business_day(event.receivedat))
         alerts = score_alerts(move_of(event, self._units), rules)
         return await self._raise_all("score_changed", alerts, event, rules)
+
+    async def on_stream_diverged(self, event: Envelope[StreamDiverged]) -> tuple[str, ...]:
+        """Report that stream and archive differ, or agree again; returns and raises like `on_feedback`."""
+        if self._ignored("stream_diverged", event):
+            return ()
+        rules = self._packs.on(business_day(event.receivedat))
+        return await self._raise_all(
+            "stream_diverged", (stream_diverged(divergence_of(event)),), event, rules
+        )
 
     def _ignored(self, kind: str, event: Envelope[Any]) -> bool:
         if event.synthetic:

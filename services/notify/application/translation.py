@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from services.notify.domain.alert import Acknowledgement, Alert, Delivery, Outcome
-from services.notify.domain.facts import Band, Cause, Review, ScoreMove
+from services.notify.domain.facts import Band, Cause, Divergence, Review, ScoreMove
 from shared.events import (
     AlertAcknowledged,
     AlertDelivered,
@@ -12,6 +12,7 @@ from shared.events import (
     Envelope,
     FeedbackSubmitted,
     Provenance,
+    StreamDiverged,
     UnitScoreChanged,
     spec_for_data,
 )
@@ -49,6 +50,21 @@ def move_of(event: Envelope[UnitScoreChanged], units: UnitRegistry) -> ScoreMove
         band=_band(data.band),
         previous_band=_band(data.previous_band),
         ratings=data.ratings,
+    )
+
+
+def divergence_of(event: Envelope[StreamDiverged]) -> Divergence:
+    """Return what the archive found."""
+    data = event.data
+    return Divergence(
+        event.id,
+        event.receivedat,
+        data.stream,
+        data.kind,
+        data.raised,
+        data.first,
+        data.last,
+        data.sequences,
     )
 
 

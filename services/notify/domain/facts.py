@@ -77,3 +77,27 @@ class ScoreMove:
     band: Band | None
     previous_band: Band | None
     ratings: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """A stream and the archive hold different things, or agree again. About the platform, not about a unit.
+
+    Attributes:
+        event_id: id of the event; the alert's id derives from it.
+        known_at: when the archive found it, aware.
+        kind: what differs, in the event's words.
+        raised: False: both agree again.
+        first: lowest sequence concerned.
+        last: highest sequence concerned.
+        sequences: how many are known to be concerned.
+    """
+
+    event_id: str
+    known_at: datetime
+    stream: str
+    kind: str
+    raised: bool
+    first: int
+    last: int
+    sequences: int

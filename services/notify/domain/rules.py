@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from services.notify.domain.alert import Alert, alert_id
-from services.notify.domain.facts import Cause, Review, ScoreMove
+from services.notify.domain.facts import Cause, Divergence, Review, ScoreMove
+from shared.kernel.units import ALL
 from shared.rules.pack import RulePack, Severity
 
 _SEVERITIES: Final = tuple(Severity)
@@ -108,6 +109,51 @@ def band_change(move: ScoreMove, rules: RulePack) -> Alert | None:
         },
     )
 
+
+def stream_diverged(found: Divergence) -> Alert:
+    """A stream and the archive hold different things: urgent; that they agree again: for information.
+
+    No threshold and no rule pack: whether the audit trail is whole is no matter of policy.
+    """
+    what = _DIVERGENCES.get(found.kind, found.kind)
+    if found.raised:
+        title = f"存证核对异常:{found.stream} {what}"
+        body = (
+            f"事件流{found.stream}与存证不一致:{what},涉及序号{found.first}至{found.last}"
+            f"(已知{found.sequences}条)。请勿删除任何数据,按运维手册“A stream went back”处理。"
+        )
+    else:
+        title = f"存证核对恢复:{found.stream}"
+        body = f"事件流{found.stream}与存证的不一致({what})已消除,两者重新一致。"
+    return Alert(
+        alert_id=alert_id("stream_diverged", found.event_id),
+        rule="stream_diverged",
+        severity=Severity.CRITICAL if found.raised else Severity.INFO,
+        known_at=found.known_at,
+        unit_id=None,
+        unit_name=None,
+        city=ALL,
+        county=ALL,
+        title=title,
+        body=body,
+        evidence=(found.event_id,),
+        figures={
+            "stream": found.stream,
+            "kind": found.kind,
+            "first": str(found.first),
+            "last": str(found.last),
+            "sequences": str(found.sequences),
+        },
+    )
+
+
+_DIVERGENCES: Final[Mapping[str, str]] = {
+    "lost_in_stream": "事件流丢失已存证的消息",
+    "missing_in_archive": "存证缺少事件流中的消息",
+    "other_bytes": "同一序号内容不同",
+    "front_lost": "事件流前端提前丢失消息",
+    "went_back": "事件流回退",
+}
 
 REVIEW_RULES: Final[tuple[Callable[[Review, RulePack], Alert | None], ...]] = (bad_review,)
 """Rules over single ratings."""

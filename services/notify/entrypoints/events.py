@@ -22,6 +22,7 @@ from shared.events import (
     EventData,
     FeedbackSubmitted,
     InvalidEventError,
+    StreamDiverged,
     UnitScoreChanged,
     parse_envelope,
     spec_for_data,
@@ -29,7 +30,7 @@ from shared.events import (
 from shared.messaging.consuming import DurableConsumer
 from shared.messaging.failure import FailureHandling, current_attempt
 from shared.messaging.reading import DurableReader, StoredMessage
-from shared.messaging.streams import ALERTS, FEEDBACK, RANKING
+from shared.messaging.streams import ALERTS, AUDIT, FEEDBACK, RANKING
 from shared.observability.tracing import message_context
 
 D = TypeVar("D", bound=EventData)
@@ -40,6 +41,8 @@ INBOX_PREFIX: Final = b"_INBOX_notify."
 FEEDBACK_DURABLE: Final = "notify-feedback"
 
 RANKING_DURABLE: Final = "notify-ranking"
+
+AUDIT_DURABLE: Final = "notify-audit"
 
 INSTANT: Final = frozenset({"console"})
 """Channels that answer at once: hundreds of alerts may be under way, all of them end within the ack wait."""
@@ -56,6 +59,7 @@ def durables(channels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return (
         (FEEDBACK, FEEDBACK_DURABLE),
         (RANKING, RANKING_DURABLE),
+        (AUDIT, AUDIT_DURABLE),
         *((ALERTS, _delivery_durable(name)) for name in channels),
     )
 
@@ -82,6 +86,12 @@ def consumers(
             raise_alerts.on_score_changed,
             failures,
             raise_alerts.lets_move_pass,
+        ),
+        "audit": _loop(
+            DurableReader(client, AUDIT, AUDIT_DURABLE),
+            StreamDiverged,
+            raise_alerts.on_stream_diverged,
+            failures,
         ),
     }
     for name in INSTANT & deliver.keys():

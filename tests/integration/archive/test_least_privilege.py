@@ -1,7 +1,5 @@
 """The archive needs insert and find, and nothing else, on a mongod that asks who it is."""
 
-import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +8,10 @@ import pytest
 from nats.aio.client import Client
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure
 
-from deploy.local.embedded import ChildProcess, MongoServer, NatsServer
-from deploy.local.embedded.mongod_binary import find_mongod
-from deploy.secrets import write_secrets
+from deploy.local.embedded import NatsServer
+from deploy.local.embedded.mongod_secrets import APPEND, BOOTSTRAP, ensure_mongo_secrets, url_as
 from services.archive.adapters.schema import COLLECTIONS, COSIGNATURES, DATABASE, bootstrap
 from shared.messaging.streams import ALERTS, FEEDBACK
 from tests.integration.archive.support import (
@@ -27,58 +24,17 @@ from tests.integration.archive.support import (
     until_signed,
     verified,
 )
-from tests.npm_support import run_node
+from tests.support.servers import running_mongo
 
-ROLES = Path(__file__).parents[3] / "deploy/mongo/01-roles.js"
 UNAUTHORIZED = 13
 
 
 @pytest.fixture
-def urls(own_mongo_server: MongoServer, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Addresses for the users `archive` and `bootstrap` of deploy/mongo, on a mongod that authenticates."""
-    write_secrets(tmp_path / "secrets")
-    secrets = tmp_path / "secrets" / "mongo"
-    done = run_node("run_mongo_script.mjs", str(ROLES), env={"PINGYI_MONGO_SECRETS": str(secrets)})
-    assert done.returncode == 0, done.stderr
-    with MongoClient[dict[str, Any]](own_mongo_server.url) as admin:
-        for line in done.stdout.splitlines():
-            command = json.loads(line)
-            admin[command.pop("db")].command(command)
-    own_mongo_server.stop()
-    key = tmp_path / "key"
-    key.write_text("a2V5IG9mIGEgdGVzdA==")
-    key.chmod(0o600)
-    binary = find_mongod(tmp_path / "lib")
-    port = own_mongo_server.port
-    arguments = [
-        *("--auth", "--keyFile", str(key), "--replSet", "pingyi"),
-        *("--bind_ip", "127.0.0.1", "--port", str(port)),
-        *("--dbpath", str(own_mongo_server.data / "db")),
-    ]
-    process = ChildProcess([binary.path, *arguments], log=tmp_path / "auth.log", env=binary.env)
-    process.start()
-    found = {
-        user: f"mongodb://{user}:{(secrets / f'{user}-password').read_text().strip()}"
-        f"@127.0.0.1:{port}/?authSource=pingyi&directConnection=true"
-        for user in ("archive", "bootstrap")
-    }
-    try:
-        _wait_for_primary(found["archive"])
-        yield found
-    finally:
-        process.kill()
-
-
-def _wait_for_primary(url: str) -> None:
-    deadline = time.monotonic() + 40
-    with MongoClient[dict[str, Any]](url, serverSelectionTimeoutMS=500) as client:
-        while True:
-            try:
-                if client.admin.command("hello")["isWritablePrimary"]:
-                    return
-            except PyMongoError:
-                assert time.monotonic() < deadline, "no primary"
-            time.sleep(0.1)
+def urls(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Addresses for the users `archive` and `bootstrap` of a mongod that authenticates."""
+    ensure_mongo_secrets(tmp_path / "secrets")
+    with running_mongo(tmp_path, secrets=tmp_path / "secrets") as server:
+        yield {user: url_as(server.url, tmp_path / "secrets", user) for user in (APPEND, BOOTSTRAP)}
 
 
 async def test_insert_and_find_suffice_for_archiving_reading_and_verifying(

@@ -1,9 +1,10 @@
 """The sequencer's ports in memory, to inject what a broker seldom does."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
-from services.archive.application.ports import HeadMovedError, StreamBounds
-from services.archive.domain.entries import Entry
+from services.archive.application.ports import HeadMovedError, StreamBounds, StreamState
+from services.archive.domain.entries import Entry, Kind
 from shared.messaging.lease import NotLeaderError
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.reading import StoredMessage
@@ -40,12 +41,35 @@ class MemoryLog:
     async def positions(self, streams: Collection[str]) -> dict[str, int]:
         return {stream: max(self.sequences(stream), default=0) for stream in streams}
 
-    async def data_hashes(self, stream: str, first: int, last: int) -> dict[int, bytes]:
+    async def data_hashes(
+        self, stream: str, first: int, last: int, *, events_only: bool = False
+    ) -> dict[int, bytes]:
         return {
             entry.leaf.sequence: entry.leaf.data_hash
             for entry in self.entries
-            if entry.leaf.stream == stream and first <= entry.leaf.sequence <= last
+            if entry.leaf.stream == stream
+            and first <= entry.leaf.sequence <= last
+            and not (events_only and entry.leaf.kind is Kind.UNPARSEABLE)
         }
+
+    async def first_sequence(self, stream: str) -> int:
+        return min(self.sequences(stream), default=0)
+
+    async def received_until(self, stream: str, sequence: int) -> datetime | None:
+        times = [
+            entry.leaf.attributes.received_at
+            for entry in self.entries
+            if entry.leaf.stream == stream and entry.leaf.sequence <= sequence and entry.leaf.attributes
+        ]
+        return times[-1] if times else None
+
+    async def of_type(self, event_type: str, most: int, *, newest_first: bool = False) -> list[Entry]:
+        found = [
+            entry
+            for entry in self.entries
+            if entry.leaf.attributes is not None and entry.leaf.attributes.type == event_type
+        ]
+        return (found[::-1] if newest_first else found)[:most]
 
     async def indexes_of(self, event_ids: Collection[str]) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -70,6 +94,9 @@ class MemoryStreams:
         self.interrupted = 0
         self.asked: list[str] = []
         self.acknowledged: dict[str, int] = {}
+        self.named = 10_000
+        self.max_age_s = 0.0
+        self.makes_room = False
 
     def put(self, stream: str, sequences: Sequence[int], data: bytes = b"no event") -> list[StoredMessage]:
         """Store messages; what the source would deliver of them."""
@@ -101,3 +128,15 @@ class MemoryStreams:
         return [
             stored(stream, sequence, kept[sequence]) for sequence in sorted(kept) if first <= sequence <= last
         ]
+
+    async def state(self, stream: str) -> StreamState:
+        kept = self._ask(stream)
+        bounds = await self.bounds(stream)
+        holes = [each for each in range(bounds.first, bounds.last + 1) if each not in kept]
+        return StreamState(
+            bounds.first, bounds.last, len(holes), tuple(holes[: self.named]), self.max_age_s, self.makes_room
+        )
+
+    def in_stream(self, stream: str, sequence: int) -> int | None:
+        del stream
+        return sequence

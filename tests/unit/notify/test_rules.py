@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 
@@ -7,9 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notify.domain.alert import Alert, alert_id
-from services.notify.domain.facts import Band
+from services.notify.domain.facts import Band, Divergence
 from services.notify.domain.routing import addressees
-from services.notify.domain.rules import bad_review, band_change, rank_drop, review_alerts, score_alerts
+from services.notify.domain.rules import (
+    bad_review,
+    band_change,
+    rank_drop,
+    review_alerts,
+    score_alerts,
+    stream_diverged,
+)
 from shared.rules import Severity
 from tests.unit.notify.support import CAUSE, PACK, alert, move, review
 
@@ -146,3 +154,24 @@ def test_the_same_fact_gives_the_same_alerts_and_each_fits_its_event(
 def test_an_alert_goes_to_every_channel_that_is_switched_on_and_no_other() -> None:
     assert addressees(alert(), ("console", "email")) == ("console", "email")
     assert addressees(alert(), ()) == ()
+
+
+def test_a_diverged_stream_is_urgent_and_its_return_is_for_information() -> None:
+    found = Divergence(
+        CAUSE.event_id,
+        CAUSE.known_at,
+        "FEEDBACK",
+        "lost_in_stream",
+        raised=True,
+        first=120,
+        last=122,
+        sequences=3,
+    )
+    alert = stream_diverged(found)
+    assert (alert.severity, alert.unit_id, alert.city) == (Severity.CRITICAL, None, "all")
+    assert "FEEDBACK" in alert.title
+    assert "120至122" in alert.body
+    assert alert.figures["sequences"] == "3"
+    cleared = stream_diverged(replace(found, event_id="01a1fba9-83e8-7020-9f45-1548d21dbe78", raised=False))
+    assert cleared.severity is Severity.INFO
+    assert cleared.alert_id != alert.alert_id
