@@ -36,7 +36,8 @@ from services.archive.metrics import ArchiveMetrics
 from services.archive.settings import Settings
 from shared.kernel.clock import Clock, SystemClock
 from shared.messaging.connection import make_broker
-from shared.messaging.lease import Lease, SessionLeaseStore, instance_name
+from shared.messaging.instance import Instance
+from shared.messaging.lease import Lease, SessionLeaseStore
 from shared.messaging.session import BrokerSession
 from shared.messaging.streams import ARCHIVED
 from shared.observability import http
@@ -75,10 +76,11 @@ class Archive:
         self._source = NumberedSource(self._broker, self._histories)
         announcements = AuditStream(self._session, clock)
         metrics.leading(leads=False)
+        self._instance = Instance(settings.data_dir)
         self._lease = Lease(
             SessionLeaseStore(self._session),
             SERVICE,
-            instance_name(),
+            self._instance.name,
             on_change=lambda leads: metrics.leading(leads=leads),
         )
         self._sequencer = Sequencer(
@@ -168,6 +170,7 @@ class Archive:
         await self._broker.close()
         await self._session.stop()
         self._database.close()
+        self._instance.close()
 
     async def _numbered(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do ``work`` once it is known how the streams are numbered."""

@@ -8,6 +8,7 @@ from services.archive.domain.entries import Entry
 from shared.observability.metrics import ServiceMetrics
 
 BATCH_BUCKETS = (1, 5, 10, 50, 100, 250, 500, 1000)
+DELAY_BUCKETS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 12.0, 15.0, 20.0, 60.0, 600.0)
 WRITE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0)
 
 
@@ -36,6 +37,10 @@ class ArchiveMetrics:
         self.signing = metrics.histogram(
             "signing", "seconds", "From reading entries back until the checkpoint is told.",
             buckets=WRITE_BUCKETS_S,
+        )  # fmt: skip
+        self.checkpoint_delay = metrics.histogram(
+            "checkpoint_delay", "seconds", "From the receipt of a checkpoint's oldest entry to its signature.",
+            buckets=DELAY_BUCKETS_S,
         )  # fmt: skip
         self.inconsistent = metrics.flag(
             "head_inconsistent", "1 while the head contradicts what was signed or announced, else 0."

@@ -40,6 +40,10 @@ class Settings(BrokerSettings):
     checkpoint_every_entries: int = Field(
         default=1000, description="New entries after which a checkpoint is due at once.", ge=1
     )
+    data_dir: Path | None = Field(
+        default=None,
+        description="Directory of this replica alone: a restart then leads again at once; may be lost.",
+    )
     verify_timeout_s: float = Field(default=900, description="Longest verification before it gives up.", gt=0)
     lag_limit: int = Field(
         default=50_000, description="Messages behind a stream from which /readyz says degraded.", ge=1

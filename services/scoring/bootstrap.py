@@ -12,7 +12,6 @@ from nats.aio.client import Client
 from services.scoring.adapters.archive_api import HttpFeedbackArchive
 from services.scoring.adapters.dead_letters import BusDeadLetterClerk
 from services.scoring.adapters.flag_events import BusFlagEvents
-from services.scoring.adapters.instance import Instance
 from services.scoring.adapters.nats_flag_store import NatsFlagStore
 from services.scoring.adapters.nats_ranking_store import NatsRankingStore
 from services.scoring.adapters.ranking_events import BusRankingEvents
@@ -38,6 +37,7 @@ from shared.kernel.units import UnitRegistry, load_units
 from shared.messaging.connection import make_broker
 from shared.messaging.failure import DeadLetters
 from shared.messaging.group_commit import GroupCommit
+from shared.messaging.instance import Instance
 from shared.messaging.lease import Lease, NatsLeaseStore
 from shared.messaging.publisher import BrokerUnavailableError, JetStreamPublisher
 from shared.messaging.session import BrokerSession

@@ -9,12 +9,9 @@ lease saves work and noise, and the store's own fence remains what correctness r
 
 import asyncio
 import math
-import os
-import socket
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
-from uuid import uuid4
 
 import structlog
 from nats.aio.client import Client
@@ -270,11 +267,6 @@ class SessionLeaseStore:
     async def write(self, key: str, holder: str, ttl_s: float, replaces: int) -> int:
         """See :meth:`LeaseStore.write`."""
         return await NatsLeaseStore(self._session.client).write(key, holder, ttl_s, replaces)
-
-
-def instance_name() -> str:
-    """A name of this life of this process, for whoever reads the lease."""
-    return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
 def _unavailable(key: str, error: BaseException | str) -> BrokerUnavailableError:

@@ -355,14 +355,21 @@ class MongoTreeStore:
         with _translated("read leaf hashes"):
             found = await self._entries.find(
                 {"_id": {"$gte": first, "$lt": end}},
-                {"stream": 1, "sequence": 1, "type": 1, "leaf_hash": 1},
+                {"stream": 1, "sequence": 1, "type": 1, "received_at": 1, "leaf_hash": 1},
                 sort=[("_id", ASCENDING)],
                 hint="_id_",
                 batch_size=end - first + 1,
             ).to_list(length=None)
         # Whatever somebody made of a document: a row that is none ends the log there.
         return [
-            Row(one["_id"], one.get("stream", ""), one.get("sequence", 0), one.get("type"), _bytes(one))
+            Row(
+                one["_id"],
+                one.get("stream", ""),
+                one.get("sequence", 0),
+                one.get("type"),
+                received if isinstance(received := one.get("received_at"), datetime) else None,
+                _bytes(one),
+            )
             for one in found
         ]
 

@@ -328,6 +328,9 @@ class Notary:
         await self.store.put_tiles(tiles)
         await self._sign(state, edge, root)
         self.metrics.signing.observe(perf_counter() - started)
+        oldest = min((row.received_at for row in rows[:covered] if row.received_at), default=None)
+        if oldest is not None:
+            self.metrics.checkpoint_delay.observe((self.clock.now() - oldest).total_seconds())
 
     async def _finish(self, state: _State, pending: BatchSequenced) -> None:
         """Sign what a life before this one announced."""

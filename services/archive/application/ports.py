@@ -196,7 +196,7 @@ class ReadJournal(Protocol):
 
 @dataclass(slots=True)
 class Row:
-    """What the tree needs of one stored entry; ``type`` is None for an unparseable one.
+    """What the tree needs of one stored entry; no ``type`` and ``received_at`` if it is unparseable.
 
     Not frozen, which would cost as much as reading it; they come by the thousand.
     """
@@ -205,6 +205,7 @@ class Row:
     stream: str
     sequence: int
     type: str | None
+    received_at: datetime | None
     leaf_hash: bytes
 
 

@@ -122,7 +122,7 @@ class Setup:
             httpx.AsyncClient(transport=transport, base_url="http://archive", timeout=60) as api,
         ):
             yield api
-            await _connected(api)
+            await connected(api)
 
     @asynccontextmanager
     async def answering(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -138,7 +138,7 @@ class Setup:
             yield client[self.database][ENTRIES]
 
 
-async def _connected(api: httpx.AsyncClient, limit_s: float = 10) -> None:
+async def connected(api: httpx.AsyncClient, limit_s: float = 10) -> None:
     """Wait for the broker's connection: one that is given up while it is made leaves its socket behind."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
@@ -165,6 +165,7 @@ class Process:
             "MONGODB_DATABASE": self._setup.database,
             "HTTP_PORT": str(self.port),
             "ARCHIVE_SIGNING_KEY": str(self._setup.signing_key),
+            "DATA_DIR": str(self._log.with_suffix(".data")),
             **{name.upper(): str(value) for name, value in {**NEVER_SIGNING, **self._setup.options}.items()},
         }
         with self._log.open("ab") as log:

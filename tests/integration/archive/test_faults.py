@@ -81,14 +81,14 @@ async def test_killed_under_load_the_archive_loses_and_doubles_nothing(
     setup.options |= {"batch_entries": 50, "checkpoint_every_s": 1, "checkpoint_every_entries": 1000}
     archive = Process(setup, tmp_path / "archive.log")
     archive.start()
-    publishing = asyncio.create_task(load(client))
+    publishing = asyncio.create_task(load(client, LOAD // 2))
     try:
-        for last in (300, 1500, 3000):
+        for last in (300, 900, 1800):
             await until_archived(archive.api, {FEEDBACK: last})
             archive.kill()
             archive.start()
         await publishing
-        await assert_complete(archive.api)
+        await assert_complete(archive.api, count=LOAD // 2)
         assert archive.stop() == 0
     finally:
         archive.kill()

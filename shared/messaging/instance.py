@@ -20,7 +20,7 @@ except ImportError:  # pragma: no cover - no POSIX: every life has a name of its
 
 log = structlog.get_logger(__name__)
 
-FILE: Final = "scoring.instance"
+FILE: Final = "instance"
 LONGEST: Final = 512
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.scoring.adapters.instance import FILE, Instance
+from shared.messaging.instance import FILE, Instance
 
-TELL = "import sys, pathlib\nfrom services.scoring.adapters.instance import Instance\n"
+TELL = "import sys, pathlib\nfrom shared.messaging.instance import Instance\n"
 BEAR = f"{TELL}i = Instance(pathlib.Path(sys.argv[1])); print(i.name, flush=True); sys.stdin.read()"
 
 
