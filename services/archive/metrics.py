@@ -39,7 +39,7 @@ class ArchiveMetrics:
             buckets=WRITE_BUCKETS_S,
         )  # fmt: skip
         self.checkpoint_delay = metrics.histogram(
-            "checkpoint_delay", "seconds", "From the receipt of a checkpoint's oldest entry to its signature.",
+            "checkpoint_delay", "seconds", "From the receipt of a checkpoint's oldest entry to signing.",
             buckets=DELAY_BUCKETS_S,
         )  # fmt: skip
         self.inconsistent = metrics.flag(

@@ -35,9 +35,9 @@ MAX_BATCH = 1000
 """The server's limit for one atomic batch."""
 MIN_ATOMIC = 6
 """Below this, single publishes cost fewer fsyncs than a batch."""
-BESIDE = 100
-"""So many messages must wait before another batch begins while one is under way. With fewer, two half batches
-cost the broker twice as much as the one that follows: half of its time, with a hundred clients waiting."""
+BESIDE = 48
+"""So many messages must wait before another batch begins while one is under way. With fewer, small batches
+cost the broker as much as large ones; with many more, everybody waits for one and nothing is prepared."""
 PATIENCE_S = 0.5
 """After so long without an answer the others no longer wait for a batch: its answer may have been lost."""
 CLOCK_S = 0.005

@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 LEAVES: Final = 1_000
 """New leaves from which a checkpoint is due at once."""
 INTERVAL_S: Final = 10.0
-TICK_S: Final = 0.2
+TICK_S: Final = 1.0
 RETRY_S: Final = 2.0
 REFUSED_RETRY_S: Final = 30.0
 MOST_LEAVES: Final = 20_000
