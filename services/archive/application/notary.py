@@ -1,4 +1,4 @@
-"""Announces the order of the log and signs its head, every 10 s or 1,000 leaves.
+"""Announces the order of the log and signs its head, every 10 s or 1,000 leaves; once a second at most.
 
 One step: read back what is durable, announce it in AUDIT and wait for the acknowledgement, store the full
 tiles, sign, store the checkpoint, tell subscribers. A crash between any two leaves something that the next
@@ -46,6 +46,7 @@ LEAVES: Final = 1_000
 """New leaves from which a checkpoint is due at once."""
 INTERVAL_S: Final = 10.0
 TICK_S: Final = 1.0
+"""Least pause between two checkpoints: the syncs of each hold up those that ratings wait for."""
 RETRY_S: Final = 2.0
 REFUSED_RETRY_S: Final = 30.0
 MOST_LEAVES: Final = 20_000
