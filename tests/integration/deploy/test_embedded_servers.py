@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -112,9 +113,12 @@ def test_journaled_document_survives_sigkill_and_a_new_port(own_mongo_server: Mo
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere priorities stay as they are")
 def test_mongod_stands_back_with_all_its_threads_once_it_runs(own_mongo_server: MongoServer) -> None:
     assert own_mongo_server.pid is not None
-    threads = psutil.Process(own_mongo_server.pid).threads()
-    assert len(threads) > 5
-    assert {os.getpriority(os.PRIO_PROCESS, thread.id) for thread in threads} == {mongod.NICE}
+    priorities = []
+    for thread in psutil.Process(own_mongo_server.pid).threads():
+        with suppress(ProcessLookupError):  # mongod ends threads of its pools whenever it likes
+            priorities.append(os.getpriority(os.PRIO_PROCESS, thread.id))
+    assert len(priorities) > 5
+    assert set(priorities) == {mongod.NICE}
 
 
 def test_server_started_by_a_short_lived_thread_keeps_running(tmp_path: Path) -> None:
