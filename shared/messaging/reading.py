@@ -9,6 +9,7 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from uuid import uuid4
 
@@ -33,6 +34,10 @@ PULL_BYTES: Final = 4 * 1024 * 1024
 PULL_EXPIRES_S: Final = 20.0
 HEARTBEAT_S: Final = 1.0
 SILENCE_S: Final = 3 * HEARTBEAT_S
+SMALL_PULL: Final = 32
+"""Messages that a paced reader asks for without a pause: whatever trickles in comes at once."""
+BACKLOG: Final = 500
+"""So many waiting messages are fetched without a pause, too."""
 RETRY_S: Final = 0.5
 INACTIVE_S: Final = 30.0
 NANO: Final = 1_000_000_000
@@ -105,19 +110,17 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Pull:
-    """Overlapping pull requests on one consumer; hands out what arrived, without waiting to fill a batch."""
+    """Overlapping pull requests on one consumer; hands out what arrived, without waiting to fill a batch.
 
-    def __init__(self, client: Client, stream: str, consumer: str) -> None:
+    With a pace, requests are small, and while messages keep coming at most one is sent in that many seconds.
+    """
+
+    def __init__(self, client: Client, stream: str, consumer: str, pace_s: float = 0.0) -> None:
         self._client = client
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
-        self._request = json.dumps(
-            {
-                "batch": PULL_BATCH,
-                "max_bytes": PULL_BYTES,
-                "expires": int(PULL_EXPIRES_S * NANO),
-                "idle_heartbeat": int(HEARTBEAT_S * NANO),
-            }
-        ).encode()
+        self._pace_s = pace_s
+        self._due = 0.0
+        self._pending = 0
         self._inbox = client.new_inbox()
         self._requests: dict[str, int] = {}
         self._number = 0
@@ -147,7 +150,9 @@ class _Pull:
     def _on_message(self, subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> None:
         self._last_sign = self._now()
         if reply:
-            self._arrived.append(StoredMessage.of(subject, reply, payload))
+            message = StoredMessage.of(subject, reply, payload)
+            self._pending = message.pending
+            self._arrived.append(message)
         else:
             self._on_status(subject, headers)
         self._wake.set()
@@ -167,10 +172,24 @@ class _Pull:
 
     async def _refill(self) -> None:
         outstanding = sum(self._requests.values())
-        if outstanding < PULL_BATCH:
-            self._number += 1
-            self._requests[str(self._number)] = PULL_BATCH
-            await self._client.publish(self._next, self._request, reply=f"{self._inbox}.{self._number}")
+        now = self._now()
+        if not self._pace_s or self._pending >= BACKLOG:
+            wanted = PULL_BATCH if outstanding < PULL_BATCH else 0
+        else:
+            wanted = max(SMALL_PULL, self._pending) if outstanding <= 0 and now >= self._due else 0
+        if not wanted:
+            return
+        self._due = now + self._pace_s
+        if not self._requests:
+            self._last_sign = now  # who asked for nothing heard nothing
+        self._number += 1
+        self._requests[str(self._number)] = wanted
+        await self._client.publish(self._next, _request(wanted), reply=f"{self._inbox}.{self._number}")
+
+    def _pause_s(self, left: float) -> float:
+        """How long to wait for a message before the next look, of the ``left`` seconds of a :meth:`take`."""
+        until_due = self._due - self._now()
+        return min(left, HEARTBEAT_S, until_due) if until_due > 0 else min(left, HEARTBEAT_S)
 
     async def take(self, most: int, wait_s: float) -> list[StoredMessage]:
         """What has arrived, oldest first; empty after ``wait_s`` seconds of an idle but living stream.
@@ -184,7 +203,7 @@ class _Pull:
                 raise ReaderLostError(
                     describe(self._failure, "a living consumer", "it is read again by itself")
                 )
-            if self._now() - self._last_sign > SILENCE_S:
+            if self._requests and self._now() - self._last_sign > SILENCE_S:
                 raise ReaderLostError(
                     describe(
                         f"{SILENCE_S} s of silence", "a heartbeat each second", "it is read again by itself"
@@ -196,7 +215,7 @@ class _Pull:
                 return []
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), min(left, HEARTBEAT_S))
+                await asyncio.wait_for(self._wake.wait(), self._pause_s(left))
         taken: list[StoredMessage] = []
         while self._arrived and len(taken) < most:
             self._count_down()
@@ -212,6 +231,19 @@ class _Pull:
             else:
                 del self._requests[number]
             return
+
+
+@lru_cache(maxsize=64)
+def _request(batch: int) -> bytes:
+    """The body of a pull request for ``batch`` messages."""
+    return json.dumps(
+        {
+            "batch": batch,
+            "max_bytes": PULL_BYTES,
+            "expires": int(PULL_EXPIRES_S * NANO),
+            "idle_heartbeat": int(HEARTBEAT_S * NANO),
+        }
+    ).encode()
 
 
 class FoldReader:
@@ -322,10 +354,21 @@ class DurableReader:
     store must recognise them. The consumer must exist (ADR 0005); while it does not, :meth:`take` says so.
     """
 
-    def __init__(self, client: Client, stream: str, durable: str) -> None:
-        """Read ``durable`` on ``stream``."""
+    def __init__(self, client: Client, stream: str, durable: str, *, pace_s: float = 0.0) -> None:
+        """Read ``durable`` on ``stream``.
+
+        Args:
+            client: the connection.
+            stream: name of the stream.
+            durable: name of the consumer.
+            pace_s: while messages keep coming they are fetched together, once in so many seconds; a trickle
+                and a backlog come without a pause. A delivery makes the broker write the consumer's state to
+                disk, ten times a second at most, and three syncs each that ratings wait for: what a reader
+                can do later, it should do in one go.
+        """
         self._client = client
         self._stream = stream
+        self._pace_s = pace_s
         self.durable = durable
         """Name of the consumer."""
         self._pull: _Pull | None = None
@@ -342,7 +385,7 @@ class DurableReader:
         try:
             if self._pull is None:
                 await self._client.jetstream(timeout=5).consumer_info(self._stream, self.durable)
-                self._pull = _Pull(self._client, self._stream, self.durable)
+                self._pull = _Pull(self._client, self._stream, self.durable, self._pace_s)
                 self.openings += 1
                 await self._pull.start()
             return await self._pull.take(most, wait_s)

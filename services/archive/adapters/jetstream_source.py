@@ -19,6 +19,8 @@ from shared.messaging.reading import NANO, DurableReader, StoredMessage
 from shared.messaging.session import BrokerSession
 
 REQUEST_S: Final = 5.0
+PACE_S: Final = 1.0
+"""How often messages are fetched while they keep coming: entries come later, the disk is spared."""
 FETCH_MESSAGES: Final = 500
 FETCH_BYTES: Final = 4 * 1024 * 1024
 DELETED_NAMED: Final = 10_000
@@ -43,7 +45,7 @@ class JetStreamSource:
         """See :meth:`StreamSource.take`."""
         reader = self._readers.get(stream)
         if reader is None:
-            reader = DurableReader(self._session.client, stream, durable_name(stream))
+            reader = DurableReader(self._session.client, stream, durable_name(stream), pace_s=PACE_S)
             self._readers[stream] = reader
         return await reader.take(most, wait_s)
 

@@ -47,6 +47,9 @@ AUDIT_DURABLE: Final = "notify-audit"
 INSTANT: Final = frozenset({"console"})
 """Channels that answer at once: hundreds of alerts may be under way, all of them end within the ack wait."""
 
+PACE_S: Final = 0.4
+"""How often messages are fetched while they keep coming; an alert passes two such loops within a second."""
+
 DELIVERY_BATCH: Final = 50
 """Deliveries under way at once in the others; they must end within the consumer's ack wait together."""
 
@@ -74,28 +77,28 @@ def consumers(
     """
     loops = {
         "feedback": _loop(
-            DurableReader(client, FEEDBACK, FEEDBACK_DURABLE),
+            DurableReader(client, FEEDBACK, FEEDBACK_DURABLE, pace_s=PACE_S),
             FeedbackSubmitted,
             raise_alerts.on_feedback,
             failures,
             raise_alerts.lets_pass,
         ),
         "ranking": _loop(
-            DurableReader(client, RANKING, RANKING_DURABLE),
+            DurableReader(client, RANKING, RANKING_DURABLE, pace_s=PACE_S),
             UnitScoreChanged,
             raise_alerts.on_score_changed,
             failures,
             raise_alerts.lets_move_pass,
         ),
         "audit": _loop(
-            DurableReader(client, AUDIT, AUDIT_DURABLE),
+            DurableReader(client, AUDIT, AUDIT_DURABLE, pace_s=PACE_S),
             StreamDiverged,
             raise_alerts.on_stream_diverged,
             failures,
         ),
     }
     for name in INSTANT & deliver.keys():
-        reader = DurableReader(client, ALERTS, _delivery_durable(name))
+        reader = DurableReader(client, ALERTS, _delivery_durable(name), pace_s=PACE_S)
         loops[f"deliver-{name}"] = _loop(reader, AlertRaised, _delivery(deliver[name]), failures)
     return loops
 

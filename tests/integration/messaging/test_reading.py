@@ -7,6 +7,7 @@ import pytest
 from nats.aio.client import Client
 
 from deploy.local.embedded import NatsServer
+from shared.kernel.errors import TransientError
 from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.reading import DurableReader, FoldReader, HistoryChangedError, StoredMessage
 from shared.messaging.streams import FEEDBACK
@@ -114,3 +115,58 @@ async def test_a_missing_durable_is_reported_and_read_again_once_provisioned(
     reader = DurableReader(client, FEEDBACK, "no-such-durable")
     assert await reader.take(wait_s=0.1) == []
     assert "consumer_missing" in capsys.readouterr().out
+
+
+async def test_a_paced_reader_hands_out_a_trickle_and_a_backlog_without_a_pause(client: Client) -> None:
+    await fill(client, 1, 4000)
+    reader = DurableReader(client, FEEDBACK, "archive-feedback", pace_s=5.0)
+    started = time.monotonic()
+    backlog = await read(reader, 4000)
+    await fill(client, 4001, 4003)
+    trickle = await read(reader, 3)
+    assert time.monotonic() - started < 5.0
+    assert [message.sequence for message in backlog + trickle] == list(range(1, 4004))
+    await reader.close()
+
+
+async def test_a_paced_reader_fetches_what_keeps_coming_in_few_deliveries(client: Client) -> None:
+    asked = 0
+
+    async def count(_message: object) -> None:
+        nonlocal asked
+        asked += 1
+
+    requests = await client.subscribe("$JS.API.CONSUMER.MSG.NEXT.FEEDBACK.archive-feedback", cb=count)
+    reader = DurableReader(client, FEEDBACK, "archive-feedback", pace_s=0.5)
+    deadline = time.monotonic() + 2.0
+    number, arrivals = 0, []
+    while time.monotonic() < deadline:
+        await fill(client, number + 1, number + 20)
+        number += 20
+        if messages := await reader.take(500, wait_s=0.01):
+            arrivals += messages
+    arrivals += await read(reader, number - len(arrivals))
+    assert [message.sequence for message in arrivals] == list(range(1, number + 1))
+    assert 1 < asked <= 12, "four paces, each with a small request and one for what had gathered"
+    await requests.unsubscribe()
+    await reader.close()
+
+
+async def test_a_paced_reader_notices_that_its_broker_was_away(
+    own_client: Client, own_nats_server: NatsServer
+) -> None:
+    reader = DurableReader(own_client, FEEDBACK, "archive-feedback", pace_s=0.5)
+    await fill(own_client, 1, 40)
+    await read(reader, 40)
+    own_nats_server.kill()
+    own_nats_server.start()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await fill(own_client, 41, 50)
+                break
+            except TransientError:  # sent over the connection that was just ending
+                await asyncio.sleep(0.1)
+    messages = await read(reader, 10)
+    assert {message.sequence for message in messages} >= set(range(41, 51))
+    await reader.close()
