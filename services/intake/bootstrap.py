@@ -3,14 +3,17 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import SystemRandom
 
 from fastapi import FastAPI
 from nats.aio.client import Client
 
 from services.intake.adapters.jetstream_log import JetStreamFeedbackLog, read_accepted
+from services.intake.adapters.qr_codes import qr_code
 from services.intake.adapters.rules import RulePacks
 from services.intake.adapters.sealing import AesGcmSealer
+from services.intake.adapters.shared_quotas import SharedQuotas
 from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
 from services.intake.adapters.stored_revisions import SUBJECTS, read_revision
 from services.intake.adapters.vault import JetStreamVault
@@ -18,15 +21,22 @@ from services.intake.application.accepting import Acceptor
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.handlers import Desk
 from services.intake.application.prepared import Preparer, RandomBytes
+from services.intake.application.quotas import QuotaGate
 from services.intake.application.revising import Reviser
+from services.intake.application.tokens import TokenOffice
 from services.intake.domain.addresses import TrustedProxies
+from services.intake.domain.event_ids import UNKEYED, EventIds
 from services.intake.domain.pseudonyms import Pseudonyms
+from services.intake.domain.quotas import QuotaBook
+from services.intake.domain.tokens import TokenMint
 from services.intake.entrypoints.events import IndexFold, keep_pruned, keep_written
 from services.intake.entrypoints.http import HttpParts, add_routes
 from services.intake.entrypoints.revisions import add_revision_routes
+from services.intake.entrypoints.tokens import add_token_routes
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
-from shared.auth.secrets import HMAC_FILE, VAULT_FILE, load_key
+from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, load_ring
+from shared.auth.secrets import HMAC_FILE, VAULT_FILE, SecretKey, load_key
 from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.units import load_units
 from shared.messaging.connection import make_broker
@@ -62,6 +72,7 @@ def create_app(
     hmac_key = load_key(settings.secrets_dir / HMAC_FILE)
     pseudonyms = Pseudonyms(hmac_key.key_id, hmac_key.secret)
     sealer = AesGcmSealer(load_key(settings.secrets_dir / VAULT_FILE), random_bytes)
+    ids, mint = _keyed(settings.secrets_dir)
     units = load_units(settings.units_path)
     rules = RulePacks(settings.rules_path)
     rules.at(clock.now())
@@ -94,6 +105,8 @@ def create_app(
         metrics,
     )
 
+    book = _quota_book(settings, hmac_key, metrics)
+
     async def check_index() -> str:
         if not index.ready:
             raise IndexNotReadyError(index.position)
@@ -109,6 +122,7 @@ def create_app(
             tasks.start("index-fold", fold.run())
             tasks.start("index-writer", keep_written(index.flush))
             tasks.start("index-pruner", keep_pruned(index.wait_ready, index.prune, clock))
+            tasks.start("shared-quotas", SharedQuotas(book, session.wait_ready, clock).run())
             yield
             health.draining()
         # The requests are answered; what their commits still hold is finished before the connection closes.
@@ -135,10 +149,12 @@ def create_app(
         units=units,
         tally=metrics,
     )
-    preparer = Preparer(units, pseudonyms, rules, clock, random_bytes)
+    preparer = Preparer(units, pseudonyms, rules, clock, random_bytes, ids=ids, mint=mint)
     reviser = Reviser(log=log, index=index, pseudonyms=pseudonyms, units=units, tally=metrics)
     parts = HttpParts(
-        desk=Desk(preparer, acceptor, metrics),
+        desk=Desk(
+            preparer, acceptor, metrics, QuotaGate(book, metrics, enforce=settings.quotas == "enforce")
+        ),
         reviser=reviser,
         units=units,
         rules=rules,
@@ -148,7 +164,43 @@ def create_app(
         clock=clock,
         random=SystemRandom(),
     )
-    add_routes(app, parts)
-    add_revision_routes(app, parts)
+    _add_all_routes(
+        app,
+        parts,
+        TokenOffice(
+            mint,
+            receipts_of=preparer.receipts_of_token,
+            pseudonyms=pseudonyms,
+            units=units,
+            rules=rules,
+            index=index,
+            clock=clock,
+            random=random_bytes,
+            horizon_days=settings.index_horizon_days,
+            tally=metrics,
+        ),
+    )
     app.state.vault = vault
     return app
+
+
+def _keyed(secrets: Path) -> tuple[EventIds, TokenMint]:
+    """What makes ids and tokens, each under keys of its own."""
+    ids = load_ring(secrets, EVENT_IDS_FILE, unkeyed=True)
+    tokens = load_ring(secrets, TOKEN_FILE)
+    return (
+        EventIds(ids.current.secret, (UNKEYED if old is None else old.secret for old in ids.former)),
+        TokenMint(tokens.current.secret, (old.secret for old in tokens.former if old is not None)),
+    )
+
+
+def _quota_book(settings: Settings, key: SecretKey, metrics: IntakeMetrics) -> QuotaBook:
+    book = QuotaBook(key.secret, most=settings.quota_places)
+    metrics.watch_places(lambda: book.places)
+    return book
+
+
+def _add_all_routes(app: FastAPI, parts: HttpParts, office: TokenOffice) -> None:
+    add_routes(app, parts)
+    add_revision_routes(app, parts)
+    add_token_routes(app, office, parts.units, qr_code, parts.settings.rating_url)

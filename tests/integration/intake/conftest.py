@@ -72,7 +72,12 @@ StartIntake = Callable[..., AbstractAsyncContextManager[Intake]]
 def make_secrets(directory: Path) -> Path:
     """Key files, kept if they are there."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name, prefix in (("hmac.key", ""), ("vault.key", "kek-test:")):
+    for name, prefix in (
+        ("hmac.key", ""),
+        ("vault.key", "kek-test:"),
+        ("event-ids.key", ""),
+        ("token.key", ""),
+    ):
         if not (directory / name).exists():
             (directory / name).write_text(prefix + secrets.token_hex(32) + "\n")
     return directory
@@ -84,7 +89,7 @@ def start_intake(tmp_path: Path) -> StartIntake:
 
     @asynccontextmanager
     async def start(
-        server: NatsServer, *, data: str = "intake", wait: bool = True, **options: float
+        server: NatsServer, *, data: str = "intake", wait: bool = True, **options: object
     ) -> AsyncIterator[Intake]:
         settings = Settings(
             nats_url=server.url,
