@@ -25,6 +25,7 @@ COMMANDS: Final = (
     ("doctor", "deploy.local.commands.doctor:doctor"),
     ("submit", "deploy.local.commands.submit:submit"),
     ("import", "deploy.local.commands.import_:import_"),
+    ("tokens", "deploy.local.commands.tokens:tokens"),
     ("rankings", "deploy.local.commands.rankings:rankings"),
     ("recompute", "deploy.local.commands.recompute:recompute"),
     ("witness", "deploy.local.commands.witness:witness"),
