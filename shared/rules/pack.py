@@ -12,6 +12,7 @@ from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Grade, Verification
 from shared.rules.intake_policy import DEFAULT_CHANNELS, ChannelPolicy, Quotas, TokenRules
 from shared.rules.integrity import Integrity
+from shared.rules.people import People
 
 
 class Severity(StrEnum):
@@ -200,6 +201,7 @@ class RulePack:
     intake: Intake
     alerts: Alerts
     integrity: Integrity
+    people: People = field(default_factory=People)
 
     def kind_label(self, kind: str) -> str:
         """Return the Chinese label of a window kind.

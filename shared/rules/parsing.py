@@ -51,6 +51,7 @@ from shared.rules.pack import (
     Suppression,
     Windows,
 )
+from shared.rules.people import People, read_people
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 _SUM_TOLERANCE = 1e-9
@@ -443,6 +444,7 @@ def parse_pack(text: str, origin: str) -> RulePack:
     intake = _intake(top.table("intake"))
     alerts = _alerts(top.table("alerts"))
     integrity = _integrity(top.table("integrity"))
+    people = read_people(top.table("people")) if "people" in top.keys() else People()  # noqa: SIM118 - ours
     top.done()
     if problems or valid_from is None:
         raise RulePackError(origin, tuple(problems))
@@ -463,4 +465,5 @@ def parse_pack(text: str, origin: str) -> RulePack:
         intake=intake,
         alerts=alerts,
         integrity=integrity,
+        people=people,
     )

@@ -135,7 +135,7 @@ def test_a_durables_filters_match_registered_events_that_name_the_service(consum
     ("service", "streams"),
     [
         ("archive", ()),
-        ("intake", ("FEEDBACK",)),
+        ("intake", ("AUDIT", "FEEDBACK")),
         ("notify", ("ALERTS",)),
         ("scoring", ("FEEDBACK",)),
     ],

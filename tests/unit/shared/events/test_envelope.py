@@ -14,14 +14,15 @@ from shared.events import (
     spec_for_data,
     spec_for_type,
 )
-from shared.testing import builders
+from shared.testing import builders, people_builders
 from shared.testing.builders import envelope_of, feedback_submitted
 from shared.testing.clock import FixedClock
 
 BUILDERS = {
-    spec.name: getattr(builders, name)
+    spec.name: getattr(module, name)
     for spec in EVENTS
-    for name in dir(builders)
+    for module in (builders, people_builders)
+    for name in dir(module)
     if name.replace("_", "") == spec.name.lower()
 }
 

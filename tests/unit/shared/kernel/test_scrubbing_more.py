@@ -102,7 +102,25 @@ def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["1", "1 ", "6", "9-", "0086", "1\u200b", "@", "a@", "赣A", "赣A·", "赣A1 ", "微信 ", "微信a", "qq1", "2024-01-01 ", "(0791)", "a"],
+    [
+        "1",
+        "1 ",
+        "6",
+        "9-",
+        "0086",
+        "1\u200b",
+        "@",
+        "a@",
+        "赣A",
+        "赣A·",
+        "赣A1 ",
+        "微信 ",
+        "微信a",
+        "qq1",
+        "2024-01-01 ",
+        "(0791)",
+        "a",
+    ],
 )
 def test_a_hundred_thousand_characters_take_no_longer_than_their_number(piece: str) -> None:
     scrub(piece)  # the table of folded characters is made once
