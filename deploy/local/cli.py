@@ -29,9 +29,10 @@ COMMANDS: Final = (
     ("recompute", "deploy.local.commands.recompute:recompute"),
     ("witness", "deploy.local.commands.witness:witness"),
     ("trace", "deploy.local.commands.trace:trace"),
+
+    ("erase", "deploy.local.commands.erase:erase"),
     ("tokens", "deploy.local.commands.tokens:tokens"),
     ("feedback", "deploy.local.commands.feedback:feedback"),
-    ("erase", "deploy.local.commands.erase:erase"),
     ("unmask", "deploy.local.commands.unmask:unmask"),
     ("vault", "deploy.local.commands.vault:vault"),
     ("events", "deploy.local.commands.events:events"),

@@ -152,6 +152,8 @@ class JetStreamVault:
         try:
             while reader.position < last and not reader.caught_up:
                 for message in await reader.take(wait_s=0.5):
+                    if message.sequence > last:  # came since: often one of these, wrapped again
+                        return
                     yield StoredRecord(
                         message.subject.rsplit(".", 1)[1],
                         message.data,
