@@ -29,7 +29,6 @@ COMMANDS: Final = (
     ("recompute", "deploy.local.commands.recompute:recompute"),
     ("witness", "deploy.local.commands.witness:witness"),
     ("trace", "deploy.local.commands.trace:trace"),
-
     ("erase", "deploy.local.commands.erase:erase"),
     ("tokens", "deploy.local.commands.tokens:tokens"),
     ("feedback", "deploy.local.commands.feedback:feedback"),

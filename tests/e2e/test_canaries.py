@@ -83,6 +83,7 @@ def spellings(canary: str) -> set[bytes]:
 
 
 FILES = "broker's files"
+SOURCE_OF = {"assessor": "social", "undercover": "spot_check"}
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{40,}")
 NEEDLES = {canary: spellings(canary) for canary in CANARIES}
 
@@ -157,6 +158,7 @@ def rating(unit: str, channel: str, ref: str, person: tuple[str, str, str, str, 
         "unit_id": unit,
         "grade": 1,
         "channel": channel,
+        "source": SOURCE_OF.get(channel, "public"),
         "client_ref": f"{ref}-{phone}",
         "transaction_id": f"{identity}-{ref}",
         "device_id": f"{name}的手机 {phone}",
@@ -272,7 +274,6 @@ def import_files(platform: Platform, haystack: Haystack, folder: Path, unit: str
     wrong: tuple[tuple[str, ...], ...] = (
         ("submit", unit, "9", "--phone", PHONES[0], "--text", NAMES[0]),
         ("submit", NAMES[0], "1", "--phone", PHONES[0]),
-        ("trace", PHONES[0]),
         ("erase", NAMES[1]),
         ("unmask", "state", PHONES[1], "--as", "officer", "--scope", "province"),
     )
@@ -286,7 +287,7 @@ def import_files(platform: Platform, haystack: Haystack, folder: Path, unit: str
 
 
 def kill_while_sending(platform: Platform, send: Sender, unit: str) -> None:
-    """SIGKILL intake and the archive while canaries are on their way."""
+    """SIGKILL intake while canaries are on their way."""
     stop = threading.Event()
 
     def go_on() -> None:
@@ -298,7 +299,7 @@ def kill_while_sending(platform: Platform, send: Sender, unit: str) -> None:
 
     thread = threading.Thread(target=go_on)
     thread.start()
-    victims = {name: platform.kill(name) for name in ("intake", "archive")}
+    victims = {name: platform.kill(name) for name in ("intake",)}
     stop.set()
     thread.join()
     for name, pid in victims.items():

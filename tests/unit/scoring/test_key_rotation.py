@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from services.intake.adapters.rules import RulePacks
 from services.intake.application.envelopes import submitted_message
 from services.intake.application.prepared import Preparer
+from services.intake.domain.event_ids import EventIds
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.submission import Contact, Submission
+from services.intake.domain.tokens import TokenMint
 from services.scoring.application.parsing import RatingParser
 from services.scoring.domain.aliases import Aliases
 from services.scoring.domain.days import DAY_MS
@@ -157,7 +159,9 @@ PACKS = RulePacks(None)
 def parsed(pseudonyms: Pseudonyms, ref: str, *, kiosk: str | None = None) -> Rating:
     """A citizen's rating of one transaction, or an anonymous one at a kiosk, as scoring reads it."""
     clock = SystemClock()
-    preparer = Preparer(UNITS_BY_ID, pseudonyms, PACKS, clock, bytes)
+    preparer = Preparer(
+        UNITS_BY_ID, pseudonyms, PACKS, clock, bytes, ids=EventIds(bytes(32)), mint=TokenMint(bytes(32))
+    )
     submission = Submission(
         "U000200",
         5,
