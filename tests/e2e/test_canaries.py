@@ -220,6 +220,7 @@ def send_elsewhere(send: Sender, unit: str, canary: str) -> None:
     )
     send("POST", "intake", "/v1/feedback/batch", kind, content=lines.encode())
     good = {"unit_id": unit, "grade": 3, "channel": "qr", "client_ref": f"header-{canary}"}
+    other = good | {"client_ref": f"header of a batch-{canary}"}
     for name in (
         "User-Agent",
         "X-Forwarded-For",
@@ -230,7 +231,9 @@ def send_elsewhere(send: Sender, unit: str, canary: str) -> None:
         "Idempotency-Key",
     ):
         send("POST", "intake", "/v1/feedback", {name: canary}, json=good)
-        send("POST", "intake", "/v1/feedback/batch", kind | {name: canary}, content=json.dumps(good).encode())
+        send(
+            "POST", "intake", "/v1/feedback/batch", kind | {name: canary}, content=json.dumps(other).encode()
+        )
     for name in ("X-Correlation-Id", "traceparent", "Accept", "Host"):
         send("GET", "intake", "/v1/units", {name: canary})
     send("POST", "intake", f"/v1/feedback?phone={quote(canary)}&{quote(canary)}=1", json=good)
