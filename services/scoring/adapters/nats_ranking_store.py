@@ -1,7 +1,8 @@
 """The rankings in a NATS key-value bucket: readable by anybody who may watch it, written by one at a time.
 
-All keys of one publication go in one atomic batch, so that no watcher sees half of it, and the heads carry
-the sequence that they replace: a second writer, or a zombie that wakes up, is refused as a whole (ADR 0011).
+All keys of one commit go in one atomic batch, so that no watcher sees half of it, and the heads carry the
+sequence that they replace: a second writer, or a zombie that wakes up, is refused as a whole (ADR 0011). A
+publication that is too large for one is several, and the books come last (ADR 0035).
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from services.scoring.application.ports import StoreConflictError
+from services.scoring.application.ports import MOST_KEYS, StoreConflictError
 from services.scoring.application.published import (
     ANNOUNCED_PREFIX,
     BOOKS_KEY,
@@ -41,8 +42,6 @@ log = structlog.get_logger(__name__)
 
 STREAM: Final = f"KV_{RANKINGS_BUCKET}"
 PREFIX: Final = f"$KV.{RANKINGS_BUCKET}."
-MAX_BATCH: Final = 1000
-"""The server's limit for one atomic batch; our lists need about 150 keys."""
 CONFLICTS: Final = frozenset({10071, 10164})
 """The server's codes for "the last sequence of the subject is another", alone and within a batch."""
 TIMEOUT_S: Final = 10.0
@@ -81,8 +80,11 @@ class NatsRankingStore:
         for attempt in range(1, READ_ATTEMPTS + 1):
             found = await _read_keys(self._client, ">")
             values = {key: message.data or b"" for key, message in found.items()}
+            last = attempt == READ_ATTEMPTS
             try:
-                stored = assemble(values, leave_out_unreadable=attempt == READ_ATTEMPTS)
+                if not last:
+                    _check_one_moment(found)
+                stored = await asyncio.to_thread(assemble, values, leave_out_unreadable=last)
             except TornReadError as torn:
                 # Somebody else published while we read.
                 log.info("rankings_read_again", reason=str(torn))
@@ -120,12 +122,8 @@ class NatsRankingStore:
             StoreConflictError: another writer was faster.
             StoreUnavailableError: no answer; it may have been written.
         """
-        check_fence(fenced)
+        check_commit(fenced, others)
         entries = [*others.items(), *fenced.items()]
-        if len(entries) > MAX_BATCH:
-            raise InvalidValueError(
-                len(entries), f"at most {MAX_BATCH} keys in one publication", "publish fewer lists or windows"
-            )
         _check_sizes(entries)
         batch = uuid4().hex
         answer: dict[str, Any] = {}
@@ -161,14 +159,17 @@ class NatsRankingStore:
             self._sequences[key] = first + number
 
 
-def check_fence(fenced: Mapping[str, bytes]) -> None:
-    """Refuse a commit without a fence; every `RankingStore` asks first.
+def check_commit(fenced: Mapping[str, bytes], others: Mapping[str, bytes]) -> None:
+    """Refuse a commit without a fence, or of more than a batch; every `RankingStore` asks first.
 
     Raises:
-        InvalidValueError: ``fenced`` is empty.
+        InvalidValueError: ``fenced`` is empty, or there are too many keys.
     """
     if not fenced:
         raise InvalidValueError(0, "at least one fenced key in a commit", "fence the books")
+    keys = len(fenced) + len(others)
+    if keys > MOST_KEYS:
+        raise InvalidValueError(keys, f"at most {MOST_KEYS} keys in one commit", "divide it into portions")
 
 
 def _check_sizes(entries: list[tuple[str, bytes]]) -> None:
@@ -237,6 +238,17 @@ def _check(head: bytes, pages: tuple[bytes, ...]) -> PublishedList:
     if len(pages) != found.head["pages"] or found.computed_hash() != found.hash:
         raise TornReadError(found.key)
     return found
+
+
+def _check_one_moment(found: Mapping[str, RawStreamMsg]) -> None:
+    """The books are the last key of whatever is written: what is newer than they are is of another moment.
+
+    Raises:
+        TornReadError: something was written between two of these reads.
+    """
+    books = found.get(BOOKS_KEY)
+    if books is not None and max(int(each.seq or 0) for each in found.values()) > int(books.seq or 0):
+        raise TornReadError("lists that are newer than the books")
 
 
 def assemble(values: Mapping[str, bytes], *, leave_out_unreadable: bool = False) -> StoredRankings:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from services.scoring.application.closing import Settled
 from services.scoring.application.fold import Message
@@ -12,6 +12,9 @@ from services.scoring.domain.announcements import Announcement
 from services.scoring.domain.flags import Flags, Notice
 from services.scoring.domain.snapshots import Refusal, Snapshot, StreamState
 from shared.kernel.errors import PermanentError, TransientError
+
+MOST_KEYS: Final = 1000
+"""Entries of one commit: the broker's limit for one atomic batch."""
 
 
 class StoreConflictError(TransientError):
@@ -79,7 +82,8 @@ class RankingStore(Protocol):
             others: keys written along with them.
 
         Raises:
-            InvalidValueError: nothing is fenced, so that two writers could not be told apart.
+            InvalidValueError: nothing is fenced, so that two writers could not be told apart; or more than
+                `MOST_KEYS` entries.
             StoreConflictError: a fenced key was written by somebody else; load again.
             TransientError: it is not known whether the entries were written; load again.
         """

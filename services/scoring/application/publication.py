@@ -3,6 +3,9 @@
 Events go out before the bucket is written. A crash in between repeats them on the next start: with the same
 ids if nothing was folded since, otherwise as one larger change from the same previous state. So does another
 instance that overlaps with this one; a unit's move that both tell alike is the same event.
+
+What does not fit into one batch is written in portions (:mod:`.portions`). Until the last of them stands, the
+rankings of before are shown; a crash in between is mended by the next publication, of whoever leads then.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ from typing import Final
 
 from services.scoring.application.closing import periods_to_settle, settle
 from services.scoring.application.fold import Fold, FrozenFold
+from services.scoring.application.portions import Portion, portions
 from services.scoring.application.ports import (
     Announcements,
     FoldObserver,
@@ -31,8 +35,9 @@ from services.scoring.application.published import (
     encode_announced,
 )
 from services.scoring.domain.announcements import Announced, announce
+from services.scoring.domain.books import Books
 from services.scoring.domain.ledger import PeriodChange
-from services.scoring.domain.lists import ListKey, Row, changed_rows
+from services.scoring.domain.lists import ListKey, Row
 from services.scoring.domain.roster import RANKED_LEVELS
 from services.scoring.domain.spans import Period, Rolling
 from shared.kernel.clock import Clock, rfc3339
@@ -50,8 +55,7 @@ class _Plan:
     """One publication, worked out: what to say, what to write, and what is known afterwards."""
 
     announcements: Announcements
-    fenced: Mapping[str, bytes]
-    others: Mapping[str, bytes]
+    portions: Sequence[Portion]
     stored: StoredRankings
     waiting: bool
     compute_s: float
@@ -104,6 +108,7 @@ class Publisher:
         self._still = still or asyncio.Lock()
         self._backwards = False
         self._stored: StoredRankings | None = None
+        self._shown: StoredRankings | None = None
         self._listener: Callable[[], None] = lambda: None
         self._stale = True
         self._revision: int | None = None
@@ -114,15 +119,19 @@ class Publisher:
 
     @property
     def stored(self) -> StoredRankings | None:
-        """What stands in the bucket, as of the last publication of ours; None before :meth:`load`."""
-        return self._stored
+        """What is published, as of the last publication of ours; None before it was read whole.
+
+        Not what stands in the bucket while a publication of several portions is under way, or was given up.
+        """
+        return self._shown
 
     @property
     def position(self) -> int:
-        """How far into FEEDBACK the published rankings reach."""
+        """How far into FEEDBACK the published rankings reach, those of a publication under way too."""
         if self._stored is None or self._stored.books is None:
             return 0
-        return self._stored.books.position
+        books = self._stored.books
+        return books.position if books.under_way is None else books.under_way
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` whenever :attr:`stored` is another; it must not block."""
@@ -143,24 +152,31 @@ class Publisher:
         self._stored = await self._store.load()
         self._revision = None
         self._stale = False
-        self._listener()
+        self._show(self._stored)
         return self._stored
 
-    async def refresh(self) -> StoredRankings:
-        """Read what another replica has published since.
+    def _show(self, stored: StoredRankings) -> None:
+        """Let ``stored`` be seen, unless it is half a publication."""
+        if stored.is_whole:
+            self._shown = stored
+            self._listener()
+
+    async def refresh(self) -> StoredRankings | None:
+        """Read what another replica has published since; what is shown now, see :attr:`stored`.
 
         Raises:
             TransientError: the store is away.
         """
         if self._stored is None or self._stale:
-            return await self.load()
+            await self.load()
+            return self._shown
         found = await self._store.refresh(self._stored)
         if found is not self._stored:
             self._stored, self._revision = found, None
-            self._listener()
+            self._show(found)
         # Who published them has measured how long they took.
         self._received = array("q")
-        return found
+        return self._shown
 
     async def begin_term(self) -> None:
         """Take over from whoever led before, who may have published until its last moment.
@@ -200,9 +216,9 @@ class Publisher:
             self._check_lead()
             if said.revisions or said.units or said.periods:
                 await self._events.publish(said)
-            if plan.fenced:
+            for portion in plan.portions:
                 self._check_lead()
-                await self._store.commit(plan.fenced, plan.others)
+                await self._store.commit(portion.fenced, portion.others)
         except TransientError:
             self._stale = True  # what stands there is unknown now: read it before the next attempt
             received.extend(self._received[: LATENCY_SAMPLES - len(received)])
@@ -211,7 +227,7 @@ class Publisher:
         self._stored, self._revision, self._fold, self._waiting = (
             plan.stored, frozen.revision, fold, plan.waiting,
         )  # fmt: skip
-        self._listener()
+        self._show(plan.stored)
         self._backwards = False
         self._settled = {period: change.times for period, change in frozen.changes.items()}
         looked_at = frozen.statistics.closed
@@ -225,7 +241,7 @@ class Publisher:
         now_ms = self._clock.now().timestamp() * 1000
         latencies = [max(0.0, now_ms - each) / 1000 for each in received]
         self._observer.published(len(said.revisions), len(said.units), plan.stored, latencies)
-        return bool(plan.fenced)
+        return bool(plan.portions)
 
     def _freeze(self, fold: Fold, stored: StoredRankings) -> _Frozen:
         now = self._clock.now()
@@ -254,7 +270,7 @@ class Publisher:
             heads, pages = after.entries(before)
             fenced.update(heads)
             others.update(pages)
-            places = changed_rows(found.rows, before.rows if before is not None else None)
+            places = after.changed_since(before)
             if places:
                 items = [found.items[place] for place in places]
                 revisions.append(Revision(after, before.hash if before else None, places, items))
@@ -287,10 +303,12 @@ class Publisher:
             cities = {self._cities[each.row.unit_id] for each in due}
             others.update(self._announced_entries(announced, cities))
         books, new = stored.books, frozen.books
-        if fenced or others or books is None or (books.books, books.position) != (new.books, new.position):
+        parts: list[Portion] = []
+        if fenced or others or books is None or books.is_behind(new):
             # In every batch, so that none goes without a fence: announcements alone change no head.
-            books = new
             fenced[BOOKS_KEY] = new.encode()
+            parts = portions(fenced, others, _under_way(books, new).encode())
+            books = new
         said = Announcements(
             revisions,
             due,
@@ -300,7 +318,7 @@ class Publisher:
             frozen.rules.hash,
             frozen.now,
         )
-        return _Plan(said, fenced, others, StoredRankings(lists, books, announced), waiting, compute_s)
+        return _Plan(said, parts, StoredRankings(lists, books, announced), waiting, compute_s)
 
     def _announced_entries(self, announced: Mapping[str, Announced], cities: set[str]) -> dict[str, bytes]:
         pages: dict[str, dict[str, Announced]] = {city: {} for city in cities}
@@ -309,6 +327,13 @@ class Publisher:
             if city in pages:
                 pages[city][unit_id] = last
         return {f"{ANNOUNCED_PREFIX}{city}": encode_announced(page) for city, page in pages.items()}
+
+
+def _under_way(standing: PublishedBooks | None, new: PublishedBooks) -> PublishedBooks:
+    """The books while some lists are already those of ``new``: what was accounted for last, and a note."""
+    if standing is None:
+        standing = PublishedBooks(Books(accepted=0, counted=0, replaced=0, late=0), 0, new.computed_at)
+    return replace(standing, under_way=new.position)
 
 
 def _primary_lists(

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-import msgspec
-
+from services.scoring.application.read_rows import ReadRows, read_items
 from services.scoring.domain.announcements import Announced
 from services.scoring.domain.books import Books
-from services.scoring.domain.lists import RankedList, Row, canonical_json, list_hash
+from services.scoring.domain.lists import RankedList, Row, canonical_json, changed_rows, list_hash
 from shared.kernel.clock import rfc3339
 
 STREAM: Final = "FEEDBACK"
@@ -27,15 +26,6 @@ VOLATILE: Final = frozenset(
     {"positions", "computed_at", "list_hash", "pages", "closed_on", "closed_hash", "restatement"}
 )
 """Members of a published head that are not part of the canonical document."""
-
-
-class _Page(msgspec.Struct):
-    """A page's rows, each as the bytes that it consists of."""
-
-    items: list[msgspec.Raw]
-
-
-_decode_page: Final = msgspec.json.Decoder(_Page).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +64,8 @@ class PublishedList:
             KeyError: likewise.
             TypeError: likewise.
         """
-        try:
-            items = [bytes(item) for page in pages for item in _decode_page(page).items]
-        except msgspec.MsgspecError as error:
-            raise ValueError(f"a page that is none of ours: {error}") from error
-        return cls(json.loads(head), tuple(Row.parse(json.loads(item)) for item in items), items)
+        items = [item for page in pages for item in read_items(page)]
+        return cls(json.loads(head), ReadRows(items), items)
 
     @property
     def pages(self) -> tuple[bytes, ...]:
@@ -133,6 +120,12 @@ class PublishedList:
         """The hash of its content; another than :attr:`hash` if head and pages don't belong together."""
         return list_hash(self.canonical())
 
+    def changed_since(self, before: "PublishedList | None") -> list[int]:
+        """Places of the rows that are others than ``before``, see `changed_rows`."""
+        if before is not None and isinstance(before.rows, ReadRows):
+            return before.rows.changed_in(self.rows, self.items)
+        return changed_rows(self.rows, before.rows if before is not None else None)
+
     def entries(self, before: "PublishedList | None") -> tuple[dict[str, bytes], dict[str, bytes]]:
         """Heads and pages to write: the head, and those pages that differ from what stands there."""
         known: Sequence[bytes] = before.items if before is not None else ()
@@ -150,11 +143,21 @@ def _page(items: Sequence[bytes]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class PublishedBooks:
-    """The books as they stand in the bucket; their position is how far all of it reaches."""
+    """The books as they stand in the bucket; their position is how far all of it reaches.
+
+    Attributes:
+        under_way: the position of a publication of which some lists already stand here and some do not,
+            because it takes several batches; None: all that stands here belongs together.
+    """
 
     books: Books
     position: int
     computed_at: str
+    under_way: int | None = None
+
+    def is_behind(self, new: "PublishedBooks") -> bool:
+        """Whether ``new`` says anything else than these, but for the time it was said."""
+        return self.under_way is not None or (self.books, self.position) != (new.books, new.position)
 
     def encode(self) -> bytes:
         """The key's value."""
@@ -175,6 +178,7 @@ class PublishedBooks:
             "synthetic": books.synthetic,
             "positions": {STREAM: self.position},
             "computed_at": self.computed_at,
+            **({} if self.under_way is None else {"under_way": {STREAM: self.under_way}}),
         }
 
     @classmethod
@@ -188,7 +192,10 @@ class PublishedBooks:
         found = json.loads(raw)
         names = ("accepted", "counted", "replaced", "late", "held", "excluded", "duplicates", "synthetic")
         return cls(
-            Books(**{name: found[name] for name in names}), found["positions"][STREAM], found["computed_at"]
+            Books(**{name: found[name] for name in names}),
+            found["positions"][STREAM],
+            found["computed_at"],
+            found.get("under_way", {}).get(STREAM),
         )
 
 
@@ -214,3 +221,8 @@ class StoredRankings:
     lists: Mapping[str, PublishedList]
     books: PublishedBooks | None
     announced: Mapping[str, Announced]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no publication is under way, or was given up in the middle."""
+        return self.books is None or self.books.under_way is None

@@ -272,7 +272,7 @@ class FeedbackStream:
 
     async def _follow(self) -> None:
         shown = await self._publisher.refresh()
-        if self._feedback.caught_up and shown.books is not None:
+        if self._feedback.caught_up and shown is not None and shown.books is not None:
             self._shown.set()
             self._memory.end()
 

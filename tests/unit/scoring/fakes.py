@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from services.scoring.adapters.nats_flag_store import decode as decode_flags
 from services.scoring.adapters.nats_flag_store import encode as encode_flags
-from services.scoring.adapters.nats_ranking_store import assemble, check_fence
+from services.scoring.adapters.nats_ranking_store import assemble, check_commit
 from services.scoring.adapters.ranking_events import encode
 from services.scoring.application.fold import Message
 from services.scoring.application.ports import Announcements, StoreConflictError
@@ -43,6 +43,8 @@ class MemoryRankingStore:
         self.bucket = bucket
         self.fail_next_commit = False
         self.lose_next_answer = False
+        self.commits_left: int | None = None
+        """So many more are taken, then the broker is away."""
         self._seen: dict[str, int] = {}
 
     async def load(self) -> StoredRankings:
@@ -55,7 +57,9 @@ class MemoryRankingStore:
         return await self.load()
 
     async def commit(self, fenced: Mapping[str, bytes], others: Mapping[str, bytes]) -> None:
-        check_fence(fenced)
+        check_commit(fenced, others)
+        if self.commits_left is not None:
+            self.fail_next_commit, self.commits_left = self.commits_left == 0, self.commits_left - 1
         if self.fail_next_commit:
             self.fail_next_commit = False
             raise BrokerUnavailableError("away")

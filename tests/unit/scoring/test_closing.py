@@ -21,7 +21,7 @@ from shared.kernel.clock import SHANGHAI
 from shared.messaging.group_commit import Outgoing
 from shared.testing import builders
 from tests.unit.scoring.feedback import Message, event_id, feedback, none_is_invalid
-from tests.unit.scoring.test_publication import RULES, UNITS, WINDOWS, Platform
+from tests.unit.scoring.publishing import RULES, UNITS, WINDOWS, Platform
 
 OCTOBER = "2026-10"
 KEY = f"window.{WINDOWS[0].kind}.{OCTOBER}"
