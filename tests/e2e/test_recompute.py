@@ -280,3 +280,10 @@ async def forget_rankings(layout: Layout) -> None:
     """Let the stream RANKING begin behind its last message, as expiry does."""
     async with connection_as(layout, "provisioner") as client:
         await client.jetstream().purge_stream("RANKING")
+
+
+def test_a_period_that_has_not_closed_is_said_to_be_so(past: Past) -> None:
+    asked = past.platform.pingyi("recompute", "--closed", "2020Q1")
+    assert asked.returncode != 0
+    assert "2020Q1" in asked.stderr
+    assert "none has closed yet" in asked.stderr.replace("\n", " ")

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.commands.rankings import ranking_table
-from deploy.local.errors import NoPlatformError
-from deploy.local.history import reports
+from deploy.local.errors import LocalError, NoPlatformError
+from deploy.local.history import closed, reports
 from deploy.local.history.moments import Moment, parse_moment
 from deploy.local.history.offline import Offline, recompute_offline
 from deploy.local.history.recomputing import (
@@ -26,6 +26,7 @@ from deploy.local.history.recomputing import (
 from deploy.local.history.sources import STREAM, Source
 from deploy.local.layout import DEFAULT_DATA, Layout
 from services.scoring.domain.lists import RankedList
+from shared.kernel.errors import describe
 from shared.rules import RulePack
 
 AtOption = Annotated[
@@ -75,6 +76,10 @@ def recompute(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Write the recomputed lists there as JSON.")
     ] = None,
+    closed_: Annotated[
+        str | None,
+        typer.Option("--closed", metavar="PERIOD", help="Closed lists of e.g. 2026-10, 2026Q3, 2025."),
+    ] = None,
     compare: Annotated[
         bool,
         typer.Option("--compare", help="With a file and --rules: say what would change; asks a platform."),
@@ -87,17 +92,23 @@ def recompute(
 
     Without options: every published list, at the position of the stream that it states, so a running
     platform is no hindrance. With --at: the rankings that were in force then, each under its own rule pack.
-    With --rules: what would be different under another pack. With --from FILE and --rules no platform is
-    needed: the lists are printed or written.
+    With --rules: what would be different under another pack. With --closed: whether what became known since
+    would change a closed period's lists, each under the pack that it was closed under. With --from FILE and
+    --rules no platform is needed: the lists are printed or written.
     """
     question = _Question(Source(from_), None if at is None else parse_moment(at), only, out, as_json)
     other = None if rules is None else read_other_pack(rules)
+    if closed_ is not None and (at is not None or other is not None):
+        wanted = "--closed alone: it takes in all up to today, under each list's own pack"
+        raise LocalError(describe("--closed beside --at or --rules", wanted, "leave out the others"))
     if other is not None and question.source.is_file and not compare:
         _recompute_offline(question, other)
         return
     layout = _platform_for(question.source, data, port_base)
     packs = Packs(rules_dir)
-    if other is not None:
+    if closed_ is not None:
+        _check_closed(question, layout, packs, closed_)
+    elif other is not None:
         _suppose(question, layout, packs, other)
     elif question.moment is None:
         _check_live(question, layout, packs)
@@ -130,6 +141,14 @@ def _check_live(question: _Question, layout: Layout, packs: Packs) -> None:
     lines = [*(differences or [agreed]), *reports.folded_notes(check.folded)]
     question.answer(values, lines, dict(check.lists))
     raise typer.Exit(1 if differences else 0)
+
+
+def _check_closed(question: _Question, layout: Layout, packs: Packs, period: str) -> None:
+    check = asyncio.run(closed.check_closed(question.source, layout, packs, period, question.only))
+    values = closed.closed_answer(check)
+    lists = {each.standing.key: each.recomputed for each in check.lists if each.recomputed is not None}
+    question.answer(values, closed.closed_lines(check), lists)
+    raise typer.Exit(0 if values["ok"] else 1)
 
 
 def _check_past(question: _Question, moment: Moment, layout: Layout, packs: Packs) -> None:

@@ -1,92 +1,16 @@
 """Calendar periods: closed once, final, and restated beside what was closed."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
 
 from services.scoring.application.fold import Fold
-from services.scoring.application.published import PublishedList
 from services.scoring.application.recompute import diff_lists, recompute_like
 from services.scoring.domain.spans import parse_span
-from shared.events import (
-    Envelope,
-    EventData,
-    FeedbackExcluded,
-    PeriodClosed,
-    PeriodRestated,
-    parse_envelope,
-    spec_for_data,
-)
-from shared.kernel.clock import SHANGHAI
-from shared.messaging.group_commit import Outgoing
-from shared.testing import builders
-from tests.unit.scoring.feedback import Message, event_id, feedback, none_is_invalid
-from tests.unit.scoring.publishing import RULES, UNITS, WINDOWS, Platform
-
-OCTOBER = "2026-10"
-KEY = f"window.{WINDOWS[0].kind}.{OCTOBER}"
-LAST_OPEN = date(2026, 11, 30)
-
-
-def noon(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, 12, tzinfo=SHANGHAI)
-
-
-def october(count: int, grade: int = 5, first: int = 0, received: datetime | None = None) -> list[Outgoing]:
-    return [
-        feedback(
-            WINDOWS[0], number=first + number, grade=grade, occurred_at=noon(date(2026, 10, 15)),
-            received_at=received,
-        )
-        for number in range(count)
-    ]  # fmt: skip
-
-
-def exclusion(number: int) -> Outgoing:
-    """Somebody excludes the rating ``number`` of `october`."""
-    moment = noon(date(2026, 10, 15))
-    data = builders.feedback_excluded(
-        target_id=event_id(number),
-        target={
-            "unit_id": WINDOWS[0].unit_id, "grade": 5, "source": "public", "channel": "terminal",
-            "verification": "transaction", "occurred_at": moment, "received_at": moment,
-        },
-    )  # fmt: skip
-    envelope = builders.envelope_of(data)
-    return Outgoing(spec_for_data(FeedbackExcluded).subject_for(), envelope.id, envelope.to_json())
-
-
-class Calendar(Platform):
-    """A platform whose days can pass."""
-
-    def __init__(self, today: date) -> None:
-        self.today = today
-        super().__init__()
-        self.fold = Fold(UNITS, RULES, today)
-
-    async def on(self, day: date) -> bool:
-        """Publish on ``day``."""
-        self.clock.time = noon(day)
-        self.fold.advance(day)
-        self.today = day
-        return await self.publish()
-
-    async def restarted(self) -> None:
-        """Fold everything anew in a new life."""
-        self.restart()
-        self.fold = Fold(UNITS, RULES, self.today)
-        self.take(self.stream)
-
-    def said(self, kind: type[EventData]) -> list[Envelope[EventData]]:
-        spec = spec_for_data(kind)
-        return [
-            parse_envelope(spec.envelope, each.payload)
-            for each in self.events.sent
-            if f".{spec.fact}." in each.subject
-        ]
-
-    async def stands(self) -> PublishedList:
-        return (await self.live())[KEY]
+from shared.events import PeriodClosed, PeriodRestated
+from tests.unit.scoring.calendars import KEY, LAST_OPEN, OCTOBER, Calendar, exclusion, noon, october
+from tests.unit.scoring.feedback import Message, none_is_invalid
+from tests.unit.scoring.publishing import RULES, UNITS, WINDOWS
 
 
 async def test_a_period_closes_thirty_days_after_its_end_and_not_before() -> None:
