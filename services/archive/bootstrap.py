@@ -105,7 +105,9 @@ class Archive:
         )
         self._watch = ConsumerWatch(self._broker, metrics, ARCHIVED, settings.lag_limit)
         self.proofs = Proofs(self.entries, self.tree, keys)
-        self.reads = Reads(self.entries, JetStreamReadJournal(self._session, clock))
+        self.reads = Reads(
+            self.entries, JetStreamReadJournal(self._session, clock), self._histories.numbering
+        )
         self.cosigning = Cosigning(
             self.tree, partial(load_witness_keys, settings.archive_witness_keys), clock
         )

@@ -4,14 +4,15 @@ The word about a read is durable before anything of it is sent, so that nobody r
 broke at the right moment. Without the broker there is no word, and so no personal record either.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from services.archive.application.handlers import find_event
 from services.archive.application.ports import EntryLog, EventQuery, Position, ReadJournal, Snapshot
 from services.archive.application.tracing import trace
 from services.archive.domain.entries import Entry, Stored
+from services.archive.domain.epochs import Numbering
 from services.archive.domain.reads import Read, Request
 from services.archive.domain.story import Story
 from shared.messaging.streams import CASES, FEEDBACK
@@ -39,12 +40,28 @@ class Resume:
     after: Position
 
 
+class Numbered(NamedTuple):
+    """An entry with the sequence that the stream itself has for it."""
+
+    sequence: int
+    entry: Entry
+
+
+def _plain(_stream: str) -> Numbering:
+    return Numbering()
+
+
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """The use cases. Each raises ``TransientError``: the store does not answer, or the word can't be kept."""
+    """The use cases. Each raises ``TransientError``: the store does not answer, or the word can't be kept.
+
+    Attributes:
+        numbering: how a stream is numbered in the log.
+    """
 
     entry_log: EntryLog
     journal: ReadJournal
+    numbering: Callable[[str], Numbering] = _plain
 
     async def page(self, request: Request, query: EventQuery, resume: Resume | None, limit: int) -> Page:
         """One page. Going on from ``next`` gives every entry that fits once, whatever arrives meanwhile."""
@@ -103,16 +120,28 @@ class Reads:
             yield part
         await self.journal.record(replace(ended, rows=rows))
 
-    async def messages(self, request: Request, stream: str, after: int, limit: int) -> list[Entry]:
-        """The next entries of one stream behind the sequence ``after``, by sequence.
+    async def messages(self, request: Request, stream: str, after: int, limit: int) -> list[Numbered]:
+        """The next entries of one stream behind its own sequence ``after``, by that.
+
+        Of a stream that went back and was accepted so: what it has now. What it had before is in the log
+        under numbers that the stream has given to other messages since.
 
         Fewer where they are big; empty: nothing behind it is archived yet.
         """
         snapshot = Snapshot(await self.entry_log.size(), None)
-        behind = Position(-1, after, None)
-        entries, _ = await self.entry_log.page(EventQuery(stream=stream), snapshot, behind, limit)
-        await self._told(request, entries, snapshot.size)
-        return entries
+        found: list[Numbered] = []
+        for first, last, offset in self.numbering(stream).segments:
+            if last - offset <= after:
+                continue
+            behind = Position(-1, max(after + offset, first - 1), None)
+            query, most = EventQuery(stream=stream), limit - len(found)
+            entries, more = await self.entry_log.page(query, snapshot, behind, most)
+            within = [each for each in entries if each.leaf.sequence <= last]
+            found += [Numbered(each.leaf.sequence - offset, each) for each in within]
+            if len(found) == limit or (more is not None and len(within) == len(entries)):
+                break  # full, or cut short before the end of what is numbered so
+        await self._told(request, [each.entry for each in found], snapshot.size)
+        return found
 
     async def _told(self, request: Request, entries: Sequence[Entry], size: int) -> None:
         if any(entry.leaf.stream in PERSONAL for entry in entries):

@@ -1,7 +1,8 @@
 """Streams as they were: every archived message of one stream by its sequence, for whoever folds it anew.
 
 A stream on the broker forgets its oldest messages; the log does not. A service whose state is a fold of the
-stream reads here what the broker no longer has (ADR 0024). Sequences are the broker's, data its exact bytes.
+stream reads here what the broker no longer has (ADR 0024). Sequences are the broker's, data its exact bytes:
+also behind a fork that an operator accepted, where the log counts higher (ADR 0022).
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,9 +13,8 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from services.archive.application.forks import Forks
-from services.archive.application.reading import Reads
+from services.archive.application.reading import Numbered, Reads
 from services.archive.domain import reads as told
-from services.archive.domain.entries import Entry
 from services.archive.entrypoints import answers
 from services.archive.entrypoints.readers import Identify, claimed_reader
 from shared.kernel.errors import NotFoundError
@@ -105,12 +105,12 @@ def _require_archived(stream: str) -> None:
         raise NotFoundError(stream, f"one of {', '.join(ARCHIVED)}", "name an archived stream")
 
 
-def _lines(entries: Iterable[Entry]) -> Iterator[bytes]:
-    for entry in entries:
+def _lines(entries: Iterable[Numbered]) -> Iterator[bytes]:
+    for sequence, entry in entries:
         leaf = entry.leaf
         yield _encode(
             {
-                "sequence": leaf.sequence,
+                "sequence": sequence,
                 "subject": leaf.subject,
                 "kind": leaf.kind.value,
                 "data": entry.envelope,

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
@@ -22,8 +23,11 @@ from deploy.local.layout import SIGNING_KEY, Layout
 from services.archive.adapters.schema import DATABASE, ENTRIES, bootstrap
 from services.archive.bootstrap import Archive
 from services.archive.domain.verification import Finding
+from services.scoring.adapters.nats_ranking_store import read_all_lists
 from shared.kernel.clock import SystemClock
 from shared.kernel.errors import TransientError
+from shared.kernel.grades import Level
+from shared.kernel.units import load_units
 from shared.messaging.lease import NatsLeaseStore
 from shared.messaging.provisioner import provision
 from shared.messaging.streams import FEEDBACK, VAULT
@@ -38,7 +42,10 @@ from tests.integration.archive.support import (
     until_signed,
     verified,
 )
+from tests.integration.scoring.conftest import ScoringProcess
+from tests.integration.scoring.support import eventually
 from tests.support.platform import free_port_base
+from tests.unit.scoring.feedback import random_feedback
 
 pytestmark = pytest.mark.integration
 SAID: list[str] = []
@@ -238,3 +245,60 @@ async def test_a_stream_is_rebuilt_from_the_archive_with_the_same_sequences(tmp_
     assert outcome["books"]["archived"] == 63
     saved = list((layout.data / "replaced").glob("*/FEEDBACK.snapshot"))
     assert len(saved) == 1
+
+
+async def test_scoring_folds_a_rebuilt_stream_anew_once_it_is_told_to_ignore_its_snapshots(
+    tmp_path: Path,
+) -> None:
+    layout = Layout(tmp_path / "var", free_port_base())
+    windows = load_units().by_level(Level.WINDOW)[:20]
+    started: list[ScoringProcess] = []
+
+    def scoring(**settings: str) -> ScoringProcess:
+        seed = str(layout.nkey_seed("provisioner"))
+        process = ScoringProcess(
+            layout.nats_url, tmp_path / "scoring.log", NATS_NKEY_SEED_FILE=seed, **settings
+        )
+        started.append(process)
+        process.start()
+        return process
+
+    try:
+        async with opened(layout) as access:
+            await publish(access.client, random_feedback(windows, 300, seed=5, now=SystemClock().now()))
+            first = scoring()
+            stored = (await access.client.jetstream().stream_info(FEEDBACK)).state.last_seq
+            books = await first.reached(stored)
+            await first.becomes("leader")
+            assert first.terminate() == 0  # which leaves a snapshot
+            before = {key: found.canonical() for key, found in (await read_all_lists(access.client)).items()}
+            async with archive(layout, access).running() as api:
+                await until_archived(api, {FEEDBACK: stored})
+        done = await rebuild_stream(layout, FEEDBACK, replace_old=True, leave_holes=False, say=SAID.append)
+        assert (done.first, done.last, done.appended) == (1, stored, 0)
+
+        async with opened(layout) as access:
+            careful = scoring()
+            await careful.answer("/livez")
+
+            async def waits() -> bool:
+                report = (await careful.get("/readyz")).json()
+                return "HistoryChangedError" in str(report["checks"]["fold"]["detail"])
+
+            await eventually(waits)
+            assert (await careful.get("/v1/books")).status_code == httpx.codes.SERVICE_UNAVAILABLE
+            careful.kill()
+            told = scoring(IGNORE_SNAPSHOTS="true")
+            again = await told.reached(stored)
+            assert await told.metric("events_folded_total") == stored
+            assert {**again, "computed_at": ""} == {**books, "computed_at": ""}
+            after = {key: found.canonical() for key, found in (await read_all_lists(access.client)).items()}
+            assert after == before
+            assert told.terminate() == 0  # it has taken a snapshot of the stream as it is now
+            usual = scoring()
+            await usual.reached(stored)
+            assert await usual.metric("events_folded_total") == 0
+            assert usual.terminate() == 0
+    finally:
+        for process in started:
+            process.kill()

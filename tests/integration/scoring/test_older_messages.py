@@ -10,6 +10,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy
 
+from deploy.local.commands.accepting import decision
 from deploy.local.embedded import MongoServer, NatsServer
 from services.archive.adapters.schema import bootstrap
 from services.scoring.adapters.archive_api import HttpFeedbackArchive
@@ -17,17 +18,20 @@ from services.scoring.adapters.nats_ranking_store import read_all_lists
 from services.scoring.application.recompute import diff_lists, recompute_like
 from shared.kernel.grades import Level
 from shared.messaging.group_commit import Outgoing
+from shared.messaging.provisioner import provision
 from shared.messaging.streams import FEEDBACK
 from shared.rules import load_pack
 from tests.integration.archive.support import Process, Setup, until_archived, write_signing_key
+from tests.integration.archive.test_reconciliation import accept, refused
 from tests.integration.scoring.conftest import ScoringProcess, publish
-from tests.integration.scoring.support import UNITS, eventually, now
+from tests.integration.scoring.support import UNITS, eventually, now, read_stream
 from tests.unit.scoring.feedback import random_feedback
 
 pytestmark = pytest.mark.integration
 Start = Callable[..., ScoringProcess]
 COUNT = 800
 KEPT = 150
+FORK = 300
 NO_EVENT = Outgoing("feedback.v1.submitted.3607.360702", "no-event", b"{broken")
 
 
@@ -154,3 +158,30 @@ async def test_nothing_is_folded_past_a_hole_that_nobody_can_fill(scene: Scene) 
     allowed = scene.scoring(ACCEPT_NEW_HISTORY="true")
     await allowed.reached(scene.last)
     assert await allowed.metric("events_folded_total") == scene.last - 2
+
+
+async def test_behind_an_accepted_fork_the_archive_gives_what_the_stream_has_now(scene: Scene) -> None:
+    """FEEDBACK went back to 300 and took other ratings there; the archive counts those from 801 on."""
+    scene.setup.options |= {"reconcile_interval_s": 0.2}
+    stored = await read_stream(scene.client, FEEDBACK)
+    await scene.client.jetstream().delete_stream(FEEDBACK)
+    await provision(scene.client)
+    first = [Outgoing(each.subject, f"again-{each.sequence}", each.data) for each in stored[:FORK]]
+    others = random_feedback(UNITS.by_level(Level.WINDOW)[:40], 200, 3, first=70_000, now=now())
+    last = await publish(scene.client, [*first, *others])
+    assert last == FORK + len(others)
+    scene.archive.start()
+    await until_archived(scene.archive.api, {})  # it answers
+    made = decision(await refused(scene.archive.api, FEEDBACK), "platform-duty", "the disk was replaced")
+    assert (made.fork, made.offset) == (FORK, COUNT - FORK)
+    await accept(scene.client, made)
+    await until_archived(scene.archive.api, {FEEDBACK: COUNT + len(others)})
+    expected = await read_stream(scene.client, FEEDBACK)
+    await scene.expire(100)
+
+    scoring = scene.scoring(ACCEPT_NEW_HISTORY="true", IGNORE_SNAPSHOTS="false")
+    books = await scoring.answer("/v1/books", lambda books: books["positions"][FEEDBACK] == last)
+    assert await scoring.metric("events_folded_total") == last, "nothing was left out"
+    assert books["balanced"]
+    live = await read_all_lists(scene.client)
+    assert diff_lists(live, recompute_like(expected, UNITS, partial(load_pack, None), live)) == []
