@@ -2,10 +2,13 @@
 
 import sys
 
-from services.scoring.bootstrap import SERVICE, create_app
-from services.scoring.settings import Settings
-from shared.observability.logging import configure_logging
-from shared.observability.server import run_service
+from services.scoring.entrypoints.memory import uncollected
+
+with uncollected():
+    from services.scoring.bootstrap import SERVICE, create_app
+    from services.scoring.settings import Settings
+    from shared.observability.logging import configure_logging
+    from shared.observability.server import run_service
 
 
 def main() -> int:

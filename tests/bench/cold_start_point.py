@@ -14,25 +14,27 @@ from datetime import datetime
 from datetime import time as clock_time
 from itertools import islice
 
-import msgspec
-import psutil
-import uvloop
-from nats.aio.client import Client
+from services.scoring.entrypoints.memory import StartMemory, uncollected
 
-from services.scoring.adapters.snapshot_store import JetStreamHistory, JetStreamSnapshotStore
-from services.scoring.application.fold import Fold
-from services.scoring.application.sections import Sections
-from services.scoring.application.snapshots import Cadence, KeepSnapshots, RestoreFold, anchor_of
-from services.scoring.domain.lists import RankedList
-from services.scoring.domain.snapshots import Refusal, Snapshot
-from services.scoring.entrypoints.memory import StartMemory
-from shared.kernel.clock import SHANGHAI
-from shared.messaging.connection import BrokerSettings, connect
-from shared.messaging.streams import FEEDBACK
-from shared.rules.loading import load_pack
-from tests.bench.fold_events import LAST_DAY, Stored, registry_of, stored_events, windows_of
-from tests.bench.fold_sides import TAKE, new_fold, refuse
-from tests.bench.processes import peak_resident_mb, resident_mb
+with uncollected():  # as the service does
+    import msgspec
+    import psutil
+    import uvloop
+    from nats.aio.client import Client
+
+    from services.scoring.adapters.snapshot_store import JetStreamHistory, JetStreamSnapshotStore
+    from services.scoring.application.fold import Fold
+    from services.scoring.application.sections import Sections
+    from services.scoring.application.snapshots import Cadence, KeepSnapshots, RestoreFold, anchor_of
+    from services.scoring.domain.lists import RankedList
+    from services.scoring.domain.snapshots import Refusal, Snapshot
+    from shared.kernel.clock import SHANGHAI
+    from shared.messaging.connection import BrokerSettings, connect
+    from shared.messaging.streams import FEEDBACK
+    from shared.rules.loading import load_pack
+    from tests.bench.fold_events import LAST_DAY, Stored, registry_of, stored_events, windows_of
+    from tests.bench.fold_sides import TAKE, new_fold, refuse
+    from tests.bench.processes import peak_resident_mb, resident_mb
 
 NOON = datetime.combine(LAST_DAY, clock_time(12), SHANGHAI)
 

@@ -192,20 +192,20 @@ class Assessment:
             dimension_means(table, least),
             strict=True,
         )
+        units, bands, names, ranked = self._level.units, self._bands, self._names, self.ranked.tolist()
+        rows, written = self.rows, self.written
         for (
             place, score, low, high, ratings, n, good, histogram, top_two, index, composite, dimensions,
         ) in columns:  # fmt: skip
-            unit = self._level.units[place]
-            status = RANKED if self.ranked[place] else UNRANKED
-            self._put(
-                place,
-                Row(
-                    unit.unit_id, unit.name, status, None, score, low, high, ratings, n, good,
-                    self._bands[place], None, None, None, histogram, top_two, index,
-                    # Equal as long as nobody but the public appraises: one object is enough for both.
-                    score if composite == score else composite, dimensions, sources.get(place),
-                ),
+            unit = units[place]
+            status = RANKED if ranked[place] else UNRANKED
+            rows[place] = row = Row(
+                unit.unit_id, unit.name, status, None, score, low, high, ratings, n, good,
+                bands[place], None, None, None, histogram, top_two, index,
+                # Equal as long as nobody but the public appraises: one object is enough for both.
+                score if composite == score else composite, dimensions, sources.get(place),
             )  # fmt: skip
+            written[place] = row_json(row, names[place])
 
     def _put(self, place: int, row: Row) -> None:
         self.rows[place] = row

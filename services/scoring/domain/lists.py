@@ -132,6 +132,7 @@ class Row(NamedTuple):
 
 
 _OPTIONAL: Final = frozenset({"dimensions", "sources"})
+_NOBODY: Final = (0, 0, 0, 0, 0)
 
 
 def canonical_json(value: object) -> bytes:
@@ -162,17 +163,22 @@ def row_json(row: Row, name_json: str) -> bytes:
             f'"interval_low":null,"n":null,"name":{name_json},"rank":\0'
             f',"ratings":null,"score":null,"status":"{row.status}","top_two":null,"unit_id":"{row.unit_id}"}}'
         ).encode()
-    good = "null" if row.good is None else repr(row.good)
-    composite = "null" if row.composite is None else repr(row.composite)
-    dimensions = f'"dimensions":{_floats_json(row.dimensions)},' if row.dimensions is not None else ""
-    sources = f'"sources":{_sources_json(row.sources)},' if row.sources is not None else ""
-    histogram = ",".join(map(str, row.histogram or ()))
+    # A tuple is taken apart faster than its names are looked up, twenty times for each of 20,000 units.
+    (
+        unit_id, _, status, _, score, low, high, ratings, n, good, band, _, _, _, histogram, top_two, index,
+        composite, dimensions, sources,
+    ) = row  # fmt: skip
+    more = f'"dimensions":{_floats_json(dimensions)},' if dimensions is not None else ""
+    apart = f'"sources":{_sources_json(sources)},' if sources is not None else ""
+    one, two, three, four, five = histogram or _NOBODY
+    of_weight = "null" if good is None else repr(good)
+    joined = "null" if composite is None else repr(composite)
     return (
-        f'{{"band":"{row.band}","composite":{composite},{dimensions}"good":{good},"histogram":[{histogram}],'
-        f'"index":{row.index!r},"interval_high":{row.interval_high!r},"interval_low":{row.interval_low!r},'
-        f'"n":{row.n!r},"name":{name_json},"rank":\0'
-        f',"ratings":{row.ratings},"score":{row.score!r},{sources}"status":"{row.status}",'
-        f'"top_two":{row.top_two!r},"unit_id":"{row.unit_id}"}}'
+        f'{{"band":"{band}","composite":{joined},{more}"good":{of_weight},"histogram":[{one},{two},{three},{four},{five}],'
+        f'"index":{index!r},"interval_high":{high!r},"interval_low":{low!r},'
+        f'"n":{n!r},"name":{name_json},"rank":\0'
+        f',"ratings":{ratings},"score":{score!r},{apart}"status":"{status}",'
+        f'"top_two":{top_two!r},"unit_id":"{unit_id}"}}'
     ).encode()
 
 

@@ -1,5 +1,6 @@
 """A ranker that remembers gives the same bytes as one that has just been made."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from random import Random
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.scoring.domain import ranking
 from services.scoring.domain.buckets import Statistics
 from services.scoring.domain.lists import RankedList
 from services.scoring.domain.ranking import Ranker
@@ -119,3 +121,41 @@ def test_after_a_failure_nothing_half_known_is_used() -> None:
     assert documents(found) == documents(
         Ranker(ROSTER, RULES).rank({Rolling(30): {Source.PUBLIC: table}}, {})
     )
+
+
+def three_spans() -> dict[Span, dict[Source, np.ndarray]]:
+    return {span: {Source.PUBLIC: POOL[number].copy()} for number, span in enumerate(SPANS)}
+
+
+def test_spans_that_are_ranked_at_the_same_time_give_the_bytes_of_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    abreast, alone, spans = Ranker(ROSTER, RULES), Ranker(ROSTER, RULES), three_spans()
+    before = {SPANS[0]: {Source.PUBLIC: POOL[4]}}
+    pools: list[int] = []
+
+    class Noted(ThreadPoolExecutor):
+        def __init__(self, workers: int, name: str) -> None:
+            pools.append(workers)
+            super().__init__(workers, name)
+
+    monkeypatch.setattr(ranking, "ThreadPoolExecutor", Noted)
+    expected = alone.rank(spans, before)
+    assert pools == [], "the units are few"
+    monkeypatch.setattr(ranking, "SPARE_FROM", 0)
+    assert documents(abreast.rank(spans, before)) == documents(expected)
+    assert pools == [2]
+    add_random(spans[SPANS[1]][Source.PUBLIC], 3, Random(5), 25)
+    changed = abreast.rank(spans, before)
+    assert pools == [2], "spans that are known take no thread"
+    monkeypatch.undo()
+    assert documents(changed) == documents(alone.rank(spans, before)) != documents(expected)
+
+
+def test_a_span_that_fails_beside_others_is_ranked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "SPARE_FROM", 0)
+    spans, ranker = three_spans(), Ranker(ROSTER, RULES)
+    broken = {**spans, SPANS[1]: {Source.PUBLIC: spans[SPANS[1]][Source.PUBLIC][:3]}}
+    with pytest.raises((IndexError, ValueError)):
+        ranker.rank(broken, {})
+    assert documents(ranker.rank(spans, {})) == documents(Ranker(ROSTER, RULES).rank(spans, {}))
