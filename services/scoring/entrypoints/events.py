@@ -45,6 +45,8 @@ BEAT_S: Final = 0.1
 """How often the publisher looks whether something is due; it publishes at most once an interval."""
 STANDBY_S: Final = 0.5
 """How often a replica that does not lead reads what the leader has published."""
+WARM_S: Final = 30.0
+"""How often it ranks what it has folded, to be able to publish at once when it leads."""
 BLOCKED_S: Final = 10.0
 """How often a start that waits for a person looks whether the stream is as it was again."""
 FINISH_S: Final = 8.0
@@ -101,6 +103,7 @@ class FeedbackStream:
         self._lag = -1
         self._failing_since: float | None = None
         self._failure = ""
+        self._warmed = float("-inf")
         self._shown = asyncio.Event()
 
     async def fold(self, client: Client) -> None:
@@ -275,6 +278,10 @@ class FeedbackStream:
         if self._feedback.caught_up and shown is not None and shown.books is not None:
             self._shown.set()
             self._memory.end()
+            now = asyncio.get_running_loop().time()
+            if now - self._warmed >= WARM_S:
+                self._warmed = now
+                await self._publisher.warm(self._feedback.fold)
 
     async def _attempt(self, work: Callable[[], Awaitable[object]], pause_s: float) -> bool:
         """Do ``work`` once; whether it succeeded. After a failure wait, longer if somebody else published."""

@@ -27,6 +27,8 @@ START_LIMIT_S = 40.0
 class ScoringProcess:
     """``python -m services.scoring`` on a free port; may be killed and started again."""
 
+    module = "services.scoring"
+
     def __init__(self, nats_url: str, log: Path, **settings: str) -> None:
         (self.port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -43,7 +45,7 @@ class ScoringProcess:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.scoring"],
+                [sys.executable, "-m", self.module],
                 cwd=ROOT,
                 env=dict(self._environment),
                 stdout=log,

@@ -1,12 +1,14 @@
 """The publisher over fakes: what is told, what is kept, what a crash leaves behind."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from services.scoring.application.ports import StoreConflictError
 from services.scoring.application.publication import Publisher
 from services.scoring.application.recompute import diff_lists, recompute
+from services.scoring.domain import ranking
 from shared.kernel.errors import TransientError
 from shared.kernel.grades import Level
 from shared.messaging.lease import NotLeaderError
@@ -317,6 +319,29 @@ async def test_a_follower_shows_what_the_leader_publishes_and_goes_on_from_there
     }
     with pytest.raises(StoreConflictError):
         await leading_store.commit({"books": b"{}"}, {})
+
+
+async def test_a_follower_that_keeps_warm_ranks_only_what_is_new_when_it_leads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[object] = []
+    kind = ranking._SpanRanker  # noqa: SLF001 - what a ranker remembers a span with
+
+    def noted(*arguments: Any) -> object:  # noqa: ANN401
+        made.append(arguments)
+        return kind(*arguments)
+
+    monkeypatch.setattr(ranking, "_SpanRanker", noted)
+    platform = Platform()
+    platform.feed(random_feedback(WINDOWS[:20], 300, seed=1))
+    await platform.publisher.refresh()
+    await platform.publisher.warm(platform.fold)
+    spans = len(made)
+    assert (spans > 0, platform.bucket.values, platform.events.sent) == (True, {}, [])
+    platform.feed(good(12, unit=30, first=10_000))
+    assert await platform.publish()
+    assert len(made) == spans
+    await platform.assert_recomputable()
 
 
 async def test_what_a_follower_received_is_measured_by_the_leader_alone() -> None:
