@@ -27,6 +27,7 @@ from services.scoring.application.views import below
 from services.scoring.application.workshop import Workshop
 from services.scoring.domain.lists import ListKey, RankedList, canonical_json
 from services.scoring.domain.moves import Move
+from services.scoring.domain.small_groups import LEAST_SHOWN
 from services.scoring.domain.spans import Rolling, Span
 from services.scoring.domain.timeline import Point
 from shared.kernel.clock import Clock, rfc3339
@@ -147,7 +148,9 @@ class LookBack:
             found = below(found, wanted.parent, self._registry)
         return page_of(found, past.position, limit, cursor)
 
-    async def changes(self, key_text: str, since: str, limit: int, cursor: str | None) -> Changes:
+    async def changes(
+        self, key_text: str, since: str, limit: int, cursor: str | None, *, least: int = LEAST_SHOWN
+    ) -> Changes:
         """What moved in a list since a day, and why.
 
         Args:
@@ -155,6 +158,7 @@ class LookBack:
             since: ``yesterday`` or a day.
             limit: most moves.
             cursor: where to go on.
+            least: counts of fewer ratings are hidden; 0: none is, for auditors.
 
         Raises:
             InvalidValueError: no such day or cursor; the message names what exists.
@@ -170,9 +174,13 @@ class LookBack:
         before, after = [
             (await self._lists(copy, key.span, each)).lists[str(key)] for each in (day, past.today)
         ]
-        moved = await self._workshop.get((copy.number, "moves", key, day), lambda: past.moves(before, after))
+        moved = await self._workshop.get(
+            (copy.number, "moves", key, day, least), lambda: past.moves(before, after, least)
+        )
         found_hash = f"sha256:{hashlib.sha256(repr(moved).encode()).hexdigest()}"
-        paged = Paged(f"changes of {key} since {day}", found_hash, past.today.isoformat(), len(moved))
+        paged = Paged(
+            f"changes of {key} since {day} from {least} on", found_hash, past.today.isoformat(), len(moved)
+        )
         start = 0 if cursor is None else decode_cursor(cursor, paged)
         end = start + limit
         more = encode_cursor(end, paged) if end < len(moved) else None

@@ -10,6 +10,7 @@ from services.scoring.domain.lists import ListKey, RankedList
 from services.scoring.domain.moves import Move, moves
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.roster import LISTED_LEVELS, Roster
+from services.scoring.domain.small_groups import LEAST_SHOWN
 from services.scoring.domain.spans import Period, Rolling, Span
 from services.scoring.domain.timeline import Point, Rosters, timeline
 from shared.kernel.errors import InvalidValueError
@@ -89,14 +90,14 @@ class Past:
         roster = Roster(self.registry, rules.kinds, day, min_group=rules.prior.min_group)
         return Ranker(roster, rules).rank({span: now}, {span: history.before(span, number, now)})
 
-    def moves(self, before: RankedList, after: RankedList) -> list[Move]:
-        """What moved in a list between two days, and why."""
+    def moves(self, before: RankedList, after: RankedList, least: int = LEAST_SHOWN) -> list[Move]:
+        """What moved in a list between two days, and why; counts of fewer than ``least`` are hidden."""
         key = after.key
         level = next(
             level for level in self._rosters.on(after.as_of).levels if level.level is Level(key.level)
         )
         flow = self.history.flow(key.span, day_number(before.as_of), day_number(after.as_of))
-        return moves(before, after, level, flow)
+        return moves(before, after, level, flow, least)
 
     def timeline(self, unit: Unit, window: Rolling, days: int) -> list[Point]:
         """One unit's window as of each of the last ``days`` days, today included, as far as they are kept."""

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from services.scoring.domain.history import Flow
 from services.scoring.domain.lists import SUPPRESSED, RankedList, Row
 from services.scoring.domain.roster import LevelRoster
-from services.scoring.domain.small_groups import Exchange, exchange, hidden_exchange
+from services.scoring.domain.small_groups import LEAST_SHOWN, Exchange, exchange, hidden_exchange
 
 EFFECT_DECIMALS: Final = 2
 
@@ -67,7 +67,9 @@ class Move(NamedTuple):
         return round(after.score - before.score, EFFECT_DECIMALS)
 
 
-def moves(before: RankedList, after: RankedList, level: LevelRoster, flow: Flow) -> list[Move]:
+def moves(
+    before: RankedList, after: RankedList, level: LevelRoster, flow: Flow, least: int = LEAST_SHOWN
+) -> list[Move]:
     """Units whose rank, score, band or status differ, those that moved most first.
 
     Order: change of status (published, ranked, or no longer), places, points, unit id.
@@ -77,6 +79,7 @@ def moves(before: RankedList, after: RankedList, level: LevelRoster, flow: Flow)
         after: the same list on the later day.
         level: the level's units on the later day.
         flow: what entered and left between them, for all units of the registry.
+        least: counts of fewer ratings are not shown; 0: all are, those of unpublished units too.
     """
     known = {row.unit_id: row for row in before.rows}
     places: dict[str, int] = {unit.unit_id: place for place, unit in enumerate(level.units)}
@@ -90,8 +93,8 @@ def moves(before: RankedList, after: RankedList, level: LevelRoster, flow: Flow)
         place = places[row.unit_id]
         published = old is not None and old.score is not None and row.score is not None
         told = (
-            exchange(entered[place], None if left is None else left[place])
-            if published
+            exchange(entered[place], None if left is None else left[place], least)
+            if published or not least
             else hidden_exchange(can_leave=left is not None)
         )
         group = f"{level.level}.{level.peers[place]}"

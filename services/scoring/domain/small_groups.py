@@ -3,6 +3,7 @@
 Two lists tell how many good and bad ratings a unit has on two days, hence what entered less what left.
 Whoever is then shown one of the two knows the other. So the two are shown together or not at all, and a total
 only beside all its parts. What stays hidden is as uncertain as it is for a reader of the lists alone.
+Auditors see every count.
 """
 
 from collections.abc import Iterable
@@ -49,16 +50,17 @@ class Exchange(NamedTuple):
         return self.entered.ratings is None
 
 
-def exchange(entered: IntTable, left: IntTable | None) -> Exchange:
+def exchange(entered: IntTable, left: IntTable | None, least: int = LEAST_SHOWN) -> Exchange:
     """What may be shown of one unit's rows of statistics; shape (columns,) each.
 
     Args:
         entered: statistics of what the window gained.
         left: of what it lost; None if it can't lose anything.
+        least: a count of fewer is not shown; 0: every count is.
     """
     sides = [_count(entered)] + ([] if left is None else [_count(left)])
-    good = min(side.good or 0 for side in sides) >= LEAST_SHOWN
-    bad = min(side.bad or 0 for side in sides) >= LEAST_SHOWN
+    good = min(side.good or 0 for side in sides) >= least
+    bad = min(side.bad or 0 for side in sides) >= least
     shown = [
         Contribution(
             side.ratings if good and bad else None,

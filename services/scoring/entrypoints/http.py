@@ -12,15 +12,17 @@ from services.scoring.application.handlers import ReadRankings
 from services.scoring.application.looking_back import LookBack
 from services.scoring.entrypoints.answers import NOT_MODIFIED, PREFIX, UNAVAILABLE, Tag
 from services.scoring.entrypoints.bodies import BooksBody
-from services.scoring.entrypoints.rankings import make_rankings_router
+from services.scoring.entrypoints.rankings import SeesAll, make_rankings_router, nobody
 from services.scoring.entrypoints.stream import make_stream_router
 from services.scoring.entrypoints.units import make_units_router
 
 
-def make_router(read: ReadRankings, look_back: LookBack, boards: Boards) -> APIRouter:
-    """All routes of rankings."""
+def make_router(
+    read: ReadRankings, look_back: LookBack, boards: Boards, sees_all: SeesAll = nobody
+) -> APIRouter:
+    """All routes of rankings; ``sees_all`` says who is an auditor."""
     router = APIRouter()
-    router.include_router(make_rankings_router(read, look_back))
+    router.include_router(make_rankings_router(read, look_back, sees_all))
     router.include_router(make_stream_router(boards))
     router.include_router(make_units_router(read, look_back))
 

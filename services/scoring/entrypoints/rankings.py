@@ -1,5 +1,6 @@
 """HTTP: the lists, of today or of an earlier day, as JSON or as a table; and what moved in them."""
 
+from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, Final, Literal
 
@@ -98,7 +99,16 @@ class PageQuery:
         return self._limit if table or self._limit is not None else DEFAULT_LIMIT
 
 
-def make_rankings_router(read: ReadRankings, look_back: LookBack) -> APIRouter:
+SeesAll = Callable[[Request], bool]
+"""Whether who asks may see counts of fewer than `LEAST_SHOWN` ratings: an auditor, with a credential."""
+
+
+def nobody(_request: Request) -> bool:
+    """Without credentials nobody can be told to be an auditor."""
+    return False
+
+
+def make_rankings_router(read: ReadRankings, look_back: LookBack, sees_all: SeesAll = nobody) -> APIRouter:
     """The routes of lists: ``read`` answers from what is published, ``look_back`` about earlier days."""
     router = APIRouter(prefix=PREFIX, tags=["rankings"])
 
@@ -152,13 +162,19 @@ def make_rankings_router(read: ReadRankings, look_back: LookBack) -> APIRouter:
             str | None, Query(max_length=CURSOR, description="The `next` of the page before.")
         ] = None,
     ) -> Any:  # noqa: ANN401 - one of several answers
-        """Which units moved since a day, how far and why; those that moved most first."""
-        found = await look_back.changes(key, since, limit, cursor)
+        """Which units moved since a day, how far and why; those that moved most first.
+
+        Counts of fewer than five ratings are shown to auditors alone.
+        """
+        every = sees_all(request)
+        found = await look_back.changes(key, since, limit, cursor, least=0 if every else LEAST_SHOWN)
         tag = Tag(request, found.hash, found.before.hash, found.after.hash)
         known = tag.not_modified()
         if known is not None:
             return known
         response.headers.update(tag.headers)
+        if every:
+            response.headers["Cache-Control"] = "no-store"
         return changes_body(found)
 
     return router

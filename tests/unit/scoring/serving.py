@@ -16,6 +16,7 @@ from services.scoring.application.looking_back import LookBack
 from services.scoring.application.past import Past
 from services.scoring.application.published import PublishedBooks, PublishedList, StoredRankings
 from services.scoring.entrypoints.http import make_router
+from services.scoring.entrypoints.rankings import SeesAll, nobody
 from shared.kernel.grades import Level
 from shared.kernel.units import load_units
 from shared.observability.problem import install_handlers
@@ -76,6 +77,7 @@ def app(
     progress: str | None = None,
     take: TakePast | None = None,
     boards: Boards | None = None,
+    sees_all: SeesAll = nobody,
 ) -> FastAPI:
     """The service's routes over what is published."""
     read = ReadRankings(UNITS, found, lambda: progress)
@@ -88,7 +90,7 @@ def app(
     made = FastAPI()
     install_handlers(made)
     past = look_back(take or take_if_ready)
-    made.include_router(make_router(read, past, boards or Boards(read.rankings, 10)))
+    made.include_router(make_router(read, past, boards or Boards(read.rankings, 10), sees_all))
     return made
 
 

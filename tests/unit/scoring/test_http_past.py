@@ -14,6 +14,7 @@ from services.scoring.application.past import Past
 from services.scoring.application.published import PublishedBooks, StoredRankings
 from services.scoring.application.workshop import OverloadedError
 from services.scoring.domain.lists import RANKED, SUPPRESSED, Row
+from services.scoring.domain.small_groups import LEAST_SHOWN
 from services.scoring.entrypoints.tables import HEADER, wants_table, write_table
 from shared.kernel.grades import Level
 from shared.kernel.spreadsheets import BOM
@@ -110,6 +111,31 @@ async def test_changes_say_what_moved_and_why() -> None:
     assert windows["next"] is not None
     assert all(item["why"]["entered"]["ratings"] is None for item in windows["items"])
     assert {item["why"]["fewer_than"] for item in windows["items"]} == {5}
+
+
+async def test_auditors_alone_are_told_counts_of_small_groups() -> None:
+    made = app(sees_all=lambda request: request.headers.get("x-role") == "auditor")
+    path, exact = "/v1/rankings/window.all.30/changes", {"x-role": "auditor"}
+    hidden = await get(path, made, limit=2000)
+    shown = await get(path, made, headers=exact, limit=2000)
+    assert hidden.headers["etag"] != shown.headers["etag"]
+    assert (hidden.headers["cache-control"], shown.headers["cache-control"]) == ("no-cache", "no-store")
+    known, told = hidden.json()["items"], shown.json()["items"]
+    assert [item["unit_id"] for item in known] == [item["unit_id"] for item in told]
+    assert {item["why"]["fewer_than"] for item in told} == {None}
+    small = [
+        item["why"]
+        for item in told
+        if 0 < min(item["why"]["entered"]["bad"], item["why"]["left"]["bad"]) < LEAST_SHOWN
+    ]
+    assert small, "there are small groups"
+    for each in (side for why in small for side in (why["entered"], why["left"])):
+        assert each["good"] + each["bad"] == each["ratings"]
+    for public, whole in zip(known, told, strict=True):
+        for side in ("entered", "left"):
+            for name, value in public["why"][side].items():
+                assert value in {None, whole["why"][side][name]}
+    assert any(item["why"]["entered"]["bad"] is None for item in known)
 
 
 async def test_changes_of_an_unknown_list_are_not_found_and_a_bad_day_is_refused() -> None:
