@@ -327,7 +327,7 @@ async def test_a_follower_that_keeps_warm_ranks_only_what_is_new_when_it_leads(
     made: list[object] = []
     kind = ranking._SpanRanker  # noqa: SLF001 - what a ranker remembers a span with
 
-    def noted(*arguments: Any) -> object:  # noqa: ANN401
+    def noted(*arguments: Any) -> object:  # noqa: ANN401 - handed on
         made.append(arguments)
         return kind(*arguments)
 
