@@ -30,6 +30,7 @@ COMMANDS: Final = (
     ("witness", "deploy.local.commands.witness:witness"),
     ("trace", "deploy.local.commands.trace:trace"),
     ("feedback", "deploy.local.commands.feedback:feedback"),
+    ("approvals", "deploy.local.commands.approvals:approvals"),
     ("events", "deploy.local.commands.events:events"),
     ("audit", "deploy.local.commands.audit:audit"),
     ("rules", "deploy.local.commands.rules:rules"),

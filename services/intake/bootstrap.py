@@ -1,33 +1,46 @@
 """The composition root of intake: settings in, app out."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from random import SystemRandom
+from typing import Any
 
 from fastapi import FastAPI
 from nats.aio.client import Client
 
 from services.intake.adapters.jetstream_log import JetStreamFeedbackLog, read_accepted
+from services.intake.adapters.registry_log import JetStreamRegistryLog
 from services.intake.adapters.rules import RulePacks
 from services.intake.adapters.sealing import AesGcmSealer
 from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
 from services.intake.adapters.stored_revisions import SUBJECTS, read_revision
 from services.intake.adapters.vault import JetStreamVault
 from services.intake.application.accepting import Acceptor
+from services.intake.application.approval_messages import apply_approval
+from services.intake.application.approving import Approvals
+from services.intake.application.carrying_out import CarryingOut
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.handlers import Desk
 from services.intake.application.prepared import Preparer, RandomBytes
 from services.intake.application.revising import Reviser
+from services.intake.application.supervising import Supervision
+from services.intake.application.supervision_messages import apply_supervision
 from services.intake.domain.addresses import TrustedProxies
+from services.intake.domain.books import Books
 from services.intake.domain.pseudonyms import Pseudonyms
+from services.intake.entrypoints.approvals import ApprovalRoutes
 from services.intake.entrypoints.events import IndexFold, keep_pruned, keep_written
 from services.intake.entrypoints.http import HttpParts, add_routes
+from services.intake.entrypoints.registry_fold import RegistryFold, keep_carrying_out
 from services.intake.entrypoints.revisions import add_revision_routes
+from services.intake.entrypoints.supervision import SupervisionRoutes
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
 from shared.auth.secrets import HMAC_FILE, VAULT_FILE, load_key
+from shared.events import Envelope
 from shared.kernel.clock import Clock, SystemClock
+from shared.kernel.regions import load_divisions
 from shared.kernel.units import load_units
 from shared.messaging.connection import make_broker
 from shared.messaging.session import BrokerSession
@@ -45,7 +58,7 @@ _DESCRIPTION = (
 )
 
 
-def create_app(
+def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     settings: Settings, *, clock: Clock | None = None, random_bytes: RandomBytes = os.urandom
 ) -> FastAPI:
     """Compose intake; nothing connects before the app's lifespan starts.
@@ -82,6 +95,7 @@ def create_app(
     async def on_connect(client: Client) -> None:
         await vault.connect(client)
         await log.connect(client)
+        await registry.log.connect(client)
 
     session = BrokerSession(make_broker(settings, NAME), on_connect)
     fold = IndexFold(
@@ -94,6 +108,8 @@ def create_app(
         metrics,
     )
 
+    registry = _Registry(session.wait_ready)
+
     async def check_index() -> str:
         if not index.ready:
             raise IndexNotReadyError(index.position)
@@ -101,6 +117,7 @@ def create_app(
 
     health.register("nats", session.check)
     health.register("index", check_index, cache_s=0.2)
+    health.register("registry", registry.check, cache_s=0.2)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -108,6 +125,7 @@ def create_app(
         async with TaskSupervisor(health) as tasks:
             tasks.start("index-fold", fold.run())
             tasks.start("index-writer", keep_written(index.flush))
+            registry.start(tasks)
             tasks.start("index-pruner", keep_pruned(index.wait_ready, index.prune, clock))
             yield
             health.draining()
@@ -135,7 +153,9 @@ def create_app(
         units=units,
         tally=metrics,
     )
-    preparer = Preparer(units, pseudonyms, rules, clock, random_bytes)
+    preparer = Preparer(
+        units, pseudonyms, rules, clock, random_bytes, registry.log.ready(registry.books.panels)
+    )
     reviser = Reviser(log=log, index=index, pseudonyms=pseudonyms, units=units, tally=metrics)
     parts = HttpParts(
         desk=Desk(preparer, acceptor, metrics),
@@ -150,5 +170,69 @@ def create_app(
     )
     add_routes(app, parts)
     add_revision_routes(app, parts)
+    registry.add_to(app, parts, log, pseudonyms, random_bytes)
     app.state.vault = vault
     return app
+
+
+class _Registry:
+    """Everything that rests on the stream REGISTRY: approvals, supervision, panels."""
+
+    def __init__(self, client: Callable[[], Awaitable[Client]]) -> None:
+        self.log, self.books = JetStreamRegistryLog(), Books()
+        self._fold = RegistryFold(client, self.log, (self._apply,), self.books.forget)
+        self._work: CarryingOut | None = None
+
+    def _apply(self, envelope: Envelope[Any], sequence: int) -> None:
+        books = self.books
+        apply_approval(books.approvals, envelope, sequence)
+        apply_supervision(books.campaigns, books.findings, books.panels, envelope)
+
+    async def check(self) -> str:
+        """Readiness: whether the books are complete, and up to where."""
+        self.log.require_ready()
+        return f"up to {self.log.position}"
+
+    def start(self, tasks: TaskSupervisor) -> None:
+        """Start folding, and carrying out what was granted."""
+        tasks.start("registry-fold", self._fold.run())
+        if self._work is not None:
+            tasks.start("carrying-out", keep_carrying_out(self._work))
+
+    def add_to(
+        self,
+        app: FastAPI,
+        parts: HttpParts,
+        feedback: JetStreamFeedbackLog,
+        pseudonyms: Pseudonyms,
+        random: RandomBytes,
+    ) -> None:
+        """Compose the use cases and add their routes to `app`."""
+        books, reviser = self.books, parts.reviser
+        approvals = Approvals(
+            book=books.approvals,
+            log=self.log,
+            feedback=feedback,
+            reviser=reviser,
+            rules=parts.rules,
+            random=random,
+        )
+        self._work = CarryingOut(
+            book=books.approvals,
+            log=self.log,
+            reviser=reviser,
+            preparer=parts.desk.preparer,
+            now=parts.clock.now,
+        )
+        supervision = Supervision(
+            campaigns=books.campaigns,
+            findings=books.findings,
+            panels=books.panels,
+            log=self.log,
+            pseudonyms=pseudonyms,
+            units=parts.units,
+            divisions=load_divisions(),
+        )
+        ApprovalRoutes(parts, approvals, self._work).add_to(app)
+        SupervisionRoutes(parts, supervision).add_to(app)
+        parts.metrics.watch_registry(books, parts.clock)

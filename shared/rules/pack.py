@@ -4,12 +4,13 @@ Plain dataclasses, so that a service's domain may use them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Grade, Verification
+from shared.rules.approvals import ApprovalRules
 from shared.rules.integrity import Integrity
 
 
@@ -192,6 +193,7 @@ class RulePack:
     intake: Intake
     alerts: Alerts
     integrity: Integrity
+    approvals: ApprovalRules = field(default_factory=ApprovalRules)
 
     def kind_label(self, kind: str) -> str:
         """Return the Chinese label of a window kind.

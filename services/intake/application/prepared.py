@@ -8,10 +8,12 @@ from typing import Final
 from services.intake.application.errors import RejectedError
 from services.intake.application.ports import Rules
 from services.intake.domain.acceptance import Issue, issues_of
+from services.intake.domain.panels import PanelBook
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.submission import Submission, unix_ms, whole_ms
 from shared.events import Provenance
-from shared.kernel.clock import Clock, rfc3339
+from shared.kernel.clock import Clock, business_day, rfc3339
+from shared.kernel.grades import Channel
 from shared.kernel.ids import RANDOM_BYTES, derived_id, uuid7
 from shared.kernel.units import Unit, UnitRegistry
 from shared.rules.pack import Intake as IntakeRules
@@ -79,9 +81,16 @@ class Preparer:
     """Judges submissions and gives them their identity."""
 
     def __init__(
-        self, units: UnitRegistry, pseudonyms: Pseudonyms, rules: Rules, clock: Clock, random: RandomBytes
+        self,
+        units: UnitRegistry,
+        pseudonyms: Pseudonyms,
+        rules: Rules,
+        clock: Clock,
+        random: RandomBytes,
+        panels: Callable[[], PanelBook] = PanelBook,
     ) -> None:
-        """Everything that identity and judgement depend on."""
+        """Everything that identity and judgement depend on; `panels` raises while nobody can say."""
+        self._panels = panels
         self._units = units
         self._pseudonyms = pseudonyms
         self._rules = rules
@@ -156,6 +165,8 @@ class Preparer:
         self, submission: Submission, facts: RequestFacts, event_id: str, key_field: str | None
     ) -> Prepared:
         issues = issues_of(submission, self._units, facts.rules, facts.received_at)
+        if not issues and submission.channel is Channel.ASSESSOR:
+            issues = self._ballot_issues(submission, facts)
         if issues:
             raise RejectedError(issues)
         return Prepared(
@@ -167,3 +178,13 @@ class Preparer:
             digest=self._pseudonyms.digest(submission),
             key_field=key_field,
         )
+
+    def _ballot_issues(self, submission: Submission, facts: RequestFacts) -> tuple[Issue, ...]:
+        """What keeps a ballot of an assessor out; only enrolled ones, within their panel's scope and year."""
+        number = submission.contact.account if submission.contact is not None else None
+        issue = self._panels().issue(
+            self._pseudonyms.assessor(number) if number else None,
+            self._units.get(submission.unit_id),
+            business_day(submission.occurred_at or facts.received_at).year,
+        )
+        return () if issue is None else (issue,)

@@ -22,6 +22,7 @@ _SHOWN_BYTES = 16
 _BLOCK_BYTES = 64
 _PURPOSES = (
     "citizen", "device", "address", "transaction", "text", "digest", "receipt", "revision", "request",
+    "assessor",
 )  # fmt: skip
 
 
@@ -116,6 +117,10 @@ class Pseudonyms:
     def request(self, target_id: str, key: str) -> str:
         """The pseudonym of a request's key, which is the client's own word, for the rating `target_id`."""
         return self._keyed("request", f"{target_id}\0{key}".encode())
+
+    def assessor(self, number: str) -> str:
+        """The pseudonym of an assessor, by the number on the card."""
+        return self._keyed("assessor", unicodedata.normalize("NFKC", number).strip().casefold().encode())
 
     def receipt(self, event_id: str) -> bytes:
         """The 80 bits of an event's receipt code: made again from its id, but not to be guessed from it."""

@@ -10,7 +10,8 @@ from services.intake.adapters.rules import RulePacks
 from services.intake.adapters.sealing import AesGcmSealer
 from services.intake.application.envelopes import SUBMITTED, conflicted_message, submitted_message
 from services.intake.application.prepared import Preparer
-from services.intake.domain.acceptance import verification_of
+from services.intake.domain.acceptance import Issue, verification_of
+from services.intake.domain.panels import PanelBook
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.submission import Submission
 from shared.auth.secrets import SecretKey
@@ -23,7 +24,7 @@ from shared.events import (
     SealedText,
     parse_envelope,
 )
-from shared.kernel.units import BUREAU, load_units
+from shared.kernel.units import BUREAU, Unit, load_units
 from tests.unit.intake.strategies import submissions
 
 NOW = datetime(2026, 7, 1, 3, 4, 5, 678999, tzinfo=UTC)
@@ -37,7 +38,15 @@ class FixedClock:
         return NOW
 
 
-PREPARER = Preparer(UNITS, PSEUDONYMS, RulePacks(None), FixedClock(), os.urandom)
+class EverySeat(PanelBook):
+    """Everybody is an assessor of everything."""
+
+    def issue(self, assessor: str | None, unit: Unit, year: int) -> Issue | None:
+        del assessor, unit, year
+        return None
+
+
+PREPARER = Preparer(UNITS, PSEUDONYMS, RulePacks(None), FixedClock(), os.urandom, EverySeat)
 provenances = st.builds(
     Provenance,
     st.text("abc-._09", min_size=1, max_size=64),

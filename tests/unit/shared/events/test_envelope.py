@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 
 import pytest
 
@@ -17,13 +18,14 @@ from shared.events import (
 from shared.testing import builders
 from shared.testing.builders import envelope_of, feedback_submitted
 from shared.testing.clock import FixedClock
+from shared.testing.registry_builders import example_of
 
 BUILDERS = {
     spec.name: getattr(builders, name)
     for spec in EVENTS
     for name in dir(builders)
     if name.replace("_", "") == spec.name.lower()
-}
+} | {spec.name: partial(example_of, spec.data) for spec in EVENTS if spec.stream == "REGISTRY"}
 
 
 @pytest.mark.parametrize("spec", EVENTS, ids=lambda spec: spec.name)
