@@ -9,6 +9,8 @@ from typing import Any
 from fastapi import FastAPI
 from nats.aio.client import Client
 
+from services.intake.adapters.good_bad_export import GoodBadExport
+from services.intake.adapters.good_bad_review import to_submission
 from services.intake.adapters.jetstream_log import JetStreamFeedbackLog, read_accepted
 from services.intake.adapters.registry_log import JetStreamRegistryLog
 from services.intake.adapters.rules import RulePacks
@@ -31,6 +33,7 @@ from services.intake.domain.books import Books
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.entrypoints.approvals import ApprovalRoutes
 from services.intake.entrypoints.events import IndexFold, keep_pruned, keep_written
+from services.intake.entrypoints.good_bad_review import add_good_bad_review_routes
 from services.intake.entrypoints.http import HttpParts, add_routes
 from services.intake.entrypoints.registry_fold import RegistryFold, keep_carrying_out
 from services.intake.entrypoints.revisions import add_revision_routes
@@ -171,6 +174,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     add_routes(app, parts)
     add_revision_routes(app, parts)
     registry.add_to(app, parts, log, pseudonyms, random_bytes)
+    add_good_bad_review_routes(app, parts, to_submission, GoodBadExport(session.wait_ready, units).page)
     app.state.vault = vault
     return app
 

@@ -1,6 +1,7 @@
 """Approvals, supervision and panels over HTTP and on a real broker, by two replicas and over restarts."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -215,3 +216,39 @@ async def test_only_an_enrolled_assessors_ballot_within_scope_and_year_is_accept
     panels = (await intake.http.get("/v1/assessors/panels")).json()["items"]
     assert [(each["division"], each["assessors"]) for each in panels] == [(unit["county"], 1)]
     await post(intake, "/v1/assessors", seat | {"division": "360700"}, 422)
+
+
+async def test_the_provinces_interface_is_answered_in_its_own_style_and_handed_ratings_without_identity(
+    intake: Intake, broker: Client
+) -> None:
+    record = {
+        "projNo": "360721-BJ-0001", "satisfaction": "1", "evaluateChannel": "4",
+        "transactionTime": "2026-03-01 09:30:00", "serviceDepartmentCode": "U000200",
+        "applicantName": "王小明", "applicantPhone": "13912345678", "writingEvaluation": "等太久",
+        "projName": "婚姻登记", "handleStateCode": "3",
+    }  # fmt: skip
+    path = "/v1/adapters/good-bad-review"
+    first = await post(intake, path, record, 200)
+    assert (first["code"], first["message"], first["results"][0]["code"]) == (0, "成功", 0)
+    others = [
+        record, record | {"satisfaction": "5"}, record | {"projNo": "2", "satisfaction": "9"},
+        record | {"projNo": "3", "serviceDepartmentCode": "U9"}, record | {"projNo": "4"},
+    ]  # fmt: skip
+    batch = await post(intake, f"{path}/batch", {"records": others}, 200)
+    assert [each["code"] for each in batch["results"]] == [1, 2, 3, 3, 0]
+    assert batch["results"][0]["evaluationId"] == first["results"][0]["evaluationId"]
+    assert [each.get("field") for each in batch["results"][2:4]] == ["satisfaction", "serviceDepartmentCode"]
+    bare = await post(intake, path, {"satisfaction": "5"}, 200)
+    assert (bare["code"], bare["results"][0]["field"]) == (3, "projNo")
+    assert bare["message"].startswith("数据有误")
+    out = (await intake.http.get(path)).json()
+    assert [each["satisfaction"] for each in out["records"]] == ["1", "1"]
+    one = out["records"][0]
+    assert (one["evaluateChannel"], one["transactionTime"]) == ("4", "2026-03-01 09:30:00")
+    assert one["evaluationId"] == first["results"][0]["evaluationId"]
+    assert "BJ-0001" not in one["projNo"]
+    assert (await intake.http.get(path, params={"after": out["next"]})).json()["records"] == []
+    told = json.dumps([first, batch, out], ensure_ascii=False)
+    stored = "".join(data.decode() for _, data in await raw_messages(broker))
+    for secret in ("王小明", "13912345678", "BJ-0001"):
+        assert secret not in told + stored
