@@ -33,6 +33,7 @@ COMMANDS: Final = (
     ("approvals", "deploy.local.commands.approvals:approvals"),
     ("events", "deploy.local.commands.events:events"),
     ("audit", "deploy.local.commands.audit:audit"),
+    ("registry", "deploy.local.commands.registry:registry"),
     ("rules", "deploy.local.commands.rules:rules"),
     ("deadletter", "deploy.local.commands.deadletter:deadletter"),
 )

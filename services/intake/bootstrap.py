@@ -25,6 +25,7 @@ from services.intake.application.carrying_out import CarryingOut
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.handlers import Desk
 from services.intake.application.prepared import Preparer, RandomBytes
+from services.intake.application.registering import Registering, apply_registry
 from services.intake.application.revising import Reviser
 from services.intake.application.supervising import Supervision
 from services.intake.application.supervision_messages import apply_supervision
@@ -35,6 +36,7 @@ from services.intake.entrypoints.approvals import ApprovalRoutes
 from services.intake.entrypoints.events import IndexFold, keep_pruned, keep_written
 from services.intake.entrypoints.good_bad_review import add_good_bad_review_routes
 from services.intake.entrypoints.http import HttpParts, add_routes
+from services.intake.entrypoints.registry import RegistryRoutes
 from services.intake.entrypoints.registry_fold import RegistryFold, keep_carrying_out
 from services.intake.entrypoints.revisions import add_revision_routes
 from services.intake.entrypoints.supervision import SupervisionRoutes
@@ -183,7 +185,7 @@ class _Registry:
     """Everything that rests on the stream REGISTRY: approvals, supervision, panels."""
 
     def __init__(self, client: Callable[[], Awaitable[Client]]) -> None:
-        self.log, self.books = JetStreamRegistryLog(), Books()
+        self.log, self.books = JetStreamRegistryLog(), Books(load_units())
         self._fold = RegistryFold(client, self.log, (self._apply,), self.books.forget)
         self._work: CarryingOut | None = None
 
@@ -191,6 +193,7 @@ class _Registry:
         books = self.books
         apply_approval(books.approvals, envelope, sequence)
         apply_supervision(books.campaigns, books.findings, books.panels, envelope)
+        apply_registry(books.registry, envelope)
 
     async def check(self) -> str:
         """Readiness: whether the books are complete, and up to where."""
@@ -239,4 +242,12 @@ class _Registry:
         )
         ApprovalRoutes(parts, approvals, self._work).add_to(app)
         SupervisionRoutes(parts, supervision).add_to(app)
+        registering = Registering(
+            book=books.registry,
+            log=self.log,
+            kinds=lambda: parts.rules.at(parts.clock.now()).kinds,
+            divisions=load_divisions(),
+            random=random,
+        )
+        RegistryRoutes(parts, registering).add_to(app)
         parts.metrics.watch_registry(books, parts.clock)

@@ -115,6 +115,10 @@ class DivisionRegistry:
         periods = "; ".join(f"{row.name} from {row.valid_from} to {row.valid_to or 'now'}" for row in rows)
         raise NotFoundError(code, f"a code in force on {on}", f"use a day on which it holds ({periods})")
 
+    def knows(self, code: str) -> bool:
+        """Whether `code` was in force on any day."""
+        return code in self._rows
+
     def children(self, code: str, on: date = LIST_DATE) -> tuple[Division, ...]:
         """Return the divisions directly below `code` on the day `on`, ordered by code.
 

@@ -79,7 +79,7 @@ def order_problems(packs: tuple[RulePack, ...]) -> list[str]:
 def approval_problems(path: Path | None, packs: Iterable[RulePack]) -> list[str]:
     """Say which packs of a folder nobody has approved; nothing where the folder has no `APPROVED` file.
 
-    ``pingyi rules fetch`` writes the file from the events of approvals; the committed packs count as approved.
+    ``pingyi rules fetch`` writes the file from the events of approvals; committed packs count as approved.
     """
     if path is None or not (path / APPROVED).is_file():
         return []

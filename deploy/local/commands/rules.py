@@ -130,7 +130,7 @@ def fetch(
 ) -> None:
     """Write the committed and all approved packs into a folder, with the list that makes it exclusive."""
     url = find_platform(data, port_base).service_url("intake")
-    packs = [
+    packs: list[dict[str, Any]] = [
         {"hash": parse_pack(text, name).hash, "file": name, "text": text} for name, text in read_texts(None)
     ]
     for each in _proposals(url):

@@ -84,7 +84,7 @@ def start_intake(tmp_path: Path) -> StartIntake:
 
     @asynccontextmanager
     async def start(
-        server: NatsServer, *, data: str = "intake", wait: bool = True, **options: float
+        server: NatsServer, *, data: str = "intake", wait: bool = True, **options: object
     ) -> AsyncIterator[Intake]:
         settings = Settings(
             nats_url=server.url,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,8 +11,11 @@ import pytest
 from nats.aio.client import Client
 
 from deploy.local.embedded import NatsServer
+from deploy.registry.materialise import read_registry, write_table
+from services.intake.domain.registry import units_hash
 from shared.events import Envelope, FeedbackExcluded, FeedbackReinstated, parse_envelope
 from shared.events.supervision import VisitRecorded
+from shared.kernel.units import load_units
 from shared.messaging.streams import REGISTRY
 from tests.integration.intake.conftest import RATING, Intake, StartIntake, eventually, raw_messages
 
@@ -252,3 +256,53 @@ async def test_the_provinces_interface_is_answered_in_its_own_style_and_handed_r
     stored = "".join(data.decode() for _, data in await raw_messages(broker))
     for secret in ("王小明", "13912345678", "BJ-0001"):
         assert secret not in told + stored
+
+
+async def test_a_load_of_the_registry_is_in_force_as_a_whole_and_comes_out_of_the_stream_the_same_anywhere(
+    broker: Client, nats_server: NatsServer, start_intake: StartIntake, tmp_path: Path
+) -> None:
+    today = datetime.now(UTC).date().isoformat()
+    async with start_intake(nats_server) as intake:
+        table = (await intake.http.get("/v1/registry/units.csv")).text
+        new = "U009001,赣州市章贡区新婚姻登记处,window,marriage,360702,3607,360702,U000048,2020-01-01,\n"
+        tables = {
+            "units": table.replace("赣州市章贡区殡仪馆", "章贡区殡仪服务中心") + new,
+            "merges": f"unit_id,into,on\nU000532,U009001,{today}\n",
+            "responsibilities": f"unit_id,role,person,valid_from\nU000533,head,person-0042,{today}\n",
+        }
+        wrong = {
+            "units": tables["units"].replace(",U000048,", ",U000999,"),
+            "merges": "unit_id,into,on\nU9,U1,x\n",
+        }
+        refused = await post(intake, "/v1/registry/differences", wrong, 422)
+        fields = {each["field"] for each in refused["errors"]}
+        assert "merges:2:on" in fields
+        assert any(field.startswith("units:") and field.endswith(":parent_id") for field in fields)
+        plan = await post(intake, "/v1/registry/differences", tables, 200)
+        assert [(each["what"], each["unit_id"]) for each in plan["items"]] == [
+            ("changed", "U000533"), ("registered", "U009001"), ("merged", "U000532"), ("assigned", "U000533"),
+        ]  # fmt: skip
+        loads = await asyncio.gather(
+            *(intake.http.post("/v1/registry/loads", json={**tables, **PROVINCE}) for _ in range(2))
+        )
+        assert {each.status_code for each in loads} <= {202, 409}
+        assert next(each.json()["number"] for each in loads if each.status_code == 202) == 1
+        again = await post(intake, "/v1/registry/loads", {**tables, **PROVINCE}, 202)
+        assert again["number"] == 1
+        found = (await intake.http.get("/v1/registry")).json()
+        assert (found["number"], found["restart_for"]) == (1, True)
+        roles = (await intake.http.get("/v1/units/U000533/responsible")).json()["roles"]
+        assert roles == {"head": "person-0042"}
+        assert (await intake.http.get("/v1/units/U009001")).status_code == 404
+    book = await read_registry(broker)
+    write_table(book, tmp_path / "units.csv")
+    assert units_hash(book.units) == found["units_hash"]
+    units = load_units(tmp_path / "units.csv")
+    assert units.get("U000532").valid_to == datetime.now(UTC).date()
+    assert units.get("U000533").name == "章贡区殡仪服务中心"
+    async with start_intake(nats_server, data="b", units_path=tmp_path / "units.csv") as intake:
+        assert (await intake.http.get("/v1/registry")).json()["restart_for"] is False
+        rating = RATING | {"unit_id": "U009001", "client_ref": "new"}
+        assert (await intake.submit(rating)).status_code == 202
+        history = RATING | {"unit_id": "U000532", "client_ref": "old", "occurred_at": YESTERDAY}
+        assert (await intake.submit(history)).status_code == 202
