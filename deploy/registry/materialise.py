@@ -1,7 +1,7 @@
 """``python -m deploy.registry.materialise FILE``: the table of units in force, out of the stream REGISTRY.
 
 Services read their units from a file at their start (``UNITS_PATH``). This makes that file from the committed
-table and the loads in the stream, on any machine the same bytes; run it before the services, as the provisioner.
+table and the loads in the stream, on any machine the same bytes; run it before the services, as provisioner.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Loading the registry: tables judged as a whole, what differs made durable, in force all at once."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -103,8 +103,11 @@ class Registering:
         book, faults = self.book, []
         units: tuple[Difference, ...] = ()
         after = {unit.unit_id: unit for unit in book.units}
+        ends = {unit_id: each.on.isoformat() for unit_id, each in book.merges.items()}
         if tables.units:
             rows, wrong = read_rows(tables.units)
+            # A merge has ended its unit: a table that leaves that day open says nothing else.
+            rows = [_ended(row, ends) for row in rows]
             found, more = units_of(rows, self._kinds(), self._divisions)
             faults += [("units", fault) for fault in (*wrong, *more)]
             if not faults:
@@ -190,6 +193,11 @@ class Registering:
             rules=facts.rules_hash,
         )
         await self._log.publish(envelope, city=city, county=county)
+
+
+def _ended(row: Row, ends: Mapping[str, str]) -> Row:
+    on = ends.get(row.cells["unit_id"])
+    return row if on is None or row.cells["valid_to"] else Row(row.line, {**row.cells, "valid_to": on})
 
 
 def _merges(text: str, units: dict[UnitId, Unit]) -> tuple[list[Merge], list[Fault]]:
