@@ -185,7 +185,7 @@ class _Registry:
     """Everything that rests on the stream REGISTRY: approvals, supervision, panels."""
 
     def __init__(self, client: Callable[[], Awaitable[Client]]) -> None:
-        self.log, self.books = JetStreamRegistryLog(), Books(load_units())
+        self.log, self.books = JetStreamRegistryLog(), Books(load_units(), load_divisions())
         self._fold = RegistryFold(client, self.log, (self._apply,), self.books.forget)
         self._work: CarryingOut | None = None
 
@@ -238,7 +238,7 @@ class _Registry:
             log=self.log,
             pseudonyms=pseudonyms,
             units=parts.units,
-            divisions=load_divisions(),
+            divisions=lambda: books.registry.divisions,
         )
         ApprovalRoutes(parts, approvals, self._work).add_to(app)
         SupervisionRoutes(parts, supervision).add_to(app)
@@ -246,7 +246,6 @@ class _Registry:
             book=books.registry,
             log=self.log,
             kinds=lambda: parts.rules.at(parts.clock.now()).kinds,
-            divisions=load_divisions(),
             random=random,
         )
         RegistryRoutes(parts, registering).add_to(app)

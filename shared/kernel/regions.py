@@ -4,7 +4,7 @@ Codes change (360122 became 360112 in 2015), so a ranking of 2009 and one of tod
 of their own day. A row is in force on the days ``valid_from <= day < valid_to``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -65,6 +65,10 @@ class DivisionRegistry:
                 )
             rows.append(row)
         self._lists: dict[date, dict[str, Division]] = {}
+
+    def __iter__(self) -> Iterator[Division]:
+        """Iterate over the rows of all times, by code and first day."""
+        return (row for rows in self._rows.values() for row in rows)
 
     @classmethod
     def load(cls, path: Path | None = None) -> "DivisionRegistry":

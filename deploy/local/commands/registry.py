@@ -29,6 +29,10 @@ Units = Annotated[Path | None, typer.Argument(help="Table of all units, CSV.", d
 Merges = Annotated[
     Path | None, typer.Option(help="CSV of successors: unit_id,into,on.", dir_okay=False, exists=True)
 ]
+Divisions = Annotated[
+    Path | None,
+    typer.Option(help="CSV of divisions that are added or ended.", dir_okay=False, exists=True),
+]
 Offices = Annotated[
     Path | None,
     typer.Option(
@@ -60,13 +64,14 @@ def diff(
     units: Units = None,
     merges: Merges = None,
     offices: Offices = None,
+    divisions: Divisions = None,
     data: DataOption = DEFAULT_DATA,
     port_base: PortBaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what tables would change; nothing is changed."""
     url = f"{find_platform(data, port_base).service_url('intake')}/v1/registry/differences"
-    answer = call("POST", url, body=_tables(units, merges, offices), timeout_s=LOAD_S)
+    answer = call("POST", url, body=_tables(units, merges, offices, divisions), timeout_s=LOAD_S)
     if as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False))
         return
@@ -82,6 +87,7 @@ def load(
     units: Units = None,
     merges: Merges = None,
     offices: Offices = None,
+    divisions: Divisions = None,
     level: Annotated[Level, typer.Option(help="Level of who loads.")] = Level.PROVINCE,
     data: DataOption = DEFAULT_DATA,
     port_base: PortBaseOption = None,
@@ -89,7 +95,7 @@ def load(
 ) -> None:
     """Put tables in force, all or nothing; services take them up at their next start."""
     layout = find_platform(data, port_base)
-    body = {**_tables(units, merges, offices), "decided_by": by, "level": level.value}
+    body = {**_tables(units, merges, offices, divisions), "decided_by": by, "level": level.value}
     url = f"{layout.service_url('intake')}/v1/registry/loads"
     answer = call("POST", url, body=body, timeout_s=LOAD_S)
 
@@ -112,10 +118,12 @@ def load(
     typer.echo("Services take it up at their next start: pingyi down, pingyi up.")
 
 
-def _tables(units: Path | None, merges: Path | None, offices: Path | None) -> dict[str, Any]:
-    given = {"units": units, "merges": merges, "responsibilities": offices}
+def _tables(
+    units: Path | None, merges: Path | None, offices: Path | None, divisions: Path | None
+) -> dict[str, Any]:
+    given = {"units": units, "merges": merges, "responsibilities": offices, "divisions": divisions}
     if not any(given.values()):
-        raise typer.BadParameter("name a table of units, --merges or --responsibilities")
+        raise typer.BadParameter("name a table of units, --merges, --responsibilities or --divisions")
     return {name: _text(path) for name, path in given.items() if path is not None}
 
 

@@ -16,6 +16,7 @@ from services.intake.domain.registry import Change, Merge, Office, RegistryBook,
 from services.intake.domain.submission import unix_ms
 from shared.events import Envelope, EventData, spec_for_data
 from shared.events.units import (
+    DivisionChanged,
     RegistryLoaded,
     ResponsibilityAssigned,
     UnitChanged,
@@ -23,8 +24,11 @@ from shared.events.units import (
     UnitRegistered,
     UnitState,
 )
+from shared.kernel.errors import InvalidValueError
+from shared.kernel.grades import Level
 from shared.kernel.ids import RANDOM_BYTES, UnitId, derived_id, uuid7
-from shared.kernel.regions import DivisionRegistry
+from shared.kernel.regions import COLUMNS as DIVISION_COLUMNS
+from shared.kernel.regions import Division
 from shared.kernel.unit_tables import (
     Difference,
     Fault,
@@ -34,12 +38,13 @@ from shared.kernel.unit_tables import (
     read_rows,
     units_of,
 )
-from shared.kernel.units import Unit
+from shared.kernel.units import ALL, Unit
 
 AT_ONCE: Final = 50
 SHOWN: Final = 50
 MERGE_COLUMNS: Final = ("unit_id", "into", "on")
 OFFICE_COLUMNS: Final = ("unit_id", "role", "person", "valid_from")
+CODE_DIGITS: Final = 6
 ROLES: Final = ("head", "deputy", "officer", "backup")
 
 
@@ -47,6 +52,7 @@ ROLES: Final = ("head", "deputy", "officer", "backup")
 class Tables:
     """CSV texts of a load; an empty one changes nothing of its kind."""
 
+    divisions: str = ""
     units: str = ""
     merges: str = ""
     responsibilities: str = ""
@@ -56,13 +62,14 @@ class Tables:
 class Plan:
     """What a load would do."""
 
+    divisions: tuple[Division, ...]
     units: tuple[Difference, ...]
     merges: tuple[Merge, ...]
     offices: tuple[Office, ...]
 
     def __len__(self) -> int:
         """How many changes there are."""
-        return len(self.units) + len(self.merges) + len(self.offices)
+        return len(self.divisions) + len(self.units) + len(self.merges) + len(self.offices)
 
 
 class Registering:
@@ -74,14 +81,12 @@ class Registering:
         book: RegistryBook,
         log: RegistryLog,
         kinds: Callable[[], Iterable[str]],
-        divisions: DivisionRegistry,
         random: RandomBytes,
     ) -> None:
         """Use these; `kinds` are the window kinds of the rule pack in force."""
         self._book = book
         self._log = log
         self._kinds = kinds
-        self._divisions = divisions
         self._random = random
 
     @property
@@ -101,14 +106,21 @@ class Registering:
             RejectedError: faults, each with table, line and column; nothing is loaded then.
         """
         book, faults = self.book, []
+        rows, wrong = _divisions(tables.divisions)
+        faults += [("divisions", fault) for fault in wrong]
+        try:
+            divisions = book.with_divisions(rows)
+        except InvalidValueError as error:
+            issue = Issue("divisions", error.value, error.expected, error.remedy)
+            raise RejectedError((issue,)) from error
         units: tuple[Difference, ...] = ()
         after = {unit.unit_id: unit for unit in book.units}
         ends = {unit_id: each.on.isoformat() for unit_id, each in book.merges.items()}
         if tables.units:
-            rows, wrong = read_rows(tables.units)
+            lines, wrong = read_rows(tables.units)
             # A merge has ended its unit: a table that leaves that day open says nothing else.
-            rows = [_ended(row, ends) for row in rows]
-            found, more = units_of(rows, self._kinds(), self._divisions)
+            lines = [_ended(row, ends) for row in lines]
+            found, more = units_of(lines, self._kinds(), divisions)
             faults += [("units", fault) for fault in (*wrong, *more)]
             if not faults:
                 try:
@@ -132,6 +144,7 @@ class Registering:
         known = set(book.merges.values())
         standing = book.offices
         return Plan(
+            tuple(row for row in rows if not book.has(row)),
             units,
             tuple(each for each in merges if each not in known),
             tuple(each for each in offices if each not in standing),
@@ -193,6 +206,27 @@ class Registering:
             rules=facts.rules_hash,
         )
         await self._log.publish(envelope, city=city, county=county)
+
+
+def _divisions(text: str) -> tuple[list[Division], list[Fault]]:
+    rows, faults = read_rows(text, DIVISION_COLUMNS) if text else ([], [])
+    found: list[Division] = []
+    for row in rows:
+        cells, before = row.cells, len(faults)
+        start = _day(row, "valid_from", faults)
+        end = _day(row, "valid_to", faults) if cells["valid_to"] else None
+        level = next((each for each in Level if each.value == cells["level"]), None)
+        if level is None or level is Level.WINDOW:
+            faults.append(Fault(row.line, "level", cells["level"], "province, city or county", "correct it"))
+        for column, optional in (("code", False), ("parent", True)):
+            code = cells[column]
+            if not (len(code) == CODE_DIGITS and code.isdecimal()) and not (optional and not code):
+                faults.append(Fault(row.line, column, code, "six digits of GB/T 2260", "correct the code"))
+        if not cells["name"]:
+            faults.append(Fault(row.line, "name", "", "the official name", "write it"))
+        if start is not None and level is not None and len(faults) == before:
+            found.append(Division(cells["code"], cells["name"], level, cells["parent"] or None, start, end))
+    return found, faults
 
 
 def _ended(row: Row, ends: Mapping[str, str]) -> Row:
@@ -272,6 +306,14 @@ def _state(unit: Unit) -> UnitState:
 
 
 def _events(plan: Plan, units: dict[UnitId, Unit], load_id: str) -> Iterable[EventData]:
+    for row in plan.divisions:
+        city = ALL if row.level is Level.PROVINCE else row.code[:4]
+        yield DivisionChanged(
+            load_id=load_id, code=row.code, name=row.name, level=row.level, parent=row.parent,
+            valid_from=row.valid_from.isoformat(),
+            valid_to=None if row.valid_to is None else row.valid_to.isoformat(),
+            city=city, county=row.code if row.level is Level.COUNTY else ALL,
+        )  # fmt: skip
     places = dict(units)
     for each in plan.units:
         unit = each.unit
@@ -317,6 +359,10 @@ def change_of(said: EventData) -> Change:
             date.fromisoformat(state.valid_from),
             None if state.valid_to is None else date.fromisoformat(state.valid_to),
         )
+    if isinstance(said, DivisionChanged):
+        end = None if said.valid_to is None else date.fromisoformat(said.valid_to)
+        start = date.fromisoformat(said.valid_from)
+        return Division(said.code, said.name, said.level, said.parent, start, end)
     if isinstance(said, UnitMerged):
         return Merge(said.unit_id, said.into, date.fromisoformat(said.on))
     if isinstance(said, ResponsibilityAssigned):
@@ -329,5 +375,7 @@ def apply_registry(book: RegistryBook, envelope: Envelope[Any]) -> None:
     said = envelope.data
     if isinstance(said, RegistryLoaded):
         book.loaded(said.load_id, said.number, said.changes)
-    elif isinstance(said, UnitRegistered | UnitChanged | UnitMerged | ResponsibilityAssigned):
+    elif isinstance(
+        said, UnitRegistered | UnitChanged | UnitMerged | ResponsibilityAssigned | DivisionChanged
+    ):
         book.part(said.load_id, change_of(said))

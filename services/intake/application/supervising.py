@@ -1,7 +1,7 @@
 """Campaigns, visits, spot checks and incidents: judged, made durable, answered from the books."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -71,7 +71,7 @@ class Supervision:
         log: RegistryLog,
         pseudonyms: Pseudonyms,
         units: UnitRegistry,
-        divisions: DivisionRegistry,
+        divisions: Callable[[], DivisionRegistry],
     ) -> None:
         """Use these; `log` keeps the books up to date."""
         self._campaigns = campaigns
@@ -171,7 +171,7 @@ class Supervision:
 
     def _county_issues(self, county: str, field: str) -> list[Issue]:
         try:
-            level = self._divisions.get(county).level
+            level = self._divisions().get(county).level
         except NotFoundError as error:
             return [Issue(field, error.value, error.expected, error.remedy)]
         if level is not Level.COUNTY:
@@ -330,7 +330,7 @@ class Supervision:
             InvalidValueError: the division is not of the panel's level.
             TransientError: not known to be taken down; send it again.
         """
-        division = self._divisions.get(seat.division)
+        division = self._divisions().get(seat.division)
         if division.level is not seat.panel:
             raise InvalidValueError(
                 seat.division, f"the code of a {seat.panel}", "correct panel or division", field="division"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
+from shared.kernel.regions import Division, DivisionRegistry
 from shared.kernel.unit_tables import units_text
 from shared.kernel.units import Unit
 
@@ -28,7 +29,7 @@ class Office:
     valid_from: date
 
 
-Change = Unit | Merge | Office
+Change = Unit | Merge | Office | Division
 
 
 def units_hash(units: Iterable[Unit]) -> str:
@@ -39,9 +40,10 @@ def units_hash(units: Iterable[Unit]) -> str:
 class RegistryBook:
     """The units in force, who answers for them, and successors; loads that are under way are held back."""
 
-    def __init__(self, base: Iterable[Unit]) -> None:
-        """Begin with the committed table."""
+    def __init__(self, base: Iterable[Unit], divisions: Iterable[Division] = ()) -> None:
+        """Begin with the committed tables of units and of divisions."""
         self._base = {str(unit.unit_id): unit for unit in base}
+        self._base_divisions = {(each.code, each.valid_from): each for each in divisions}
         self.clear()
 
     def clear(self) -> None:
@@ -49,6 +51,9 @@ class RegistryBook:
         self.number = 0
         self.load_id: str | None = None
         self._units: dict[str, Unit] = dict(self._base)
+        self._rows: dict[tuple[str, date], Division] = dict(self._base_divisions)
+        self.divisions = DivisionRegistry(self._rows.values())
+        """Every division over time."""
         self._offices: dict[tuple[str, str], list[Office]] = {}
         self._merges: dict[str, Merge] = {}
         self._pending: dict[str, list[Change]] = {}
@@ -91,7 +96,23 @@ class RegistryBook:
         self.number, self.load_id = number, load_id
         for change in parts:
             self._put(change)
+        if any(isinstance(change, Division) for change in parts):
+            self.divisions = DivisionRegistry(self._rows.values())
         return True
+
+    def with_divisions(self, rows: Iterable[Division]) -> DivisionRegistry:
+        """The divisions as they would be with `rows`, which replace those of the same code and first day.
+
+        Raises:
+            InvalidValueError: two rows of one code would be in force on one day.
+        """
+        return DivisionRegistry(
+            {**self._rows, **{(each.code, each.valid_from): each for each in rows}}.values()
+        )
+
+    def has(self, row: Division) -> bool:
+        """Whether that very row is in the table of divisions."""
+        return self._rows.get((row.code, row.valid_from)) == row
 
     def _put(self, change: Change) -> None:
         if isinstance(change, Unit):
@@ -101,6 +122,8 @@ class RegistryBook:
             ended = self._units.get(change.unit_id)
             if ended is not None:
                 self._units[change.unit_id] = replace(ended, valid_to=change.on)
+        elif isinstance(change, Division):
+            self._rows[change.code, change.valid_from] = change
         else:
             offices = self._offices.setdefault((change.unit_id, change.role), [])
             offices.append(change)

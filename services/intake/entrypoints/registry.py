@@ -23,6 +23,7 @@ _Csv = Annotated[str, Field(description="CSV with its header; empty: nothing of 
 class TablesBody(Strict):
     """Tables as people edit them."""
 
+    divisions: _Csv = ""
     units: _Csv = ""
     merges: _Csv = ""
     responsibilities: _Csv = ""
@@ -30,7 +31,7 @@ class TablesBody(Strict):
     @property
     def tables(self) -> Tables:
         """The tables, as values."""
-        return Tables(self.units, self.merges, self.responsibilities)
+        return Tables(self.divisions, self.units, self.merges, self.responsibilities)
 
 
 class LoadBody(ActingBody, TablesBody):
@@ -40,8 +41,8 @@ class LoadBody(ActingBody, TablesBody):
 class ChangeAnswer(BaseModel):
     """One change."""
 
-    what: Annotated[str, Field(description="registered, changed, merged or assigned.")]
-    unit_id: str
+    what: Annotated[str, Field(description="division, registered, changed, merged or assigned.")]
+    unit_id: Annotated[str, Field(description="Of a division: its code.")]
     fields: Annotated[list[str] | None, Field(description="Of a changed unit: what differs.")] = None
     detail: str | None = None
 
@@ -153,6 +154,10 @@ class RegistryRoutes:
 
 def _plan(plan: Plan) -> PlanAnswer:
     items = [
+        *(
+            ChangeAnswer(what="division", unit_id=each.code, detail=f"{each.name} from {each.valid_from}")
+            for each in plan.divisions
+        ),
         *(
             ChangeAnswer(
                 what="registered" if each.before is None else "changed",

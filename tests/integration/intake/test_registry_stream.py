@@ -264,8 +264,12 @@ async def test_a_load_of_the_registry_is_in_force_as_a_whole_and_comes_out_of_th
     today = datetime.now(UTC).date().isoformat()
     async with start_intake(nats_server) as intake:
         table = (await intake.http.get("/v1/registry/units.csv")).text
-        new = "U009001,赣州市章贡区新婚姻登记处,window,marriage,360702,3607,360702,U000048,2020-01-01,\n"
+        new = "U009001,赣州市蓉江区婚姻登记处,window,marriage,360799,3607,360799,U000048,2020-01-01,\n"
+        without = await post(intake, "/v1/registry/differences", {"units": table + new}, 422)
+        assert [each["field"].split(":")[2] for each in without["errors"]] == ["division"]
+        columns = "code,name,level,parent,valid_from,valid_to"
         tables = {
+            "divisions": f"{columns}\n360799,蓉江区,county,360700,2020-01-01,\n",
             "units": table.replace("赣州市章贡区殡仪馆", "章贡区殡仪服务中心") + new,
             "merges": f"unit_id,into,on\nU000532,U009001,{today}\n",
             "responsibilities": f"unit_id,role,person,valid_from\nU000533,head,person-0042,{today}\n",
@@ -280,7 +284,7 @@ async def test_a_load_of_the_registry_is_in_force_as_a_whole_and_comes_out_of_th
         assert any(field.startswith("units:") and field.endswith(":parent_id") for field in fields)
         plan = await post(intake, "/v1/registry/differences", tables, 200)
         assert [(each["what"], each["unit_id"]) for each in plan["items"]] == [
-            ("changed", "U000533"), ("registered", "U009001"), ("merged", "U000532"), ("assigned", "U000533"),
+            ("division", "360799"), ("changed", "U000533"), ("registered", "U009001"), ("merged", "U000532"), ("assigned", "U000533"),
         ]  # fmt: skip
         loads = await asyncio.gather(
             *(intake.http.post("/v1/registry/loads", json={**tables, **PROVINCE}) for _ in range(2))
