@@ -370,12 +370,14 @@ def change_of(said: EventData) -> Change:
     raise TypeError(type(said).__name__)
 
 
+PARTS: Final = (UnitRegistered, UnitChanged, UnitMerged, ResponsibilityAssigned, DivisionChanged)
+"""The events that a load is made of, before the one that completes it."""
+
+
 def apply_registry(book: RegistryBook, envelope: Envelope[Any]) -> None:
     """Fold one event into `book`; events of other kinds change nothing."""
     said = envelope.data
     if isinstance(said, RegistryLoaded):
         book.loaded(said.load_id, said.number, said.changes)
-    elif isinstance(
-        said, UnitRegistered | UnitChanged | UnitMerged | ResponsibilityAssigned | DivisionChanged
-    ):
+    elif isinstance(said, PARTS):
         book.part(said.load_id, change_of(said))

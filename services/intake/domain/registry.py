@@ -106,9 +106,8 @@ class RegistryBook:
         Raises:
             InvalidValueError: two rows of one code would be in force on one day.
         """
-        return DivisionRegistry(
-            {**self._rows, **{(each.code, each.valid_from): each for each in rows}}.values()
-        )
+        replaced = {(each.code, each.valid_from): each for each in rows}
+        return DivisionRegistry({**self._rows, **replaced}.values())
 
     def has(self, row: Division) -> bool:
         """Whether that very row is in the table of divisions."""

@@ -284,7 +284,8 @@ async def test_a_load_of_the_registry_is_in_force_as_a_whole_and_comes_out_of_th
         assert any(field.startswith("units:") and field.endswith(":parent_id") for field in fields)
         plan = await post(intake, "/v1/registry/differences", tables, 200)
         assert [(each["what"], each["unit_id"]) for each in plan["items"]] == [
-            ("division", "360799"), ("changed", "U000533"), ("registered", "U009001"), ("merged", "U000532"), ("assigned", "U000533"),
+            ("division", "360799"), ("changed", "U000533"), ("registered", "U009001"),
+            ("merged", "U000532"), ("assigned", "U000533"),
         ]  # fmt: skip
         loads = await asyncio.gather(
             *(intake.http.post("/v1/registry/loads", json={**tables, **PROVINCE}) for _ in range(2))
