@@ -23,11 +23,12 @@ from pathlib import Path
 from deploy.local.layout import SIGNING_KEY, WITNESS_KEYS
 from deploy.local.platform import broker_authorization
 from deploy.local.secrets import BROKER_USERS, broker_public_keys, ensure_secrets
+from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, former_file
 
 PASSWORD_BYTES = 24
 MONGO_PASSWORDS = ("root-password", "archive-password", "bootstrap-password")
 SECRETS_OF: Mapping[str, tuple[str, ...]] = {
-    "intake": ("hmac.key", "vault.key"),
+    "intake": ("hmac.key", "vault.key", EVENT_IDS_FILE, TOKEN_FILE),
     "notify": ("webhook.key",),
     "archive": ("archive-password", SIGNING_KEY, WITNESS_KEYS),
     "provisioner": ("bootstrap-password",),
@@ -55,6 +56,11 @@ def write_secrets(directory: Path) -> None:
         _write(directory / user / "nats.seed", seed)
         for name in SECRETS_OF.get(user, ()):
             _write(directory / user / name, (master / name).read_text(encoding="ascii"))
+            former = former_file(name)
+            if (master / former).exists():
+                _write(directory / user / former, (master / former).read_text(encoding="ascii"))
+            else:
+                (directory / user / former).unlink(missing_ok=True)
 
 
 def _write(path: Path, text: str) -> None:

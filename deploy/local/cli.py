@@ -29,6 +29,7 @@ COMMANDS: Final = (
     ("recompute", "deploy.local.commands.recompute:recompute"),
     ("witness", "deploy.local.commands.witness:witness"),
     ("trace", "deploy.local.commands.trace:trace"),
+    ("tokens", "deploy.local.commands.tokens:tokens"),
     ("feedback", "deploy.local.commands.feedback:feedback"),
     ("approvals", "deploy.local.commands.approvals:approvals"),
     ("events", "deploy.local.commands.events:events"),

@@ -5,13 +5,16 @@ file                     content (one line of text)
 =======================  =======================================================================
 ``hmac.key``             key of the pseudonyms, 32 bytes as hex
 ``vault.key``            ``<key id>:<hex>``: the key-encryption key of the vault, 32 bytes
+``event-ids.key``        key of the ids of ratings with a reference, 32 bytes as hex
+``token.key``            key that signs one-time tokens, 32 bytes as hex
 ``webhook.key``          key that signs outgoing webhooks, 32 bytes as hex
 ``archive-signing.key``  Ed25519 key that signs the log's checkpoints, as C2SP signed-note has it
 ``nats/<user>.seed``     NKey seed of a broker user: each service, ``provisioner`` and ``cli``
 ``mongo/…``              passwords of the embedded mongod; made by ``embedded.mongod_secrets``
 =======================  =======================================================================
 
-Losing ``hmac.key`` unlinks all earlier pseudonyms, losing ``vault.key`` makes all sealed text unreadable;
+Losing ``hmac.key`` unlinks all earlier pseudonyms, losing ``vault.key`` makes all sealed text unreadable,
+losing ``event-ids.key`` lets repeats and used tokens count again, losing ``token.key`` voids printed codes;
 without ``archive-signing.key`` the log goes on under another key, which auditors have to be told. Back the
 directory up with, but apart from, the data.
 """
@@ -27,6 +30,7 @@ import nkeys
 from deploy.local.layout import SERVICES, SIGNING_KEY
 from services.archive.domain.entries import LOG_ORIGIN
 from services.archive.domain.notes import SigningKey
+from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, UNKEYED, former_file
 
 KEY_BYTES = 32
 BROKER_USERS = (*SERVICES, "provisioner", "cli")
@@ -40,12 +44,17 @@ def ensure_secrets(directory: Path, broker_users: Iterable[str] = BROKER_USERS) 
     makers: dict[str, Callable[[], str]] = {
         "hmac.key": new_hex_key,
         "vault.key": new_vault_key,
+        EVENT_IDS_FILE: new_hex_key,
+        TOKEN_FILE: new_hex_key,
         "webhook.key": new_hex_key,
         SIGNING_KEY: new_signing_key,
     }
     makers |= {f"nats/{user}.seed": new_user_seed for user in broker_users}
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     (directory / "nats").mkdir(mode=0o700, exist_ok=True)
+    if (directory / "hmac.key").exists() and not (directory / EVENT_IDS_FILE).exists():
+        # A platform of before ids had a key: repeats of what it accepted are still recognised.
+        _create(directory / former_file(EVENT_IDS_FILE), UNKEYED)
     for name, make in makers.items():
         if not (directory / name).exists():
             _create(directory / name, make())

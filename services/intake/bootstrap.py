@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
@@ -12,9 +13,11 @@ from nats.aio.client import Client
 from services.intake.adapters.good_bad_export import GoodBadExport
 from services.intake.adapters.good_bad_review import to_submission
 from services.intake.adapters.jetstream_log import JetStreamFeedbackLog, read_accepted
+from services.intake.adapters.qr_codes import qr_code
 from services.intake.adapters.registry_log import JetStreamRegistryLog
 from services.intake.adapters.rules import RulePacks
 from services.intake.adapters.sealing import AesGcmSealer
+from services.intake.adapters.shared_quotas import SharedQuotas
 from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
 from services.intake.adapters.stored_revisions import SUBJECTS, read_revision
 from services.intake.adapters.vault import JetStreamVault
@@ -25,13 +28,18 @@ from services.intake.application.carrying_out import CarryingOut
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.handlers import Desk
 from services.intake.application.prepared import Preparer, RandomBytes
+from services.intake.application.quotas import QuotaGate
 from services.intake.application.registering import Registering, apply_registry
 from services.intake.application.revising import Reviser
 from services.intake.application.supervising import Supervision
 from services.intake.application.supervision_messages import apply_supervision
+from services.intake.application.tokens import TokenOffice
 from services.intake.domain.addresses import TrustedProxies
 from services.intake.domain.books import Books
+from services.intake.domain.event_ids import UNKEYED, EventIds
 from services.intake.domain.pseudonyms import Pseudonyms
+from services.intake.domain.quotas import QuotaBook
+from services.intake.domain.tokens import TokenMint
 from services.intake.entrypoints.approvals import ApprovalRoutes
 from services.intake.entrypoints.events import IndexFold, keep_pruned, keep_written
 from services.intake.entrypoints.good_bad_review import add_good_bad_review_routes
@@ -40,9 +48,11 @@ from services.intake.entrypoints.registry import RegistryRoutes
 from services.intake.entrypoints.registry_fold import RegistryFold, keep_carrying_out
 from services.intake.entrypoints.revisions import add_revision_routes
 from services.intake.entrypoints.supervision import SupervisionRoutes
+from services.intake.entrypoints.tokens import add_token_routes
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
-from shared.auth.secrets import HMAC_FILE, VAULT_FILE, load_key
+from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, load_ring
+from shared.auth.secrets import HMAC_FILE, VAULT_FILE, SecretKey, load_key
 from shared.events import Envelope
 from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.regions import load_divisions
@@ -80,6 +90,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     hmac_key = load_key(settings.secrets_dir / HMAC_FILE)
     pseudonyms = Pseudonyms(hmac_key.key_id, hmac_key.secret)
     sealer = AesGcmSealer(load_key(settings.secrets_dir / VAULT_FILE), random_bytes)
+    ids, mint = _keyed(settings.secrets_dir)
     units = load_units(settings.units_path)
     rules = RulePacks(settings.rules_path)
     rules.at(clock.now())
@@ -114,6 +125,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     )
 
     registry = _Registry(session.wait_ready)
+    book = _quota_book(settings, hmac_key, metrics)
 
     async def check_index() -> str:
         if not index.ready:
@@ -132,6 +144,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
             tasks.start("index-writer", keep_written(index.flush))
             registry.start(tasks)
             tasks.start("index-pruner", keep_pruned(index.wait_ready, index.prune, clock))
+            tasks.start("shared-quotas", SharedQuotas(book, session.wait_ready, clock).run())
             yield
             health.draining()
         # The requests are answered; what their commits still hold is finished before the connection closes.
@@ -158,12 +171,13 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         units=units,
         tally=metrics,
     )
-    preparer = Preparer(
-        units, pseudonyms, rules, clock, random_bytes, registry.log.ready(registry.books.panels)
-    )
+    panels = registry.log.ready(registry.books.panels)
+    preparer = Preparer(units, pseudonyms, rules, clock, random_bytes, panels, ids=ids, mint=mint)
     reviser = Reviser(log=log, index=index, pseudonyms=pseudonyms, units=units, tally=metrics)
     parts = HttpParts(
-        desk=Desk(preparer, acceptor, metrics),
+        desk=Desk(
+            preparer, acceptor, metrics, QuotaGate(book, metrics, enforce=settings.quotas == "enforce")
+        ),
         reviser=reviser,
         units=units,
         rules=rules,
@@ -173,8 +187,22 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         clock=clock,
         random=SystemRandom(),
     )
-    add_routes(app, parts)
-    add_revision_routes(app, parts)
+    _add_all_routes(
+        app,
+        parts,
+        TokenOffice(
+            mint,
+            receipts_of=preparer.receipts_of_token,
+            pseudonyms=pseudonyms,
+            units=units,
+            rules=rules,
+            index=index,
+            clock=clock,
+            random=random_bytes,
+            horizon_days=settings.index_horizon_days,
+            tally=metrics,
+        ),
+    )
     registry.add_to(app, parts, log, pseudonyms, random_bytes)
     add_good_bad_review_routes(app, parts, to_submission, GoodBadExport(session.wait_ready, units).page)
     app.state.vault = vault
@@ -250,3 +278,25 @@ class _Registry:
         )
         RegistryRoutes(parts, registering).add_to(app)
         parts.metrics.watch_registry(books, parts.clock)
+
+
+def _keyed(secrets: Path) -> tuple[EventIds, TokenMint]:
+    """What makes ids and tokens, each under keys of its own."""
+    ids = load_ring(secrets, EVENT_IDS_FILE, unkeyed=True)
+    tokens = load_ring(secrets, TOKEN_FILE)
+    return (
+        EventIds(ids.current.secret, (UNKEYED if old is None else old.secret for old in ids.former)),
+        TokenMint(tokens.current.secret, (old.secret for old in tokens.former if old is not None)),
+    )
+
+
+def _quota_book(settings: Settings, key: SecretKey, metrics: IntakeMetrics) -> QuotaBook:
+    book = QuotaBook(key.secret, most=settings.quota_places)
+    metrics.watch_places(lambda: book.places)
+    return book
+
+
+def _add_all_routes(app: FastAPI, parts: HttpParts, office: TokenOffice) -> None:
+    add_routes(app, parts)
+    add_revision_routes(app, parts)
+    add_token_routes(app, office, parts.units, qr_code, parts.settings.rating_url)

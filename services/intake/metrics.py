@@ -51,6 +51,12 @@ class IntakeMetrics:
             "batch", "ratings", "Lines in one batch.", buckets=(1, 10, 100, 500, 1000, 2500, 5000, 10_000)
         )
 
+        self._over_quota = metrics.counter(
+            "over_quota_ratings", "Ratings over a quota, by what was counted.", ("quota",)
+        )
+        self._places = metrics.gauge("quota", "entries", "Places that quotas count at present.")
+        self._tokens = metrics.counter("issued_tokens", "One-time tokens issued.")
+
     def accepted(self, channel: str, count: int) -> None:
         """See `ports.Tally.accepted`."""
         child = self._accepted_by_channel.get(channel)
@@ -73,6 +79,18 @@ class IntakeMetrics:
     def revised(self, move: str) -> None:
         """See `ports.Tally.revised`."""
         self._revised.labels(move).inc()
+
+    def over_quota(self, quota: str) -> None:
+        """See `quotas.QuotaTally.over_quota`."""
+        self._over_quota.labels(quota).inc()
+
+    def watch_places(self, places: Callable[[], int]) -> None:
+        """Show how much the quotas remember, read at each scrape."""
+        self._places.set_function(places)
+
+    def issued_tokens(self, count: int) -> None:
+        """See `tokens.TokenTally.issued_tokens`."""
+        self._tokens.inc(count)
 
     def batch(self, lines: int) -> None:
         """A batch of `lines` ratings came in."""

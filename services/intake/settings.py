@@ -1,6 +1,7 @@
 """Settings of intake, from the environment."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -30,6 +31,16 @@ class Settings(BrokerSettings):
         default=400,
         ge=31,
         description="How long repeats and receipts are known: as long as FEEDBACK is kept.",
+    )
+    rating_url: str = Field(
+        default="",
+        description="What QR codes say before the token, such as https://pj.example.cn/r/; else only that.",
+    )
+    quotas: Literal["enforce", "observe"] = Field(
+        default="enforce", description="Whether what is over a quota gets 429, or is only counted."
+    )
+    quota_places: int = Field(
+        default=50_000, ge=1_000, description="Places of one kind that quotas count at a time."
     )
     max_body_bytes: int = Field(default=64 * 1024, ge=1024, description="Largest single rating.")
     max_batch_bytes: int = Field(default=16 * MIB, ge=1024, description="Largest batch.")

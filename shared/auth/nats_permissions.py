@@ -18,6 +18,7 @@ from shared.messaging.streams import (
     CONSUMERS,
     INTEGRITY_BUCKET,
     LEASES_BUCKET,
+    QUOTAS_BUCKET,
     RANKINGS_BUCKET,
     SNAPSHOTS_BUCKET,
     STREAMS,
@@ -33,7 +34,7 @@ READERS_ACCOUNT = "READERS"
 
 RANKINGS_STREAM = f"KV_{RANKINGS_BUCKET}"
 OWNED_STORES: Mapping[str, tuple[str, ...]] = {
-    "intake": (VAULT,),
+    "intake": (VAULT, f"KV_{QUOTAS_BUCKET}"),
     "scoring": (RANKINGS_STREAM, f"KV_{INTEGRITY_BUCKET}"),
 }
 """Streams without events that one service uses as its store: it writes, reads and deletes there."""

@@ -6,6 +6,7 @@ id instead of inventing a second event; everything else gets a time-ordered `uui
 
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import Final, NewType
 
 from shared.kernel.errors import InvalidValueError
@@ -61,13 +62,22 @@ def derived_id(*parts: str) -> str:
     """
     if not parts:
         raise InvalidValueError(parts, "at least one part", "pass the natural key of what the id names")
-    digest = hashlib.sha256()
+    return uuid8(hashlib.sha256(framed(parts)).digest())
+
+
+def framed(parts: Iterable[str]) -> bytes:
+    """Return `parts` as one value, each prefixed with its length in bytes: none runs into the next."""
+    frames: list[bytes] = []
     for part in parts:
         # Lone surrogates reach us through JSON escapes; they must give an id, not a crash.
         raw = part.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "big"))
-        digest.update(raw)
-    value = bytearray(digest.digest()[:16])
+        frames += (len(raw).to_bytes(8, "big"), raw)
+    return b"".join(frames)
+
+
+def uuid8(digest: bytes) -> str:
+    """Return the UUIDv8 (RFC 9562 §5.8) made of the first 16 bytes of `digest`."""
+    value = bytearray(digest[:16])
     value[6] = value[6] & 0x0F | 0x80
     value[8] = value[8] & 0x3F | 0x80
     return _hyphenated(value.hex())

@@ -71,6 +71,8 @@ DEADLETTER = "DEADLETTER"
 VAULT = "VAULT"
 RANKINGS_BUCKET = "rankings"
 INTEGRITY_BUCKET = "integrity"
+QUOTAS_BUCKET = "quotas"
+"""What each replica of intake has counted of late; places are keyed hashes."""
 LEASES_BUCKET = "leases"
 """Who leads: one key for each service of which only one replica may publish."""
 SNAPSHOTS_BUCKET = "snapshots"
@@ -83,7 +85,7 @@ STREAMS: tuple[StreamSpec, ...] = (
     ),
     StreamSpec(
         CASES, ("cases.v1.>",), "Rectification cases, one subject for each. Never public.",
-        truth=True, archived=True, max_age_s=400 * DAY_S, share=10,
+        truth=True, archived=True, max_age_s=400 * DAY_S, share=9,
     ),
     StreamSpec(
         AUDIT, ("audit.v1.>",), "Facts about the audit log itself.",
@@ -131,6 +133,11 @@ STREAMS: tuple[StreamSpec, ...] = (
     ),
     StreamSpec(
         f"KV_{LEASES_BUCKET}", (f"$KV.{LEASES_BUCKET}.>",), "Which replica leads; expires by itself.",
+        truth=False, archived=False, max_age_s=0, share=1, last_per_subject=True, deletable=True,
+        message_ttl=True,
+    ),
+    StreamSpec(
+        f"KV_{QUOTAS_BUCKET}", (f"$KV.{QUOTAS_BUCKET}.>",), "What replicas of intake count. Never public.",
         truth=False, archived=False, max_age_s=0, share=1, last_per_subject=True, deletable=True,
         message_ttl=True,
     ),

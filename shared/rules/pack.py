@@ -9,8 +9,9 @@ from datetime import date
 from enum import StrEnum
 
 from shared.kernel.errors import InvalidValueError
-from shared.kernel.grades import Grade, Verification
+from shared.kernel.grades import Channel, Grade, Verification
 from shared.rules.approvals import ApprovalRules
+from shared.rules.intake_policy import DEFAULT_CHANNELS, ChannelPolicy, Quotas, TokenRules
 from shared.rules.integrity import Integrity
 
 
@@ -125,11 +126,18 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What intake accepts; lengths in Unicode characters."""
+    """What intake accepts; lengths in Unicode characters.
+
+    Attributes:
+        channels: what each channel is believed; not to be changed.
+    """
 
     future_tolerance_s: float
     text_max_chars: int
     contact_max_chars: int
+    channels: Mapping[Channel, ChannelPolicy] = field(default_factory=lambda: DEFAULT_CHANNELS)
+    tokens: TokenRules = field(default_factory=TokenRules)
+    quotas: Quotas = field(default_factory=Quotas)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,14 @@ from typing import Final, TypeVar
 from shared.kernel.errors import PermanentError, describe
 from shared.kernel.grades import Grade, Verification
 from shared.rules.approvals import RANGES, ApprovalRules
+from shared.rules.intake_policy import (
+    DEFAULT_CHANNELS,
+    Quotas,
+    TokenRules,
+    parse_channels,
+    parse_quotas,
+    parse_tokens,
+)
 from shared.rules.integrity import (
     BurstRule,
     CoBurstRule,
@@ -259,10 +267,14 @@ def _publication(table: _Table) -> Publication:
 
 
 def _intake(table: _Table) -> Intake:
+    given = table.keys()
     found = Intake(
         future_tolerance_s=table.number("future_tolerance_s", 0, 86_400),
         text_max_chars=table.integer("text_max_chars", 1, 100_000),
         contact_max_chars=table.integer("contact_max_chars", 1, 10_000),
+        channels=parse_channels(table.table("channels")) if "channels" in given else DEFAULT_CHANNELS,
+        tokens=parse_tokens(table.table("tokens")) if "tokens" in given else TokenRules(),
+        quotas=parse_quotas(table.table("quotas")) if "quotas" in given else Quotas(),
     )
     table.done()
     return found

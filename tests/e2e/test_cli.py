@@ -44,6 +44,27 @@ def test_submit_gives_a_receipt_and_a_repeat_says_so(platform: Platform) -> None
     assert answer["event_id"] in told.stdout
 
 
+def test_tokens_are_printed_used_once_and_told_apart(platform: Platform, tmp_path: Path) -> None:
+    unit = registry().by_level(Level.WINDOW)[12].unit_id
+    out = tmp_path / "codes"
+    issued = platform.pingyi_json("tokens", "issue", "--unit", unit, "--count", "3", "--out", str(out))
+    assert sorted(path.name for path in out.iterdir()) == [
+        "00001.svg",
+        "00002.svg",
+        "00003.svg",
+        "tokens.csv",
+    ]
+    first, second, _ = [row["token"] for row in issued["tokens"]]
+    used = platform.pingyi_json("submit", unit, "5", "--channel", "qr", "--token", first)
+    assert not used["duplicate"]
+    states = [platform.pingyi_json("tokens", "state", token)["state"] for token in (first, second)]
+    assert states == ["used", "valid"]
+    again = platform.pingyi("submit", unit, "1", "--channel", "qr", "--token", first)
+    assert (again.returncode, "a token that was used before" in again.stderr) == (1, True)
+    full = platform.pingyi("tokens", "issue", "--unit", unit, "--out", str(out))
+    assert (full.returncode, "an empty directory" in full.stderr) == (1, True)
+
+
 def test_a_rating_is_corrected_held_released_excluded_reinstated_and_withdrawn(platform: Platform) -> None:
     unit = registry().by_level(Level.WINDOW)[11]
     rating = platform.pingyi_json("submit", unit.unit_id, "4")

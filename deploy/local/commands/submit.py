@@ -17,6 +17,7 @@ def submit(
     channel: Annotated[str, typer.Option(help="Channel that it comes through.")] = "web",
     source: Annotated[str, typer.Option(help="Which of the five sources.")] = "public",
     transaction_id: Annotated[str | None, typer.Option(help="Number of the transaction 办件号.")] = None,
+    token: Annotated[str | None, typer.Option(help="One-time token, which proves the service.")] = None,
     client_ref: Annotated[str | None, typer.Option(help="The channel's own reference.")] = None,
     phone: Annotated[str | None, typer.Option(help="Contact for call-back; goes to the vault.")] = None,
     occurred_at: Annotated[
@@ -36,6 +37,7 @@ def submit(
         "channel": channel,
         "source": source,
         "transaction_id": transaction_id,
+        "token": token,
         "client_ref": client_ref,
         "contact": {"phone": phone} if phone else None,
         "occurred_at": occurred_at,

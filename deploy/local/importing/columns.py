@@ -44,6 +44,7 @@ class Field(StrEnum):
     EMAIL = "contact.email"
     ACCOUNT = "contact.account"
     DEVICE = "device_id"
+    TOKEN = "token"  # noqa: S105 - a field's name
     ROW = "original_row"
     IMPORT = "import_id"
     REASON = "reason"
@@ -78,6 +79,7 @@ _ALIASES: Final[Mapping[Field, str]] = {
     Field.EMAIL: "contact.email email 邮箱 电子邮箱",
     Field.ACCOUNT: "contact.account 账号 用户账号",
     Field.DEVICE: "device_id 设备号 设备编号 终端编号",
+    Field.TOKEN: "token 评价码 评价凭证 一次性评价码",
     Field.ROW: ROW_COLUMN,
     Field.IMPORT: IMPORT_COLUMN,
     Field.REASON: " ".join(REASON_COLUMNS),

@@ -69,6 +69,7 @@ _PARSERS: Final[tuple[tuple[Field, _Parser], ...]] = (
     (Field.TRANSACTION, cells.reference),
     (Field.TEXT, cells.comment),
     (Field.DEVICE, cells.reference),
+    (Field.TOKEN, cells.reference),
 )
 _CONTACT: Final[tuple[tuple[Field, str, _Parser], ...]] = tuple(
     (

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from services.intake.application.envelopes import conflicted_message, submitted_message
 from services.intake.application.errors import IndexNotReadyError
@@ -61,7 +61,7 @@ class Acceptor:
         for place, rating in enumerate(ratings):
             if not rating.keyed:
                 claimed.append(place)
-            elif (earlier := known.get(rating.receipt)) is not None:
+            elif (earlier := _earlier(rating, known)) is not None:
                 outcomes[place] = judge_repeat(rating.digest, earlier)
             elif (future := self._in_flight.get(rating.event_id)) is not None:
                 joined.append((place, future))
@@ -79,12 +79,26 @@ class Acceptor:
         await self._report(ratings, complete)
         return complete
 
+    def knows(self, rating: Prepared) -> bool:
+        """Whether the same rating was accepted before, as far as the index has come.
+
+        Raises:
+            TransientError: the index is being made anew.
+        """
+        found = self._index.find((rating.receipt, *rating.former)) if rating.keyed else {}
+        earlier = _earlier(rating, found)
+        return earlier is not None and judge_repeat(rating.digest, earlier).verdict is Verdict.DUPLICATE
+
     def _known(self, ratings: Sequence[Prepared]) -> dict[bytes, Accepted]:
         keyed = [rating.receipt for rating in ratings if rating.keyed]
         if not keyed:
             return {}
-        found = dict(self._index.find(keyed))
-        if not self._index.ready and any(receipt not in found for receipt in keyed):
+        # Only after a rotation of the key of ids; what is asked for twice is found by either name.
+        former = [receipt for rating in ratings for receipt in rating.former]
+        found = dict(self._index.find(keyed + former))
+        if not self._index.ready and any(
+            rating.keyed and _earlier(rating, found) is None for rating in ratings
+        ):
             raise IndexNotReadyError
         return found
 
@@ -163,6 +177,14 @@ class Acceptor:
         except NotFoundError:
             unit = None
         return conflicted_message(rating, standing, unit)
+
+
+def _earlier(rating: Prepared, known: Mapping[bytes, Accepted]) -> Accepted | None:
+    """The rating that came before under the same key of the client's, made under whichever key of ours."""
+    found = known.get(rating.receipt)
+    if found is None and rating.former:
+        found = next((known[receipt] for receipt in rating.former if receipt in known), None)
+    return found
 
 
 def _accepted(rating: Prepared, sequence: int) -> Accepted:

@@ -11,7 +11,6 @@ from msgspec import UNSET, UnsetType
 
 from services.intake.application.ports import SealedRecord
 from services.intake.application.prepared import Prepared
-from services.intake.domain.acceptance import verification_of
 from services.intake.domain.accepted import Accepted
 from services.intake.domain.pseudonyms import Pseudonyms
 from shared.events import EventSpec, FeedbackConflicted, FeedbackSubmitted, spec_for_data
@@ -100,11 +99,13 @@ def submitted_message(
         dimensions={name: given[name] for name in _DIMENSIONS if name in given} if given else UNSET,
         source=submission.source.value,
         channel=submission.channel.value,
-        verification=verification_of(submission).value,
+        verification=prepared.verification.value,
         citizen_hmac=pseudonyms.citizen(submission.contact, submission.channel) or UNSET,
         device_hmac=pseudonyms.device(submission.device_id) or UNSET,
         address_hmac=pseudonyms.address(facts.address) or UNSET,
-        transaction_hmac=pseudonyms.transaction(submission.transaction_id) or UNSET,
+        transaction_hmac=(prepared.token.transaction if prepared.token is not None else None)
+        or pseudonyms.transaction(submission.transaction_id)
+        or UNSET,
         text_hmac=pseudonyms.text(text) or UNSET,
         text=_SealedText("A256GCM", sealed.record_id, sealed.nonce, ciphertext)
         if sealed is not None and ciphertext is not None

@@ -37,6 +37,21 @@ class KeyReusedError(ConflictError, InvalidValueError):
         self.event_id = event_id
 
 
+class TokenUsedError(ConflictError, InvalidValueError):
+    """The one-time token was used before, for another rating."""
+
+    title: ClassVar[str] = "The token was used"
+
+    def __init__(self) -> None:
+        """Say nothing of the rating that it was used for: the token is no key to it."""
+        super().__init__(
+            Size("a token that was used before"),
+            "a token that nobody has used",
+            "ask the window for a new one; to change a rating, use its receipt",
+            field="token",
+        )
+
+
 class MoveNotOpenError(ConflictError, InvalidValueError):
     """The rating's state does not allow the move."""
 

@@ -3,22 +3,29 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 
 from services.intake.application.accepting import Acceptor
-from services.intake.application.errors import KeyReusedError, RejectedError
+from services.intake.application.errors import KeyReusedError, RejectedError, TokenUsedError
 from services.intake.application.ports import Tally
 from services.intake.application.prepared import CLIENT_REF, Prepared, Preparer, RequestFacts
+from services.intake.application.quotas import QuotaGate
 from services.intake.domain.acceptance import Issue
 from services.intake.domain.accepted import Outcome, Verdict
 from services.intake.domain.lines import Line
+from services.intake.domain.quotas import Taken
 from services.intake.domain.submission import Submission
+from services.intake.domain.token_checks import TOKEN
 
 CHUNK = 250
 """Lines prepared at a stretch: about 15 ms of work, so that single requests don't wait behind a batch."""
 CHUNKS_UNDER_WAY = 4
 """Chunks of one batch that wait for the broker at once; group commit joins them to atomic batches."""
 
-_KNOWN_FIELDS = frozenset({"body", *(part.name for part in fields(Submission))})
+_KNOWN_FIELDS = frozenset({"body", "address", *(part.name for part in fields(Submission))})
+
+
+_GoodLine = tuple[int, Prepared, Taken]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +44,32 @@ class Desk:
     preparer: Preparer
     acceptor: Acceptor
     tally: Tally
+    gate: QuotaGate
 
 
 async def submit_feedback(submission: Submission, facts: RequestFacts, desk: Desk) -> Outcome:
     """Accept one rating, or repeat the answer to it.
 
     Raises:
+        OverQuotaError: too much comes from the same place.
         RejectedError: it can't be accepted.
         KeyReusedError: its key came before with other content.
+        TokenUsedError: the same of its token.
         TransientError: not known to be accepted; send it again.
     """
     try:
-        prepared = desk.preparer.one(submission, facts)
+        prepared, taken = _admitted(submission, facts, desk, lambda: desk.preparer.one(submission, facts))
     except RejectedError as error:
         desk.tally.rejected(submission.channel.value, _reason(error))
         raise
-    (outcome,) = await desk.acceptor.accept((prepared,))
-    if outcome.verdict is Verdict.CONFLICT:
+    try:
+        (outcome,) = await desk.acceptor.accept((prepared,))
+    except BaseException:
+        desk.gate.give_back(taken)
+        raise
+    if outcome.verdict is Verdict.DUPLICATE:
+        desk.gate.give_back(taken)
+    elif outcome.verdict is Verdict.CONFLICT:
         raise _reused(prepared, outcome)
     return outcome
 
@@ -76,9 +92,16 @@ async def submit_batch(
     under_way: set[asyncio.Task[None]] = set()
     failure: BaseException | None = None
 
-    async def accept(chunk: list[tuple[int, Prepared]]) -> None:
-        outcomes = await desk.acceptor.accept([prepared for _, prepared in chunk])
-        for (number, prepared), outcome in zip(chunk, outcomes, strict=True):
+    async def accept(chunk: list[_GoodLine]) -> None:
+        try:
+            outcomes = await desk.acceptor.accept([prepared for _, prepared, _ in chunk])
+        except BaseException:
+            for _, _, taken in chunk:
+                desk.gate.give_back(taken)
+            raise
+        for (number, prepared, taken), outcome in zip(chunk, outcomes, strict=True):
+            if outcome.verdict is Verdict.DUPLICATE:
+                desk.gate.give_back(taken)
             results[number] = LineResult(number, outcome, _conflict_issues(prepared, outcome))
 
     for start in range(0, len(lines), CHUNK):
@@ -94,15 +117,32 @@ async def submit_batch(
     return [results[line.number] for line in lines]
 
 
+def _admitted(
+    submission: Submission, facts: RequestFacts, desk: Desk, prepare: Callable[[], Prepared]
+) -> tuple[Prepared, Taken]:
+    """What `prepare` makes of a rating that its quotas let through, and what it took from them."""
+
+    def is_repeat() -> bool:
+        try:
+            return desk.acceptor.knows(prepare())
+        except RejectedError:
+            return False
+
+    taken = desk.gate.admit(submission, facts, is_repeat)
+    return prepare(), taken
+
+
 def _prepare(
     lines: Sequence[Line], facts: RequestFacts, desk: Desk, parse: Callable[[bytes], Submission]
-) -> tuple[list[tuple[int, Prepared]], dict[int, LineResult]]:
+) -> tuple[list[_GoodLine], dict[int, LineResult]]:
     """Judge `lines`: the prepared ones with their numbers, and the results of the refused ones."""
-    good: list[tuple[int, Prepared]] = []
+    good: list[_GoodLine] = []
     bad: dict[int, LineResult] = {}
     for line in lines:
         try:
-            good.append((line.number, desk.preparer.line(parse(line.data), facts, line.place)))
+            submission = parse(line.data)
+            prepare = partial(desk.preparer.line, submission, facts, line.place)
+            good.append((line.number, *_admitted(submission, facts, desk, prepare)))
         except RejectedError as error:
             bad[line.number] = LineResult(line.number, None, error.issues)
             desk.tally.rejected("batch", _reason(error))
@@ -122,7 +162,9 @@ async def _settle(
     return tasks, failure
 
 
-def _reused(prepared: Prepared, outcome: Outcome) -> KeyReusedError:
+def _reused(prepared: Prepared, outcome: Outcome) -> KeyReusedError | TokenUsedError:
+    if prepared.key_field == TOKEN:
+        return TokenUsedError()
     return KeyReusedError(outcome.accepted.event_id, prepared.key_field or CLIENT_REF)
 
 

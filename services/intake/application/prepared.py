@@ -7,14 +7,23 @@ from typing import Final
 
 from services.intake.application.errors import RejectedError
 from services.intake.application.ports import Rules
-from services.intake.domain.acceptance import Issue, issues_of
+from services.intake.domain.acceptance import (
+    Issue,
+    issue_of_source,
+    issues_of,
+    proofs_of,
+    verification_of,
+)
+from services.intake.domain.event_ids import EventIds
 from services.intake.domain.panels import PanelBook
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.submission import Submission, unix_ms, whole_ms
+from services.intake.domain.token_checks import TOKEN, issues_of_token
+from services.intake.domain.tokens import Token, TokenMint
 from shared.events import Provenance
 from shared.kernel.clock import Clock, business_day, rfc3339
-from shared.kernel.grades import Channel
-from shared.kernel.ids import RANDOM_BYTES, derived_id, uuid7
+from shared.kernel.grades import Channel, Verification
+from shared.kernel.ids import RANDOM_BYTES, uuid7
 from shared.kernel.units import Unit, UnitRegistry
 from shared.rules.pack import Intake as IntakeRules
 
@@ -56,6 +65,8 @@ class Prepared:
 
     Attributes:
         key_field: what held the client's key that the id comes from; None: the id is new.
+        token: the genuine one-time token that it came with.
+        former: receipts of the ids that it would have got under former keys.
     """
 
     submission: Submission
@@ -65,6 +76,9 @@ class Prepared:
     receipt: bytes
     digest: str
     key_field: str | None
+    verification: Verification
+    token: Token | None = None
+    former: tuple[bytes, ...] = ()
 
     @property
     def keyed(self) -> bool:
@@ -80,7 +94,7 @@ class Prepared:
 class Preparer:
     """Judges submissions and gives them their identity."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each a part of identity or of judgement
         self,
         units: UnitRegistry,
         pseudonyms: Pseudonyms,
@@ -88,6 +102,9 @@ class Preparer:
         clock: Clock,
         random: RandomBytes,
         panels: Callable[[], PanelBook] = PanelBook,
+        *,
+        ids: EventIds,
+        mint: TokenMint,
     ) -> None:
         """Everything that identity and judgement depend on; `panels` raises while nobody can say."""
         self._panels = panels
@@ -96,6 +113,8 @@ class Preparer:
         self._rules = rules
         self._clock = clock
         self._random = random
+        self._ids = ids
+        self._mint = mint
 
     def facts(
         self,
@@ -122,34 +141,38 @@ class Preparer:
         )
 
     def one(self, submission: Submission, facts: RequestFacts) -> Prepared:
-        """Prepare a rating that came by itself; the header's key goes before `client_ref`.
+        """Prepare a rating that came by itself: its token is its key, else the header's, else `client_ref`.
 
         Raises:
             RejectedError: it can't be accepted.
         """
         channel = submission.channel.value
+        if submission.token is not None:
+            return self._by_token(submission, submission.token, facts)
         if facts.idempotency_key is not None:
-            event_id = derived_id("idempotency", channel, facts.idempotency_key)
-            return self._prepare(submission, facts, event_id, KEY_HEADER)
+            parts = ("idempotency", channel, facts.idempotency_key)
+            return self._by_key(submission, facts, KEY_HEADER, parts)
         if submission.client_ref is not None:
-            event_id = derived_id("client_ref", channel, submission.client_ref)
-            return self._prepare(submission, facts, event_id, CLIENT_REF)
+            parts = ("client_ref", channel, submission.client_ref)
+            return self._by_key(submission, facts, CLIENT_REF, parts)
         event_id = uuid7(unix_ms(facts.received_at), self._random(RANDOM_BYTES))
         return self._prepare(submission, facts, event_id, None)
 
     def line(self, submission: Submission, facts: RequestFacts, place: int) -> Prepared:
-        """Prepare the rating at `place` in a batch; its `client_ref` goes before the header's key.
+        """Prepare the rating at `place` in a batch: its token is its key, or `client_ref`, or the batch's.
 
         Raises:
             RejectedError: it can't be accepted, or nothing would tell a repeat of it from a new rating.
         """
         channel = submission.channel.value
+        if submission.token is not None:
+            return self._by_token(submission, submission.token, facts)
         if submission.client_ref is not None:
-            event_id = derived_id("client_ref", channel, submission.client_ref)
-            return self._prepare(submission, facts, event_id, CLIENT_REF)
+            parts: tuple[str, ...] = ("client_ref", channel, submission.client_ref)
+            return self._by_key(submission, facts, CLIENT_REF, parts)
         if facts.idempotency_key is not None:
-            event_id = derived_id("idempotency-line", channel, facts.idempotency_key, str(place))
-            return self._prepare(submission, facts, event_id, KEY_HEADER)
+            parts = ("idempotency-line", channel, facts.idempotency_key, str(place))
+            return self._by_key(submission, facts, KEY_HEADER, parts)
         raise RejectedError(
             (
                 Issue(
@@ -161,14 +184,53 @@ class Preparer:
             )
         )
 
-    def _prepare(
-        self, submission: Submission, facts: RequestFacts, event_id: str, key_field: str | None
+    def receipts_of_token(self, token: Token) -> tuple[bytes, ...]:
+        """The receipts that the rating made with `token` has, or would have under former keys."""
+        parts = (TOKEN, token.use)
+        ids = (self._ids.of(*parts), *self._ids.formerly(*parts))
+        return tuple(self._pseudonyms.receipt(event_id) for event_id in ids)
+
+    def _by_token(self, submission: Submission, text: str, facts: RequestFacts) -> Prepared:
+        token = self._mint.read(text)
+        issues = issues_of_token(
+            token,
+            submission,
+            facts.received_at,
+            proofs_of(submission.channel, facts.rules, imported=facts.import_id is not None),
+            self._pseudonyms.transaction(submission.transaction_id),
+        )
+        if token is None or issues:
+            raise RejectedError(issues)
+        return self._by_key(submission, facts, TOKEN, (TOKEN, token.use), token)
+
+    def _by_key(
+        self,
+        submission: Submission,
+        facts: RequestFacts,
+        key_field: str,
+        parts: tuple[str, ...],
+        token: Token | None = None,
     ) -> Prepared:
+        former = tuple(self._pseudonyms.receipt(event_id) for event_id in self._ids.formerly(*parts))
+        return self._prepare(submission, facts, self._ids.of(*parts), key_field, token, former)
+
+    def _prepare(
+        self,
+        submission: Submission,
+        facts: RequestFacts,
+        event_id: str,
+        key_field: str | None,
+        token: Token | None = None,
+        former: tuple[bytes, ...] = (),
+    ) -> Prepared:
+        imported = facts.import_id is not None
         issues = issues_of(submission, self._units, facts.rules, facts.received_at)
         if not issues and submission.channel is Channel.ASSESSOR:
             issues = self._ballot_issues(submission, facts)
-        if issues:
-            raise RejectedError(issues)
+        foreign = issue_of_source(submission, facts.rules, imported=imported)
+        if issues or foreign is not None:
+            raise RejectedError(issues if foreign is None else (*issues, foreign))
+        proofs = proofs_of(submission.channel, facts.rules, imported=imported)
         return Prepared(
             submission=submission,
             unit=self._units.get(submission.unit_id),
@@ -177,6 +239,9 @@ class Preparer:
             receipt=self._pseudonyms.receipt(event_id),
             digest=self._pseudonyms.digest(submission),
             key_field=key_field,
+            verification=verification_of(submission, proofs, by_token=token is not None),
+            token=token,
+            former=former,
         )
 
     def _ballot_issues(self, submission: Submission, facts: RequestFacts) -> tuple[Issue, ...]:

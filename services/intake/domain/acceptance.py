@@ -1,8 +1,8 @@
 """May this rating be accepted? Pure judgement over the registry, the rules and the time of receipt."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 
 from services.intake.domain.submission import Contact, Submission
 from shared.kernel.clock import business_day, rfc3339
@@ -10,9 +10,8 @@ from shared.kernel.errors import NotFoundError
 from shared.kernel.grades import Channel, Verification
 from shared.kernel.identity_numbers import is_identity_number, is_phone, normal_identity_number
 from shared.kernel.units import Unit, UnitRegistry
+from shared.rules.intake_policy import Proof
 from shared.rules.pack import Intake as IntakeRules
-
-ONSITE: Final = frozenset({Channel.TERMINAL, Channel.QR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +72,48 @@ def _too_long(field: str, value: str, limit: int) -> Issue:
     return Issue(field, f"{len(value)} characters", f"at most {limit} characters", "shorten it")
 
 
-def verification_of(submission: Submission) -> Verification:
+def verification_of(
+    submission: Submission, proofs: Collection[Proof], *, by_token: bool = False
+) -> Verification:
     """How surely the rating stands for a real service.
 
-    A transaction number beats a real identity (an identity or phone number that can exist), which beats
-    presence at the window; the rest is anonymous.
+    A one-time token, or a transaction where its word is taken for it, beats a real identity (an identity or
+    phone number that can exist), which beats presence at the window; the rest is anonymous.
+
+    Args:
+        submission: the rating.
+        proofs: what its channel is believed, see `proofs_of`.
+        by_token: whether it came with a genuine token.
     """
-    if submission.transaction_id is not None:
+    if by_token or (submission.transaction_id is not None and Proof.TRANSACTION in proofs):
         return Verification.TRANSACTION
-    if submission.contact is not None and _is_real_name(submission.contact):
+    if submission.contact is not None and Proof.REAL_NAME in proofs and _is_real_name(submission.contact):
         return Verification.REAL_NAME
-    return Verification.ONSITE if submission.channel in ONSITE else Verification.ANONYMOUS
+    return Verification.ONSITE if Proof.ONSITE in proofs else Verification.ANONYMOUS
+
+
+def proofs_of(channel: Channel, rules: IntakeRules, *, imported: bool) -> Collection[Proof]:
+    """What a rating of `channel` may prove; one of a bulk import also what staff are believed who import."""
+    proofs = rules.channels[channel].proofs
+    return (*proofs, *rules.channels[Channel.IMPORT].proofs) if imported else proofs
+
+
+def issue_of_source(submission: Submission, rules: IntakeRules, *, imported: bool) -> Issue | None:
+    """What keeps the rating's source from coming through its channel."""
+    sources = rules.channels[submission.channel].sources
+    if submission.source in sources or (
+        imported and submission.source in rules.channels[Channel.IMPORT].sources
+    ):
+        return None
+    carrying = ", ".join(
+        channel.value for channel, policy in rules.channels.items() if submission.source in policy.sources
+    )
+    return Issue(
+        "source",
+        submission.source.value,
+        f"a source of the channel {submission.channel.value}: {', '.join(sources)}",
+        f"send appraisals of this source through one of {carrying or 'no channel'}",
+    )
 
 
 def _is_real_name(contact: Contact) -> bool:

@@ -49,6 +49,7 @@ class Submission:
         dimensions: sub-grades by name; only those that were given.
         occurred_at: when it happened, whole milliseconds; None where the client left that to us.
         text: the comment in NFC, not scrubbed yet; None if there is none.
+        token: a one-time token's text, not looked at yet.
     """
 
     unit_id: str
@@ -62,6 +63,7 @@ class Submission:
     contact: Contact | None = field(default=None, repr=False)
     device_id: str | None = field(default=None, repr=False)
     occurred_at: datetime | None = None
+    token: str | None = field(default=None, repr=False)
 
     def canonical(self) -> bytes:
         """One spelling of the client's own fields: equal content gives equal bytes, other content others.
@@ -88,6 +90,8 @@ class Submission:
             parts.append(_part("device_id", self.device_id))
         if self.occurred_at is not None:
             parts.append(f"occurred_ms={unix_ms(self.occurred_at)};")
+        if self.token is not None:
+            parts.append(_part("token", self.token))
         return "".join(parts).encode("utf-8", "surrogatepass")
 
 

@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -18,8 +19,9 @@ from pydantic import (
 
 from services.intake.application.errors import RejectedError
 from services.intake.domain.acceptance import Issue
-from services.intake.domain.measures import size_of
+from services.intake.domain.measures import Size, size_of
 from services.intake.domain.submission import Contact, Submission, whole_ms
+from services.intake.domain.tokens import MAX_TEXT
 from shared.kernel.clock import parse_rfc3339
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Source
@@ -28,6 +30,8 @@ from shared.observability.problem import field_errors
 # Fields whose values an error may repeat. Everything else could hold a name, a number or an opinion, also
 # fields that we don't know: a phone number at the wrong place is still a phone number.
 _SHOWN: Final = frozenset({"unit_id", "grade", "dimensions", "source", "channel", "occurred_at"})
+
+TOKEN_HEADER: Final = "X-Rating-Token"  # noqa: S105 - the name of a header
 
 ERRORS_SHOWN: Final = 20
 """A body can be made of thousands of unknown fields; the answer must not be."""
@@ -136,6 +140,12 @@ class FeedbackBody(BaseModel):
         BeforeValidator(_moment),
         Field(description="When the service was rated, RFC 3339 with offset; now if left out."),
     ] = None
+    token: Annotated[
+        Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None,
+        Field(
+            description="One-time token, see POST /v1/tokens: proves the service, and is good for one rating."
+        ),
+    ] = None
 
 
 def parse_feedback(raw: bytes) -> Submission:
@@ -166,7 +176,25 @@ def parse_feedback(raw: bytes) -> Submission:
         contact=_contact(body.contact) if body.contact is not None else None,
         device_id=body.device_id,
         occurred_at=body.occurred_at,
+        token=None if body.token is None else body.token.strip(),
     )
+
+
+def with_token(submission: Submission, header: bytes) -> Submission:
+    """`submission` with the token of the request's header.
+
+    Raises:
+        InvalidValueError: the body has another one.
+    """
+    token = header.decode("latin-1").strip()
+    if submission.token is not None and submission.token != token:
+        raise InvalidValueError(
+            Size("two different tokens"),
+            f"one token, in the body or in the header {TOKEN_HEADER}",
+            "leave one of them out",
+            field="token",
+        )
+    return replace(submission, token=token)
 
 
 def _members_of(body: FeedbackBody) -> int:

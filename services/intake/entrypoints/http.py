@@ -22,10 +22,12 @@ from services.intake.application.errors import RejectedError
 from services.intake.application.handlers import Desk, submit_batch, submit_feedback
 from services.intake.application.ports import Rules
 from services.intake.application.prepared import RequestFacts
+from services.intake.application.quotas import OverQuotaError
 from services.intake.application.revising import Reviser
 from services.intake.domain.addresses import TrustedProxies
 from services.intake.domain.lines import split_lines
 from services.intake.domain.measures import Size
+from services.intake.domain.tokens import MAX_TEXT
 from services.intake.domain.unit_pages import MAX_PAGE, UnitFilter, page_of_units
 from services.intake.entrypoints.answers import (
     BatchAnswer,
@@ -37,13 +39,21 @@ from services.intake.entrypoints.answers import (
     encode_outcome,
     receipt_answer,
 )
-from services.intake.entrypoints.bodies import FeedbackBody, describe_errors, parse_feedback, parse_line
+from services.intake.entrypoints.bodies import (
+    TOKEN_HEADER,
+    FeedbackBody,
+    describe_errors,
+    parse_feedback,
+    parse_line,
+    with_token,
+)
 from services.intake.entrypoints.reading import read_body, read_body_in_time, require_readable
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
     MAX_KEY,
     key_of,
     nothing_was_sent,
+    over_quota,
     problems,
     provenance,
     rejection,
@@ -88,6 +98,7 @@ _SUBMIT_PROBLEMS: Final = problems(
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
 
@@ -186,7 +197,11 @@ class _Submissions:
             self._parts.metrics.rejected("unknown", "body")
             raise rejection(error, scope["path"]) from error
         try:
+            if (token := headers.get(b"x-rating-token")) is not None:
+                submission = with_token(submission, token)
             outcome = await submit_feedback(submission, facts, self._parts.desk)
+        except OverQuotaError as error:
+            raise over_quota(error, scope["path"]) from error
         except RejectedError as error:
             raise rejection(error, scope["path"]) from error
         except TransientError as error:
@@ -280,17 +295,27 @@ _ImportId = Annotated[
         description="Bulk import that the batch is part of; goes into the events, so that it can be undone.",
     ),
 ]
+_RatingToken = Annotated[
+    str | None,
+    Header(alias=TOKEN_HEADER, max_length=MAX_TEXT, description="A one-time token, if not in the body."),
+]
 _Synthetic = Annotated[
     bool, Header(alias="X-Synthetic", description="A probe or drill: goes all the way, is never counted.")
 ]
 
 
 async def _describe_single(
-    body: FeedbackBody, *, idempotency_key: _IdempotencyKey = None, x_synthetic: _Synthetic = False
+    body: FeedbackBody,
+    *,
+    idempotency_key: _IdempotencyKey = None,
+    x_rating_token: _RatingToken = None,
+    x_synthetic: _Synthetic = False,
 ) -> None:
     """Accept a rating: 202 only after the broker has it on disk.
 
     The same key with the same content gives the same receipt (`duplicate: true`), with other content 409.
+    A one-time token is such a key, and goes before the others. Where too much comes from one device, address,
+    channel or token, the answer is 429 with the quota's name and `Retry-After`.
     """
 
 

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from random import Random
 from typing import Any, Final
@@ -11,6 +12,7 @@ from starlette.types import Send
 
 from services.intake.application.errors import IndexNotReadyError, RejectedError
 from services.intake.application.prepared import KEY_HEADER
+from services.intake.application.quotas import OverQuotaError
 from services.intake.domain.measures import Size
 from services.intake.entrypoints.answers import ProblemAnswer
 from shared.events import Provenance
@@ -98,6 +100,13 @@ def unavailable(error: TransientError, again: str, instance: str, random: Random
     detail = f"{error} {again.format(seconds=seconds)}"
     problem = Problem(urn("unavailable"), "Temporarily unavailable", 503, detail, instance)
     return ProblemError(problem, {"Retry-After": str(seconds)})
+
+
+def over_quota(error: OverQuotaError, instance: str) -> ProblemError:
+    """The 429 of a rating of which too many come from the same place."""
+    answer = rejection(error, instance)
+    problem = replace(answer.problem, type=urn("over-quota"))
+    return ProblemError(problem, {"Retry-After": str(math.ceil(error.retry_after_s))})
 
 
 async def send_json(send: Send, status: int, body: bytes) -> None:

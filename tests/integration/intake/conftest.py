@@ -72,7 +72,12 @@ StartIntake = Callable[..., AbstractAsyncContextManager[Intake]]
 def make_secrets(directory: Path) -> Path:
     """Key files, kept if they are there."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name, prefix in (("hmac.key", ""), ("vault.key", "kek-test:")):
+    for name, prefix in (
+        ("hmac.key", ""),
+        ("vault.key", "kek-test:"),
+        ("event-ids.key", ""),
+        ("token.key", ""),
+    ):
         if not (directory / name).exists():
             (directory / name).write_text(prefix + secrets.token_hex(32) + "\n")
     return directory

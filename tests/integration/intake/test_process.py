@@ -124,8 +124,9 @@ async def test_the_description_documents_bodies_answers_and_errors(intake: Intak
     single = paths["/v1/feedback"]["post"]
     reference = single["requestBody"]["content"]["application/json"]["schema"]["$ref"]
     assert reference.endswith("/FeedbackBody")
-    assert set(single["responses"]) >= {"202", "400", "409", "413", "415", "422", "503"}
-    assert {each["name"] for each in single["parameters"]} == {"Idempotency-Key", "X-Synthetic"}
+    assert set(single["responses"]) >= {"202", "400", "409", "413", "415", "422", "429", "503"}
+    names = {each["name"] for each in single["parameters"]}
+    assert names == {"Idempotency-Key", "X-Rating-Token", "X-Synthetic"}
     batch = paths["/v1/feedback/batch"]["post"]
     assert "application/x-ndjson" in batch["requestBody"]["content"]
     headers = {each["name"] for each in batch["parameters"]}

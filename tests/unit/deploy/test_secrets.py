@@ -7,6 +7,7 @@ import nkeys
 import pytest
 
 from deploy.local.secrets import BROKER_USERS, broker_public_keys, ensure_secrets
+from shared.auth.key_rings import EVENT_IDS_FILE, load_ring
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -17,13 +18,33 @@ def test_every_key_is_made_for_its_owner_only(tmp_path: Path) -> None:
     directory = tmp_path / "secrets"
     ensure_secrets(directory)
     seeds = {f"nats/{user}.seed" for user in BROKER_USERS}
-    assert set(contents(directory)) == {"hmac.key", "vault.key", "webhook.key", "archive-signing.key"} | seeds
+    assert (
+        set(contents(directory))
+        == {
+            "hmac.key",
+            "vault.key",
+            "event-ids.key",
+            "token.key",
+            "webhook.key",
+            "archive-signing.key",
+        }
+        | seeds
+    )
     assert directory.stat().st_mode & 0o777 == 0o700
     assert {p.stat().st_mode & 0o777 for p in directory.rglob("*") if p.is_file()} == {0o600}
     assert len(bytes.fromhex((directory / "hmac.key").read_text())) == 32
     key_id, _, key = (directory / "vault.key").read_text().strip().partition(":")
     assert key_id.startswith("kek-")
     assert len(bytes.fromhex(key)) == 32
+
+
+def test_a_platform_of_before_ids_had_a_key_goes_on_recognising_what_it_accepted(tmp_path: Path) -> None:
+    ensure_secrets(tmp_path)
+    assert load_ring(tmp_path, EVENT_IDS_FILE, unkeyed=True).former == ()
+    (tmp_path / EVENT_IDS_FILE).unlink()
+    ensure_secrets(tmp_path)
+    ring = load_ring(tmp_path, EVENT_IDS_FILE, unkeyed=True)
+    assert ring.former == (None,)
 
 
 def test_existing_keys_are_never_overwritten(tmp_path: Path) -> None:

@@ -121,3 +121,9 @@ class CountingTally:
 
     def revised(self, move: str) -> None:
         self.counts[move] += 1
+
+    def over_quota(self, quota: str) -> None:
+        self.counts[f"over {quota}"] += 1
+
+    def issued_tokens(self, count: int) -> None:
+        self.counts["tokens"] += count

@@ -13,9 +13,11 @@ from services.intake.application.prepared import Prepared, Preparer
 from services.intake.application.revision_messages import apply_changes, revision_message
 from services.intake.domain.accepted import Accepted
 from services.intake.domain.decisions import Changes, Decision
+from services.intake.domain.event_ids import EventIds
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.revisions import Move, Revision
 from services.intake.domain.submission import Contact, Submission
+from services.intake.domain.tokens import TokenMint
 from shared.auth.secrets import SecretKey
 from shared.events import Provenance
 from shared.kernel.errors import TransientError
@@ -27,8 +29,16 @@ from shared.testing.clock import FixedClock
 PSEUDONYMS = Pseudonyms("k1", bytes(32))
 UNITS = load_units()
 SEALER = AesGcmSealer(SecretKey("kek-1", bytes(32)), os.urandom)
+IDS = EventIds(bytes(32))
+MINT = TokenMint(bytes(32))
 _PREPARER = Preparer(
-    UNITS, PSEUDONYMS, RulePacks(None), FixedClock(datetime(2026, 7, 1, tzinfo=UTC)), os.urandom
+    UNITS,
+    PSEUDONYMS,
+    RulePacks(None),
+    FixedClock(datetime(2026, 7, 1, tzinfo=UTC)),
+    os.urandom,
+    ids=IDS,
+    mint=MINT,
 )
 _CONTACT = Contact(phone="13812345678")
 

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from services.intake.adapters.rules import RulePacks
-from services.intake.domain.acceptance import issues_of, verification_of
+from services.intake.domain.acceptance import issues_of, proofs_of, verification_of
 from services.intake.domain.addresses import TrustedProxies
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.submission import Contact, Submission
@@ -71,11 +71,20 @@ def test_a_unit_is_rated_only_on_days_on_which_it_exists() -> None:
         ({"contact": Contact(id_number="110105194912310021")}, Verification.ANONYMOUS),
         ({"contact": Contact(phone="1")}, Verification.ANONYMOUS),
         ({"contact": Contact(name="王五", email="a@example.org")}, Verification.ANONYMOUS),
-        ({"transaction_id": "t", "contact": Contact(phone="13800138000")}, Verification.TRANSACTION),
+        ({"transaction_id": "t", "channel": Channel.TERMINAL}, Verification.TRANSACTION),
+        (
+            {"transaction_id": "t", "channel": Channel.HOTLINE, "contact": Contact(phone="13800138000")},
+            Verification.TRANSACTION,
+        ),
+        ({"transaction_id": "t", "contact": Contact(phone="13800138000")}, Verification.REAL_NAME),
+        ({"transaction_id": "t", "channel": Channel.QR}, Verification.ONSITE),
+        ({"transaction_id": "t", "channel": Channel.APP}, Verification.ANONYMOUS),
     ],
 )
 def test_how_surely_a_rating_stands_for_a_service(change: dict[str, object], expected: Verification) -> None:
-    assert verification_of(dataclasses.replace(PLAIN, **change)) is expected  # type: ignore[arg-type]  # table
+    submission = dataclasses.replace(PLAIN, **change)  # type: ignore[arg-type]  # table
+    proofs = proofs_of(submission.channel, RULES, imported=False)
+    assert verification_of(submission, proofs) is expected
 
 
 def test_a_citizen_is_known_by_the_strongest_identity_however_it_is_written() -> None:

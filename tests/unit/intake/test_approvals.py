@@ -35,8 +35,10 @@ from services.intake.domain.approvals import (
     obstacle,
 )
 from services.intake.domain.decisions import Decision
+from services.intake.domain.event_ids import EventIds
 from services.intake.domain.receipts import receipt_code
 from services.intake.domain.revisions import Move, State
+from services.intake.domain.tokens import TokenMint
 from shared.events import (
     Envelope,
     FeedbackExcluded,
@@ -96,7 +98,9 @@ class Office:
         self.book = ApprovalBook()
         self.log = MemoryRegistryLog(self.stream, self.book)
         rules = RulePacks(None)
-        self.preparer = Preparer(UNITS, PSEUDONYMS, rules, self.clock, bytes)
+        self.preparer = Preparer(
+            UNITS, PSEUDONYMS, rules, self.clock, bytes, ids=EventIds(bytes(32)), mint=TokenMint(bytes(32))
+        )
         self.reviser = Reviser(
             log=self.feedback, index=self.index, pseudonyms=PSEUDONYMS, units=UNITS, tally=CountingTally()
         )

@@ -10,10 +10,12 @@ from services.intake.adapters.rules import RulePacks
 from services.intake.adapters.sealing import AesGcmSealer
 from services.intake.application.envelopes import SUBMITTED, conflicted_message, submitted_message
 from services.intake.application.prepared import Preparer
-from services.intake.domain.acceptance import Issue, verification_of
+from services.intake.domain.acceptance import Issue
+from services.intake.domain.event_ids import EventIds
 from services.intake.domain.panels import PanelBook
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.submission import Submission
+from services.intake.domain.tokens import TokenMint
 from shared.auth.secrets import SecretKey
 from shared.events import (
     DimensionGrades,
@@ -46,7 +48,16 @@ class EverySeat(PanelBook):
         return None
 
 
-PREPARER = Preparer(UNITS, PSEUDONYMS, RulePacks(None), FixedClock(), os.urandom, EverySeat)
+PREPARER = Preparer(
+    UNITS,
+    PSEUDONYMS,
+    RulePacks(None),
+    FixedClock(),
+    os.urandom,
+    EverySeat,
+    ids=EventIds(bytes(32)),
+    mint=TokenMint(bytes(32)),
+)
 provenances = st.builds(
     Provenance,
     st.text("abc-._09", min_size=1, max_size=64),
@@ -88,7 +99,7 @@ def test_the_bytes_on_the_bus_are_those_of_the_model(
             dimensions=DimensionGrades(**submission.dimensions) if submission.dimensions else None,
             source=submission.source,
             channel=submission.channel,
-            verification=verification_of(submission),
+            verification=prepared.verification,
             citizen_hmac=PSEUDONYMS.citizen(contact, submission.channel),
             device_hmac=PSEUDONYMS.device(submission.device_id),
             address_hmac=PSEUDONYMS.address(address),

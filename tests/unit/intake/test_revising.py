@@ -34,7 +34,7 @@ from shared.kernel.errors import InvalidValueError, NotFoundError
 from shared.kernel.ids import derived_id
 from shared.testing.clock import FixedClock
 from tests.unit.intake.fakes import CountingTally, MemoryFeedbackLog, MemoryIndex, MemoryVault
-from tests.unit.intake.port_suites import PSEUDONYMS, SEALER, UNITS, prepared
+from tests.unit.intake.port_suites import IDS, MINT, PSEUDONYMS, SEALER, UNITS, prepared
 
 LATER = datetime(2026, 7, 3, 9, tzinfo=UTC)
 EXCLUSION = Decision(Move.EXCLUDE, "no_service", "city-reviewer")
@@ -94,7 +94,7 @@ def _type_of(payload: bytes) -> str:
 
 
 def facts(key: str | None = None) -> RequestFacts:
-    preparer = Preparer(UNITS, PSEUDONYMS, RulePacks(None), FixedClock(LATER), bytes)
+    preparer = Preparer(UNITS, PSEUDONYMS, RulePacks(None), FixedClock(LATER), bytes, ids=IDS, mint=MINT)
     return preparer.facts(Provenance("corr-9"), idempotency_key=key)
 
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.auth.key_rings import TOKEN_FILE, load_ring
 from shared.auth.secrets import SecretMissingError, load_key, parse_key
 from shared.kernel.errors import InvalidValueError
 
@@ -27,6 +28,16 @@ def test_a_malformed_key_is_refused_without_being_shown(text: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SecretMissingError, match=r"hmac\.key"):
         load_key(tmp_path / "hmac.key")
+
+
+def test_former_keys_are_read_beside_the_one_in_force(tmp_path: Path) -> None:
+    (tmp_path / "token.key").write_text(f"k2:{DIGITS}\n")
+    assert load_ring(tmp_path, TOKEN_FILE).former == ()
+    former = tmp_path / "token.former.keys"
+    former.write_text(f"k1:{'cd' * 32}\n\nunkeyed\n")
+    assert load_ring(tmp_path, TOKEN_FILE, unkeyed=True).former == (parse_key(f"k1:{'cd' * 32}", "k"), None)
+    with pytest.raises(InvalidValueError, match=r"token\.former\.keys"):
+        load_ring(tmp_path, TOKEN_FILE)
 
 
 def test_a_key_never_shows_in_its_representation() -> None:

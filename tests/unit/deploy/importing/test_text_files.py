@@ -158,6 +158,13 @@ def test_ndjson_of_our_own_fields_is_sent_as_it_is(tmp_path: Path) -> None:
     assert (second.number, body_of(second)["grade"]) == (3, 5)
 
 
+def test_the_token_of_a_questionnaire_goes_along(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", f"单位编号,满意度,评价码\n{UNIT},5,AWBBnaR-Lkao_7Z6\n{UNIT},4,\n")
+    first, second = rows_of(path)
+    assert body_of(first)["token"] == "AWBBnaR-Lkao_7Z6"
+    assert "token" not in body_of(second)
+
+
 def test_ndjson_of_the_provinces_fields_becomes_ratings(tmp_path: Path) -> None:
     record = {
         "projNo": "360102-1", "satisfaction": "5", "evaluateChannel": "PJQ", "regionCode": "360102000000",

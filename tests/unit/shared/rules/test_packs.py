@@ -136,7 +136,19 @@ def test_hash_ignores_comments_layout_and_order_but_no_value() -> None:
         (r"^places = 10", "places = 0", "alerts.rank_drop.places"),
         (r'^severity = "info"', 'severity = "loud"', "one of info, warning, critical"),
         (r"^\[alerts.band_change\]", "[alerts.band_changed]", "alerts.band_change: missing"),
-        (r"^\[intake\]", "[intakes]", "intake: missing, expected a table"),
+        (r"^\[intake\]", "[intakes]", "intake.future_tolerance_s: missing"),
+        (r"^max_days = 180", "max_days = 401", "intake.tokens.max_days: Got 401"),
+        (r"^default_days = 30", "default_days = 181", "at most max_days (180)"),
+        (r"^qr = .*$", "", "intake.channels.qr: missing, expected a table"),
+        (
+            r"^qr = .*$",
+            'qr = { proofs = ["vow"], sources = ["public"] }',
+            "a list of some of token, transaction",
+        ),
+        (r"^qr = .*$", "qr = { proofs = [], sources = [] }", "intake.channels.qr.sources: Got []"),
+        (r"^device = .*$", "device = { limit = 0, seconds = 60 }", "intake.quotas.device.limit: Got 0"),
+        (r"^self_service = .*$", 'self_service = ["pigeon"]', "intake.quotas.self_service"),
+        (r"^import = \{ limit.*$", "post = { limit = 1, seconds = 1 }", "intake.quotas.channels.post"),
         (r"^hold_s = 600.0", "hold_s = -1", "integrity.hold_s: Got -1, expected a number from 0 to 86400"),
         (r"^run_days = 7", "run_days = 11", "integrity.burst.run_days: Got 11"),
         (r"^min_history_days = 14", "min_history_days = 27\nextra = 1", "integrity.burst.extra"),
@@ -162,6 +174,18 @@ def test_a_wrong_pack_is_rejected_with_place_expectation_and_remedy(
     pattern: str, replacement: str, finding: str
 ) -> None:
     assert any(finding in problem for problem in problems(edited(pattern, replacement)))
+
+
+def test_a_pack_without_the_newer_sections_of_intake_goes_by_the_shipped_values() -> None:
+    shipped = parse_pack(TEXT, "shipped").intake
+    section, older = "", ""
+    for line in TEXT.splitlines(keepends=True):
+        section = line if line.startswith("[") else section
+        older += (
+            "" if section.startswith(("[intake.channels]", "[intake.tokens]", "[intake.quotas")) else line
+        )
+    assert "self_service" not in older
+    assert parse_pack(older, "older").intake == shipped
 
 
 def test_weights_that_add_up_but_for_rounding_are_accepted() -> None:

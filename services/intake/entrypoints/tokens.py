@@ -1,0 +1,183 @@
+"""One-time tokens over HTTP: issuing them, one or many for printing, their state, and their QR codes."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Callable, Iterator
+from http import HTTPStatus
+from itertools import islice
+from typing import Annotated, Final, Literal
+
+import msgspec
+from fastapi import APIRouter, FastAPI, Header, Path
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response, StreamingResponse
+
+from services.intake.application.tokens import Issued, Order, TokenOffice, TokenState
+from services.intake.domain.tokens import MAX_TEXT
+from services.intake.entrypoints.bodies import Reference
+from services.intake.entrypoints.writing import problems
+from shared.kernel.clock import rfc3339
+from shared.kernel.errors import NotFoundError
+from shared.kernel.units import UnitRegistry
+
+PATH: Final = "/v1/tokens"
+AT_ONCE: Final = 250
+"""Tokens made at a stretch, about 2 ms of work, so that nobody waits for a print run."""
+
+QrCode = Callable[[str, Literal["svg", "png"]], bytes]
+_MEDIA: Final = {"svg": "image/svg+xml", "png": "image/png"}
+_NDJSON: Final = "application/x-ndjson"
+_CSV: Final = "text/csv"
+_NOT_KEPT: Final = {"Cache-Control": "no-store"}
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class TokenBody(BaseModel):
+    """Which tokens to issue."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"unit_id": "U000112", "valid_days": 7}]},
+    )
+
+    unit_id: Annotated[str, Field(description="The unit that may be rated.", min_length=1, max_length=64)]
+    transaction_id: Annotated[
+        Reference | None,
+        Field(description="The service transaction 办件号 that it is for; kept as a pseudonym only."),
+    ] = None
+    valid_days: Annotated[
+        int | None,
+        Field(description="Days that it is valid; the rule pack's if left out.", strict=True, ge=1),
+    ] = None
+    count: Annotated[
+        int | None, Field(description="How many; then the answer is NDJSON, or CSV.", strict=True, ge=1)
+    ] = None
+
+
+class TokenAnswer(BaseModel):
+    """A fresh token. It is stored nowhere: whoever loses it needs another one."""
+
+    token: Annotated[str, Field(description="Send it as `token` with the rating; in a QR code as `url`.")]
+    url: Annotated[str, Field(description="What the QR code says: the page for citizens, with the token.")]
+    unit_id: str
+    expires_at: Annotated[str, Field(description="RFC 3339 UTC.")]
+
+
+class TokenStateAnswer(BaseModel):
+    """What a token is worth; what it was used for is not said."""
+
+    state: TokenState
+    unit_id: str
+    unit_name: Annotated[str | None, Field(description="Null if the registry no longer has the unit.")]
+    expires_at: Annotated[str, Field(description="RFC 3339 UTC.")]
+
+
+_Token = Annotated[str, Path(description="The token as it was issued.", max_length=MAX_TEXT)]
+_PROBLEMS: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def add_token_routes(
+    app: FastAPI, office: TokenOffice, units: UnitRegistry, qr_code: QrCode, rating_url: str
+) -> None:
+    """Add the routes to `app`; a QR code says `rating_url` followed by the token."""
+    router = APIRouter(tags=["tokens"])
+
+    def described(issued: Issued) -> dict[str, str]:
+        return {
+            "token": issued.text,
+            "url": rating_url + issued.text,
+            "unit_id": issued.token.unit_id,
+            "expires_at": rfc3339(issued.token.expires_at),
+        }
+
+    @router.post(
+        PATH,
+        summary="Issue one-time tokens: one as JSON, or many for printing as NDJSON or CSV",
+        status_code=HTTPStatus.CREATED,
+        response_model=TokenAnswer,
+        responses={
+            HTTPStatus.CREATED.value: {
+                "content": {
+                    _NDJSON: {"schema": {"type": "string", "description": "TokenAnswer per line"}},
+                    _CSV: {"schema": {"type": "string", "description": "The fields of TokenAnswer"}},
+                }
+            },
+            **problems(HTTPStatus.UNPROCESSABLE_ENTITY),
+        },
+    )
+    async def issue(
+        body: TokenBody,
+        accept: Annotated[str, Header(description="text/csv for CSV, where `count` is given.")] = "",
+    ) -> Response:
+        """Issue tokens. The same request again issues others: none is kept, none can be listed."""
+        order = Order(body.unit_id, body.count or 1, body.transaction_id, body.valid_days)
+        rows = map(described, office.issue(order))
+        if body.count is None:
+            headers = _NOT_KEPT | {"Content-Type": "application/json"}
+            return Response(_encode(next(rows)), HTTPStatus.CREATED, headers)
+        as_csv = _CSV in accept.lower()
+        return StreamingResponse(
+            _pieces(rows, _csv_piece if as_csv else _ndjson_piece),
+            HTTPStatus.CREATED,
+            _NOT_KEPT,
+            f"{_CSV}; charset=utf-8" if as_csv else _NDJSON,
+        )
+
+    @router.get(f"{PATH}/{{token}}", summary="Whether a token can be used", responses=problems(
+        *_PROBLEMS, HTTPStatus.SERVICE_UNAVAILABLE
+    ))  # fmt: skip
+    async def state(token: _Token) -> TokenStateAnswer:
+        """Tell whether a token is valid, used or expired; a forged one is not found, whatever is wrong."""
+        genuine = office.genuine(token)
+        try:
+            name = units.get(genuine.unit_id).name
+        except NotFoundError:
+            name = None
+        return TokenStateAnswer(
+            state=office.state(genuine),
+            unit_id=genuine.unit_id,
+            unit_name=name,
+            expires_at=rfc3339(genuine.expires_at),
+        )
+
+    @router.get(
+        f"{PATH}/{{token}}/qr.{{form}}",
+        summary="The token as a QR code",
+        response_class=Response,
+        responses={
+            HTTPStatus.OK.value: {"content": {media: {} for media in _MEDIA.values()}},
+            **problems(*_PROBLEMS),
+        },
+    )
+    async def qr(
+        token: _Token, form: Annotated[Literal["svg", "png"], Path(description="Kind of picture.")]
+    ) -> Response:
+        """Draw a genuine token, expired or not."""
+        office.genuine(token)
+        return Response(qr_code(rating_url + token, form), headers=_NOT_KEPT, media_type=_MEDIA[form])
+
+    app.include_router(router)
+
+
+async def _pieces(
+    rows: Iterator[dict[str, str]], encode: Callable[[list[dict[str, str]], bool], bytes]
+) -> AsyncIterator[bytes]:
+    first = True
+    while piece := list(islice(rows, AT_ONCE)):
+        yield encode(piece, first)
+        first = False
+        await asyncio.sleep(0)
+
+
+def _ndjson_piece(rows: list[dict[str, str]], _first: bool) -> bytes:  # noqa: FBT001 - as `_csv_piece`
+    return b"".join(_encode(row) + b"\n" for row in rows)
+
+
+def _csv_piece(rows: list[dict[str, str]], first: bool) -> bytes:  # noqa: FBT001 - called by position only
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\r\n")
+    if first:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
