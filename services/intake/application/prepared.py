@@ -225,9 +225,9 @@ class Preparer:
     ) -> Prepared:
         imported = facts.import_id is not None
         issues = issues_of(submission, self._units, facts.rules, facts.received_at)
-        if not issues and submission.channel is Channel.ASSESSOR:
-            issues = self._ballot_issues(submission, facts)
         foreign = issue_of_source(submission, facts.rules, imported=imported)
+        if not issues and foreign is None and submission.channel is Channel.ASSESSOR:
+            issues = self._ballot_issues(submission, facts)
         if issues or foreign is not None:
             raise RejectedError(issues if foreign is None else (*issues, foreign))
         proofs = proofs_of(submission.channel, facts.rules, imported=imported)

@@ -10,9 +10,7 @@ from services.intake.adapters.rules import RulePacks
 from services.intake.adapters.sealing import AesGcmSealer
 from services.intake.application.envelopes import SUBMITTED, conflicted_message, submitted_message
 from services.intake.application.prepared import Preparer
-from services.intake.domain.acceptance import Issue
 from services.intake.domain.event_ids import EventIds
-from services.intake.domain.panels import PanelBook
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.submission import Submission
 from services.intake.domain.tokens import TokenMint
@@ -26,7 +24,8 @@ from shared.events import (
     SealedText,
     parse_envelope,
 )
-from shared.kernel.units import BUREAU, Unit, load_units
+from shared.kernel.units import BUREAU, load_units
+from tests.unit.intake.fakes import EverySeat
 from tests.unit.intake.strategies import submissions
 
 NOW = datetime(2026, 7, 1, 3, 4, 5, 678999, tzinfo=UTC)
@@ -38,14 +37,6 @@ SEALER = AesGcmSealer(SecretKey("kek-1", bytes(32)), os.urandom)
 class FixedClock:
     def now(self) -> datetime:
         return NOW
-
-
-class EverySeat(PanelBook):
-    """Everybody is an assessor of everything."""
-
-    def issue(self, assessor: str | None, unit: Unit, year: int) -> Issue | None:
-        del assessor, unit, year
-        return None
 
 
 PREPARER = Preparer(
