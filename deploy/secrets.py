@@ -23,12 +23,13 @@ from pathlib import Path
 from deploy.local.layout import SIGNING_KEY, WITNESS_KEYS
 from deploy.local.platform import broker_authorization
 from deploy.local.secrets import BROKER_USERS, broker_public_keys, ensure_secrets
+from services.intake.adapters.live_keys import REFERENCES_FILE
 from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, former_file
 
 PASSWORD_BYTES = 24
 MONGO_PASSWORDS = ("root-password", "archive-password", "bootstrap-password")
 SECRETS_OF: Mapping[str, tuple[str, ...]] = {
-    "intake": ("hmac.key", "vault.key", EVENT_IDS_FILE, TOKEN_FILE),
+    "intake": ("hmac.key", "vault.key", EVENT_IDS_FILE, TOKEN_FILE, REFERENCES_FILE),
     "notify": ("webhook.key",),
     "archive": ("archive-password", SIGNING_KEY, WITNESS_KEYS),
     "provisioner": ("bootstrap-password",),
@@ -55,6 +56,8 @@ def write_secrets(directory: Path) -> None:
         seed = (master / "nats" / f"{user}.seed").read_text(encoding="ascii")
         _write(directory / user / "nats.seed", seed)
         for name in SECRETS_OF.get(user, ()):
+            if name == REFERENCES_FILE and not (master / name).exists():
+                continue  # made when the first key of pseudonyms is replaced
             _write(directory / user / name, (master / name).read_text(encoding="ascii"))
             former = former_file(name)
             if (master / former).exists():

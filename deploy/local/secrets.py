@@ -1,10 +1,11 @@
 """The keys of one local platform: made once, never overwritten, readable by their owner only.
 
 =======================  =======================================================================
-file                     content (one line of text)
+file                     content (lines of text)
 =======================  =======================================================================
-``hmac.key``             key of the pseudonyms, 32 bytes as hex
-``vault.key``            ``<key id>:<hex>``: the key-encryption key of the vault, 32 bytes
+``hmac.key``             key of the pseudonyms, 32 bytes as hex; several lines while it is changed
+``references.key``       keys of receipts, once the first key of the pseudonyms was changed
+``vault.key``            ``<key id>:<hex>``: the key-encryption key of the vault, 32 bytes; likewise
 ``event-ids.key``        key of the ids of ratings with a reference, 32 bytes as hex
 ``token.key``            key that signs one-time tokens, 32 bytes as hex
 ``webhook.key``          key that signs outgoing webhooks, 32 bytes as hex

@@ -13,10 +13,13 @@ from nats.aio.client import Client
 from services.intake.adapters.good_bad_export import GoodBadExport
 from services.intake.adapters.good_bad_review import to_submission
 from services.intake.adapters.jetstream_log import JetStreamFeedbackLog, read_accepted
+from services.intake.adapters.live_keys import VaultKeyFile, load_pseudonyms
+from services.intake.adapters.people_log import PeopleFold
+from services.intake.adapters.people_metrics import PeopleMetrics
 from services.intake.adapters.qr_codes import qr_code
 from services.intake.adapters.registry_log import JetStreamRegistryLog
 from services.intake.adapters.rules import RulePacks
-from services.intake.adapters.sealing import AesGcmSealer
+from services.intake.adapters.sealing import key_of_record
 from services.intake.adapters.shared_quotas import SharedQuotas
 from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
 from services.intake.adapters.stored_revisions import SUBJECTS, read_revision
@@ -27,6 +30,8 @@ from services.intake.application.approving import Approvals
 from services.intake.application.carrying_out import CarryingOut
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.handlers import Desk
+from services.intake.application.keeping import Keeper
+from services.intake.application.people import Custodian
 from services.intake.application.prepared import Preparer, RandomBytes
 from services.intake.application.quotas import QuotaGate
 from services.intake.application.registering import Registering, apply_registry
@@ -40,10 +45,13 @@ from services.intake.domain.event_ids import UNKEYED, EventIds
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.quotas import QuotaBook
 from services.intake.domain.tokens import TokenMint
+from services.intake.entrypoints.actors import TRUSTED
 from services.intake.entrypoints.approvals import ApprovalRoutes
 from services.intake.entrypoints.events import IndexFold, keep_pruned, keep_written
 from services.intake.entrypoints.good_bad_review import add_good_bad_review_routes
 from services.intake.entrypoints.http import HttpParts, add_routes
+from services.intake.entrypoints.keeping import KeeperState, keep_vault
+from services.intake.entrypoints.people import PeopleParts, add_people_routes
 from services.intake.entrypoints.registry import RegistryRoutes
 from services.intake.entrypoints.registry_fold import RegistryFold, keep_carrying_out
 from services.intake.entrypoints.revisions import add_revision_routes
@@ -51,8 +59,9 @@ from services.intake.entrypoints.supervision import SupervisionRoutes
 from services.intake.entrypoints.tokens import add_token_routes
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
+from shared.auth.key_files import load_keys
 from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, load_ring
-from shared.auth.secrets import HMAC_FILE, VAULT_FILE, SecretKey, load_key
+from shared.auth.secrets import HMAC_FILE, SecretKey
 from shared.events import Envelope
 from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.regions import load_divisions
@@ -87,9 +96,8 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         PermanentError: a key, the registry or a rule pack is missing or invalid.
     """
     clock = clock or SystemClock()
-    hmac_key = load_key(settings.secrets_dir / HMAC_FILE)
-    pseudonyms = Pseudonyms(hmac_key.key_id, hmac_key.secret)
-    sealer = AesGcmSealer(load_key(settings.secrets_dir / VAULT_FILE), random_bytes)
+    pseudonyms = load_pseudonyms(settings.secrets_dir)
+    key_file = VaultKeyFile(settings.secrets_dir, random_bytes)
     ids, mint = _keyed(settings.secrets_dir)
     units = load_units(settings.units_path)
     rules = RulePacks(settings.rules_path)
@@ -102,8 +110,12 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     log = JetStreamFeedbackLog(
         pseudonyms, max_queued=settings.max_queued, observe=metrics.commit_observer(FEEDBACK)
     )
-    vault = JetStreamVault(sealer, max_queued=settings.max_queued, observe=metrics.commit_observer(VAULT))
-    index = SqliteAcceptedIndex(settings.data_dir, hmac_key.key_id, horizon_days=settings.index_horizon_days)
+    vault = JetStreamVault(
+        key_file.sealer, max_queued=settings.max_queued, observe=metrics.commit_observer(VAULT)
+    )
+    index = SqliteAcceptedIndex(
+        settings.data_dir, pseudonyms.references.key_id, horizon_days=settings.index_horizon_days
+    )
     metrics.watch_queue(FEEDBACK, lambda: log.queued)
     metrics.watch_queue(VAULT, lambda: vault.queued)
     metrics.watch_index(lambda: index.unwritten)
@@ -125,7 +137,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     )
 
     registry = _Registry(session.wait_ready)
-    book = _quota_book(settings, hmac_key, metrics)
+    book = _quota_book(settings, load_keys(settings.secrets_dir / HMAC_FILE).newest, metrics)
 
     async def check_index() -> str:
         if not index.ready:
@@ -145,6 +157,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
             registry.start(tasks)
             tasks.start("index-pruner", keep_pruned(index.wait_ready, index.prune, clock))
             tasks.start("shared-quotas", SharedQuotas(book, session.wait_ready, clock).run())
+            people.start(tasks)
             yield
             health.draining()
         # The requests are answered; what their commits still hold is finished before the connection closes.
@@ -165,7 +178,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     acceptor = Acceptor(
         log=log,
         vault=vault,
-        sealer=sealer,
+        sealer=key_file.sealer,
         index=index,
         pseudonyms=pseudonyms,
         units=units,
@@ -205,7 +218,10 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     )
     registry.add_to(app, parts, log, pseudonyms, random_bytes)
     add_good_bad_review_routes(app, parts, to_submission, GoodBadExport(session.wait_ready, units).page)
-    app.state.vault = vault
+    people = _People(
+        app, settings, key_file, session, service_metrics, reviser, parts,
+        log=log, vault=vault, index=index, pseudonyms=pseudonyms, random_bytes=random_bytes,
+    )  # fmt: skip
     return app
 
 
@@ -300,3 +316,73 @@ def _add_all_routes(app: FastAPI, parts: HttpParts, office: TokenOffice) -> None
     add_routes(app, parts)
     add_revision_routes(app, parts)
     add_token_routes(app, office, parts.units, qr_code, parts.settings.rating_url)
+
+
+class _People:
+    """Composes what guards people's data: the facts' fold, the custodian, the vault's keeper."""
+
+    def __init__(  # noqa: PLR0913 - what it composes
+        self,
+        app: FastAPI,
+        settings: Settings,
+        key_file: VaultKeyFile,
+        session: BrokerSession,
+        metrics: ServiceMetrics,
+        reviser: Reviser,
+        http_parts: HttpParts,
+        *,
+        log: JetStreamFeedbackLog,
+        vault: JetStreamVault,
+        index: SqliteAcceptedIndex,
+        pseudonyms: Pseudonyms,
+        random_bytes: RandomBytes,
+    ) -> None:
+        self._settings, self._key_file, self._index = settings, key_file, index
+        self._clock = http_parts.clock
+        self._metrics = PeopleMetrics(metrics)
+        self._fold = PeopleFold(session.wait_ready)
+        self._keeper = Keeper(
+            vault=vault,
+            sealer=key_file.sealer,
+            key_of=key_of_record,
+            log=log,
+            index=index,
+            pseudonyms=pseudonyms,
+            erased=self._fold,
+            after_days=settings.vault_sweep_after_days,
+            horizon_days=settings.index_horizon_days,
+        )
+        self._state = KeeperState(key_file.keys)
+        custodian = Custodian(
+            reviser=reviser,
+            log=log,
+            vault=vault,
+            people=self._fold,
+            units=http_parts.units,
+            rules=http_parts.rules,
+            clock=self._clock,
+            random=random_bytes,
+            tally=self._metrics,
+        )
+        app.state.vault = vault
+        setattr(app.state, TRUSTED, settings.trust_actor_headers)
+        add_people_routes(app, PeopleParts(custodian, self._state, settings, http_parts.random))
+
+    def start(self, tasks: TaskSupervisor) -> None:
+        """Start the fold and the keeper."""
+        tasks.start("people-fold", self._fold.run())
+        keeping = keep_vault(
+            self._keeper,
+            self._state,
+            key_file=self._key_file,
+            wait_ready=self._wait_ready,
+            metrics=self._metrics,
+            clock=self._clock,
+            every_s=self._settings.vault_pass_every_s,
+            look_s=self._settings.key_look_s,
+        )
+        tasks.start("vault-keeper", keeping)
+
+    async def _wait_ready(self) -> None:
+        await self._index.wait_ready()
+        await self._fold.wait_known()

@@ -50,6 +50,23 @@ class Settings(BrokerSettings):
     )
     max_queued: int = Field(default=20_000, ge=1, description="Ratings that may wait for the broker.")
     body_timeout_s: float = Field(default=30.0, gt=0, description="Time that a client has to send its body.")
+    vault_sweep_after_days: float = Field(
+        default=7.0,
+        ge=1 / 24,
+        description="Age from which a vault record without a rating is destroyed: longer than a rating may "
+        "wait in a spool.",
+    )
+    vault_pass_every_s: float = Field(
+        default=86_400.0, gt=0, description="How often the vault is gone through; at once after new keys."
+    )
+    key_look_s: float = Field(
+        default=5.0, gt=0, description="How often the vault's key file is looked at for new keys."
+    )
+    trust_actor_headers: bool = Field(
+        default=False,
+        description="A gateway in front proves X-Pingyi-Actor and X-Pingyi-Scope; without it nobody is "
+        "shown anything of the vault.",
+    )
 
     @property
     def proxy_networks(self) -> tuple[str, ...]:

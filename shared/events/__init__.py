@@ -29,6 +29,7 @@ from shared.events.feedback import (
     SealedText,
 )
 from shared.events.integrity import UnitFlagged
+from shared.events.people import IdentityErased, IdentityUnmasked, UnmaskingDecided, UnmaskingRequested
 from shared.events.ranking import PeriodClosed, PeriodRestated, RankingRevised, RankingRow, UnitScoreChanged
 from shared.events.reads import RecordsRead
 from shared.events.registry import EVENTS, EventSpec, spec_for_data, spec_for_type
@@ -55,6 +56,8 @@ __all__ = [
     "FeedbackRevision",
     "FeedbackSubmitted",
     "FeedbackWithdrawn",
+    "IdentityErased",
+    "IdentityUnmasked",
     "InvalidEventError",
     "MessageDeadLettered",
     "PeriodClosed",
@@ -69,6 +72,8 @@ __all__ = [
     "StreamHistoryAccepted",
     "UnitFlagged",
     "UnitScoreChanged",
+    "UnmaskingDecided",
+    "UnmaskingRequested",
     "parse_envelope",
     "spec_for_data",
     "spec_for_type",

@@ -44,6 +44,25 @@ class DimensionGrades(EventData):
     image: Annotated[GradeValue | None, Field(description="Image 形象.")] = None
 
 
+class Alias(EventData):
+    """What an earlier key makes of the same citizen, device, address, transaction and text (ADR 0032).
+
+    Only while keys are being changed: it lets a fold match a rating with those before the change.
+    """
+
+    citizen_hmac: Annotated[KeyedHmac | None, Field(description="Pseudonym of the citizen.")] = None
+    device_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the device.")] = None
+    address_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the network address.")] = None
+    transaction_hmac: Annotated[KeyedHmac | None, Field(description="Pseudonym of the transaction.")] = None
+    text_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the normalised text.")] = None
+
+
+Aliases = Annotated[
+    tuple[Alias, ...] | None,
+    Field(description="The same pseudonyms under earlier keys that are still live, the latest first."),
+]
+
+
 class FeedbackSubmitted(EventData):
     """Intake accepted one rating of one service unit.
 
@@ -78,6 +97,7 @@ class FeedbackSubmitted(EventData):
     digest: Annotated[
         KeyedHmac, Field(description="HMAC over the client's own fields: decides 'same' or 'different'.")
     ]
+    aliases: Aliases = None
 
 
 class FeedbackConflicted(EventData):
@@ -111,6 +131,7 @@ class CountedFields(EventData):
     occurred_at: Annotated[Instant, Field(description="When the service was rated; picks the day.")]
     received_at: Annotated[Instant, Field(description="When intake received the rating; sets its lateness.")]
     synthetic: Annotated[bool, Field(description="Probe or drill: never counted.")] = False
+    aliases: Aliases = None
 
 
 class FeedbackRevision(EventData):

@@ -26,6 +26,7 @@ from shared.events.feedback import (
     FeedbackWithdrawn,
 )
 from shared.events.integrity import UnitFlagged
+from shared.events.people import IdentityErased, IdentityUnmasked, UnmaskingDecided, UnmaskingRequested
 from shared.events.ranking import PeriodClosed, PeriodRestated, RankingRevised, UnitScoreChanged
 from shared.events.reads import RecordsRead
 from shared.kernel.errors import describe
@@ -241,6 +242,18 @@ EVENTS: tuple[EventSpec, ...] = (
     EventSpec(
         "audit", "checkpoint-signed", CheckpointSigned, "AUDIT",
         producers=("archive",), consumers=(), retention=_AT_LEAST_400_DAYS,
+    ),
+    *(
+        EventSpec(
+            "audit", fact, data, "AUDIT",
+            producers=("intake",), consumers=("intake",), retention=_AT_LEAST_400_DAYS,
+        )
+        for fact, data in (
+            ("unmasking-requested", UnmaskingRequested),
+            ("unmasking-decided", UnmaskingDecided),
+            ("identity-unmasked", IdentityUnmasked),
+            ("identity-erased", IdentityErased),
+        )
     ),
     EventSpec(
         "deadletter", "rejected", MessageDeadLettered, "DEADLETTER",

@@ -115,8 +115,9 @@ STREAMS: tuple[StreamSpec, ...] = (
         truth=False, archived=True, max_age_s=800 * DAY_S, share=5,
     ),
     StreamSpec(
+        # Not the last per subject only: the broker unlinks what it drops so, but overwrites what is deleted.
         VAULT, ("vault.v1.>",), "Keys of sealed texts, and contacts; deletable: so a person is erased.",
-        truth=False, archived=False, max_age_s=0, share=10, last_per_subject=True, deletable=True,
+        truth=False, archived=False, max_age_s=0, share=10, deletable=True,
     ),
     StreamSpec(
         f"KV_{RANKINGS_BUCKET}", (f"$KV.{RANKINGS_BUCKET}.>",), "Current rankings, for anyone to watch.",

@@ -2,7 +2,7 @@
 
 Every line has `timestamp` (UTC), `level`, `service` and `event`, and inside a request or message
 `correlation_id`, `causation_id` and `event_id`. Keys that could carry a citizen's words or contacts are
-blanked, whoever passes them.
+blanked, whoever passes them; tracebacks come without what their messages quote.
 """
 
 import json
@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import BinaryIO, Final, cast
 
 import msgspec
@@ -20,6 +21,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from shared.kernel.clock import rfc3339
 from shared.kernel.errors import InvalidValueError
+from shared.observability.tracebacks import safe_traceback
 from shared.observability.tracing import current_context
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -160,7 +162,7 @@ def configure_logging(service: str, level: str = "INFO", *, stream: BinaryIO | N
     number = logging.getLevelNamesMapping()[name]
     writer = LineWriter(stream if stream is not None else sys.stdout.buffer)
     structlog.configure(
-        processors=[structlog.processors.format_exc_info, _Processor(service)],
+        processors=[structlog.processors.ExceptionRenderer(safe_traceback), _Processor(service)],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=lambda *_: writer,
         # Not cached: tests and a second call of this function replace the set-up.
@@ -179,7 +181,16 @@ def configure_logging(service: str, level: str = "INFO", *, stream: BinaryIO | N
         logger.handlers.clear()
         logger.propagate = True
     logging.captureWarnings(capture=True)
+    sys.excepthook = _last_words
     return writer
+
+
+def _last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What kills the process is told like everything else: Python would print a client's words."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        get_logger().critical("process ends", exc_info=(kind, error, trace))
 
 
 def get_logger(**bound: object) -> FilteringBoundLogger:

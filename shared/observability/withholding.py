@@ -2,7 +2,7 @@
 
 A telephone number at the wrong place is still a telephone number, and answers end up in logs, screenshots
 and tickets. So strings are shown only where their type leaves no room for words, and nothing with six or
-more digits in a row is repeated at all.
+more digits in a row, or with letters other than ASCII, is repeated at all.
 """
 
 import re
@@ -24,6 +24,8 @@ _PUBLIC = re.compile(
     r"(?<!\w)(?:U\d{6}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?!\w)", re.ASCII
 )
 """Ids of units and events: long enough to look like numbers of people, but public and of fixed form."""
+_FOREIGN = re.compile(r"(?:(?![\x00-\x7f…])\w)+")
+"""Letters that are not ASCII. Nothing that our interfaces take has any, but for texts and contacts."""
 _MEASURE = re.compile(r"[0-9]+ [a-z]")
 """How the size of something is worded; what a client sent stands in quotes or is a number alone."""
 _TOKEN = re.compile(r"[A-Za-z0-9_.:+\-]{1,40}")
@@ -74,19 +76,23 @@ def media_type_or_described(header: str) -> object:
 
 
 def safe_value(shown: str) -> str:
-    """`shown`, a value made printable by `shorten`, or how long it is if it holds a number of a person."""
-    if _MEASURE.match(shown) is not None or not holds_number(shown):
+    """`shown`, a value made printable by `shorten`, or how long it is if it holds a number or name."""
+    if _MEASURE.match(shown) is not None:
+        return shown
+    numbered = holds_number(shown)
+    if not numbered and _FOREIGN.search(shown) is None:
         return shown
     quoted = shown[:1] in {"'", '"'}
     length = len(shown) - 2 * quoted
     size = f" of {length} characters" if length < WHOLE_BELOW else ""
-    return f"a {'string' if quoted else 'value'}{size} with many digits, not repeated here"
+    kind = "with many digits" if numbered else "that could be a name"
+    return f"a {'string' if quoted else 'value'}{size} {kind}, not repeated here"
 
 
 def safe_name(name: str) -> str:
-    """The name of a field or parameter that a client made up, shortened; its length if it holds a number."""
+    """The name of a field or parameter that a client made up, shortened; its length if it may be private."""
     shown = name[:NAME_SHOWN]  # first, for a name can be as long as a body
-    if holds_number(shown):
+    if holds_number(shown) or _FOREIGN.search(shown) is not None:
         return f"<a name of {len(name)} characters>"
     return name if len(name) <= NAME_SHOWN else shown + "…"
 
@@ -100,7 +106,12 @@ def safe_text(text: str) -> str:
     return "".join(piece + public for piece, public in zip(pieces, [*kept, ""], strict=True))
 
 
+def without_names(text: str) -> str:
+    """`text` with dots in the place of what could be a name: our own fields, ids and addresses are ASCII."""
+    return _FOREIGN.sub("…", text)
+
+
 def safe_path(path: str) -> str:
-    """`path` of a request, without long numbers and of bounded length."""
-    shown = safe_text(path[:PATH_SHOWN])
+    """`path` of a request, without long numbers and names, and of bounded length."""
+    shown = without_names(safe_text(path[:PATH_SHOWN]))
     return shown if len(path) <= PATH_SHOWN else shown + "…"

@@ -13,6 +13,7 @@ from shared.kernel.grades import Channel, Grade, Verification
 from shared.rules.approvals import ApprovalRules
 from shared.rules.intake_policy import DEFAULT_CHANNELS, ChannelPolicy, Quotas, TokenRules
 from shared.rules.integrity import Integrity
+from shared.rules.people import People
 
 
 class Severity(StrEnum):
@@ -202,6 +203,7 @@ class RulePack:
     alerts: Alerts
     integrity: Integrity
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
+    people: People = field(default_factory=People)
 
     def kind_label(self, kind: str) -> str:
         """Return the Chinese label of a window kind.

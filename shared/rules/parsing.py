@@ -52,6 +52,7 @@ from shared.rules.pack import (
     Suppression,
     Windows,
 )
+from shared.rules.people import People, read_people
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 _SUM_TOLERANCE = 1e-9
@@ -454,6 +455,7 @@ def parse_pack(text: str, origin: str) -> RulePack:
     alerts = _alerts(top.table("alerts"))
     integrity = _integrity(top.table("integrity"))
     approvals = _approvals(top)
+    people = read_people(top.table("people")) if "people" in top.keys() else People()  # noqa: SIM118 - ours
     top.done()
     if problems or valid_from is None:
         raise RulePackError(origin, tuple(problems))
@@ -475,4 +477,5 @@ def parse_pack(text: str, origin: str) -> RulePack:
         alerts=alerts,
         integrity=integrity,
         approvals=approvals,
+        people=people,
     )

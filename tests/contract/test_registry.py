@@ -136,7 +136,7 @@ def test_a_durables_filters_match_registered_events_that_name_the_service(consum
     ("service", "streams"),
     [
         ("archive", ()),
-        ("intake", ("FEEDBACK", "REGISTRY")),
+        ("intake", ("AUDIT", "FEEDBACK", "REGISTRY")),
         ("notify", ("ALERTS",)),
         ("scoring", ("FEEDBACK",)),
     ],

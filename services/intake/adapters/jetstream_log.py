@@ -10,6 +10,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
 from services.intake.adapters.stored_revisions import read_in_force, read_revision
+from services.intake.application.people import Private
 from services.intake.application.ports import InForce, Standing
 from services.intake.domain.accepted import Accepted
 from services.intake.domain.pseudonyms import Pseudonyms
@@ -44,24 +45,15 @@ class _Envelope(msgspec.Struct):
     data: _Data
 
 
-class _Sealed(msgspec.Struct):
-    record: str
+class _PrivateEnvelope(msgspec.Struct):
+    """What of an envelope leads to a vault record; text and contact share one."""
 
-
-class _Private(msgspec.Struct):
-    text: _Sealed | None = None
-    contact_record: str | None = None
-
-
-class _VaultUse(msgspec.Struct):
-    """What of an envelope names a vault record; text and contact share one."""
-
-    data: _Private
+    data: Private
 
 
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode = msgspec.json.Decoder(_Envelope).decode
-_decode_vault_use = msgspec.json.Decoder(_VaultUse).decode
+_decode_private = msgspec.json.Decoder(_PrivateEnvelope).decode
 
 
 def read_accepted(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Accepted | None:
@@ -94,10 +86,9 @@ def _read_standing(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Standi
     if accepted is None:
         return None
     try:
-        private = _decode_vault_use(data).data
+        return Standing(accepted, _decode_private(data).data.record)
     except msgspec.MsgspecError:
         return None
-    return Standing(accepted, private.contact_record if private.text is None else private.text.record)
 
 
 class JetStreamFeedbackLog:
@@ -148,6 +139,13 @@ class JetStreamFeedbackLog:
         """See `ports.FeedbackLog.read_in_force`."""
         data = await self._message(sequence)
         return _readable(read_in_force(data), sequence, "a rating or a revision")
+
+    async def read_private(self, sequence: int) -> Private:
+        """See `people.RatingReader.read_private`."""
+        try:
+            return _decode_private(await self._message(sequence)).data
+        except msgspec.MsgspecError:
+            return _readable(None, sequence, "a rating")
 
     async def _message(self, sequence: int) -> bytes:
         if self._jetstream is None:

@@ -121,4 +121,5 @@ def _counted(envelope: Envelope[Any], said: FeedbackSubmitted) -> CountedFields:
         occurred_at=envelope.time,
         received_at=envelope.receivedat,
         synthetic=envelope.synthetic,
+        aliases=said.aliases,
     )

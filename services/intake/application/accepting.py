@@ -62,7 +62,7 @@ class Acceptor:
             if not rating.keyed:
                 claimed.append(place)
             elif (earlier := _earlier(rating, known)) is not None:
-                outcomes[place] = judge_repeat(rating.digest, earlier)
+                outcomes[place] = self._judge(rating, earlier)
             elif (future := self._in_flight.get(rating.event_id)) is not None:
                 joined.append((place, future))
             else:
@@ -74,7 +74,7 @@ class Acceptor:
                 outcomes[place] = outcome
         for place, future in joined:
             # Shielded: one caller that gives up must not fail the others who wait for the same publish.
-            outcomes[place] = judge_repeat(ratings[place].digest, await asyncio.shield(future))
+            outcomes[place] = self._judge(ratings[place], await asyncio.shield(future))
         complete = [outcome for outcome in outcomes if outcome is not None]
         await self._report(ratings, complete)
         return complete
@@ -87,7 +87,7 @@ class Acceptor:
         """
         found = self._index.find((rating.receipt, *rating.former)) if rating.keyed else {}
         earlier = _earlier(rating, found)
-        return earlier is not None and judge_repeat(rating.digest, earlier).verdict is Verdict.DUPLICATE
+        return earlier is not None and self._judge(rating, earlier).verdict is Verdict.DUPLICATE
 
     def _known(self, ratings: Sequence[Prepared]) -> dict[bytes, Accepted]:
         keyed = [rating.receipt for rating in ratings if rating.keyed]
@@ -101,6 +101,11 @@ class Acceptor:
         ):
             raise IndexNotReadyError
         return found
+
+    def _judge(self, rating: Prepared, earlier: Accepted) -> Outcome:
+        """Compare under the key that made the earlier digest; where that is gone, the first one stands."""
+        digest = self._pseudonyms.digest_like(earlier.digest, rating.submission)
+        return judge_repeat(earlier.digest if digest is None else digest, earlier)
 
     async def _claim(self, ratings: list[Prepared]) -> list[Outcome]:
         """Store ratings that this call answers for, and let everybody who joined know."""
@@ -139,7 +144,7 @@ class Acceptor:
         for rating, record, answer in zip(ratings, sealed, answers, strict=True):
             if answer.duplicate:
                 standing = await self._log.read(answer.sequence)
-                outcomes.append(judge_repeat(rating.digest, standing.accepted))
+                outcomes.append(self._judge(rating, standing.accepted))
                 # What stands may be this very publish: group commit repeats one whose answer was unclear.
                 if record is not None and record.record_id != standing.record_id:
                     await self._vault.erase(record.record_id)

@@ -34,6 +34,14 @@ class _SealedText(msgspec.Struct):
     ciphertext: str
 
 
+class _Alias(msgspec.Struct):
+    citizen_hmac: str | UnsetType
+    device_hmac: str | UnsetType
+    address_hmac: str | UnsetType
+    transaction_hmac: str | UnsetType
+    text_hmac: str | UnsetType
+
+
 class _Data(msgspec.Struct):
     """The fields of FeedbackSubmitted in their order; unset ones are left out, as `to_json` omits None."""
 
@@ -56,6 +64,7 @@ class _Data(msgspec.Struct):
     has_contact: bool
     contact_record: str | UnsetType
     digest: str
+    aliases: list[_Alias] | UnsetType
 
 
 class _Envelope(msgspec.Struct):
@@ -113,6 +122,7 @@ def submitted_message(
         has_contact=sealed is not None and sealed.has_contact,
         contact_record=sealed.record_id if sealed is not None and sealed.has_contact else UNSET,
         digest=prepared.digest,
+        aliases=_aliases(prepared, text, pseudonyms) if pseudonyms.earlier else UNSET,
     )
     envelope = _Envelope(
         specversion="1.0",
@@ -133,6 +143,20 @@ def submitted_message(
         data=data,
     )
     return Outgoing(_subject(unit), prepared.event_id, _encode(envelope))
+
+
+def _aliases(prepared: Prepared, text: str | None, pseudonyms: Pseudonyms) -> list[_Alias] | UnsetType:
+    found = pseudonyms.aliases(prepared.submission, prepared.facts.address, text)
+    return [
+        _Alias(
+            alias.citizen_hmac or UNSET,
+            alias.device_hmac or UNSET,
+            alias.address_hmac or UNSET,
+            alias.transaction_hmac or UNSET,
+            alias.text_hmac or UNSET,
+        )
+        for alias in found
+    ] or UNSET
 
 
 def _subject(unit: Unit) -> str:

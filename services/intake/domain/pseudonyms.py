@@ -2,12 +2,15 @@
 
 Form ``<key id>.<32 hex digits>``: the first 128 bits of HMAC-SHA-256 under a key of its own for each
 purpose, derived from one master key. So equal values match, and a device can't be compared with a phone.
+The key id says which master key it was, where several are live.
 """
 
 import hashlib
 import hmac
 import ipaddress
 import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from services.intake.domain.submission import Contact, Submission
@@ -20,10 +23,9 @@ if TYPE_CHECKING:
 RECEIPT_BYTES: Final = 10
 _SHOWN_BYTES = 16
 _BLOCK_BYTES = 64
-_PURPOSES = (
-    "citizen", "device", "address", "transaction", "text", "digest", "receipt", "revision", "request",
-    "assessor",
-)  # fmt: skip
+_PURPOSES = ("citizen", "device", "address", "transaction", "text", "digest")
+REFERENCES: Final = ("receipt", "revision", "request", "assessor")
+"""Purposes whose key never changes: ids of events, what staff decide, and the seats of assessors."""
 
 
 def _halves(key: bytes) -> "tuple[_Hash, _Hash]":
@@ -33,19 +35,82 @@ def _halves(key: bytes) -> "tuple[_Hash, _Hash]":
     return inner, outer
 
 
-class Pseudonyms:
-    """Makes all keyed values of intake from one master key."""
+def _derived(master: bytes, purpose: str) -> bytes:
+    return hmac.digest(master, f"pingyi/{purpose}/v1".encode(), "sha256")
 
-    def __init__(self, key_id: str, master: bytes) -> None:
-        """`key_id` is 1 to 16 lower-case letters and digits; `master` at least 32 random bytes."""
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """The keys of receipts, decisions and requests: derived once, from the first master key there was.
+
+    They outlive that key: receipts are in people's hands, and the derivation can't be turned round, so
+    destroying the master key destroys what its pseudonyms of people could be guessed with.
+
+    Attributes:
+        key_id: id of the master key that they come from.
+        keys: by purpose, see `REFERENCES`.
+    """
+
+    key_id: str
+    keys: Mapping[str, bytes] = field(repr=False)
+
+    @classmethod
+    def of(cls, key_id: str, master: bytes) -> "References":
+        """Derive them."""
+        return cls(key_id, {purpose: _derived(master, purpose) for purpose in REFERENCES})
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """What one earlier key makes of a rating's citizen, device, address, transaction and text."""
+
+    citizen_hmac: str | None
+    device_hmac: str | None
+    address_hmac: str | None
+    transaction_hmac: str | None
+    text_hmac: str | None
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return any(
+            (self.citizen_hmac, self.device_hmac, self.address_hmac, self.transaction_hmac, self.text_hmac)
+        )
+
+
+class Pseudonyms:
+    """Makes all keyed values of intake: those of people under the newest key, references under the first.
+
+    While several keys are live, `aliases` says what the earlier ones make of the same rating. So a fold
+    knows a citizen, a device or a text again whichever of the keys a rating came under (ADR 0032).
+    """
+
+    def __init__(
+        self,
+        key_id: str,
+        master: bytes,
+        *,
+        earlier: Sequence["Pseudonyms"] = (),
+        references: References | None = None,
+    ) -> None:
+        """Take up the keys.
+
+        Args:
+            key_id: 1 to 16 lower-case letters and digits.
+            master: at least 32 random bytes.
+            earlier: the pseudonyms of the other live keys, the latest first.
+            references: keys of receipts and decisions; derived from `master` where that is the first key.
+        """
         self.key_id = key_id
+        self.earlier = tuple(earlier)
+        self.references = references or References.of(key_id, master)
         # Keyed once and copied for each value: setting the key up costs as much as hashing, and an object of
         # hmac's more than the two hashes that it is made of.
         self._keyed_hashes = {
-            purpose: _halves(hmac.digest(master, f"pingyi/{purpose}/v1".encode(), "sha256"))
-            for purpose in _PURPOSES
+            **{purpose: _halves(_derived(master, purpose)) for purpose in _PURPOSES},
+            **{purpose: _halves(key) for purpose, key in self.references.keys.items()},
         }
         self._prefix = f"{key_id}."
+        self._reference_prefix = f"{self.references.key_id}."
 
     def _hash(self, purpose: str, value: bytes) -> bytes:
         inner, outer = self._keyed_hashes[purpose]
@@ -56,6 +121,9 @@ class Pseudonyms:
 
     def _keyed(self, purpose: str, value: bytes) -> str:
         return self._prefix + self._hash(purpose, value)[:_SHOWN_BYTES].hex()
+
+    def _reference(self, purpose: str, value: bytes) -> str:
+        return self._reference_prefix + self._hash(purpose, value)[:_SHOWN_BYTES].hex()
 
     def citizen(self, contact: Contact | None, channel: Channel) -> str | None:
         """The pseudonym of a citizen: by identity number, else phone, e-mail, or the channel's account.
@@ -110,13 +178,34 @@ class Pseudonyms:
         """What decides "same or different": the canonical form of the client's own fields."""
         return self._keyed("digest", submission.canonical())
 
+    def digest_like(self, other: str, submission: Submission) -> str | None:
+        """The digest of `submission` under the key that made the digest `other`; None: no longer live."""
+        for each in (self, *self.earlier):
+            if other.startswith(each._prefix):  # noqa: SLF001 - of the same class
+                return each.digest(submission)
+        return None
+
+    def aliases(self, submission: Submission, address: str | None, text: str | None) -> tuple[Alias, ...]:
+        """What the earlier live keys make of a rating, the latest first; without those that say nothing."""
+        found = (
+            Alias(
+                each.citizen(submission.contact, submission.channel),
+                each.device(submission.device_id),
+                each.address(address),
+                each.transaction(submission.transaction_id),
+                each.text(text),
+            )
+            for each in self.earlier
+        )
+        return tuple(alias for alias in found if alias)
+
     def decision(self, target_id: str, canonical: bytes) -> str:
         """What decides "same or different" for requests to revise the rating `target_id`."""
-        return self._keyed("revision", target_id.encode() + b"\0" + canonical)
+        return self._reference("revision", target_id.encode() + b"\0" + canonical)
 
     def request(self, target_id: str, key: str) -> str:
         """The pseudonym of a request's key, which is the client's own word, for the rating `target_id`."""
-        return self._keyed("request", f"{target_id}\0{key}".encode())
+        return self._reference("request", f"{target_id}\0{key}".encode())
 
     def assessor(self, number: str) -> str:
         """The pseudonym of an assessor, by the number on the card."""

@@ -74,7 +74,8 @@ BATCH_PATH: Final = "/v1/feedback/batch"
 NDJSON_TYPES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
 IMPORT_HEADER: Final = "X-Import-Id"
-_IMPORT_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_IMPORT_ID: Final = re.compile(rb"(?!(?:[._-]*[0-9]){11,}[._-]*[Xx]?$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""It goes into events for good: digits alone, as many as a telephone number has, are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,16 @@ class _Dimensions(msgspec.Struct, gc=False):
     image: _GradeValue | None = None
 
 
+class _Alias(msgspec.Struct, gc=False):
+    """The same pseudonyms under an earlier key."""
+
+    citizen_hmac: _Hmac | None = None
+    device_hmac: _Hmac | None = None
+    address_hmac: _Hmac | None = None
+    transaction_hmac: _Hmac | None = None
+    text_hmac: _Hmac | None = None
+
+
 class _Counted(msgspec.Struct, gc=False):
     """The fields of a rating that count, but for its times."""
 
@@ -91,6 +101,7 @@ class _Counted(msgspec.Struct, gc=False):
     address_hmac: _Hmac | None = None
     transaction_hmac: _Hmac | None = None
     text_hmac: _Hmac | None = None
+    aliases: tuple[_Alias, ...] | None = None
 
 
 class _Submitted(msgspec.Struct, gc=False):
@@ -205,7 +216,7 @@ class RatingParser:
             occurred_ms,
             # Most ratings are received when they happen.
             occurred_ms if received == occurred else _milliseconds(received),
-            None if citizen is None or transaction is None else repeat_key(citizen, transaction),
+            None if citizen is None or transaction is None else _repeat_keys(data, citizen, transaction),
             synthetic,
             _SOURCES[data.source],
             _PLACES[data.channel],
@@ -262,11 +273,19 @@ def _fingerprints(data: _Counted) -> tuple[bytes, ...]:
     """
     found: tuple[bytes, ...] = ()
     try:
-        for each in (data.device_hmac, data.address_hmac, data.text_hmac):
+        for each in _marks(data):
             if each is not None and (mark := unhexlify(each[-_PRINT_DIGITS:])) not in found:
                 found += (mark,)
     except ValueError as error:
         raise _no_hash("a fingerprint") from error
+    return found
+
+
+def _marks(data: _Counted) -> tuple[str | None, ...]:
+    """All that clusters go by, under earlier keys too: the largest cluster is the whole one either way."""
+    found: tuple[str | None, ...] = (data.device_hmac, data.address_hmac, data.text_hmac)
+    for alias in data.aliases or ():
+        found += (alias.device_hmac, alias.address_hmac, alias.text_hmac)
     return found
 
 
@@ -275,6 +294,19 @@ def _sub_grades(given: _Dimensions) -> bytes | None:
         (given.service or 0, given.efficiency or 0, given.quality or 0, given.conduct or 0, given.image or 0)
     )
     return grades if any(grades) else None
+
+
+def _repeat_keys(data: _Counted, citizen: str, transaction: str) -> bytes:
+    """The pair's key, and behind it those that earlier keys of intake make of the same pair.
+
+    An alias without one of the two leaves that as it is: a transaction that came under an earlier key.
+    """
+    key = repeat_key(citizen, transaction)
+    for alias in data.aliases or ():
+        other = repeat_key(alias.citizen_hmac or citizen, alias.transaction_hmac or transaction)
+        if other != key:
+            key += other
+    return key
 
 
 def repeat_key(citizen: str, transaction: str) -> bytes:

@@ -36,6 +36,7 @@ class Rating(NamedTuple):
         occurred_ms: when it happened, Unix milliseconds; decides the day.
         received_ms: when intake received it; decides lateness and replacement.
         repeat_key: 16 bytes that stand for the citizen and the transaction together; None if one is unknown.
+            While intake changes its keys, 16 more for each earlier key that makes something else of them.
         synthetic: a probe or drill.
         source: place in `SOURCES`.
         place: a `Place`.

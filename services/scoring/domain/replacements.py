@@ -4,6 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from services.scoring.domain.aliases import KEY_BYTES, Aliases
 from services.scoring.domain.days import DAY_MS, SHANGHAI_MS, day_of_ms
 from services.scoring.domain.ratings import (
     Rating,
@@ -16,8 +17,6 @@ from services.scoring.domain.ratings import (
 )
 
 Switch = Callable[[Rating], None]
-KEY_BYTES: Final = 16
-"""Length of the key of a pair."""
 
 
 def split_groups(records: list[bytes], span_ms: int) -> list[list[bytes]]:
@@ -54,6 +53,7 @@ class Replacements:
         self._records: dict[bytes, bytes] = {}
         self._keys_by_day: dict[int, list[bytes]] = {}
         self._revised: dict[bytes, int] = {}
+        self._aliases = Aliases()
         self.replaced = 0
         """Ratings that a later one stands for."""
 
@@ -64,8 +64,10 @@ class Replacements:
     def add(self, rating: Rating, key: bytes, day: int) -> None:
         """Take in a rating of the pair ``key``; it counts unless a later one of its group is there.
 
-        ``day`` is the day of its receipt.
+        ``day`` is the day of its receipt; ``key`` as in `Rating.repeat_key`.
         """
+        if self._aliases or len(key) > KEY_BYTES:
+            key = self._one_key(key, day)
         record = pack(rating)
         known = self._records.setdefault(key, record)
         if known is record:
@@ -85,6 +87,8 @@ class Replacements:
 
         One that has been forgotten was alone, and counted.
         """
+        if self._aliases or len(key) > KEY_BYTES:
+            key = self._one_key(key, day_of_ms(rating.received_ms))
         self._revised[key] = day_of_ms(rating.received_ms)
         before = split_records(self._records.get(key, b""))
         at = bisect_left(before, _place(rating))
@@ -93,6 +97,41 @@ class Replacements:
             self._uncount(rating)
             return
         self._change(key, before, before[:at] + before[at + 1 :])
+
+    def _one_key(self, keys: bytes, day: int) -> bytes:
+        """The key that a pair goes by; what was kept under others of ``keys`` moves there."""
+        key, others = self._aliases.join(keys, day)
+        for other in others:
+            self._move(other, key)
+        return key
+
+    def _move(self, other: bytes, key: bytes) -> None:
+        if other in self._revised:
+            self._revised[key] = max(self._revised.pop(other), self._revised.get(key, 0))
+        records = self._records.pop(other, None)
+        if records is None:
+            return
+        moved = split_records(records)
+        self._keys_by_day.setdefault(day_of_ms(received_of(moved[0])), []).append(key)
+        known = self._records.get(key)
+        if known is None:
+            self._records[key] = records
+            return
+        there = split_records(known)
+        counted = {group[-1] for each in (moved, there) for group in split_groups(each, self._span_ms)}
+        self.replaced -= len(moved) + len(there) - len(counted)
+        self._records[key] = b"".join(sorted([*moved, *there]))
+        self._settle(key, counted)
+
+    def _settle(self, key: bytes, counted: set[bytes]) -> None:
+        """Count what counts of ``key``'s records, where ``counted`` are those that did."""
+        after = split_records(self._records[key])
+        counts = {group[-1] for group in split_groups(after, self._span_ms)}
+        for gone in sorted(counted - counts):
+            self._uncount(unpack(gone, key))
+        for come in sorted(counts - counted):
+            self._count(unpack(come, key))
+        self.replaced += len(after) - len(counts)
 
     def _change(self, key: bytes, before: list[bytes], after: list[bytes]) -> None:
         counted = {group[-1] for group in split_groups(before, self._span_ms)}
@@ -109,6 +148,7 @@ class Replacements:
 
     def forget_single(self, before_day: int) -> None:
         """Forget pairs with one rating that were first received before the day ``before_day``."""
+        self._aliases.forget(before_day, self._records)
         before = _receipt(before_day * DAY_MS - SHANGHAI_MS)
         leave, revised = self._records.pop, self._revised
         for day in [day for day in self._keys_by_day if day < before_day]:
@@ -137,6 +177,7 @@ class Replacements:
             "keys": {day: b"".join(keys) for day, keys in self._keys_by_day.items()},
             "revised": self._revised,
             "replaced": self.replaced,
+            "aliases": self._aliases.dump(),
         }
 
     def load(self, dumped: Mapping[str, Any]) -> None:
@@ -152,6 +193,7 @@ class Replacements:
             found = (keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES))
             self._keys_by_day[day] = [known.get(key, key) for key in found]
         self._revised = dumped["revised"]
+        self._aliases = Aliases.load(dumped.get("aliases", {}))  # snapshots from before there were any
         self.replaced = dumped["replaced"]
 
 

@@ -15,15 +15,16 @@ from shared.events import (
     spec_for_data,
     spec_for_type,
 )
-from shared.testing import builders
+from shared.testing import builders, people_builders
 from shared.testing.builders import envelope_of, feedback_submitted
 from shared.testing.clock import FixedClock
 from shared.testing.registry_builders import example_of
 
 BUILDERS = {
-    spec.name: getattr(builders, name)
+    spec.name: getattr(module, name)
     for spec in EVENTS
-    for name in dir(builders)
+    for module in (builders, people_builders)
+    for name in dir(module)
     if name.replace("_", "") == spec.name.lower()
 } | {spec.name: partial(example_of, spec.data) for spec in EVENTS if spec.stream == "REGISTRY"}
 
