@@ -209,7 +209,7 @@ class Pseudonyms:
 
     def assessor(self, number: str) -> str:
         """The pseudonym of an assessor, by the number on the card."""
-        return self._keyed("assessor", unicodedata.normalize("NFKC", number).strip().casefold().encode())
+        return self._reference("assessor", unicodedata.normalize("NFKC", number).strip().casefold().encode())
 
     def receipt(self, event_id: str) -> bytes:
         """The 80 bits of an event's receipt code: made again from its id, but not to be guessed from it."""
