@@ -32,10 +32,12 @@ COMMANDS: Final = (
     ("erase", "deploy.local.commands.erase:erase"),
     ("tokens", "deploy.local.commands.tokens:tokens"),
     ("feedback", "deploy.local.commands.feedback:feedback"),
+    ("approvals", "deploy.local.commands.approvals:approvals"),
     ("unmask", "deploy.local.commands.unmask:unmask"),
     ("vault", "deploy.local.commands.vault:vault"),
     ("events", "deploy.local.commands.events:events"),
     ("audit", "deploy.local.commands.audit:audit"),
+    ("registry", "deploy.local.commands.registry:registry"),
     ("rules", "deploy.local.commands.rules:rules"),
     ("deadletter", "deploy.local.commands.deadletter:deadletter"),
 )

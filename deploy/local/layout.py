@@ -20,6 +20,8 @@ MAX_PORT_BASE = 65_535 - 99
 SERVICE_OFFSETS: Mapping[str, int] = {"intake": 1, "scoring": 2, "notify": 3, "archive": 4}
 """Every service of the platform, in the order of the data flow, with its port's distance from the base."""
 SERVICES = tuple(SERVICE_OFFSETS)
+UNIT_READERS = ("intake", "scoring", "notify")
+"""Services that read the table of units at their start."""
 MONGODB_USER_OF: Mapping[str, str] = {"archive": APPEND, "provisioner": BOOTSTRAP}
 """Who of them uses the database, as which user."""
 
@@ -167,12 +169,19 @@ class Layout:
             variables["NATS_NKEY_SEED_FILE"] = str(self.nkey_seed(service))
         if service in SERVICE_OFFSETS:
             variables |= {"HTTP_HOST": LOOPBACK, "HTTP_PORT": str(self.service_port(service))}
+        if service in UNIT_READERS and self.units_file.is_file():
+            variables["UNITS_PATH"] = str(self.units_file)
         if service == "archive":
             variables["ARCHIVE_SIGNING_KEY"] = str(self.secrets / SIGNING_KEY)
             variables["ARCHIVE_WITNESS_KEYS"] = str(self.secrets / WITNESS_KEYS)
         if service == "scoring":
             variables["ARCHIVE_URL"] = self.service_url("archive")
         return variables
+
+    @property
+    def units_file(self) -> Path:
+        """Table of units that was loaded, if any was; see ``pingyi registry load``."""
+        return self.data / "registry" / "units.csv"
 
     def ports(self, services: tuple[str, ...] = SERVICES) -> dict[int, str]:
         """Every port that this platform listens on when ``services`` run, with its purpose."""

@@ -1,19 +1,23 @@
 """The composition root of intake: settings in, app out."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import SystemRandom
+from typing import Any
 
 from fastapi import FastAPI
 from nats.aio.client import Client
 
+from services.intake.adapters.good_bad_export import GoodBadExport
+from services.intake.adapters.good_bad_review import to_submission
 from services.intake.adapters.jetstream_log import JetStreamFeedbackLog, read_accepted
 from services.intake.adapters.live_keys import VaultKeyFile, load_pseudonyms
 from services.intake.adapters.people_log import PeopleFold
 from services.intake.adapters.people_metrics import PeopleMetrics
 from services.intake.adapters.qr_codes import qr_code
+from services.intake.adapters.registry_log import JetStreamRegistryLog
 from services.intake.adapters.rules import RulePacks
 from services.intake.adapters.sealing import key_of_record
 from services.intake.adapters.shared_quotas import SharedQuotas
@@ -21,32 +25,46 @@ from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
 from services.intake.adapters.stored_revisions import SUBJECTS, read_revision
 from services.intake.adapters.vault import JetStreamVault
 from services.intake.application.accepting import Acceptor
+from services.intake.application.approval_messages import apply_approval
+from services.intake.application.approving import Approvals
+from services.intake.application.carrying_out import CarryingOut
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.handlers import Desk
 from services.intake.application.keeping import Keeper
 from services.intake.application.people import Custodian
 from services.intake.application.prepared import Preparer, RandomBytes
 from services.intake.application.quotas import QuotaGate
+from services.intake.application.registering import Registering, apply_registry
 from services.intake.application.revising import Reviser
+from services.intake.application.supervising import Supervision
+from services.intake.application.supervision_messages import apply_supervision
 from services.intake.application.tokens import TokenOffice
 from services.intake.domain.addresses import TrustedProxies
+from services.intake.domain.books import Books
 from services.intake.domain.event_ids import UNKEYED, EventIds
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.quotas import QuotaBook
 from services.intake.domain.tokens import TokenMint
 from services.intake.entrypoints.actors import TRUSTED
+from services.intake.entrypoints.approvals import ApprovalRoutes
 from services.intake.entrypoints.events import IndexFold, keep_pruned, keep_written
+from services.intake.entrypoints.good_bad_review import add_good_bad_review_routes
 from services.intake.entrypoints.http import HttpParts, add_routes
 from services.intake.entrypoints.keeping import KeeperState, keep_vault
 from services.intake.entrypoints.people import PeopleParts, add_people_routes
+from services.intake.entrypoints.registry import RegistryRoutes
+from services.intake.entrypoints.registry_fold import RegistryFold, keep_carrying_out
 from services.intake.entrypoints.revisions import add_revision_routes
+from services.intake.entrypoints.supervision import SupervisionRoutes
 from services.intake.entrypoints.tokens import add_token_routes
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
 from shared.auth.key_files import load_keys
 from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, load_ring
 from shared.auth.secrets import HMAC_FILE, SecretKey
+from shared.events import Envelope
 from shared.kernel.clock import Clock, SystemClock
+from shared.kernel.regions import load_divisions
 from shared.kernel.units import load_units
 from shared.messaging.connection import make_broker
 from shared.messaging.session import BrokerSession
@@ -64,7 +82,7 @@ _DESCRIPTION = (
 )
 
 
-def create_app(
+def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     settings: Settings, *, clock: Clock | None = None, random_bytes: RandomBytes = os.urandom
 ) -> FastAPI:
     """Compose intake; nothing connects before the app's lifespan starts.
@@ -105,6 +123,7 @@ def create_app(
     async def on_connect(client: Client) -> None:
         await vault.connect(client)
         await log.connect(client)
+        await registry.log.connect(client)
 
     session = BrokerSession(make_broker(settings, NAME), on_connect)
     fold = IndexFold(
@@ -117,6 +136,7 @@ def create_app(
         metrics,
     )
 
+    registry = _Registry(session.wait_ready)
     book = _quota_book(settings, load_keys(settings.secrets_dir / HMAC_FILE).newest, metrics)
 
     async def check_index() -> str:
@@ -126,6 +146,7 @@ def create_app(
 
     health.register("nats", session.check)
     health.register("index", check_index, cache_s=0.2)
+    health.register("registry", registry.check, cache_s=0.2)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -133,6 +154,7 @@ def create_app(
         async with TaskSupervisor(health) as tasks:
             tasks.start("index-fold", fold.run())
             tasks.start("index-writer", keep_written(index.flush))
+            registry.start(tasks)
             tasks.start("index-pruner", keep_pruned(index.wait_ready, index.prune, clock))
             tasks.start("shared-quotas", SharedQuotas(book, session.wait_ready, clock).run())
             people.start(tasks)
@@ -162,7 +184,8 @@ def create_app(
         units=units,
         tally=metrics,
     )
-    preparer = Preparer(units, pseudonyms, rules, clock, random_bytes, ids=ids, mint=mint)
+    panels = registry.log.ready(registry.books.panels)
+    preparer = Preparer(units, pseudonyms, rules, clock, random_bytes, panels, ids=ids, mint=mint)
     reviser = Reviser(log=log, index=index, pseudonyms=pseudonyms, units=units, tally=metrics)
     parts = HttpParts(
         desk=Desk(
@@ -193,11 +216,84 @@ def create_app(
             tally=metrics,
         ),
     )
+    registry.add_to(app, parts, log, pseudonyms, random_bytes)
+    add_good_bad_review_routes(app, parts, to_submission, GoodBadExport(session.wait_ready, units).page)
     people = _People(
         app, settings, key_file, session, service_metrics, reviser, parts,
         log=log, vault=vault, index=index, pseudonyms=pseudonyms, random_bytes=random_bytes,
     )  # fmt: skip
     return app
+
+
+class _Registry:
+    """Everything that rests on the stream REGISTRY: approvals, supervision, panels."""
+
+    def __init__(self, client: Callable[[], Awaitable[Client]]) -> None:
+        self.log, self.books = JetStreamRegistryLog(), Books(load_units(), load_divisions())
+        self._fold = RegistryFold(client, self.log, (self._apply,), self.books.forget)
+        self._work: CarryingOut | None = None
+
+    def _apply(self, envelope: Envelope[Any], sequence: int) -> None:
+        books = self.books
+        apply_approval(books.approvals, envelope, sequence)
+        apply_supervision(books.campaigns, books.findings, books.panels, envelope)
+        apply_registry(books.registry, envelope)
+
+    async def check(self) -> str:
+        """Readiness: whether the books are complete, and up to where."""
+        self.log.require_ready()
+        return f"up to {self.log.position}"
+
+    def start(self, tasks: TaskSupervisor) -> None:
+        """Start folding, and carrying out what was granted."""
+        tasks.start("registry-fold", self._fold.run())
+        if self._work is not None:
+            tasks.start("carrying-out", keep_carrying_out(self._work))
+
+    def add_to(
+        self,
+        app: FastAPI,
+        parts: HttpParts,
+        feedback: JetStreamFeedbackLog,
+        pseudonyms: Pseudonyms,
+        random: RandomBytes,
+    ) -> None:
+        """Compose the use cases and add their routes to `app`."""
+        books, reviser = self.books, parts.reviser
+        approvals = Approvals(
+            book=books.approvals,
+            log=self.log,
+            feedback=feedback,
+            reviser=reviser,
+            rules=parts.rules,
+            random=random,
+        )
+        self._work = CarryingOut(
+            book=books.approvals,
+            log=self.log,
+            reviser=reviser,
+            preparer=parts.desk.preparer,
+            now=parts.clock.now,
+        )
+        supervision = Supervision(
+            campaigns=books.campaigns,
+            findings=books.findings,
+            panels=books.panels,
+            log=self.log,
+            pseudonyms=pseudonyms,
+            units=parts.units,
+            divisions=lambda: books.registry.divisions,
+        )
+        ApprovalRoutes(parts, approvals, self._work).add_to(app)
+        SupervisionRoutes(parts, supervision).add_to(app)
+        registering = Registering(
+            book=books.registry,
+            log=self.log,
+            kinds=lambda: parts.rules.at(parts.clock.now()).kinds,
+            random=random,
+        )
+        RegistryRoutes(parts, registering).add_to(app)
+        parts.metrics.watch_registry(books, parts.clock)
 
 
 def _keyed(secrets: Path) -> tuple[EventIds, TokenMint]:

@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 from prometheus_client import Counter
 
+from services.intake.domain.approvals import Stage
+from services.intake.domain.books import Books
+from shared.kernel.clock import Clock, business_day
 from shared.observability.metrics import ServiceMetrics
 
 _COMMIT_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -32,6 +35,17 @@ class IntakeMetrics:
         self._unwritten = metrics.gauge("index_unwritten", "ratings", "Ratings of the index only in memory.")
         self._skipped = metrics.counter(
             "index_skipped_messages", "Unreadable messages on subjects of ratings and revisions."
+        )
+        self._approvals = metrics.gauge(
+            "pending_approvals", "requests", "Requests that wait for a second person."
+        )
+        self._coverage = metrics.gauge(
+            "campaign_coverage", "ratio", "Part of the households of all campaigns under way that is visited."
+        )
+        self._unverified = metrics.gauge(
+            "unverified_findings",
+            "items",
+            "Spot checks and incidents that nobody has looked into.",
         )
         self._batch_lines = metrics.histogram(
             "batch", "ratings", "Lines in one batch.", buckets=(1, 10, 100, 500, 1000, 2500, 5000, 10_000)
@@ -94,6 +108,12 @@ class IntakeMetrics:
     def watch_index(self, unwritten: Callable[[], int]) -> None:
         """Show how much of the index is only in memory, read at each scrape."""
         self._unwritten.set_function(unwritten)
+
+    def watch_registry(self, books: Books, clock: Clock) -> None:
+        """Show what waits for a person, and how far campaigns have come, read at each scrape."""
+        self._approvals.set_function(lambda: books.approvals.count(Stage.PENDING, clock.now()))
+        self._coverage.set_function(lambda: books.campaigns.share_on(business_day(clock.now())))
+        self._unverified.set_function(lambda: books.findings.unverified)
 
     def index_lag(self, messages: int) -> None:
         """How far the index is behind the stream."""

@@ -117,7 +117,7 @@ def create_app(
         publisher=bus,
         states=fold,
         packs=FileRulePacks(settings.rules_path),
-        units=units if units is not None else load_units(),
+        units=units if units is not None else load_units(settings.units_path),
         channels=names,
         max_age=timedelta(seconds=settings.alert_max_age_s),
         clock=clock,

@@ -25,6 +25,7 @@ class Settings(BrokerSettings):
         default=Path("var/secrets"), description="Folder of webhook.key, smtp.password."
     )
     rules_path: Path | None = Field(default=None, description="Rule packs other than the committed ones.")
+    units_path: Path | None = Field(default=None, description="Table of units; the committed one if not set.")
 
     console_alerts: bool = Field(default=True, description="Write each alert as a line of the log.")
     webhook_url: str | None = Field(default=None, description="Receiver of signed webhooks; unset: off.")

@@ -221,7 +221,7 @@ def create_app(
     load_pack(
         settings.rules_path, business_day(clock.now())
     )  # a broken pack must fail the start, not a request
-    scoring = Scoring(settings, registry if registry is not None else load_units(), clock)
+    scoring = Scoring(settings, registry if registry is not None else load_units(settings.units_path), clock)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -13,6 +13,7 @@ class Settings(BrokerSettings):
     http_host: str = Field(default="127.0.0.1", description="Address to bind.")
     http_port: int = Field(default=8002, ge=0, le=65535, description="TCP port to bind.")
     log_level: str = Field(default="INFO", description="Lowest level written.")
+    units_path: Path | None = Field(default=None, description="Table of units; the committed one if not set.")
     rules_path: Path | None = Field(
         default=None, description="Rule pack (a TOML file or a folder of them) instead of the committed ones."
     )

@@ -160,6 +160,16 @@ class FeedbackRevision(EventData):
             pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
         ),
     ] = None
+    requested_by: Annotated[
+        str | None,
+        Field(
+            description="Role or credential that had asked for it, where it takes two people.",
+            pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        ),
+    ] = None
+    approval_id: Annotated[
+        EventIdField | None, Field(description="ApprovalRequested event that it rests on, if any.")
+    ] = None
     request_hmac: Annotated[
         KeyedHmac | None, Field(description="Pseudonym of the request's Idempotency-Key, where it had one.")
     ] = None

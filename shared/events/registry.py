@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from shared.events import approvals, supervision, units
 from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
 from shared.events.audit import BatchSequenced, CheckpointSigned, StreamDiverged, StreamHistoryAccepted
 from shared.events.base import EventData
@@ -127,6 +128,32 @@ _AT_LEAST_400_DAYS = "at least 400 days in the stream, for good in the archive"
 _DERIVED = "90 days in the stream (derived, can be made again), for good in the archive"
 _LONGEST = "800 days in the stream, for good in the archive"
 
+_FOR_GOOD = "for good in the stream and in the archive"
+
+_REGISTRY: tuple[EventSpec, ...] = tuple(
+    EventSpec(
+        context, fact, data, "REGISTRY", producers=("intake",), consumers=("intake",), retention=_FOR_GOOD,
+    )
+    for context, fact, data in (
+        ("approvals", "requested", approvals.ApprovalRequested),
+        ("approvals", "granted", approvals.ApprovalGranted),
+        ("approvals", "rejected", approvals.ApprovalRejected),
+        ("approvals", "completed", approvals.ApprovalCompleted),
+        ("supervision", "campaign-opened", supervision.CampaignOpened),
+        ("supervision", "visit-recorded", supervision.VisitRecorded),
+        ("supervision", "inspection-recorded", supervision.InspectionRecorded),
+        ("supervision", "incident-recorded", supervision.IncidentRecorded),
+        ("supervision", "finding-verified", supervision.FindingVerified),
+        ("registry", "unit-registered", units.UnitRegistered),
+        ("registry", "unit-changed", units.UnitChanged),
+        ("registry", "unit-merged", units.UnitMerged),
+        ("registry", "division-changed", units.DivisionChanged),
+        ("registry", "responsibility-assigned", units.ResponsibilityAssigned),
+        ("registry", "assessor-enrolled", units.AssessorEnrolled),
+        ("registry", "loaded", units.RegistryLoaded),
+    )
+)  # fmt: skip
+
 EVENTS: tuple[EventSpec, ...] = (
     EventSpec(
         "feedback", "submitted", FeedbackSubmitted, "FEEDBACK",
@@ -232,6 +259,7 @@ EVENTS: tuple[EventSpec, ...] = (
         "deadletter", "rejected", MessageDeadLettered, "DEADLETTER",
         producers=(ANY_SERVICE,), consumers=(), retention=_LONGEST,
     ),
+    *_REGISTRY,
 )  # fmt: skip
 
 _BY_DATA = {spec.data: spec for spec in EVENTS}

@@ -88,3 +88,27 @@ class ReleaseReason(StrEnum):
     """Nobody decided in time: in doubt it counts (逾期未决)."""
     HELD_IN_ERROR = "held_in_error"
     """The holding was a slip (误暂存)."""
+
+
+class RejectionReason(StrEnum):
+    """Why a second person refused what somebody had asked for (驳回)."""
+
+    UNFOUNDED = "unfounded"
+    """The reason that was given does not hold (理由不成立)."""
+    INSUFFICIENT_EVIDENCE = "insufficient_evidence"
+    """Nothing shows it (证据不足)."""
+    WRONG_TARGET = "wrong_target"
+    """About other ratings than were meant (对象有误)."""
+    NEEDS_REVISION = "needs_revision"
+    """Right in principle, to be asked for anew (需修改后重报)."""
+
+
+class RuleChangeReason(StrEnum):
+    """Why another rule pack is to be in force (规则变更)."""
+
+    POLICY = "policy"
+    """A decision of the department (政策调整)."""
+    CORRECTION = "correction"
+    """The pack in force says something wrong (更正错误)."""
+    CALIBRATION = "calibration"
+    """Thresholds follow what was measured (参数校准)."""

@@ -4,7 +4,7 @@ Codes change (360122 became 360112 in 2015), so a ranking of 2009 and one of tod
 of their own day. A row is in force on the days ``valid_from <= day < valid_to``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -66,6 +66,10 @@ class DivisionRegistry:
             rows.append(row)
         self._lists: dict[date, dict[str, Division]] = {}
 
+    def __iter__(self) -> Iterator[Division]:
+        """Iterate over the rows of all times, by code and first day."""
+        return (row for rows in self._rows.values() for row in rows)
+
     @classmethod
     def load(cls, path: Path | None = None) -> "DivisionRegistry":
         """Read the committed table, or `path` in the same form.
@@ -114,6 +118,10 @@ class DivisionRegistry:
             )
         periods = "; ".join(f"{row.name} from {row.valid_from} to {row.valid_to or 'now'}" for row in rows)
         raise NotFoundError(code, f"a code in force on {on}", f"use a day on which it holds ({periods})")
+
+    def knows(self, code: str) -> bool:
+        """Whether `code` was in force on any day."""
+        return code in self._rows
 
     def children(self, code: str, on: date = LIST_DATE) -> tuple[Division, ...]:
         """Return the divisions directly below `code` on the day `on`, ordered by code.

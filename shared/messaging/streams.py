@@ -66,6 +66,7 @@ AUDIT = "AUDIT"
 RANKING = "RANKING"
 INTEGRITY = "INTEGRITY"
 ALERTS = "ALERTS"
+REGISTRY = "REGISTRY"
 DEADLETTER = "DEADLETTER"
 VAULT = "VAULT"
 RANKINGS_BUCKET = "rankings"
@@ -92,7 +93,13 @@ STREAMS: tuple[StreamSpec, ...] = (
     ),
     StreamSpec(
         RANKING, ("ranking.v1.>",), "Rankings and scores: aggregated, suppressed, public.",
-        truth=False, archived=True, max_age_s=90 * DAY_S, share=10,
+        truth=False, archived=True, max_age_s=90 * DAY_S, share=8,
+    ),
+    StreamSpec(
+        # Kept for good: who is appraised, and what two people decided, is the fold of all of it.
+        REGISTRY, ("registry.v1.>", "approvals.v1.>", "supervision.v1.>"),
+        "Units and panels, approvals, campaigns and findings. Never public.",
+        truth=True, archived=True, max_age_s=0, share=2,
     ),
     StreamSpec(
         # Not in RANKING: a direct read names a sequence, so whoever may read a stream reads all of it.

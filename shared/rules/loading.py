@@ -1,14 +1,20 @@
 """Finding the rule pack of a day among the committed packs, a folder or one file."""
 
+import json
+from collections.abc import Iterable
 from datetime import date
 from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 from shared.kernel.errors import describe
 from shared.rules.pack import RulePack
 from shared.rules.parsing import RulePackError, parse_pack
+
+APPROVED: Final = "approved.json"
+"""Which packs of a folder two people have approved; where it is there, no other pack is used."""
 
 
 def read_texts(path: Path | None) -> list[tuple[str, str]]:
@@ -70,18 +76,42 @@ def order_problems(packs: tuple[RulePack, ...]) -> list[str]:
     return problems
 
 
+def approval_problems(path: Path | None, packs: Iterable[RulePack]) -> list[str]:
+    """Say which packs of a folder nobody has approved; nothing where the folder has no `APPROVED` file.
+
+    ``pingyi rules fetch`` writes the file from the events of approvals; committed packs count as approved.
+    """
+    if path is None or not (path / APPROVED).is_file():
+        return []
+    try:
+        listed = json.loads((path / APPROVED).read_bytes())
+        approved = {str(each["hash"]) for each in listed["packs"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        expected = f"the list that `pingyi rules fetch` wrote to {APPROVED}"
+        return [describe(repr(error), expected, "fetch the approved packs again")]
+    return [
+        f"{pack.version}: "
+        + describe(
+            pack.hash, "the hash of a pack that two people have approved", "propose it, or take it away"
+        )
+        for pack in packs
+        if pack.hash not in approved
+    ]
+
+
 def load_packs(path: Path | None = None) -> tuple[RulePack, ...]:
     """Read every pack of `path` (a file or a folder; None: the committed ones), ordered by start.
 
     Raises:
-        RulePackError: none there, one is invalid, or two overlap.
+        RulePackError: none there, one is invalid, two overlap, or one is not on the folder's list of those
+            that were approved.
     """
     packs = tuple(
         sorted((parse_pack(text, name) for name, text in read_texts(path)), key=lambda p: p.valid_from)
     )
     if not packs:
         raise RulePackError(str(path), (describe(str(path), "at least one *.toml", "put a pack there"),))
-    problems = order_problems(packs)
+    problems = [*order_problems(packs), *approval_problems(path, packs)]
     if problems:
         raise RulePackError(", ".join(pack.version for pack in packs), tuple(problems))
     return packs

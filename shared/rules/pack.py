@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Grade, Verification
+from shared.rules.approvals import ApprovalRules
 from shared.rules.intake_policy import DEFAULT_CHANNELS, ChannelPolicy, Quotas, TokenRules
 from shared.rules.integrity import Integrity
 from shared.rules.people import People
@@ -201,6 +202,7 @@ class RulePack:
     intake: Intake
     alerts: Alerts
     integrity: Integrity
+    approvals: ApprovalRules = field(default_factory=ApprovalRules)
     people: People = field(default_factory=People)
 
     def kind_label(self, kind: str) -> str:

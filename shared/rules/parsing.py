@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 from shared.kernel.errors import PermanentError, describe
 from shared.kernel.grades import Grade, Verification
+from shared.rules.approvals import RANGES, ApprovalRules
 from shared.rules.intake_policy import (
     DEFAULT_CHANNELS,
     Quotas,
@@ -394,6 +395,15 @@ def _funnel(table: _Table) -> FunnelRule:
     return found
 
 
+def _approvals(top: _Table) -> ApprovalRules:
+    if "approvals" not in top.keys():  # noqa: SIM118 - a table under strict reading, not a mapping
+        return ApprovalRules()
+    table = top.table("approvals")
+    found = {key: table.integer(key, *RANGES[key]) for key in table.keys() if key in RANGES}  # noqa: SIM118 - as above
+    table.done()
+    return ApprovalRules(**found)
+
+
 def content_hash(data: Mapping[str, object]) -> str:
     """Return ``sha256:<hex>`` of parsed TOML: comments, layout and key order don't matter, values do."""
     canonical = json.dumps(
@@ -444,6 +454,7 @@ def parse_pack(text: str, origin: str) -> RulePack:
     intake = _intake(top.table("intake"))
     alerts = _alerts(top.table("alerts"))
     integrity = _integrity(top.table("integrity"))
+    approvals = _approvals(top)
     people = read_people(top.table("people")) if "people" in top.keys() else People()  # noqa: SIM118 - ours
     top.done()
     if problems or valid_from is None:
@@ -465,5 +476,6 @@ def parse_pack(text: str, origin: str) -> RulePack:
         intake=intake,
         alerts=alerts,
         integrity=integrity,
+        approvals=approvals,
         people=people,
     )

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,12 +73,16 @@ def test_a_rating_is_corrected_held_released_excluded_reinstated_and_withdrawn(p
         ("correct", "--reason", "mistyped", "--grade", "2", "--dimension", "service=1"),
         ("quarantine", "--reason", "burst"),
         ("release", "--reason", "found_genuine"),
-        ("exclude", "--reason", "malicious", "--decided-by", "city-reviewer"),
-        ("reinstate", "--reason", "appeal_upheld"),
+        ("exclude", "--reason", "malicious", "--decided-by", "county-clerk"),
+        ("reinstate", "--reason", "new_evidence", "--decided-by", "province-reviewer"),
     ]
     states: list[str] = []
     for command, *options in steps:
         answer = platform.pingyi_json("feedback", command, target, *options, "--idempotency-key", command)
+        if command == "exclude":
+            approve_and_wait(platform, answer["approval_id"])
+            states.append(platform.pingyi_json("feedback", "state", target)["state"])
+            continue
         assert answer["target_revision"] == len(states) + 1
         states.append(answer["state"])
     assert states == ["counted", "quarantined", "counted", "excluded", "counted"]
@@ -85,10 +90,23 @@ def test_a_rating_is_corrected_held_released_excluded_reinstated_and_withdrawn(p
     assert again.stdout.startswith("Revision 6: the rating is withdrawn now. Event "), again.stderr
     shown = platform.pingyi("feedback", "state", target)
     assert shown.stdout == "withdrawn, revision 6. Open moves: none.\n"
-    refused = platform.pingyi("feedback", "exclude", target, "--reason", "untrue")
+    by = ("--decided-by", "county-clerk")
+    refused = platform.pingyi("feedback", "exclude", target, "--reason", "untrue", *by)
     assert refused.returncode == 1
     assert "409" in refused.stderr
     assert "state: exclude for a rating that is withdrawn; expected no move at all" in refused.stderr
+
+
+def approve_and_wait(platform: Platform, approval: str) -> None:
+    """Let a second person agree, and wait until intake has carried it out."""
+    refused = platform.pingyi("approvals", "approve", approval, "--by", "county-clerk")
+    assert (refused.returncode, "another person" in refused.stderr) == (1, True), refused.stderr
+    agreed = platform.pingyi("approvals", "approve", approval, "--by", "city-reviewer", "--level", "city")
+    assert agreed.returncode == 0, agreed.stderr
+    deadline = time.monotonic() + 20
+    while platform.pingyi_json("approvals", "show", approval)["stage"] != "carried_out":
+        assert time.monotonic() < deadline
+    assert approval in platform.pingyi("approvals", "list", "--stage", "carried_out").stdout
 
 
 def test_a_sub_grade_that_cannot_be_read_is_explained(in_process: InProcess) -> None:

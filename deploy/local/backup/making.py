@@ -33,6 +33,7 @@ from shared.messaging.streams import (
     INTEGRITY_BUCKET,
     RANKING,
     RANKINGS_BUCKET,
+    REGISTRY,
     SNAPSHOTS_BUCKET,
     VAULT,
 )
@@ -49,12 +50,13 @@ COPY_ORDER: Final = (
     INTEGRITY,
     CASES,
     FEEDBACK,
+    REGISTRY,
     VAULT,
 )
 """After the database: what the log announced, then what was derived, last what everything is derived from.
 
-The keys of sealed texts come after the ratings, since they are written before them. Leases are left out: they
-expire within seconds.
+What two people decided comes after what it led to. The keys of sealed texts come after the ratings, since
+they are written before them. Leases are left out: they expire within seconds.
 """
 
 Say = Callable[[str], None]

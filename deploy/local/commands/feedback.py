@@ -9,7 +9,7 @@ import typer
 from deploy.local.api import call
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.layout import DEFAULT_DATA, Layout
-from shared.kernel.grades import Dimension
+from shared.kernel.grades import Dimension, Level
 from shared.kernel.reasons import (
     CorrectionReason,
     ExclusionReason,
@@ -87,7 +87,32 @@ def _add_decision(name: str, reasons: type[StrEnum], path: str, summary: str) ->
     feedback.command(name, help=summary)(decide)
 
 
-_add_decision("exclude", ExclusionReason, "exclusion", "Let a rating not count, after review.")
+@feedback.command("exclude")
+def exclude(
+    event_id: EventId,
+    reason: Annotated[ExclusionReason, typer.Option(help="Why.")],
+    decided_by: Annotated[str, typer.Option(help="Role or credential that asks; never a person's name.")],
+    level: Annotated[Level, typer.Option(help="Level of who asks.")] = Level.COUNTY,
+    key: Key = None,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask that a rating not count; another person has to approve it (`pingyi approvals approve`)."""
+    layout = find_platform(data, port_base)
+    answer = call(
+        "POST",
+        f"{layout.service_url('intake')}/v1/feedback/{event_id}/exclusion",
+        body={"reason": reason.value, "decided_by": decided_by, "level": level.value},
+        headers={"Idempotency-Key": key} if key else None,
+    )
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    approval = answer["approval_id"]
+    typer.echo(f"Asked for; another person decides: pingyi approvals approve {approval} --by <role>")
+
+
 _add_decision("reinstate", ReinstatementReason, "reinstatement", "Let an excluded rating count again.")
 _add_decision(
     "quarantine", QuarantineReason, "quarantine", "Hold a suspicious rating until somebody has looked."

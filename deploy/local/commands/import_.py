@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -34,9 +33,9 @@ from deploy.local.importing.unit_names import UnitNames
 from deploy.local.importing.workspace import Progress as Counts
 from deploy.local.importing.workspace import open_workspace
 from deploy.local.layout import DEFAULT_DATA, Layout
-from shared.kernel.clock import SystemClock, business_day, rfc3339
+from shared.kernel.clock import SystemClock, business_day
 from shared.kernel.errors import describe
-from shared.kernel.grades import Channel
+from shared.kernel.grades import Channel, Level
 from shared.kernel.grades import Source as Appraiser
 from shared.rules import load_pack
 
@@ -91,6 +90,7 @@ def import_(
     by: Annotated[
         str | None, typer.Option("--by", help="Role or credential that undoes, never a person's name.")
     ] = None,
+    level: Annotated[Level, typer.Option(help="Level of who undoes.")] = Level.COUNTY,
     data: DataOption = DEFAULT_DATA,
     port_base: PortBaseOption = None,
     as_json: JsonOption = False,
@@ -103,7 +103,7 @@ def import_(
     if undo is not None:
         if file is not None:
             raise typer.BadParameter("name either a file to import or an import to --undo")
-        _undo(find_platform(data, port_base), undo, by, approve=approve, as_json=as_json)
+        _undo(find_platform(data, port_base), undo, by, level, approve=approve, as_json=as_json)
         return
     if file is None:
         raise typer.BadParameter("name a file, or an import to --undo")
@@ -183,7 +183,7 @@ async def _import(layout: Layout, file: Path, choice: _Choice, *, as_json: bool)
         )
         with open_source(file, sheet=choice.sheet, overrides=read_overrides(choice.columns)) as source:
             job = await _prepared(source, file, choice, intake)
-            _require_not_undone(layout, job.mapper.import_id)
+            await _require_not_undone(intake, job.mapper.import_id)
             if not as_json:
                 typer.echo("\n".join(_about(job)))
             workspace = open_workspace(file, job.identity(choice.sheet, choice.columns))
@@ -213,8 +213,8 @@ def _bar(console: Console) -> Progress:
     )  # fmt: skip
 
 
-def _require_not_undone(layout: Layout, import_id: str) -> None:
-    undo = undoing.read_undo(layout.data, import_id)
+async def _require_not_undone(intake: IntakeClient, import_id: str) -> None:
+    undo = await undoing.standing(import_id, intake)
     if undo is not None and undo.approved_by is not None:
         raise LocalError(
             describe(
@@ -269,12 +269,14 @@ def _tell(job: Import, counts: Counts, folder: Path, *, again: bool, as_json: bo
         typer.echo(f"未导入的行：{counts.reject_file}（改正后用同一命令导入该文件）")
 
 
-def _undo(layout: Layout, import_id: str, by: str | None, *, approve: bool, as_json: bool) -> None:
+def _undo(
+    layout: Layout, import_id: str, by: str | None, level: Level, *, approve: bool, as_json: bool
+) -> None:
     if by is None:
         raise typer.BadParameter("name the role or credential that undoes with --by")
-    undo = asyncio.run(_undone(layout, import_id, by, approve=approve, quiet=as_json))
+    undo = asyncio.run(_undone(layout, import_id, by, level, approve=approve, quiet=as_json))
     if as_json:
-        typer.echo(json.dumps(asdict(undo), ensure_ascii=False))
+        typer.echo(json.dumps({**asdict(undo), "done": undo.done}, ensure_ascii=False))
     elif not approve:
         typer.echo(
             f"{undo.requested_by} 申请撤销导入 {import_id}：{undo.events} 条评价（尚未更改任何评价）。\n"
@@ -294,30 +296,26 @@ _STATES: Final = {
     "excluded": "已剔除",
     "excluded before": "此前已剔除",
     "withdrawn before": "群众此前已撤回",
-    "counted before": "申诉后已恢复，不再改动",
 }
 
 
-async def _undone(layout: Layout, import_id: str, by: str, *, approve: bool, quiet: bool) -> undoing.Undo:
+async def _undone(
+    layout: Layout, import_id: str, by: str, level: Level, *, approve: bool, quiet: bool
+) -> undoing.Undo:
     async with cli_connection(layout) as client:
         events = await undoing.events_of(import_id, feedback_batches(client, (undoing.SUBMITTED,)))
-    earlier = undoing.read_undo(layout.data, import_id)
-    now = rfc3339(SystemClock().now())
-    if not approve:
-        undo = undoing.request(import_id, events, by, now, earlier)
-        undoing.write_undo(layout.data, undo)
-        return undo
-    undo = undoing.approve(earlier, import_id, events, by, now)
-    undoing.write_undo(layout.data, undo)
     console = Console(stderr=True, quiet=quiet)
     async with new_http() as http:
         intake = IntakeClient(http, layout.service_url("intake"), say=console.print)
+        if not approve:
+            return await undoing.ask(import_id, events, by, level.value, intake)
         with _bar(console) as bar:
             task = bar.add_task("撤销", total=len(events), counts="")
-            return await undoing.carry_out(
-                undo,
+            return await undoing.agree(
+                import_id,
                 events,
+                by,
+                level.value,
                 intake,
-                partial(undoing.write_undo, layout.data),
                 lambda count: bar.update(task, completed=count, counts=f"{count} 条"),
             )

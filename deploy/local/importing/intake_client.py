@@ -127,35 +127,48 @@ class IntakeClient:
             )
         return results
 
-    async def revise(self, event_id: str, path: str, body: dict[str, Any], key: str) -> int:
-        """Ask for a revision: 202, or 409 where the rating's state or another decision stands against it.
-
-        Raises:
-            LocalError: intake refuses for another reason, or stays away for longer than the patience.
-        """
-        answer = await self._request(
-            "POST",
-            f"/v1/feedback/{event_id}/{path}",
-            json=body,
-            headers={"Idempotency-Key": key},
-            accepted=(409,),
-        )
-        return answer.status_code
-
-    async def state(self, event_id: str) -> str:
-        """What a rating is worth at present: counted, excluded, quarantined or withdrawn.
+    async def ask_exclusions(self, body: dict[str, Any], key: str) -> dict[str, Any]:
+        """Ask that ratings be excluded; the request for approval. The same key again is the same request.
 
         Raises:
             LocalError: intake refuses, or stays away for longer than the patience.
         """
-        return str((await self._request("GET", f"/v1/feedback/{event_id}/state")).json()["state"])
+        return await self._json(
+            "POST", "/v1/approvals/exclusions", json=body, headers={"Idempotency-Key": key}
+        )
+
+    async def approvals(self, import_id: str) -> list[dict[str, Any]]:
+        """What was asked for in the course of undoing an import, newest first.
+
+        Raises:
+            LocalError: intake refuses, or stays away for longer than the patience.
+        """
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            query = {"import_id": import_id, "limit": "500", **({"cursor": cursor} if cursor else {})}
+            page = await self._json("GET", "/v1/approvals", params=query)
+            found += page["items"]
+            cursor = page.get("next")
+            if cursor is None:
+                return found
+
+    async def approve(self, approval_id: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Agree to what somebody else asked for.
+
+        Raises:
+            LocalError: intake refuses, or stays away for longer than the patience.
+        """
+        return await self._json("POST", f"/v1/approvals/{approval_id}/approve", json=body)
+
+    async def _json(self, method: str, path: str, **parts: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own
+        answer: dict[str, Any] = (await self._request(method, path, **parts)).json()
+        return answer
 
     async def _request(
         self,
         method: str,
         path: str,
-        *,
-        accepted: tuple[int, ...] = (),
         **parts: Any,  # noqa: ANN401 - httpx's own
     ) -> httpx.Response:
         began = time.monotonic()
@@ -166,7 +179,7 @@ class IntakeClient:
             except httpx.TransportError as error:
                 trouble = f"{type(error).__name__} {error}".strip()
             else:
-                if answer.is_success or answer.status_code in accepted:
+                if answer.is_success:
                     return answer
                 if answer.status_code not in _LATER:
                     raise ServiceRefusedError(_problem(answer))

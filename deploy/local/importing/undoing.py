@@ -1,39 +1,35 @@
-"""Undoing an import: one person asks, another agrees, then each rating that it added is excluded.
+"""Undoing an import: one person asks, another agrees, and intake excludes each rating that it added.
 
 Nothing is deleted (ADR 0013): an excluded rating stays visible and can be reinstated. What the import added
 is what FEEDBACK says: events with its id. A row that was in already keeps the id of the import that
 brought it, or none, and is left alone.
 
-Whoever asks and agrees is a name that nobody checks yet; with credentials of their own, the two steps become
-two authorised calls and `Undo` the record of them.
+Both steps are events of intake's (ADR 0034), so they can be made on different machines; nothing is kept here.
 """
 
 import asyncio
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
 
 from deploy.local.errors import LocalError
 from deploy.local.importing.intake_client import IntakeClient
-from deploy.local.importing.rejects import PRIVATE
 from shared.events import FeedbackSubmitted, spec_for_data
 from shared.kernel.errors import describe
 from shared.kernel.reasons import ExclusionReason
 from shared.messaging.reading import StoredMessage
 
-CHUNK: Final = 500
-"""Exclusions between two notes of how far it has come."""
-AT_ONCE: Final = 32
-ATTEMPTS: Final = 5
+CHUNK: Final = 10_000
+"""Ratings of one request for approval, which is one event."""
+LOOK_S: Final = 0.25
 REASON: Final = ExclusionReason.WRONG_IMPORT
 SUBMITTED: Final = spec_for_data(FeedbackSubmitted).pattern
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,29}", re.ASCII)
+OVER: Final = frozenset({"expired", "rejected"})
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 
 
 class UndoError(LocalError):
@@ -45,70 +41,38 @@ class Undo:
     """A request to undo an import, and what became of it.
 
     Attributes:
-        events: how many ratings the import added.
-        digest: SHA-256 over their event ids in order: what is agreed to is what was asked for.
+        events: how many ratings it is about.
         requested_by: role or credential of the person who asked.
         approved_by: of the one who agreed; None until then.
-        excluded: how many of them, in the order of their ids, have been dealt with.
-        outcomes: how many by state afterwards.
-        done: whether all of them have been.
+        approvals: ids of the requests for approval.
+        outcomes: how many by what became of them, once all of them are dealt with.
     """
 
     import_id: str
     events: int
-    digest: str
     requested_by: str
-    requested_at: str
+    approvals: tuple[str, ...]
     approved_by: str | None = None
-    approved_at: str | None = None
-    excluded: int = 0
     outcomes: dict[str, int] | None = None
-    done: bool = False
 
     @property
-    def decided_by(self) -> str:
-        """Both people, as the exclusions name them: who agreed, a dot, who asked."""
-        return f"{self.approved_by}.{self.requested_by}"
+    def done(self) -> bool:
+        """Whether all of them have been dealt with."""
+        return self.outcomes is not None
 
 
 def person(name: str) -> str:
-    """A role or credential as exclusions can carry it, twice in one field.
+    """A role or credential as events can carry it.
 
     Raises:
         UndoError: another form; names of people do not belong into events.
     """
     if _NAME.fullmatch(name) is None:
-        expected = "a role or credential of up to 30 small letters, digits, hyphens and underscores"
+        expected = "a role or credential of up to 64 small letters, digits, dots, hyphens and underscores"
         raise UndoError(
             describe(name, expected, "for example --by county-360721-clerk, never a person's name")
         )
     return name
-
-
-def record_path(data: Path, import_id: str) -> Path:
-    """Where the record of an undo lies."""
-    return data / "imports" / f"{import_id}.undo.json"
-
-
-def read_undo(data: Path, import_id: str) -> Undo | None:
-    """The undo of an import as far as it has come; None if nobody asked for it."""
-    try:
-        return Undo(**json.loads(record_path(data, import_id).read_bytes()))
-    except FileNotFoundError:
-        return None
-
-
-def write_undo(data: Path, undo: Undo) -> Path:
-    """Keep `undo`, durable on return; where it lies."""
-    path = record_path(data, undo.import_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
-    with os.fdopen(os.open(beside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, PRIVATE), "w") as file:
-        json.dump(asdict(undo), file, ensure_ascii=False, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    return path
 
 
 async def events_of(import_id: str, feedback: AsyncIterator[Sequence[StoredMessage]]) -> list[str]:
@@ -126,22 +90,46 @@ async def events_of(import_id: str, feedback: AsyncIterator[Sequence[StoredMessa
     return sorted(found)
 
 
-def digest_of(events: Sequence[str]) -> str:
-    """What two lists of events have in common only if they are equal."""
-    return hashlib.sha256("\n".join(events).encode()).hexdigest()
+async def standing(import_id: str, intake: IntakeClient) -> Undo | None:
+    """The undo of an import as far as it has come; None if nobody asked, or nobody agreed in time.
+
+    Raises:
+        LocalError: intake stays away.
+    """
+    asked = [each for each in await intake.approvals(import_id) if each["stage"] not in OVER]
+    if not asked:
+        return None
+    agreed = {each["decided_by"] for each in asked if "decided_by" in each}
+    outcomes: Counter[str] | None = None
+    if all(each["stage"] == "carried_out" for each in asked):
+        outcomes = Counter()
+        for each in asked:
+            outcomes["excluded"] += each["done"]
+            for left in each.get("left", []):
+                outcomes[f"{left['state']} before"] += left["count"]
+    return Undo(
+        import_id,
+        sum(each["size"] for each in asked),
+        asked[-1]["requested_by"],
+        tuple(each["approval_id"] for each in asked),
+        min(agreed) if agreed else None,
+        None if outcomes is None else {name: count for name, count in outcomes.items() if count},
+    )
 
 
-def request(import_id: str, events: Sequence[str], by: str, now: str, earlier: Undo | None) -> Undo:
-    """The first step: take down who wants `events` undone.
+async def ask(import_id: str, events: Sequence[str], by: str, level: str, intake: IntakeClient) -> Undo:
+    """The first step: take down who wants `events` undone; the same request again is the same.
 
     Raises:
         UndoError: there is nothing to undo, or it has been undone already.
+        LocalError: intake refuses or stays away.
     """
+    who = person(by)
     if not events:
         expected = "an import that has added ratings"
         raise UndoError(describe(import_id, expected, "compare the id with the import's output"))
-    digest = digest_of(events)
-    if earlier is not None and earlier.digest == digest and earlier.approved_by is not None:
+    earlier = await standing(import_id, intake)
+    if earlier is not None and earlier.approved_by is not None and earlier.events >= len(events):
         state = "undone" if earlier.done else "being undone"
         raise UndoError(
             describe(
@@ -150,26 +138,44 @@ def request(import_id: str, events: Sequence[str], by: str, now: str, earlier: U
                 "nothing is left to do" if earlier.done else "go on with --approve",
             )
         )
-    return Undo(import_id, len(events), digest, person(by), now)
+    digest = hashlib.sha256("\n".join(events).encode()).hexdigest()[:16]
+    approvals = []
+    for start in range(0, len(events), CHUNK):
+        body = {
+            "targets": list(events[start : start + CHUNK]),
+            "reason": REASON.value,
+            "import_id": import_id,
+            "decided_by": who,
+            "level": level,
+        }
+        answer = await intake.ask_exclusions(body, f"undo-{import_id}-{digest}-{start}")
+        approvals.append(str(answer["approval_id"]))
+    return Undo(import_id, len(events), who, tuple(approvals))
 
 
-def approve(undo: Undo | None, import_id: str, events: Sequence[str], by: str, now: str) -> Undo:
-    """The second step: another person agrees; or the undo goes on where it was left.
+async def agree(
+    import_id: str,
+    events: Sequence[str],
+    by: str,
+    level: str,
+    intake: IntakeClient,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Undo:
+    """The second step: another person agrees, then wait until everything is excluded; repeating it is safe.
 
     Raises:
-        UndoError: nobody asked, the same person did, or the import has added ratings since.
+        UndoError: nobody asked, or the import has added ratings since.
+        LocalError: intake refuses (the same person, say) or stays away.
     """
+    who = person(by)
+    undo = await standing(import_id, intake)
     if undo is None:
         raise UndoError(
             describe(
                 import_id, "an undo that somebody has asked for", "ask with --undo first, without --approve"
             )
         )
-    if undo.requested_by == person(by):
-        raise UndoError(
-            describe(by, "another person than the one who asked", "let somebody else agree (two-person rule)")
-        )
-    if undo.digest != digest_of(events):
+    if undo.events < len(events):
         raise UndoError(
             describe(
                 f"{len(events)} ratings of {import_id}",
@@ -177,54 +183,16 @@ def approve(undo: Undo | None, import_id: str, events: Sequence[str], by: str, n
                 "ask again: the import has added ratings since",
             )
         )
-    if undo.approved_by is not None:
-        return undo  # decided before: whoever takes it up again changes nothing about who decided
-    return replace(undo, approved_by=by, approved_at=now)
-
-
-async def carry_out(
-    undo: Undo,
-    events: Sequence[str],
-    intake: IntakeClient,
-    keep: Callable[[Undo], object],
-    on_progress: Callable[[int], None] = lambda _: None,
-) -> Undo:
-    """Exclude what is left of `events`; `keep` is told after each chunk how far it has come.
-
-    Repeating it changes nothing: each exclusion has a key of its own.
-
-    Raises:
-        LocalError: intake refuses or stays away.
-    """
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def one(event_id: str) -> str:
-        async with gate:
-            return await _exclude(undo, event_id, intake)
-
-    while undo.excluded < len(events):
-        chunk = events[undo.excluded : undo.excluded + CHUNK]
-        outcomes = Counter(undo.outcomes or {}) + Counter(await asyncio.gather(*map(one, chunk)))
-        undo = replace(undo, excluded=undo.excluded + len(chunk), outcomes=dict(outcomes))
-        await asyncio.to_thread(keep, undo)
-        on_progress(undo.excluded)
-    undo = replace(undo, done=True)
-    await asyncio.to_thread(keep, undo)
-    return undo
-
-
-async def _exclude(undo: Undo, event_id: str, intake: IntakeClient) -> str:
-    """Exclude one rating: its state afterwards.
-
-    A rating that is excluded or withdrawn already is left as it is; so is one that this very undo excluded
-    and an appeal reinstated.
-    """
-    body = {"reason": REASON.value, "decided_by": undo.decided_by}
-    state = ""
-    for _ in range(ATTEMPTS):
-        if await intake.revise(event_id, "exclusion", body, f"undo-{undo.import_id}") < 400:  # noqa: PLR2004 - HTTP's errors
-            return "excluded"
-        state = await intake.state(event_id)
-        if state in {"excluded", "withdrawn"}:
+    for each in await intake.approvals(import_id):
+        if each["stage"] == "pending":
+            await intake.approve(each["approval_id"], {"decided_by": who, "level": level})
+    while True:
+        asked = [each for each in await intake.approvals(import_id) if each["stage"] not in OVER]
+        on_progress(sum(each["size"] for each in asked if each["stage"] == "carried_out"))
+        if all(each["stage"] == "carried_out" for each in asked):
             break
-    return f"{state} before"
+        await asyncio.sleep(LOOK_S)
+    done = await standing(import_id, intake)
+    if done is None:  # pragma: no cover - what was carried out stays so
+        raise UndoError(describe(import_id, "an undo", "look at `pingyi approvals list`"))
+    return done

@@ -94,10 +94,14 @@ def read_in_force(data: bytes) -> InForce | None:
     if isinstance(said, FeedbackSubmitted):
         return InForce(_counted(envelope, said), said.city, said.county)
     if isinstance(said, FeedbackCorrected):
-        return InForce(said.corrected, said.city, said.county, said.submitted or said.target)
+        return InForce(said.corrected, said.city, said.county, said.submitted or said.target, _people(said))
     if isinstance(said, FeedbackRevision):
-        return InForce(said.target, said.city, said.county, said.submitted)
+        return InForce(said.target, said.city, said.county, said.submitted, _people(said))
     return None
+
+
+def _people(said: FeedbackRevision) -> frozenset[str]:
+    return frozenset(who for who in (said.decided_by, said.requested_by) if who is not None)
 
 
 def _counted(envelope: Envelope[Any], said: FeedbackSubmitted) -> CountedFields:

@@ -80,6 +80,19 @@ class LostRaceError(ConflictError, InvalidValueError):
         )
 
 
+class SamePersonError(InvalidValueError):
+    """Somebody decides alone, or about what they decided themselves; another person may."""
+
+    http_status: ClassVar[int] = 403
+    title: ClassVar[str] = "Another person has to decide this"
+
+
+class NotPendingError(ConflictError, InvalidValueError):
+    """Nothing is left to decide: somebody has, or the time is over."""
+
+    title: ClassVar[str] = "The request is not pending"
+
+
 def _way_out(history: History) -> tuple[str, str]:
     """What is expected of a rating's next move, and the remedy."""
     moves = ", ".join(history.moves)

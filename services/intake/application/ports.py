@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from services.intake.domain.accepted import Accepted
 from services.intake.domain.revisions import Revision
 from services.intake.domain.submission import Contact
-from shared.events import CountedFields
+from shared.events import CountedFields, Envelope
 from shared.messaging.group_commit import Outgoing, Stored
 from shared.rules import RulePack
 
@@ -52,12 +52,14 @@ class InForce:
         submitted: the fields as they were submitted, where a correction has changed them; else None.
         city: of the unit that the rating was submitted for, as in the subject; never changes.
         county: the same.
+        people: who asked for and decided what is in force, as far as it was staff.
     """
 
     fields: CountedFields
     city: str
     county: str
     submitted: CountedFields | None = None
+    people: frozenset[str] = frozenset()
 
 
 class Sealer(Protocol):
@@ -194,4 +196,24 @@ class Tally(Protocol):
 
     def revised(self, move: str) -> None:
         """A rating was revised."""
+        ...
+
+
+class RegistryLog(Protocol):
+    """Role: the stream REGISTRY, and this process's own fold of it."""
+
+    async def publish(self, envelope: Envelope[Any], *, city: str = "all", county: str = "all") -> int:
+        """Make an event durable and wait until this process's books hold it; its sequence.
+
+        Raises:
+            TransientError: not known to be stored, or the fold is behind; the same event may be sent again.
+        """
+        ...
+
+    def require_ready(self) -> None:
+        """Make sure that the books hold everything that was in the stream when this process started.
+
+        Raises:
+            TransientError: they don't yet.
+        """
         ...

@@ -15,13 +15,14 @@ from services.intake.domain.acceptance import (
     verification_of,
 )
 from services.intake.domain.event_ids import EventIds
+from services.intake.domain.panels import PanelBook
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.submission import Submission, unix_ms, whole_ms
 from services.intake.domain.token_checks import TOKEN, issues_of_token
 from services.intake.domain.tokens import Token, TokenMint
 from shared.events import Provenance
-from shared.kernel.clock import Clock, rfc3339
-from shared.kernel.grades import Verification
+from shared.kernel.clock import Clock, business_day, rfc3339
+from shared.kernel.grades import Channel, Verification
 from shared.kernel.ids import RANDOM_BYTES, uuid7
 from shared.kernel.units import Unit, UnitRegistry
 from shared.rules.pack import Intake as IntakeRules
@@ -93,18 +94,20 @@ class Prepared:
 class Preparer:
     """Judges submissions and gives them their identity."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each a part of identity or of judgement
         self,
         units: UnitRegistry,
         pseudonyms: Pseudonyms,
         rules: Rules,
         clock: Clock,
         random: RandomBytes,
+        panels: Callable[[], PanelBook] = PanelBook,
         *,
         ids: EventIds,
         mint: TokenMint,
     ) -> None:
-        """Everything that identity and judgement depend on."""
+        """Everything that identity and judgement depend on; `panels` raises while nobody can say."""
+        self._panels = panels
         self._units = units
         self._pseudonyms = pseudonyms
         self._rules = rules
@@ -223,6 +226,8 @@ class Preparer:
         imported = facts.import_id is not None
         issues = issues_of(submission, self._units, facts.rules, facts.received_at)
         foreign = issue_of_source(submission, facts.rules, imported=imported)
+        if not issues and foreign is None and submission.channel is Channel.ASSESSOR:
+            issues = self._ballot_issues(submission, facts)
         if issues or foreign is not None:
             raise RejectedError(issues if foreign is None else (*issues, foreign))
         proofs = proofs_of(submission.channel, facts.rules, imported=imported)
@@ -238,3 +243,13 @@ class Preparer:
             token=token,
             former=former,
         )
+
+    def _ballot_issues(self, submission: Submission, facts: RequestFacts) -> tuple[Issue, ...]:
+        """What keeps a ballot of an assessor out; only enrolled ones, within their panel's scope and year."""
+        number = submission.contact.account if submission.contact is not None else None
+        issue = self._panels().issue(
+            self._pseudonyms.assessor(number) if number else None,
+            self._units.get(submission.unit_id),
+            business_day(submission.occurred_at or facts.received_at).year,
+        )
+        return () if issue is None else (issue,)

@@ -9,6 +9,7 @@ from services.intake.application.errors import (
     KeyReusedError,
     LostRaceError,
     MoveNotOpenError,
+    SamePersonError,
 )
 from services.intake.application.ports import AcceptedIndex, FeedbackLog, InForce, Tally
 from services.intake.application.prepared import KEY_HEADER, RequestFacts
@@ -97,6 +98,7 @@ class Reviser:
             MoveNotOpenError: the rating's state does not allow it.
             LostRaceError: somebody else's revision came first.
             KeyReusedError: the request's key came before, for another decision.
+            SamePersonError: whoever reinstates had a part in the exclusion.
             InvalidValueError: the correction can't be made, or changes nothing.
             TransientError: not known to be durable; the same request may be sent again.
         """
@@ -111,6 +113,7 @@ class Reviser:
         if decision.move not in history.moves:
             raise MoveNotOpenError(history, decision.move)
         before = await self._log.read_in_force(history.sequence)
+        _require_another_person(decision, before)
         after = self._after(decision, before)
         number = history.number + 1
         message = revision_message(
@@ -178,6 +181,19 @@ class Reviser:
         if request is not None and standing.request == request:
             raise _key_reused(standing, history.accepted.event_id)
         raise LostRaceError(history.followed_by(standing))
+
+
+def _require_another_person(decision: Decision, before: InForce) -> None:
+    """A reinstatement is for somebody who had no part in the exclusion (ADR 0034)."""
+    if decision.move is not Move.REINSTATE or not before.people:
+        return
+    if decision.decided_by is None or decision.decided_by in before.people:
+        raise SamePersonError(
+            Size(f"a reinstatement by {decision.decided_by or 'nobody in particular'}"),
+            "a person who neither asked for the exclusion nor decided it",
+            "let somebody else decide, and name the role in decided_by",
+            field="decided_by",
+        )
 
 
 def _repeated(earlier: Revision, target_id: str, request: str | None, digest: str) -> Revision:

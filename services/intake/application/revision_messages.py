@@ -72,6 +72,8 @@ def revision_message(  # noqa: PLR0913 - the parts of one event, keyword-only
         "county": before.county,
         "reason": decision.reason,
         "decided_by": decision.decided_by,
+        "requested_by": decision.requested_by,
+        "approval_id": decision.approval_id,
         "request_hmac": request,
         "digest": digest,
     }

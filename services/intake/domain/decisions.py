@@ -32,18 +32,26 @@ class Decision:
         reason: code of the move's closed list, see `shared.kernel.reasons`.
         decided_by: role or credential; None for the citizen.
         changes: of a correction.
+        requested_by: who had asked for it, where it takes two people.
+        approval_id: the approval that it rests on.
     """
 
     move: Move
     reason: str
     decided_by: str | None = None
     changes: Changes | None = None
+    requested_by: str | None = None
+    approval_id: str | None = None
 
     def canonical(self) -> bytes:
         """One spelling of the request's own fields: equal content gives equal bytes, other content others."""
         parts = [_part("move", self.move.value), _part("reason", self.reason)]
         if self.decided_by is not None:
             parts.append(_part("decided_by", self.decided_by))
+        if self.requested_by is not None:
+            parts.append(_part("requested_by", self.requested_by))
+        if self.approval_id is not None:
+            parts.append(_part("approval_id", self.approval_id))
         changes = self.changes
         if changes is not None:
             if changes.unit_id is not None:

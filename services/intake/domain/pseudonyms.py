@@ -24,8 +24,8 @@ RECEIPT_BYTES: Final = 10
 _SHOWN_BYTES = 16
 _BLOCK_BYTES = 64
 _PURPOSES = ("citizen", "device", "address", "transaction", "text", "digest")
-REFERENCES: Final = ("receipt", "revision", "request")
-"""Purposes that stand for no person: ids of events, and what staff decide. Their key never changes."""
+REFERENCES: Final = ("receipt", "revision", "request", "assessor")
+"""Purposes whose key never changes: ids of events, what staff decide, and the seats of assessors."""
 
 
 def _halves(key: bytes) -> "tuple[_Hash, _Hash]":
@@ -206,6 +206,10 @@ class Pseudonyms:
     def request(self, target_id: str, key: str) -> str:
         """The pseudonym of a request's key, which is the client's own word, for the rating `target_id`."""
         return self._reference("request", f"{target_id}\0{key}".encode())
+
+    def assessor(self, number: str) -> str:
+        """The pseudonym of an assessor, by the number on the card."""
+        return self._reference("assessor", unicodedata.normalize("NFKC", number).strip().casefold().encode())
 
     def receipt(self, event_id: str) -> bytes:
         """The 80 bits of an event's receipt code: made again from its id, but not to be guessed from it."""

@@ -9,7 +9,6 @@ from services.intake.domain.revisions import Move
 from services.intake.entrypoints.bodies import DimensionsBody, refuse_repeats
 from shared.kernel.reasons import (
     CorrectionReason,
-    ExclusionReason,
     QuarantineReason,
     ReinstatementReason,
     ReleaseReason,
@@ -51,13 +50,6 @@ class WithdrawalBody(_Body):
     reason: Annotated[WithdrawalReason, Field(description="Why.")] = WithdrawalReason.UNSTATED
 
 
-class ExclusionBody(_Body):
-    """Why the rating shall not count."""
-
-    reason: Annotated[ExclusionReason, Field(description="Why.")]
-    decided_by: DecidedBy = None
-
-
 class ReinstatementBody(_Body):
     """Why the excluded rating shall count again."""
 
@@ -79,13 +71,10 @@ class ReleaseBody(_Body):
     decided_by: DecidedBy = None
 
 
-RevisionBody = (
-    CorrectionBody | WithdrawalBody | ExclusionBody | ReinstatementBody | QuarantineBody | ReleaseBody
-)
+RevisionBody = CorrectionBody | WithdrawalBody | ReinstatementBody | QuarantineBody | ReleaseBody
 _BODIES: Final[dict[Move, type[RevisionBody]]] = {
     Move.CORRECT: CorrectionBody,
     Move.WITHDRAW: WithdrawalBody,
-    Move.EXCLUDE: ExclusionBody,
     Move.REINSTATE: ReinstatementBody,
     Move.QUARANTINE: QuarantineBody,
     Move.RELEASE: ReleaseBody,

@@ -1,4 +1,6 @@
-"""The HTTP interface for what becomes of a rating: six moves, and the state that they lead to.
+"""The HTTP interface for what becomes of a rating: five moves, and the state that they lead to.
+
+The sixth, an exclusion, takes two people: see `approvals`.
 
 Plain ASGI behind described routes, like the ways to submit: whatever writes reads its body in one way, with
 bounds on size and time.
@@ -22,7 +24,6 @@ from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.reading import read_body, require_readable
 from services.intake.entrypoints.revision_bodies import (
     CorrectionBody,
-    ExclusionBody,
     QuarantineBody,
     ReinstatementBody,
     ReleaseBody,
@@ -45,6 +46,7 @@ from shared.observability.problem import ProblemError, validation_problem
 
 _PROBLEMS: Final = problems(
     HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
     HTTPStatus.NOT_FOUND,
     HTTPStatus.CONFLICT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -150,10 +152,6 @@ async def _withdraw(code: _Code, body: WithdrawalBody | None = None, *, idempote
     """Take a rating back, as the citizen who holds its receipt. Final; open while the rating counts."""
 
 
-async def _exclude(event_id: _EventId, body: ExclusionBody, *, idempotency_key: _Key = None) -> None:
-    """Exclude a rating after review. Open while it counts or is held; excluded is not deleted."""
-
-
 async def _reinstate(event_id: _EventId, body: ReinstatementBody, *, idempotency_key: _Key = None) -> None:
     """Let an excluded rating count again. Open while it is excluded."""
 
@@ -169,7 +167,6 @@ async def _release(event_id: _EventId, body: ReleaseBody, *, idempotency_key: _K
 _ROUTES: Final = (
     (Move.CORRECT, "/v1/feedback/{event_id}/corrections", _correct),
     (Move.WITHDRAW, "/v1/receipts/{code}/withdrawal", _withdraw),
-    (Move.EXCLUDE, "/v1/feedback/{event_id}/exclusion", _exclude),
     (Move.REINSTATE, "/v1/feedback/{event_id}/reinstatement", _reinstate),
     (Move.QUARANTINE, "/v1/feedback/{event_id}/quarantine", _quarantine),
     (Move.RELEASE, "/v1/feedback/{event_id}/release", _release),

@@ -116,8 +116,8 @@ async def test_an_import_is_corrected_completed_and_undone_by_two_people(
     ]
     assert len(excluded) == 60
     assert {event.data.target_id for event in excluded} == {event.id for event in events[1:]}
-    assert {(event.data.reason.value, event.data.decided_by) for event in excluded} == {
-        ("wrong_import", "city-reviewer.county-clerk")
+    assert {(e.data.reason.value, e.data.decided_by, e.data.requested_by) for e in excluded} == {
+        ("wrong_import", "city-reviewer", "county-clerk")
     }
 
 

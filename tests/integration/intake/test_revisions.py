@@ -21,12 +21,14 @@ from tests.integration.intake.test_failures import shorten_window
 from tests.integration.intake.test_process import process
 
 pytestmark = pytest.mark.integration
-EXCLUSION = {"reason": "no_service", "decided_by": "city-3607-reviewer"}
+EXCLUSION = {"reason": "no_service", "decided_by": "county-360721-clerk"}
+REINSTATEMENT = {"reason": "new_evidence", "decided_by": "province-reviewer"}
+QUARANTINE = {"reason": "burst", "decided_by": "city-3607-reviewer"}
 STAFF_REQUESTS: dict[str, dict[str, Any]] = {
     "corrections": {"reason": "mistyped", "grade": 1},
     "exclusion": EXCLUSION,
-    "reinstatement": {"reason": "appeal_upheld"},
-    "quarantine": {"reason": "burst"},
+    "reinstatement": REINSTATEMENT,
+    "quarantine": QUARANTINE,
     "release": {"reason": "found_genuine"},
 }
 
@@ -45,6 +47,20 @@ async def move(
     """Ask for one revision."""
     headers = {"Idempotency-Key": key} if key else {}
     return await http.post(f"/v1/feedback/{event_id}/{name}", json=body, headers=headers)
+
+
+async def exclude(http: httpx.AsyncClient, event_id: str) -> None:
+    """Have a rating excluded by two people."""
+    asked = await move(http, event_id, "exclusion", EXCLUSION)
+    assert asked.status_code == 202, asked.text
+    path = f"/v1/approvals/{asked.json()['approval_id']}"
+    agreed = await http.post(f"{path}/approve", json={"decided_by": "city-3607-reviewer", "level": "city"})
+    assert agreed.status_code == 202, agreed.text
+
+    async def done() -> bool:
+        return bool((await http.get(path)).json()["stage"] == "carried_out")
+
+    await eventually(done)
 
 
 async def state(http: httpx.AsyncClient, event_id: str) -> dict[str, Any]:
@@ -87,9 +103,13 @@ async def test_a_rating_goes_through_all_its_states(intake: Intake, broker: Clie
         ("quarantine", {"reason": "burst"}, "quarantined", ("quarantined", 2)),
         ("release", {"reason": "found_genuine"}, "counted", ("corrected", 2)),
         ("exclusion", EXCLUSION, "excluded", ("excluded", 2)),
-        ("reinstatement", {"reason": "appeal_upheld"}, "counted", ("corrected", 2)),
+        ("reinstatement", REINSTATEMENT, "counted", ("corrected", 2)),
     ]
     for number, (name, body, after, shown) in enumerate(life, 1):
+        if name == "exclusion":
+            await exclude(http, target)
+            assert await status(http, code) == shown
+            continue
         answer = await move(http, target, name, body)
         assert answer.status_code == 202, answer.text
         assert answer.json() == {
@@ -119,7 +139,7 @@ async def test_a_rating_goes_through_all_its_states(intake: Intake, broker: Clie
 
 async def test_a_move_that_is_not_open_is_answered_with_the_state_and_the_open_moves(intake: Intake) -> None:
     target = (await rate(intake.http))["event_id"]
-    assert (await move(intake.http, target, "exclusion", EXCLUSION)).status_code == 202
+    await exclude(intake.http, target)
     answer = await move(intake.http, target, "release", {"reason": "found_genuine"})
     assert answer.status_code == 409
     assert answer.headers["content-type"] == "application/problem+json"
@@ -136,6 +156,7 @@ async def test_a_move_that_is_not_open_is_answered_with_the_state_and_the_open_m
     ("name", "body", "status", "field", "words"),
     [
         ("exclusion", {}, 422, "reason", "required"),
+        ("exclusion", {"reason": "no_service"}, 422, "decided_by", "required"),
         ("exclusion", {"reason": "because"}, 422, "reason", "no_service"),
         ("exclusion", {"reason": "mistyped"}, 422, "reason", "no_service"),
         ("exclusion", EXCLUSION | {"decided_by": "王小明"}, 422, "decided_by", "pattern"),
@@ -196,11 +217,11 @@ async def test_the_same_key_gives_the_same_answer_and_other_content_is_refused(
 ) -> None:
     rating = await rate(intake.http)
     target = rating["event_id"]
-    first = await move(intake.http, target, "exclusion", EXCLUSION, "k1")
-    await move(intake.http, target, "reinstatement", {"reason": "new_evidence"}, "k2")
-    again = await move(intake.http, target, "exclusion", EXCLUSION, "k1")
+    first = await move(intake.http, target, "quarantine", QUARANTINE, "k1")
+    await move(intake.http, target, "release", {"reason": "found_genuine"}, "k2")
+    again = await move(intake.http, target, "quarantine", QUARANTINE, "k1")
     assert (again.status_code, again.json()) == (202, first.json())
-    other = await move(intake.http, target, "exclusion", EXCLUSION | {"reason": "untrue"}, "k1")
+    other = await move(intake.http, target, "quarantine", QUARANTINE | {"reason": "shared_text"}, "k1")
     assert (other.status_code, other.json()["errors"][0]["field"]) == (409, "Idempotency-Key")
     withdrawal = f"/v1/receipts/{rating['receipt_code']}/withdrawal"
     answers = [await intake.http.post(withdrawal) for _ in range(2)]
@@ -218,7 +239,7 @@ async def test_revisions_survive_a_restart_with_or_without_the_file(
         target = rating["event_id"]
         correction = {"reason": "mistyped", "grade": 1}
         first = await move(intake.http, target, "corrections", correction, "k1")
-        assert (await move(intake.http, target, "exclusion", EXCLUSION)).status_code == 202
+        await exclude(intake.http, target)
         before = await state(intake.http, target)
     await shorten_window(broker)
     if damage == "lost":
@@ -229,7 +250,7 @@ async def test_revisions_survive_a_restart_with_or_without_the_file(
         again = await move(intake.http, target, "corrections", correction, "k1")
         assert (again.status_code, again.json()) == (202, first.json())
         assert (await move(intake.http, target, "exclusion", EXCLUSION)).status_code == 409
-        last = await move(intake.http, target, "reinstatement", {"reason": "new_evidence"})
+        last = await move(intake.http, target, "reinstatement", REINSTATEMENT)
         assert last.json()["target_revision"] == 3
     assert [event.data.target.grade for event in await revisions(broker)] == [5, 1, 1]
 
@@ -244,7 +265,7 @@ async def test_of_two_replicas_that_revise_at_once_one_wins_and_the_other_is_tol
 
         async def race(target: str) -> tuple[httpx.Response, httpx.Response]:
             return await asyncio.gather(
-                move(one.http, target, "exclusion", EXCLUSION, "one"),
+                move(one.http, target, "corrections", {"reason": "mistyped", "grade": 1}, "one"),
                 move(other.http, target, "quarantine", {"reason": "burst"}, "other"),
             )
 
@@ -282,7 +303,7 @@ async def test_a_retry_at_another_replica_gets_the_answer_of_the_first(
         target = (await rate(one.http))["event_id"]
         await eventually(known_to(other, target))
         answers = await asyncio.gather(
-            *(move(each.http, target, "exclusion", EXCLUSION, "key") for each in (one, other) * 5)
+            *(move(each.http, target, "quarantine", QUARANTINE, "key") for each in (one, other) * 5)
         )
         assert {(answer.status_code, answer.text) for answer in answers} == {(202, answers[0].text)}
         assert len(await revisions(broker)) == 1
@@ -294,14 +315,14 @@ async def test_with_the_broker_away_nothing_is_revised_and_afterwards_everything
     async with start_intake(own_nats_server) as intake:
         target = (await rate(intake.http))["event_id"]
         own_nats_server.kill()
-        answer = await move(intake.http, target, "exclusion", EXCLUSION, "key")
+        answer = await move(intake.http, target, "quarantine", QUARANTINE, "key")
         assert answer.status_code == 503
         assert answer.headers["content-type"] == "application/problem+json"
         assert 15 <= int(answer.headers["Retry-After"]) <= 31
         assert "with the same Idempotency-Key" in answer.json()["detail"]
         own_nats_server.start()
         await intake.wait_ready(after_outage=True)
-        assert (await move(intake.http, target, "exclusion", EXCLUSION, "key")).status_code == 202
+        assert (await move(intake.http, target, "quarantine", QUARANTINE, "key")).status_code == 202
         assert len(await revisions(own_broker)) == 1
 
 
@@ -316,11 +337,11 @@ async def test_a_revision_whose_acknowledgement_was_lost_is_answered_by_the_retr
         raise BrokerUnavailableError("Got 5.0 s without an answer.")
 
     monkeypatch.setattr(GroupCommit, "publish", silent)
-    answer = await move(intake.http, target, "exclusion", EXCLUSION, "key")
+    answer = await move(intake.http, target, "quarantine", QUARANTINE, "key")
     assert answer.status_code == 503
     assert "may or may not" in answer.json()["detail"]
     monkeypatch.undo()
-    retried = await move(intake.http, target, "exclusion", EXCLUSION, "key")
+    retried = await move(intake.http, target, "quarantine", QUARANTINE, "key")
     assert (retried.status_code, retried.json()["target_revision"]) == (202, 1)
     assert len(await revisions(broker)) == 1
 
@@ -328,15 +349,15 @@ async def test_a_revision_whose_acknowledgement_was_lost_is_answered_by_the_retr
 async def test_after_sigkill_a_retry_with_the_same_key_gets_the_same_answer(
     broker: Client, nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    body = {"reason": "no_service"}
+    body = {"reason": "burst"}
     async with process(nats_server, tmp_path) as (child, http):
         targets = [(await rate(http, client_ref=f"s{n}"))["event_id"] for n in range(60)]
         told: dict[str, Any] = {}
 
-        async def exclude(target: str) -> None:
-            told[target] = (await move(http, target, "exclusion", body, "key")).json()
+        async def hold(target: str) -> None:
+            told[target] = (await move(http, target, "quarantine", body, "key")).json()
 
-        asked = [asyncio.create_task(exclude(target)) for target in targets]
+        asked = [asyncio.create_task(hold(target)) for target in targets]
         # Killed with requests under way: some are stored and nobody was told so.
         await eventually(lambda: some(told))
         child.kill()
@@ -347,7 +368,7 @@ async def test_after_sigkill_a_retry_with_the_same_key_gets_the_same_answer(
     assert set(told) <= set(stored)
     async with process(nats_server, tmp_path) as (_, http):
         for target in targets:
-            answer = await move(http, target, "exclusion", body, "key")
+            answer = await move(http, target, "quarantine", body, "key")
             assert answer.status_code == 202, answer.text
             assert answer.json()["target_revision"] == 1
             assert answer.json() == told.get(target, answer.json())

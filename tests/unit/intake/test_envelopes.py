@@ -25,6 +25,7 @@ from shared.events import (
     parse_envelope,
 )
 from shared.kernel.units import BUREAU, load_units
+from tests.unit.intake.fakes import EverySeat
 from tests.unit.intake.strategies import submissions
 
 NOW = datetime(2026, 7, 1, 3, 4, 5, 678999, tzinfo=UTC)
@@ -44,6 +45,7 @@ PREPARER = Preparer(
     RulePacks(None),
     FixedClock(),
     os.urandom,
+    EverySeat,
     ids=EventIds(bytes(32)),
     mint=TokenMint(bytes(32)),
 )

@@ -26,7 +26,7 @@ from shared.kernel.errors import InvalidValueError, NotFoundError
 from shared.kernel.grades import Channel, Source, Verification
 from shared.kernel.ids import derived_id, framed
 from shared.testing.clock import FixedClock
-from tests.unit.intake.fakes import CountingTally, MemoryFeedbackLog, MemoryIndex, MemoryVault
+from tests.unit.intake.fakes import CountingTally, EverySeat, MemoryFeedbackLog, MemoryIndex, MemoryVault
 from tests.unit.intake.port_suites import PSEUDONYMS, SEALER, UNITS
 
 NOW = datetime(2026, 7, 1, 4, tzinfo=UTC)
@@ -95,7 +95,9 @@ class Window:
 
     def rotate(self, ids: EventIds) -> None:
         rules = RulePacks(None)
-        self.preparer = Preparer(UNITS, PSEUDONYMS, rules, self.clock, os.urandom, ids=ids, mint=MINT)
+        self.preparer = Preparer(
+            UNITS, PSEUDONYMS, rules, self.clock, os.urandom, EverySeat, ids=ids, mint=MINT
+        )
         self.office = TokenOffice(
             MINT, receipts_of=self.preparer.receipts_of_token, pseudonyms=PSEUDONYMS, units=UNITS,
             rules=rules, index=self.index, clock=self.clock, random=os.urandom, horizon_days=100,

@@ -15,7 +15,7 @@ from tests.unit.deploy.importing.files import UNITS
 
 @dataclass
 class FakeIntake:
-    """Answers batches and exclusions.
+    """Answers batches and approvals, which it carries out at once.
 
     Attributes:
         before: called with each request before it is answered; raises or answers to inject a fault.
@@ -26,7 +26,8 @@ class FakeIntake:
     after: Callable[[httpx.Request], None] = lambda _: None
     ratings: dict[str, str] = field(default_factory=dict)
     imports: dict[str, str] = field(default_factory=dict)
-    revisions: dict[str, list[tuple[str, dict[str, Any]]]] = field(default_factory=dict)
+    asked: dict[str, dict[str, Any]] = field(default_factory=dict)
+    targets: dict[str, list[str]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     requests: int = 0
 
@@ -49,10 +50,14 @@ class FakeIntake:
             return httpx.Response(200, json={"items": items, "next": None})
         if path.endswith("/batch"):
             answer = self._batch(request)
-        elif path.endswith("/exclusion"):
-            answer = self._exclude(path.split("/")[3], request)
+        elif path.endswith("/exclusions"):
+            answer = self._ask(request)
+        elif path.endswith("/approve"):
+            answer = self._approve(path.split("/")[3], request)
         else:
-            answer = httpx.Response(200, json={"state": self.states[path.split("/")[3]]})
+            wanted = request.url.params["import_id"]
+            items = [each for each in self.asked.values() if each["import_id"] == wanted]
+            answer = httpx.Response(200, json={"items": items[::-1]})
         self.after(request)
         return answer
 
@@ -89,13 +94,29 @@ class FakeIntake:
             results.append(result)
         return httpx.Response(200, json={"results": results})
 
-    def _exclude(self, event: str, request: httpx.Request) -> httpx.Response:
+    def _ask(self, request: httpx.Request) -> httpx.Response:
         key, body = request.headers["idempotency-key"], json.loads(request.content)
-        earlier = dict(self.revisions.get(event, []))
-        if key in earlier:
-            return httpx.Response(202 if earlier[key] == body else 409, json={})
-        if self.states[event] in {"excluded", "withdrawn"}:
-            return httpx.Response(409, json={})
-        self.revisions.setdefault(event, []).append((key, body))
-        self.states[event] = "excluded"
-        return httpx.Response(202, json={})
+        approval = derived_id("approval", body["decided_by"], key)
+        if approval not in self.asked:
+            self.targets[approval] = body["targets"]
+            self.asked[approval] = {
+                "approval_id": approval, "stage": "pending", "size": len(body["targets"]),
+                "requested_by": body["decided_by"], "import_id": body["import_id"], "reason": body["reason"],
+            }  # fmt: skip
+        return httpx.Response(202, json=self.asked[approval])
+
+    def _approve(self, approval: str, request: httpx.Request) -> httpx.Response:
+        asked, who = self.asked[approval], json.loads(request.content)["decided_by"]
+        if who == asked["requested_by"]:
+            return httpx.Response(403, json={"title": "no", "status": 403, "detail": "another person"})
+        left: dict[str, int] = {}
+        for target in self.targets[approval]:
+            if (state := self.states[target]) in {"excluded", "withdrawn"}:
+                left[state] = left.get(state, 0) + 1
+            else:
+                self.states[target] = "excluded"
+        asked |= {
+            "stage": "carried_out", "decided_by": who, "done": asked["size"] - sum(left.values()),
+            "left": [{"state": state, "count": count} for state, count in left.items()],
+        }  # fmt: skip
+        return httpx.Response(202, json=asked)

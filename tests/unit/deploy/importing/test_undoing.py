@@ -1,6 +1,5 @@
 import json
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 import httpx
 import pytest
@@ -11,8 +10,6 @@ from deploy.local.importing.undoing import Undo, UndoError
 from shared.messaging.reading import StoredMessage
 from tests.unit.deploy.importing.fake_intake import FakeIntake
 
-NOW = "2026-03-01T00:00:00.000Z"
-
 
 async def imported(intake: FakeIntake, import_id: str, refs: Sequence[str]) -> list[str]:
     lines = [json.dumps({"channel": "paper", "client_ref": ref}).encode() for ref in refs]
@@ -20,95 +17,104 @@ async def imported(intake: FakeIntake, import_id: str, refs: Sequence[str]) -> l
     return intake.of(import_id)
 
 
-def kept(tmp_path: Path) -> list[Undo]:
-    return [each for each in [undoing.read_undo(tmp_path, "imp-1")] if each is not None]
+async def ask(intake: FakeIntake, events: Sequence[str], by: str = "clerk") -> Undo:
+    return await undoing.ask("imp-1", events, by, "county", intake.client())
 
 
-async def test_an_undo_takes_two_people_and_excludes_what_the_import_added(tmp_path: Path) -> None:
+async def agree(intake: FakeIntake, events: Sequence[str], by: str = "city-reviewer") -> Undo:
+    return await undoing.agree("imp-1", events, by, "city", intake.client())
+
+
+async def test_an_undo_takes_two_people_and_excludes_what_the_import_added(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(undoing, "CHUNK", 500)
     intake = FakeIntake()
     before = await imported(intake, "imp-0", ["a", "b"])
     events = await imported(intake, "imp-1", ["b", *(str(n) for n in range(1_200))])
-    asked = undoing.request("imp-1", events, "clerk", NOW, None)
+    asked = await ask(intake, events)
+    assert (asked.events, len(asked.approvals), asked.done) == (1_200, 3, False)
+    assert await ask(intake, events) == asked
     assert set(intake.states.values()) == {"counted"}
-    with pytest.raises(UndoError, match="another person"):
-        undoing.approve(asked, "imp-1", events, "clerk", NOW)
-    agreed = undoing.approve(asked, "imp-1", events, "city-reviewer", NOW)
-    seen: list[int] = []
-    done = await undoing.carry_out(
-        agreed, events, intake.client(), lambda each: undoing.write_undo(tmp_path, each), seen.append
-    )
+    with pytest.raises(LocalError, match="another person"):
+        await agree(intake, events, "clerk")
+    done = await agree(intake, events)
     assert done.done
-    assert done.outcomes == {"excluded": 1_200}
-    assert seen == [500, 1_000, 1_200]
+    assert (done.requested_by, done.approved_by, done.outcomes) == (
+        "clerk", "city-reviewer", {"excluded": 1_200},
+    )  # fmt: skip
+    assert {each["reason"] for each in intake.asked.values()} == {"wrong_import"}
     assert all(intake.states[event] == "excluded" for event in events)
     assert all(intake.states[event] == "counted" for event in before)
-    ((_, body),) = intake.revisions[events[0]]
-    assert body == {"reason": "wrong_import", "decided_by": "city-reviewer.clerk"}
-    assert kept(tmp_path) == [done]
     with pytest.raises(UndoError, match="nothing is left to do"):
-        undoing.request("imp-1", events, "clerk", NOW, done)
+        await ask(intake, events)
 
 
 async def test_a_second_undo_adds_nothing() -> None:
     intake = FakeIntake()
     events = await imported(intake, "imp-1", ["a", "b", "c"])
-    undo = undoing.approve(undoing.request("imp-1", events, "x", NOW, None), "imp-1", events, "y", NOW)
-    await undoing.carry_out(undo, events, intake.client(), lambda _: None)
+    await ask(intake, events)
+    done = await agree(intake, events)
     intake.states[events[0]] = "counted"  # an appeal was upheld
-    await undoing.carry_out(undo, events, intake.client(), lambda _: None)
-    other = undoing.approve(undoing.request("imp-1", events, "y", NOW, None), "imp-1", events, "x", NOW)
-    done = await undoing.carry_out(other, events, intake.client(), lambda _: None)
-    assert [len(intake.revisions[event]) for event in events] == [1, 1, 1]
+    assert await agree(intake, events, "somebody-else") == done
     assert intake.states[events[0]] == "counted"
-    assert done.outcomes == {"counted before": 1, "excluded before": 2}
 
 
-async def test_killed_in_the_middle_an_undo_goes_on_as_it_was_decided(tmp_path: Path) -> None:
+async def test_killed_in_the_middle_an_undo_goes_on_as_it_was_decided(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(undoing, "CHUNK", 500)
     intake = FakeIntake()
     events = await imported(intake, "imp-1", [str(n) for n in range(1_100)])
-    undo = undoing.approve(undoing.request("imp-1", events, "x", NOW, None), "imp-1", events, "y", NOW)
-    undoing.write_undo(tmp_path, undo)
+    asked = await ask(intake, events)
 
     def fail(request: httpx.Request) -> httpx.Response | None:
-        return httpx.Response(500, json={"status": 500}) if events[700] in request.url.path else None
+        return httpx.Response(500, json={"status": 500}) if asked.approvals[1] in request.url.path else None
 
     intake.before = fail
     with pytest.raises(LocalError):
-        await undoing.carry_out(
-            undo, events, intake.client(), lambda each: undoing.write_undo(tmp_path, each)
-        )
+        await agree(intake, events)
     intake.before = lambda _: None
-    (halfway,) = kept(tmp_path)
-    assert (halfway.excluded, halfway.done) == (500, False)
-    again = undoing.approve(halfway, "imp-1", events, "z", NOW)
-    assert again.decided_by == "y.x"
-    with pytest.raises(UndoError, match=r"being undone by x and y.*--approve"):
-        undoing.request("imp-1", events, "x", NOW, halfway)
-    done = await undoing.carry_out(again, events, intake.client(), lambda _: None)
+    halfway = await undoing.standing("imp-1", intake.client())
+    assert halfway is not None
+    assert (halfway.approved_by, halfway.done) == ("city-reviewer", False)
+    with pytest.raises(UndoError, match=r"being undone by clerk and city-reviewer.*--approve"):
+        await ask(intake, events)
+    done = await agree(intake, events)
     assert done.outcomes == {"excluded": 1_100}
-    assert {len(each) for each in intake.revisions.values()} == {1}
 
 
 async def test_what_was_withdrawn_or_excluded_before_is_left_alone() -> None:
     intake = FakeIntake()
     events = await imported(intake, "imp-1", ["a", "b", "c"])
     intake.states[events[0]], intake.states[events[1]] = "withdrawn", "excluded"
-    undo = undoing.approve(undoing.request("imp-1", events, "x", NOW, None), "imp-1", events, "y", NOW)
-    done = await undoing.carry_out(undo, events, intake.client(), lambda _: None)
+    await ask(intake, events)
+    done = await agree(intake, events)
     assert done.outcomes == {"withdrawn before": 1, "excluded before": 1, "excluded": 1}
 
 
-def test_nothing_and_more_than_was_asked_for_are_refused() -> None:
+async def test_nothing_and_more_than_was_asked_for_are_refused() -> None:
+    intake = FakeIntake()
     with pytest.raises(UndoError, match="has added ratings"):
-        undoing.request("imp-1", [], "x", NOW, None)
+        await ask(intake, [])
     with pytest.raises(UndoError, match="somebody has asked for"):
-        undoing.approve(None, "imp-1", ["a"], "y", NOW)
-    asked = undoing.request("imp-1", ["a"], "x", NOW, None)
-    with pytest.raises(UndoError, match=r"2 ratings.*the 1 that x"):
-        undoing.approve(asked, "imp-1", ["a", "b"], "y", NOW)
+        await agree(intake, ["a"])
+    await ask(intake, ["a"])
+    with pytest.raises(UndoError, match=r"2 ratings.*the 1 that clerk"):
+        await agree(intake, ["a", "b"])
 
 
-@pytest.mark.parametrize("name", ["张三", "Clerk", "a.b", "x" * 31, "", "-x"])
+async def test_what_was_refused_or_expired_can_be_asked_for_anew() -> None:
+    intake = FakeIntake()
+    events = await imported(intake, "imp-1", ["a"])
+    first = await ask(intake, events)
+    intake.asked[first.approvals[0]]["stage"] = "expired"
+    assert await undoing.standing("imp-1", intake.client()) is None
+    again = await ask(intake, events, "other-clerk")
+    assert again.approvals != first.approvals
+
+
+@pytest.mark.parametrize("name", ["张三", "Clerk", "x" * 65, "", "-x"])
 def test_who_decides_is_a_role_and_no_name(name: str) -> None:
     with pytest.raises(UndoError, match="role or credential"):
         undoing.person(name)

@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 
 import pytest
 
@@ -17,6 +18,7 @@ from shared.events import (
 from shared.testing import builders, people_builders
 from shared.testing.builders import envelope_of, feedback_submitted
 from shared.testing.clock import FixedClock
+from shared.testing.registry_builders import example_of
 
 BUILDERS = {
     spec.name: getattr(module, name)
@@ -24,7 +26,7 @@ BUILDERS = {
     for module in (builders, people_builders)
     for name in dir(module)
     if name.replace("_", "") == spec.name.lower()
-}
+} | {spec.name: partial(example_of, spec.data) for spec in EVENTS if spec.stream == "REGISTRY"}
 
 
 @pytest.mark.parametrize("spec", EVENTS, ids=lambda spec: spec.name)

@@ -1,0 +1,106 @@
+"""``pingyi approvals``: what takes two people, waiting for the second one."""
+
+import json
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local.api import call
+from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
+from deploy.local.layout import DEFAULT_DATA
+from shared.kernel.grades import Level
+from shared.kernel.reasons import RejectionReason
+
+approvals = typer.Typer(no_args_is_help=True, help="What takes two people: look, approve, reject.")
+
+ApprovalId = Annotated[str, typer.Argument(help="Id of the request, from `pingyi approvals list`.")]
+By = Annotated[str, typer.Option("--by", help="Role or credential that decides; never a person's name.")]
+ByLevel = Annotated[Level, typer.Option("--level", help="Level of who decides.")]
+
+_KINDS: Final = {"exclusion": "剔除", "reinstatement": "申诉", "rules": "规则", "unmasking": "调阅身份"}
+_STAGES: Final = {
+    "pending": "待定", "expired": "逾期", "rejected": "驳回", "granted": "已准", "carried_out": "已办结",
+}  # fmt: skip
+
+
+@approvals.command("list")
+def list_(
+    stage: Annotated[str | None, typer.Option(help="Only these: " + ", ".join(_STAGES))] = None,
+    kind: Annotated[str | None, typer.Option(help="Only these: " + ", ".join(_KINDS))] = None,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List requests for approval, newest first."""
+    url = f"{find_platform(data, port_base).service_url('intake')}/v1/approvals"
+    answer = call("GET", url, params={"stage": stage, "kind": kind, "limit": 500})
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("编号", "事项", "状态", "理由", "申请人", "期限", "评价", "决定人"):
+        table.add_column(name, no_wrap=name == "编号")
+    for each in answer["items"]:
+        table.add_row(
+            each["approval_id"],
+            _KINDS.get(each["kind"], each["kind"]),
+            _STAGES.get(each["stage"], each["stage"]),
+            each["reason"],
+            each.get("requested_by", "群众"),
+            each["expires_at"],
+            str(each["size"]),
+            each.get("decided_by", ""),
+        )
+    Console(highlight=False, width=160).print(table)
+
+
+@approvals.command("show")
+def show(
+    approval_id: ApprovalId,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one request, with its ratings, or what a rule pack would change."""
+    url = f"{find_platform(data, port_base).service_url('intake')}/v1/approvals/{approval_id}"
+    typer.echo(json.dumps(call("GET", url), ensure_ascii=False, indent=None if as_json else 2))
+
+
+@approvals.command("approve")
+def approve(
+    approval_id: ApprovalId,
+    by: By,
+    level: ByLevel = Level.COUNTY,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Agree to what somebody else asked for; intake carries it out."""
+    url = f"{find_platform(data, port_base).service_url('intake')}/v1/approvals/{approval_id}/approve"
+    _tell(call("POST", url, body={"decided_by": by, "level": level.value}), as_json=as_json)
+
+
+@approvals.command("reject")
+def reject(
+    approval_id: ApprovalId,
+    by: By,
+    reason: Annotated[RejectionReason, typer.Option(help="Why.")],
+    level: ByLevel = Level.COUNTY,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Refuse what somebody else asked for."""
+    url = f"{find_platform(data, port_base).service_url('intake')}/v1/approvals/{approval_id}/reject"
+    body = {"decided_by": by, "level": level.value, "reason": reason.value}
+    _tell(call("POST", url, body=body), as_json=as_json)
+
+
+def _tell(answer: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    kind, stage = _KINDS.get(answer["kind"], answer["kind"]), _STAGES.get(answer["stage"], answer["stage"])
+    typer.echo(f"{answer['approval_id']} {kind} {stage}（{answer['size']} 条评价）")

@@ -1,0 +1,383 @@
+"""Loading the registry: tables judged as a whole, what differs made durable, in force all at once."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+from services.intake.application.envelopes import SERVICE
+from services.intake.application.errors import NotPendingError, RejectedError
+from services.intake.application.ports import RegistryLog
+from services.intake.application.prepared import RandomBytes, RequestFacts
+from services.intake.domain.acceptance import Issue
+from services.intake.domain.measures import Size
+from services.intake.domain.registry import Change, Merge, Office, RegistryBook, units_hash
+from services.intake.domain.submission import unix_ms
+from shared.events import Envelope, EventData, spec_for_data
+from shared.events.units import (
+    DivisionChanged,
+    RegistryLoaded,
+    ResponsibilityAssigned,
+    UnitChanged,
+    UnitMerged,
+    UnitRegistered,
+    UnitState,
+)
+from shared.kernel.errors import InvalidValueError
+from shared.kernel.grades import Level
+from shared.kernel.ids import RANDOM_BYTES, UnitId, derived_id, uuid7
+from shared.kernel.regions import COLUMNS as DIVISION_COLUMNS
+from shared.kernel.regions import Division
+from shared.kernel.unit_tables import (
+    Difference,
+    Fault,
+    Row,
+    UnitsMissingError,
+    differences,
+    read_rows,
+    units_of,
+)
+from shared.kernel.units import ALL, Unit
+
+AT_ONCE: Final = 50
+SHOWN: Final = 50
+MERGE_COLUMNS: Final = ("unit_id", "into", "on")
+OFFICE_COLUMNS: Final = ("unit_id", "role", "person", "valid_from")
+CODE_DIGITS: Final = 6
+ROLES: Final = ("head", "deputy", "officer", "backup")
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """CSV texts of a load; an empty one changes nothing of its kind."""
+
+    divisions: str = ""
+    units: str = ""
+    merges: str = ""
+    responsibilities: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a load would do."""
+
+    divisions: tuple[Division, ...]
+    units: tuple[Difference, ...]
+    merges: tuple[Merge, ...]
+    offices: tuple[Office, ...]
+
+    def __len__(self) -> int:
+        """How many changes there are."""
+        return len(self.divisions) + len(self.units) + len(self.merges) + len(self.offices)
+
+
+class Registering:
+    """Judges tables, and makes what differs durable."""
+
+    def __init__(
+        self,
+        *,
+        book: RegistryBook,
+        log: RegistryLog,
+        kinds: Callable[[], Iterable[str]],
+        random: RandomBytes,
+    ) -> None:
+        """Use these; `kinds` are the window kinds of the rule pack in force."""
+        self._book = book
+        self._log = log
+        self._kinds = kinds
+        self._random = random
+
+    @property
+    def book(self) -> RegistryBook:
+        """The registry in force.
+
+        Raises:
+            TransientError: it can't be told yet.
+        """
+        self._log.require_ready()
+        return self._book
+
+    def plan(self, tables: Tables) -> Plan:
+        """What `tables` would change.
+
+        Raises:
+            RejectedError: faults, each with table, line and column; nothing is loaded then.
+        """
+        book, faults = self.book, []
+        rows, wrong = _divisions(tables.divisions)
+        faults += [("divisions", fault) for fault in wrong]
+        try:
+            divisions = book.with_divisions(rows)
+        except InvalidValueError as error:
+            issue = Issue("divisions", error.value, error.expected, error.remedy)
+            raise RejectedError((issue,)) from error
+        units: tuple[Difference, ...] = ()
+        after = {unit.unit_id: unit for unit in book.units}
+        ends = {unit_id: each.on.isoformat() for unit_id, each in book.merges.items()}
+        if tables.units:
+            lines, wrong = read_rows(tables.units)
+            # A merge has ended its unit: a table that leaves that day open says nothing else.
+            lines = [_ended(row, ends) for row in lines]
+            found, more = units_of(lines, self._kinds(), divisions)
+            faults += [("units", fault) for fault in (*wrong, *more)]
+            if not faults:
+                try:
+                    units = differences(book.units, found)
+                except UnitsMissingError as error:
+                    raise RejectedError(
+                        (Issue("units", "missing rows", str(error), "add the rows"),)
+                    ) from error
+                after = {unit.unit_id: unit for unit in found}
+        merges, wrong = _merges(tables.merges, after)
+        faults += [("merges", fault) for fault in wrong]
+        offices, wrong = _offices(tables.responsibilities, after)
+        faults += [("responsibilities", fault) for fault in wrong]
+        if faults:
+            raise RejectedError(
+                tuple(
+                    Issue(f"{table}:{f.line}:{f.column}", f.value, f.expected, f.remedy)
+                    for table, f in faults[:SHOWN]
+                )
+            )
+        known = set(book.merges.values())
+        standing = book.offices
+        return Plan(
+            tuple(row for row in rows if not book.has(row)),
+            units,
+            tuple(each for each in merges if each not in known),
+            tuple(each for each in offices if each not in standing),
+        )
+
+    async def load(self, tables: Tables, decided_by: str, facts: RequestFacts) -> int:
+        """Put `tables` in force; the registry's number from then on. What is in force already is no change.
+
+        Raises:
+            RejectedError: see `plan`.
+            NotPendingError: another load was first.
+            TransientError: not known to be in force; send it again.
+        """
+        plan = self.plan(tables)
+        if not len(plan):
+            return self._book.number
+        number = self._book.number + 1
+        load_id = uuid7(unix_ms(facts.received_at), self._random(RANDOM_BYTES))
+        parts = [*_events(plan, {unit.unit_id: unit for unit in self._book.units}, load_id)]
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(place: int, data: EventData) -> None:
+            async with gate:
+                await self._publish(data, derived_id("registry-part", load_id, str(place)), facts)
+
+        await asyncio.gather(*(one(place, data) for place, data in enumerate(parts)))
+        after = RegistryBook(self._book.units)
+        for data in parts:
+            after.part(load_id, change_of(data))
+        after.loaded(load_id, 1, len(parts))
+        loaded = RegistryLoaded(
+            load_id=load_id,
+            number=number,
+            changes=len(parts),
+            units_hash=units_hash(after.units),
+            decided_by=decided_by,
+        )
+        await self._publish(loaded, derived_id("registry-loaded", load_id), facts)
+        if self._book.load_id != load_id:
+            raise NotPendingError(
+                Size(f"a load on top of number {number - 1}"),
+                f"one on top of number {self._book.number}",
+                "compare with `pingyi registry diff`, and load again",
+                field="number",
+            )
+        return number
+
+    async def _publish(self, data: EventData, event_id: str, facts: RequestFacts) -> None:
+        city, county = getattr(data, "city", "all"), getattr(data, "county", "all")
+        unit = getattr(data, "unit", None)
+        envelope: Envelope[Any] = spec_for_data(type(data)).wrap(
+            data,
+            event_id=event_id,
+            source=SERVICE,
+            subject=str(getattr(data, "unit_id", getattr(unit, "unit_id", getattr(data, "load_id", "")))),
+            time=facts.received_at,
+            received_at=facts.received_at,
+            provenance=facts.provenance,
+            rules=facts.rules_hash,
+        )
+        await self._log.publish(envelope, city=city, county=county)
+
+
+def _divisions(text: str) -> tuple[list[Division], list[Fault]]:
+    rows, faults = read_rows(text, DIVISION_COLUMNS) if text else ([], [])
+    found: list[Division] = []
+    for row in rows:
+        cells, before = row.cells, len(faults)
+        start = _day(row, "valid_from", faults)
+        end = _day(row, "valid_to", faults) if cells["valid_to"] else None
+        level = next((each for each in Level if each.value == cells["level"]), None)
+        if level is None or level is Level.WINDOW:
+            faults.append(Fault(row.line, "level", cells["level"], "province, city or county", "correct it"))
+        for column, optional in (("code", False), ("parent", True)):
+            code = cells[column]
+            if not (len(code) == CODE_DIGITS and code.isdecimal()) and not (optional and not code):
+                faults.append(Fault(row.line, column, code, "six digits of GB/T 2260", "correct the code"))
+        if not cells["name"]:
+            faults.append(Fault(row.line, "name", "", "the official name", "write it"))
+        if start is not None and level is not None and len(faults) == before:
+            found.append(Division(cells["code"], cells["name"], level, cells["parent"] or None, start, end))
+    return found, faults
+
+
+def _ended(row: Row, ends: Mapping[str, str]) -> Row:
+    on = ends.get(row.cells["unit_id"])
+    return row if on is None or row.cells["valid_to"] else Row(row.line, {**row.cells, "valid_to": on})
+
+
+def _merges(text: str, units: dict[UnitId, Unit]) -> tuple[list[Merge], list[Fault]]:
+    rows, faults = read_rows(text, MERGE_COLUMNS) if text else ([], [])
+    found: list[Merge] = []
+    for row in rows:
+        on = _day(row, "on", faults)
+        for column in ("unit_id", "into"):
+            if row.cells[column] not in units:
+                faults.append(
+                    Fault(row.line, column, row.cells[column], "the id of a unit", "register it first")
+                )
+        if on is None or row.cells["unit_id"] not in units or row.cells["into"] not in units:
+            continue
+        successor = units[UnitId(row.cells["into"])]
+        if not successor.exists(on) or row.cells["into"] == row.cells["unit_id"]:
+            expected = f"another unit that exists on {on}"
+            faults.append(
+                Fault(row.line, "into", row.cells["into"], expected, "name the one that takes over")
+            )
+            continue
+        found.append(Merge(row.cells["unit_id"], row.cells["into"], on))
+    return found, faults
+
+
+def _offices(text: str, units: dict[UnitId, Unit]) -> tuple[list[Office], list[Fault]]:
+    rows, faults = read_rows(text, OFFICE_COLUMNS) if text else ([], [])
+    found: list[Office] = []
+    for row in rows:
+        cells, before = row.cells, len(faults)
+        start = _day(row, "valid_from", faults)
+        if cells["unit_id"] not in units:
+            faults.append(Fault(row.line, "unit_id", cells["unit_id"], "the id of a unit", "correct it"))
+        if cells["role"] not in ROLES:
+            faults.append(
+                Fault(row.line, "role", cells["role"], f"one of {', '.join(ROLES)}", "correct the role")
+            )
+        person = cells["person"]
+        if person and not (person.isascii() and person.replace("-", "").replace("_", "").isalnum()):
+            faults.append(
+                Fault(
+                    row.line, "person", f"{len(person)} characters", "a reference such as person-0042",
+                    "keep names and contacts in the file of people, and refer to them",
+                )
+            )  # fmt: skip
+        if len(faults) == before and start is not None:
+            found.append(Office(cells["unit_id"], cells["role"], person.lower() or None, start))
+    return found, faults
+
+
+def _day(row: Row, column: str, faults: list[Fault]) -> date | None:
+    try:
+        return date.fromisoformat(row.cells[column])
+    except ValueError:
+        faults.append(Fault(row.line, column, row.cells[column], "a day as YYYY-MM-DD", "correct the day"))
+        return None
+
+
+def _state(unit: Unit) -> UnitState:
+    return UnitState(
+        unit_id=unit.unit_id,
+        name=unit.name,
+        level=unit.level,
+        kind=unit.kind,
+        division=unit.division,
+        city=unit.city,
+        county=unit.county,
+        parent_id=unit.parent_id,
+        valid_from=unit.valid_from.isoformat(),
+        valid_to=None if unit.valid_to is None else unit.valid_to.isoformat(),
+    )
+
+
+def _events(plan: Plan, units: dict[UnitId, Unit], load_id: str) -> Iterable[EventData]:
+    for row in plan.divisions:
+        city = ALL if row.level is Level.PROVINCE else row.code[:4]
+        yield DivisionChanged(
+            load_id=load_id, code=row.code, name=row.name, level=row.level, parent=row.parent,
+            valid_from=row.valid_from.isoformat(),
+            valid_to=None if row.valid_to is None else row.valid_to.isoformat(),
+            city=city, county=row.code if row.level is Level.COUNTY else ALL,
+        )  # fmt: skip
+    places = dict(units)
+    for each in plan.units:
+        unit = each.unit
+        places[unit.unit_id] = unit
+        common: dict[str, Any] = {"load_id": load_id, "city": unit.city, "county": unit.county}
+        if each.before is None:
+            yield UnitRegistered(unit=_state(unit), **common)
+        else:
+            yield UnitChanged(unit=_state(unit), before=_state(each.before), changed=each.changed, **common)
+    for merge in plan.merges:
+        unit = places[UnitId(merge.unit_id)]
+        yield UnitMerged(
+            load_id=load_id, unit_id=merge.unit_id, into=merge.into, on=merge.on.isoformat(),
+            city=unit.city, county=unit.county,
+        )  # fmt: skip
+    for office in plan.offices:
+        unit = places[UnitId(office.unit_id)]
+        yield ResponsibilityAssigned.model_validate(
+            {
+                "load_id": load_id, "unit_id": office.unit_id, "role": office.role, "person": office.person,
+                "valid_from": office.valid_from.isoformat(), "city": unit.city, "county": unit.county,
+            }
+        )  # fmt: skip
+
+
+def change_of(said: EventData) -> Change:
+    """The change that one event of a load stands for.
+
+    Raises:
+        TypeError: it is no part of a load.
+    """
+    if isinstance(said, UnitRegistered | UnitChanged):
+        state = said.unit
+        return Unit(
+            UnitId(state.unit_id),
+            state.name,
+            state.level,
+            state.kind,
+            state.division,
+            state.city,
+            state.county,
+            None if state.parent_id is None else UnitId(state.parent_id),
+            date.fromisoformat(state.valid_from),
+            None if state.valid_to is None else date.fromisoformat(state.valid_to),
+        )
+    if isinstance(said, DivisionChanged):
+        end = None if said.valid_to is None else date.fromisoformat(said.valid_to)
+        start = date.fromisoformat(said.valid_from)
+        return Division(said.code, said.name, said.level, said.parent, start, end)
+    if isinstance(said, UnitMerged):
+        return Merge(said.unit_id, said.into, date.fromisoformat(said.on))
+    if isinstance(said, ResponsibilityAssigned):
+        return Office(said.unit_id, said.role, said.person, date.fromisoformat(said.valid_from))
+    raise TypeError(type(said).__name__)
+
+
+PARTS: Final = (UnitRegistered, UnitChanged, UnitMerged, ResponsibilityAssigned, DivisionChanged)
+"""The events that a load is made of, before the one that completes it."""
+
+
+def apply_registry(book: RegistryBook, envelope: Envelope[Any]) -> None:
+    """Fold one event into `book`; events of other kinds change nothing."""
+    said = envelope.data
+    if isinstance(said, RegistryLoaded):
+        book.loaded(said.load_id, said.number, said.changes)
+    elif isinstance(said, PARTS):
+        book.part(said.load_id, change_of(said))

@@ -1,0 +1,379 @@
+"""The HTTP interface of what takes two people: asking, appealing, deciding, looking."""
+
+from datetime import date
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, FastAPI, Header, Path, Query
+from pydantic import BaseModel, Field
+
+from services.intake.application.approving import Approvals
+from services.intake.application.carrying_out import CarryingOut
+from services.intake.application.prepared import KEY_HEADER, RequestFacts
+from services.intake.domain.approvals import Actor, Approval, Kind, Pack, Stage
+from services.intake.entrypoints.http import HttpParts
+from services.intake.entrypoints.staff_routes import (
+    READ_PROBLEMS,
+    ActingBody,
+    Asked,
+    Post,
+    Strict,
+    add_post,
+)
+from services.intake.entrypoints.writing import MAX_KEY, problems
+from shared.kernel.clock import Clock, rfc3339
+from shared.kernel.errors import InvalidValueError
+from shared.kernel.grades import Level
+from shared.kernel.reasons import (
+    ExclusionReason,
+    ReinstatementReason,
+    RejectionReason,
+    RuleChangeReason,
+)
+from shared.rules import RulePackError, pack_differences, parse_pack
+
+MOST_TARGETS: Final = 10_000
+MAX_PAGE: Final = 500
+
+_Id = Annotated[str, Path(description="Id of the request for approval.", max_length=64)]
+_EventId = Annotated[str, Path(description="Event id of the rating.", max_length=64)]
+_Code = Annotated[str, Path(description="Receipt code, in any case, with or without hyphens.", max_length=64)]
+_Key = Annotated[
+    str | None,
+    Header(
+        alias=KEY_HEADER,
+        max_length=MAX_KEY,
+        description="The same key of the same person again is the same request.",
+    ),
+]
+
+
+class ExclusionsBody(ActingBody):
+    """Ratings that shall not count."""
+
+    targets: Annotated[
+        list[Annotated[str, Field(max_length=64)]],
+        Field(description="Event ids or receipt codes.", min_length=1, max_length=MOST_TARGETS),
+    ]
+    reason: Annotated[ExclusionReason, Field(description="Why.")]
+    import_id: Annotated[
+        str | None,
+        Field(description="Bulk import that is undone.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+    ] = None
+
+
+class OneExclusionBody(ActingBody):
+    """Why the rating shall not count."""
+
+    reason: Annotated[ExclusionReason, Field(description="Why.")]
+
+
+class RulesBody(ActingBody):
+    """A rule pack that shall be used."""
+
+    pack: Annotated[str, Field(description="The pack, TOML.", min_length=1, max_length=131_072)]
+    reason: Annotated[RuleChangeReason, Field(description="Why.")] = RuleChangeReason.POLICY
+
+
+class RejectionBody(ActingBody):
+    """Why it is refused."""
+
+    reason: Annotated[RejectionReason, Field(description="Why.")]
+
+
+class AppealBody(Strict):
+    """The citizen's appeal; nobody has to say more than that."""
+
+
+class StaffAppealBody(ActingBody):
+    """An appeal on a citizen's or a unit's behalf."""
+
+    reason: Annotated[ReinstatementReason, Field(description="Why.")] = ReinstatementReason.APPEAL_UPHELD
+
+
+class DifferenceAnswer(BaseModel):
+    """One value that a proposed pack changes."""
+
+    key: str
+    old: str | None = None
+    new: str | None = None
+
+
+class RulesAnswer(BaseModel):
+    """A proposed rule pack."""
+
+    version: str
+    valid_from: str
+    hash: str
+    replaces: Annotated[str, Field(description="Hash of the pack that it was compared with.")]
+    differences: list[DifferenceAnswer]
+    pack: Annotated[str | None, Field(description="The pack itself; only when asked for one.")] = None
+
+
+class LeftAnswer(BaseModel):
+    """Ratings for which nothing was done."""
+
+    state: str
+    count: int
+    targets: list[str] | None = None
+
+
+class ApprovalAnswer(BaseModel):
+    """A request for approval, and what became of it."""
+
+    approval_id: str
+    kind: Kind
+    stage: Stage
+    reason: str
+    requested_by: Annotated[str | None, Field(description="Null: the citizen.")] = None
+    level: Level | None = None
+    requested_at: str
+    expires_at: str
+    size: Annotated[int, Field(description="Ratings that it is about.")]
+    targets: Annotated[
+        list[str] | None, Field(description="Their event ids, until all is carried out; only of one.")
+    ] = None
+    import_id: str | None = None
+    rules: RulesAnswer | None = None
+    decided_by: str | None = None
+    decided_at: str | None = None
+    rejection: str | None = None
+    done: Annotated[int | None, Field(description="Ratings for which it was done.")] = None
+    left: Annotated[list[LeftAnswer] | None, Field(description="The others, by what they were.")] = None
+
+
+class ApprovalPageAnswer(BaseModel):
+    """One page of requests, newest first."""
+
+    items: list[ApprovalAnswer]
+    next: Annotated[str | None, Field(description="Cursor of the next page; null on the last.")] = None
+
+
+class ApprovalRoutes:
+    """Handlers of the routes, bound to the use cases."""
+
+    def __init__(self, parts: HttpParts, approvals: Approvals, work: CarryingOut) -> None:
+        """Use these."""
+        self._parts = parts
+        self._approvals = approvals
+        self._work = work
+        self._clock: Clock = parts.clock
+
+    def add_to(self, app: FastAPI) -> None:
+        """Add all routes to `app`."""
+        posts: tuple[Post[Any], ...] = (
+            Post("/v1/approvals/exclusions", _request_exclusions, ExclusionsBody, ApprovalAnswer,
+                 self.exclusions, "approvals", large=True),
+            Post("/v1/feedback/{event_id}/exclusion", exclude_feedback, OneExclusionBody, ApprovalAnswer,
+                 self.one_exclusion, "revisions"),
+            Post("/v1/approvals/rules", _request_rules, RulesBody, ApprovalAnswer, self.rules, "approvals",
+                 large=True),
+            Post("/v1/approvals/{approval_id}/approve", _approve, ActingBody, ApprovalAnswer, self.approve,
+                 "approvals"),
+            Post("/v1/approvals/{approval_id}/reject", _reject, RejectionBody, ApprovalAnswer, self.reject,
+                 "approvals"),
+            Post("/v1/receipts/{code}/appeal", _appeal, AppealBody, ApprovalAnswer, self.appeal, "revisions",
+                 empty=True),
+            Post("/v1/feedback/{event_id}/appeal", _staff_appeal, StaffAppealBody, ApprovalAnswer,
+                 self.staff_appeal, "revisions"),
+        )  # fmt: skip
+        for post in posts:
+            add_post(app, self._parts, post)
+        router = APIRouter()
+        self._add_reading(router)
+        app.include_router(router)
+
+    def _add_reading(self, router: APIRouter) -> None:
+        @router.get(
+            "/v1/approvals",
+            tags=["approvals"],
+            summary="What was asked for, newest first",
+            response_model_exclude_none=True,
+            responses=problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+        )
+        async def approvals(
+            stage: Annotated[Stage | None, Query(description="Only these.")] = None,
+            kind: Annotated[Kind | None, Query(description="Only these.")] = None,
+            import_id: Annotated[str | None, Query(description="Only of this import.", max_length=64)] = None,
+            limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Requests on a page.")] = 100,
+            cursor: Annotated[
+                str | None, Query(description="The `next` of the page before.", max_length=64)
+            ] = None,
+        ) -> ApprovalPageAnswer:
+            """List requests for approval; texts and lists of ratings are left out."""
+            now = self._clock.now()
+            found = [
+                each
+                for each in self._approvals.all()
+                if (stage is None or each.stage(now) is stage)
+                and (kind is None or each.request.kind is kind)
+                and (import_id is None or each.request.import_id == import_id)
+            ]
+            start = _place_after(found, cursor)
+            page = found[start : start + limit]
+            more = start + limit < len(found)
+            return ApprovalPageAnswer(
+                items=[self._answer(each) for each in page],
+                next=page[-1].request.approval_id if more and page else None,
+            )
+
+        @router.get(
+            "/v1/approvals/{approval_id}",
+            tags=["approvals"],
+            summary="One request for approval",
+            response_model_exclude_none=True,
+            responses=READ_PROBLEMS,
+        )
+        async def approval(approval_id: _Id) -> ApprovalAnswer:
+            """Tell all of a request, item by item."""
+            return self._answer(self._approvals.get(approval_id), whole=True)
+
+    async def exclusions(self, asked: Asked[ExclusionsBody]) -> ApprovalAnswer:
+        """Ask for exclusions."""
+        body = asked.body
+        approval = await self._approvals.exclude(
+            body.targets, body.reason.value, body.actor, asked.facts, body.import_id
+        )
+        return self._answer(approval)
+
+    async def one_exclusion(self, asked: Asked[OneExclusionBody]) -> ApprovalAnswer:
+        """Ask for one."""
+        target = self._parts.reviser.history(asked.path["event_id"]).accepted.event_id
+        approval = await self._approvals.exclude(
+            (target,), asked.body.reason.value, asked.body.actor, asked.facts, None
+        )
+        return self._answer(approval)
+
+    async def rules(self, asked: Asked[RulesBody]) -> ApprovalAnswer:
+        """Ask for other rules."""
+        pack = self._pack(asked.body.pack)
+        approval = await self._approvals.propose_rules(
+            pack, asked.body.reason.value, asked.body.actor, asked.facts
+        )
+        return self._answer(approval, whole=True)
+
+    def _pack(self, text: str) -> Pack:
+        try:
+            new = parse_pack(text, "pack")
+        except RulePackError as error:
+            raise InvalidValueError(
+                f"{len(error.problems)} problems, first {error.problems[0][:200]}",
+                "a rule pack that can be used",
+                "run `pingyi rules check FILE`, it names all of them",
+                field="pack",
+            ) from error
+        first: date = new.valid_from
+        old = self._parts.rules.at(self._clock.now())
+        differences = tuple((each.key, each.old, each.new) for each in pack_differences(old, new))
+        return Pack(new.version, first.isoformat(), new.hash, text, old.hash, differences)
+
+    async def approve(self, asked: Asked[ActingBody]) -> ApprovalAnswer:
+        """Grant."""
+        return await self._decide(asked.path["approval_id"], asked.body.actor, None, asked.facts)
+
+    async def reject(self, asked: Asked[RejectionBody]) -> ApprovalAnswer:
+        """Refuse."""
+        return await self._decide(
+            asked.path["approval_id"], asked.body.actor, asked.body.reason.value, asked.facts
+        )
+
+    async def _decide(
+        self, approval_id: str, actor: Actor, reason: str | None, facts: RequestFacts
+    ) -> ApprovalAnswer:
+        approval = await self._approvals.decide(approval_id, actor, reason, facts)
+        if approval.outcomes is None and approval.verdict is not None and approval.verdict.granted:
+            self._work.mine(approval_id)
+        return self._answer(approval)
+
+    async def appeal(self, asked: Asked[AppealBody]) -> ApprovalAnswer:
+        """Appeal as the citizen."""
+        history = self._parts.reviser.history_of_receipt(asked.path["code"])
+        reason = ReinstatementReason.APPEAL_UPHELD
+        return self._answer(await self._approvals.appeal(history, reason, None, asked.facts))
+
+    async def staff_appeal(self, asked: Asked[StaffAppealBody]) -> ApprovalAnswer:
+        """Appeal as staff."""
+        history = self._parts.reviser.history(asked.path["event_id"])
+        body = asked.body
+        return self._answer(await self._approvals.appeal(history, body.reason, body.actor, asked.facts))
+
+    def _answer(self, approval: Approval, *, whole: bool = False) -> ApprovalAnswer:
+        request, verdict, outcomes = approval.request, approval.verdict, approval.outcomes
+        asker = request.requested_by
+        return ApprovalAnswer(
+            approval_id=request.approval_id,
+            kind=request.kind,
+            stage=approval.stage(self._clock.now()),
+            reason=request.reason,
+            requested_by=None if asker is None else asker.credential,
+            level=None if asker is None else asker.level,
+            requested_at=rfc3339(request.requested_at),
+            expires_at=rfc3339(request.expires_at),
+            size=approval.size,
+            targets=list(request.targets) if whole and request.targets else None,
+            import_id=request.import_id,
+            rules=None if request.pack is None else _rules(request.pack, whole=whole),
+            decided_by=None if verdict is None else verdict.by.credential,
+            decided_at=None if verdict is None else rfc3339(verdict.at),
+            rejection=None if verdict is None else verdict.reason,
+            done=None if outcomes is None else outcomes.done,
+            left=None
+            if outcomes is None
+            else [
+                LeftAnswer(state=state, count=len(targets), targets=list(targets) if whole else None)
+                for state, targets in outcomes.left.items()
+            ],
+        )
+
+
+def _rules(pack: Pack, *, whole: bool) -> RulesAnswer:
+    return RulesAnswer(
+        version=pack.version,
+        valid_from=pack.valid_from,
+        hash=pack.hash,
+        replaces=pack.replaces,
+        differences=[DifferenceAnswer(key=key, old=old, new=new) for key, old, new in pack.differences],
+        pack=pack.text if whole else None,
+    )
+
+
+def _place_after(found: list[Approval], cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    for place, each in enumerate(found):
+        if each.request.approval_id == cursor:
+            return place + 1
+    raise InvalidValueError(cursor, "the `next` of a page of the same list", "begin anew", field="cursor")
+
+
+async def _request_exclusions(body: ExclusionsBody, *, idempotency_key: _Key = None) -> None:
+    """Ask that ratings be excluded. Nothing happens before another person has approved.
+
+    Once approved, each is excluded or left as it is; `GET /v1/approvals/{approval_id}` tells item by item.
+    """
+
+
+async def exclude_feedback(
+    event_id: _EventId, body: OneExclusionBody, *, idempotency_key: _Key = None
+) -> None:
+    """Ask that a rating be excluded. Open while it counts or is held; another person has to approve."""
+
+
+async def _request_rules(body: RulesBody, *, idempotency_key: _Key = None) -> None:
+    """Ask that a rule pack be used. It is validated, and what it changes is shown with the request."""
+
+
+async def _approve(approval_id: _Id, body: ActingBody) -> None:
+    """Approve what somebody else asked for. It is carried out from then on."""
+
+
+async def _reject(approval_id: _Id, body: RejectionBody) -> None:
+    """Refuse what somebody else asked for. Nothing happens, and nobody can approve it any more."""
+
+
+async def _appeal(code: _Code, body: AppealBody | None = None) -> None:
+    """Appeal against an exclusion, as the citizen who holds the receipt. Each exclusion once."""
+
+
+async def _staff_appeal(event_id: _EventId, body: StaffAppealBody) -> None:
+    """Appeal against an exclusion on somebody's behalf. Decided by who had no part in the exclusion."""

@@ -1,0 +1,199 @@
+"""The province's 好差评 interface over HTTP: evaluations in, one or many, and ratings out.
+
+Answers are in that interface's own style: ``code`` 0 or not, ``message`` in Chinese, one result for each
+record, in order. An evaluation is the same if ``projNo`` and ``transactionTime`` are.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, FastAPI, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.intake.application.errors import RejectedError
+from services.intake.application.handlers import LineResult, submit_batch
+from services.intake.domain.acceptance import Issue
+from services.intake.domain.accepted import Verdict
+from services.intake.domain.lines import Line
+from services.intake.domain.receipts import receipt_code
+from services.intake.domain.submission import Submission
+from services.intake.entrypoints.bodies import parse_line
+from services.intake.entrypoints.http import HttpParts
+from services.intake.entrypoints.staff_routes import Asked, Post, add_post
+from services.intake.entrypoints.writing import problems
+from shared.kernel.errors import InvalidValueError
+from shared.kernel.units import UnitRegistry
+
+PATH: Final = "/v1/adapters/good-bad-review"
+MOST_RECORDS: Final = 1_000
+
+REQUIRED: Final = ("projNo", "satisfaction", "evaluateChannel", "transactionTime", "serviceDepartmentCode")
+
+ToSubmission = Callable[[Mapping[str, str], Callable[[Mapping[str, str]], str]], dict[str, Any]]
+Page = Callable[[int, int], Awaitable[tuple[list[dict[str, str]], int]]]
+
+_MESSAGES: Final = {0: "成功", 1: "重复上报，已受理过", 2: "与已受理的内容不一致", 3: "数据有误"}
+
+
+class RecordBody(BaseModel):
+    """One evaluation, in the interface's fields; others that it knows may come too."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str]
+
+    projNo: Annotated[str, Field(max_length=64, repr=False, description="办件编号")] = ""  # noqa: N815 - the interface's name
+    satisfaction: Annotated[str, Field(description="1 to 5")] = ""
+    evaluateChannel: Annotated[str, Field(description="渠道代码")] = ""  # noqa: N815 - the interface's name
+    transactionTime: Annotated[str, Field(description="办理时间")] = ""  # noqa: N815 - the interface's name
+    serviceDepartmentCode: Annotated[str, Field(max_length=64, description="Id of the unit.")] = ""  # noqa: N815 - as above
+
+
+class RecordsBody(BaseModel):
+    """Many evaluations."""
+
+    model_config = ConfigDict(extra="forbid")
+    records: Annotated[list[RecordBody], Field(min_length=1, max_length=MOST_RECORDS)]
+
+
+class RecordAnswer(BaseModel):
+    """What became of one evaluation."""
+
+    index: Annotated[int, Field(description="Place in the request, from 0.")]
+    code: Annotated[int, Field(description="0 accepted, 1 was in already, 2 other content is in, 3 wrong.")]
+    message: str
+    evaluationId: Annotated[str | None, Field(description="Event id.")] = None  # noqa: N815 - as the interface spells
+    receiptCode: str | None = None  # noqa: N815 - as the interface spells
+    field: Annotated[str | None, Field(description="What is wrong, if anything.")] = None
+    expected: str | None = None
+
+
+class ReviewAnswer(BaseModel):
+    """What became of all of them."""
+
+    code: Annotated[int, Field(description="0 if each was accepted or was in already.")]
+    message: str
+    results: list[RecordAnswer]
+
+
+class ExportAnswer(BaseModel):
+    """Ratings in the interface's fields."""
+
+    code: int
+    message: str
+    records: list[dict[str, str]]
+    next: Annotated[int, Field(description="`after` of the next page.")]
+
+
+def add_good_bad_review_routes(
+    app: FastAPI, parts: HttpParts, to_submission: ToSubmission, page: Page
+) -> None:
+    """Add the interface to `app`."""
+    desk = _Desk(parts, to_submission)
+    posts: tuple[Post[Any], ...] = (
+        Post(PATH, _evaluate, RecordBody, ReviewAnswer, desk.one, "adapters", status=200),
+        Post(f"{PATH}/batch", _evaluate_many, RecordsBody, ReviewAnswer, desk.many, "adapters", status=200,
+             large=True),
+    )  # fmt: skip
+    for post in posts:
+        add_post(app, parts, post)
+    router = APIRouter(tags=["adapters"])
+
+    @router.get(
+        PATH,
+        summary="Ratings in the fields of the interface",
+        responses=problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    )
+    async def ratings(
+        after: Annotated[int, Query(ge=0, description="Position to go on from; 0: the beginning.")] = 0,
+        limit: Annotated[int, Query(ge=1, le=MOST_RECORDS, description="Messages on a page.")] = 500,
+    ) -> ExportAnswer:
+        """Hand ratings on; the transaction as a pseudonym, no names, numbers or texts."""
+        records, position = await page(after, limit)
+        return ExportAnswer(code=0, message=_MESSAGES[0], records=records, next=position)
+
+    app.include_router(router)
+
+
+class _Desk:
+    def __init__(self, parts: HttpParts, to_submission: ToSubmission) -> None:
+        self._parts = parts
+        self._to_submission = to_submission
+        self._unit_of = _unit_of(parts.units)
+
+    async def one(self, asked: Asked[RecordBody]) -> ReviewAnswer:
+        """Take one evaluation."""
+        return await self._take([asked.body], asked)
+
+    async def many(self, asked: Asked[RecordsBody]) -> ReviewAnswer:
+        """Take many evaluations."""
+        return await self._take(asked.body.records, asked)
+
+    async def _take(self, records: list[RecordBody], asked: Asked[Any]) -> ReviewAnswer:
+        lines = [
+            Line(number, number, json.dumps(record.model_dump(mode="json")).encode())
+            for number, record in enumerate(records)
+        ]
+        found = await submit_batch(lines, asked.facts, self._parts.desk, self._parse)
+        results = [_answer(each) for each in found]
+        worst = max(each.code for each in results)
+        code = worst if worst > 1 else 0
+        return ReviewAnswer(code=code, message=_MESSAGES[code], results=results)
+
+    def _parse(self, data: bytes) -> Submission:
+        record: dict[str, str] = json.loads(data)
+        for name in REQUIRED:
+            if not record[name].strip():
+                raise RejectedError((Issue(name, "nothing", f"{name} in each record", "send it"),))
+        try:
+            body = self._to_submission(record, self._unit_of)
+        except InvalidValueError as error:
+            field = error.field or "record"
+            raise RejectedError((Issue(field, "that value", error.expected, error.remedy),)) from error
+        body["client_ref"] = f"gbr:{record['projNo'].strip()}:{record['transactionTime'].strip()}"
+        return parse_line(json.dumps(body).encode())
+
+
+def _unit_of(units: UnitRegistry) -> Callable[[Mapping[str, str]], str]:
+    def find(record: Mapping[str, str]) -> str:
+        code = record.get("serviceDepartmentCode", "")
+        if code not in units:
+            raise InvalidValueError(
+                code, "the id of a registered unit", "look it up with GET /v1/units",
+                field="serviceDepartmentCode",
+            )  # fmt: skip
+        return code
+
+    return find
+
+
+def _answer(result: LineResult) -> RecordAnswer:
+    outcome = result.outcome
+    if outcome is None or outcome.verdict is Verdict.CONFLICT:
+        code = 3 if outcome is None else 2
+        issue = result.issues[0]
+        return RecordAnswer(
+            index=result.number,
+            code=code,
+            message=f"{_MESSAGES[code]}：{issue.field}",
+            evaluationId=None if outcome is None else outcome.accepted.event_id,
+            field=issue.field,
+            expected=issue.expected,
+        )
+    code = 0 if outcome.verdict is Verdict.ACCEPTED else 1
+    return RecordAnswer(
+        index=result.number,
+        code=code,
+        message=_MESSAGES[code],
+        evaluationId=outcome.accepted.event_id,
+        receiptCode=receipt_code(outcome.accepted.receipt),
+    )
+
+
+async def _evaluate(body: RecordBody) -> None:
+    """Take one evaluation of the province's platform. The same again is recognised."""
+
+
+async def _evaluate_many(body: RecordsBody) -> None:
+    """Take up to 1,000 evaluations of the province's platform. Each is answered by itself."""

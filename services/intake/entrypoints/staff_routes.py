@@ -1,0 +1,167 @@
+"""One way for every route that writes something else than a rating: bounded body, facts, handler, answer.
+
+Plain ASGI behind described routes, like the revisions: the body is read with bounds on size and time, errors
+name field, value, expectation and remedy, and an outcome that isn't known is a 503 with a pause.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Final, Generic, TypeVar
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.intake.application.errors import RejectedError
+from services.intake.application.prepared import KEY_HEADER, RequestFacts
+from services.intake.domain.approvals import Actor
+from services.intake.entrypoints.bodies import describe_errors, refuse_repeats
+from services.intake.entrypoints.http import HttpParts
+from services.intake.entrypoints.reading import read_body, require_readable
+from services.intake.entrypoints.writing import (
+    JSON_TYPES,
+    key_of,
+    nothing_was_sent,
+    problems,
+    provenance,
+    rejection,
+    send_json,
+    unavailable,
+)
+from shared.kernel.errors import TransientError
+from shared.kernel.grades import Level
+from shared.observability.problem import ProblemError, validation_problem
+
+Credential = Annotated[
+    str,
+    Field(
+        description="Role or credential that acts, such as city-3607-reviewer; never a person's name.",
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+    ),
+]
+WRITE_PROBLEMS: Final = problems(
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+READ_PROBLEMS: Final = problems(
+    HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
+)
+
+
+class Strict(BaseModel):
+    """A body without fields that nobody knows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ActingBody(Strict):
+    """Who acts. With credentials of their own, these come from there."""
+
+    decided_by: Credential
+    level: Annotated[Level, Field(description="Level that the credential belongs to.")] = Level.COUNTY
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts, as a value."""
+        return Actor(self.decided_by, self.level)
+
+
+B = TypeVar("B", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[B]):
+    """A request, read: its body, the facts of its arrival, and the parameters of its path."""
+
+    body: B
+    facts: RequestFacts
+    path: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Post(Generic[B]):
+    """A route that takes a JSON body.
+
+    Attributes:
+        describe: its signature and docstring are the description; its first sentence is the summary.
+        handle: gives the answer; raises what the app's error handlers answer.
+        large: whether the body may be as large as a batch.
+        empty: whether no body at all means an empty object.
+    """
+
+    path: str
+    describe: Callable[..., Awaitable[None]]
+    body: type[B]
+    answer: type[BaseModel]
+    handle: Callable[[Asked[B]], Awaitable[BaseModel]]
+    tag: str
+    status: int = 202
+    large: bool = False
+    empty: bool = False
+
+
+def add_post(app: FastAPI, parts: HttpParts, post: Post[B]) -> None:
+    """Add the route `post` to `app`."""
+    summary = (post.describe.__doc__ or "").partition(".")[0]
+    route = APIRoute(
+        post.path,
+        post.describe,
+        methods=["POST"],
+        tags=[post.tag],
+        summary=summary,
+        operation_id=post.describe.__name__.strip("_"),
+        status_code=post.status,
+        response_model=post.answer,
+        responses=WRITE_PROBLEMS,
+    )
+    route.app = _taking(parts, post)
+    app.router.routes.append(route)
+
+
+def _taking(parts: HttpParts, post: Post[B]) -> ASGIApp:
+    settings = parts.settings
+    limit = settings.max_batch_bytes if post.large else settings.max_body_bytes
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        raw = await read_body(receive, limit, settings.body_timeout_s, "send the listed fields")
+        if not raw and post.empty:
+            raw = b"{}"
+        else:
+            require_readable(headers, JSON_TYPES)
+        body = _parse(post.body, raw, scope["path"])
+        facts = parts.desk.preparer.facts(provenance(), idempotency_key=key_of(headers))
+        try:
+            said = await post.handle(Asked(body, facts, scope["path_params"]))
+        except RejectedError as error:
+            raise rejection(error, scope["path"], "The request is not valid") from error
+        except TransientError as error:
+            raise _later(parts, error, scope["path"]) from error
+        await send_json(send, post.status, said.model_dump_json(exclude_none=True).encode())
+
+    return answer
+
+
+def _parse(body: type[B], raw: bytes, instance: str) -> B:
+    try:
+        parsed = body.model_validate_json(raw)
+        refuse_repeats(raw)
+    except ValidationError as error:
+        raise ProblemError(validation_problem(describe_errors(error), instance)) from None
+    except RejectedError as error:
+        raise rejection(error, instance, "The request is not valid") from error
+    return parsed
+
+
+def _later(parts: HttpParts, error: TransientError, instance: str) -> ProblemError:
+    doubt = "Nothing was" if nothing_was_sent(error) else "It may or may not have been"
+    again = f"{doubt} taken down: send the same request with the same {KEY_HEADER} after {{seconds}} s."
+    return unavailable(error, again, instance, parts.random)
