@@ -37,6 +37,7 @@ COMMANDS: Final = (
     ("events", "deploy.local.commands.events:events"),
     ("audit", "deploy.local.commands.audit:audit"),
     ("rules", "deploy.local.commands.rules:rules"),
+    ("spool", "deploy.local.commands.spool:spool"),
     ("deadletter", "deploy.local.commands.deadletter:deadletter"),
 )
 """Name and place of every command, in the order of the help.
