@@ -39,6 +39,7 @@ COMMANDS: Final = (
     ("audit", "deploy.local.commands.audit:audit"),
     ("registry", "deploy.local.commands.registry:registry"),
     ("rules", "deploy.local.commands.rules:rules"),
+    ("spool", "deploy.local.commands.spool:spool"),
     ("deadletter", "deploy.local.commands.deadletter:deadletter"),
 )
 """Name and place of every command, in the order of the help.

@@ -21,13 +21,16 @@ from services.intake.adapters.registry_log import JetStreamRegistryLog
 from services.intake.adapters.rules import RulePacks
 from services.intake.adapters.sealing import key_of_record
 from services.intake.adapters.shared_quotas import SharedQuotas
+from services.intake.adapters.spooled_messages import classifier, readers
 from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
-from services.intake.adapters.stored_revisions import SUBJECTS, read_revision
+from services.intake.adapters.sqlite_spool import SqliteSpool
+from services.intake.adapters.stored_revisions import SUBJECTS, read_in_force, read_revision
 from services.intake.adapters.vault import JetStreamVault
 from services.intake.application.accepting import Acceptor
 from services.intake.application.approval_messages import apply_approval
 from services.intake.application.approving import Approvals
 from services.intake.application.carrying_out import CarryingOut
+from services.intake.application.draining import Drainer, DrainTally
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.handlers import Desk
 from services.intake.application.keeping import Keeper
@@ -36,11 +39,13 @@ from services.intake.application.prepared import Preparer, RandomBytes
 from services.intake.application.quotas import QuotaGate
 from services.intake.application.registering import Registering, apply_registry
 from services.intake.application.revising import Reviser
+from services.intake.application.safekeeping import AcceptingIndex, SpoolingIndex, SpoolingLog, SpoolingVault
 from services.intake.application.supervising import Supervision
 from services.intake.application.supervision_messages import apply_supervision
 from services.intake.application.tokens import TokenOffice
 from services.intake.domain.addresses import TrustedProxies
 from services.intake.domain.books import Books
+from services.intake.domain.circuit import Circuit
 from services.intake.domain.event_ids import UNKEYED, EventIds
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.quotas import QuotaBook
@@ -55,6 +60,7 @@ from services.intake.entrypoints.people import PeopleParts, add_people_routes
 from services.intake.entrypoints.registry import RegistryRoutes
 from services.intake.entrypoints.registry_fold import RegistryFold, keep_carrying_out
 from services.intake.entrypoints.revisions import add_revision_routes
+from services.intake.entrypoints.spool import DrainLoop, SpoolHealth, watch_broker
 from services.intake.entrypoints.supervision import SupervisionRoutes
 from services.intake.entrypoints.tokens import add_token_routes
 from services.intake.metrics import IntakeMetrics
@@ -65,7 +71,7 @@ from shared.auth.secrets import HMAC_FILE, SecretKey
 from shared.events import Envelope
 from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.regions import load_divisions
-from shared.kernel.units import load_units
+from shared.kernel.units import UnitRegistry, load_units
 from shared.messaging.connection import make_broker
 from shared.messaging.session import BrokerSession
 from shared.messaging.streams import FEEDBACK, VAULT
@@ -80,6 +86,100 @@ _DESCRIPTION = (
     "Takes ratings of civil-affairs service units. An answer of 202 means that the rating is on disk; "
     "every error is a problem detail (RFC 9457) that names field, value, expectation and remedy."
 )
+
+
+class _Safe:
+    """Where ratings are kept: the ports of the use cases, played by the broker with the spool behind it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: JetStreamFeedbackLog,
+        vault: JetStreamVault,
+        index: SqliteAcceptedIndex,
+        pseudonyms: Pseudonyms,
+        clock: Clock,
+    ) -> None:
+        self._settings, self._log, self._stored, self._index = settings, log, vault, index
+        self._pseudonyms = pseudonyms
+        self.circuit = Circuit()
+        self.spool = SqliteSpool(
+            settings.spool_directory,
+            pseudonyms,
+            clock,
+            max_bytes=settings.spool_max_bytes,
+            max_queued=settings.max_queued,
+        )
+        self.index = SpoolingIndex(index, self.spool)
+        self.accepting = AcceptingIndex(index, self.spool)
+        self.vault = SpoolingVault(vault, self.spool, self.circuit, index)
+        self.log = SpoolingLog(
+            log,
+            self.spool,
+            vault=self.vault,
+            circuit=self.circuit,
+            index=index,
+            classify=classifier(pseudonyms),
+            read_in_force=read_in_force,
+        )
+
+    def start_tasks(
+        self, tasks: TaskSupervisor, units: UnitRegistry, tally: DrainTally, session: BrokerSession
+    ) -> None:
+        watch = watch_broker(session.connected, self.circuit, (self._log, self._stored))
+        tasks.start("broker-watch", watch)
+        tasks.start("spool-drain", self._drain_loop(units, tally, session).run())
+
+    def _drain_loop(self, units: UnitRegistry, tally: DrainTally, session: BrokerSession) -> DrainLoop:
+        drainer = Drainer(
+            spool=self.spool,
+            log=self._log,
+            vault=self._stored,
+            index=self._index,
+            units=units,
+            readers=readers(self._pseudonyms),
+            tally=tally,
+            circuit=self.circuit,
+            front=self.log,
+        )
+        return DrainLoop(
+            drainer,
+            self.spool,
+            circuit=self.circuit,
+            connected=session.connected,
+            index_ready=lambda: self._index.ready,
+            probe=self._log.probe,
+            per_second=self._settings.spool_drain_per_s,
+        )
+
+
+def _watch(
+    metrics: IntakeMetrics,
+    safe: _Safe,
+    log: JetStreamFeedbackLog,
+    vault: JetStreamVault,
+    index: SqliteAcceptedIndex,
+) -> None:
+    metrics.watch_spool(safe.spool, lambda: not safe.circuit.closed)
+    metrics.watch_queue(FEEDBACK, lambda: log.queued)
+    metrics.watch_queue(VAULT, lambda: vault.queued)
+    metrics.watch_index(lambda: index.unwritten)
+
+
+def _register_checks(
+    health: Health, settings: Settings, session: BrokerSession, index: SqliteAcceptedIndex, safe: _Safe
+) -> None:
+    async def check_index() -> str:
+        if not index.ready:
+            raise IndexNotReadyError(index.position)
+        return f"up to {index.position}"
+
+    # Broker and index are no longer required: without them ratings go to the spool.
+    health.register("nats", session.check, required=False)
+    health.register("index", check_index, cache_s=0.2, required=False)
+    spool_health = SpoolHealth(safe.spool, safe.circuit, lambda: index.ready, grace_s=settings.spool_grace_s)
+    health.register("accepting", spool_health.accepting, cache_s=0.1)
+    health.register("spool", spool_health.empty, cache_s=0.1, required=False)
 
 
 def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
@@ -107,18 +207,18 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     metrics = IntakeMetrics(service_metrics)
     health = Health()
 
+    queued, timeout_s = settings.max_queued, settings.broker_timeout_s
     log = JetStreamFeedbackLog(
-        pseudonyms, max_queued=settings.max_queued, observe=metrics.commit_observer(FEEDBACK)
+        pseudonyms, max_queued=queued, observe=metrics.commit_observer(FEEDBACK), timeout_s=timeout_s
     )
     vault = JetStreamVault(
-        key_file.sealer, max_queued=settings.max_queued, observe=metrics.commit_observer(VAULT)
+        key_file.sealer, max_queued=queued, observe=metrics.commit_observer(VAULT), timeout_s=timeout_s
     )
     index = SqliteAcceptedIndex(
         settings.data_dir, pseudonyms.references.key_id, horizon_days=settings.index_horizon_days
     )
-    metrics.watch_queue(FEEDBACK, lambda: log.queued)
-    metrics.watch_queue(VAULT, lambda: vault.queued)
-    metrics.watch_index(lambda: index.unwritten)
+    safe = _Safe(settings, log, vault, index, pseudonyms, clock)
+    _watch(metrics, safe, log, vault, index)
 
     async def on_connect(client: Client) -> None:
         await vault.connect(client)
@@ -138,18 +238,14 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
 
     registry = _Registry(session.wait_ready)
     book = _quota_book(settings, load_keys(settings.secrets_dir / HMAC_FILE).newest, metrics)
-
-    async def check_index() -> str:
-        if not index.ready:
-            raise IndexNotReadyError(index.position)
-        return f"up to {index.position}"
-
-    health.register("nats", session.check)
-    health.register("index", check_index, cache_s=0.2)
-    health.register("registry", registry.check, cache_s=0.2)
+    _register_checks(health, settings, session, index, safe)
+    # Without it only what rests on it is refused; ratings are accepted all the same.
+    health.register("registry", registry.check, cache_s=0.2, required=False)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await safe.spool.start()
+        await index.open_as_it_is()
         await session.start()
         async with TaskSupervisor(health) as tasks:
             tasks.start("index-fold", fold.run())
@@ -158,11 +254,13 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
             tasks.start("index-pruner", keep_pruned(index.wait_ready, index.prune, clock))
             tasks.start("shared-quotas", SharedQuotas(book, session.wait_ready, clock).run())
             people.start(tasks)
+            safe.start_tasks(tasks, units, metrics, session)
             yield
             health.draining()
         # The requests are answered; what their commits still hold is finished before the connection closes.
         await log.stop()
         await vault.stop()
+        await safe.spool.stop()
         await index.close()
         await session.stop()
 
@@ -176,17 +274,17 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     )
     http.install(app, service_metrics, health)
     acceptor = Acceptor(
-        log=log,
-        vault=vault,
+        log=safe.log,
+        vault=safe.vault,
         sealer=key_file.sealer,
-        index=index,
+        index=safe.accepting,
         pseudonyms=pseudonyms,
         units=units,
         tally=metrics,
     )
     panels = registry.log.ready(registry.books.panels)
     preparer = Preparer(units, pseudonyms, rules, clock, random_bytes, panels, ids=ids, mint=mint)
-    reviser = Reviser(log=log, index=index, pseudonyms=pseudonyms, units=units, tally=metrics)
+    reviser = Reviser(log=safe.log, index=safe.index, pseudonyms=pseudonyms, units=units, tally=metrics)
     parts = HttpParts(
         desk=Desk(
             preparer, acceptor, metrics, QuotaGate(book, metrics, enforce=settings.quotas == "enforce")
@@ -209,7 +307,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
             pseudonyms=pseudonyms,
             units=units,
             rules=rules,
-            index=index,
+            index=safe.index,
             clock=clock,
             random=random_bytes,
             horizon_days=settings.index_horizon_days,

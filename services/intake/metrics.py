@@ -1,6 +1,7 @@
 """Domain metrics of intake; plays `ports.Tally`."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from prometheus_client import Counter
 
@@ -12,12 +13,42 @@ from shared.observability.metrics import ServiceMetrics
 _COMMIT_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
+class MeasuredSpool(Protocol):
+    """Role: a spool that tells how much waits in it."""
+
+    @property
+    def depth(self) -> int:
+        """Messages that wait."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait."""
+        ...
+
+    @property
+    def set_aside_messages(self) -> int:
+        """Messages for a person to look at."""
+        ...
+
+    @property
+    def damaged_files(self) -> int:
+        """Files for a person to look at."""
+        ...
+
+    def oldest_age_s(self) -> float:
+        """Seconds that the oldest message has waited."""
+        ...
+
+
 class IntakeMetrics:
     """``pingyi_intake_*``: ratings by outcome and channel, commits, queues, the index."""
 
     def __init__(self, metrics: ServiceMetrics) -> None:
         """Register everything with `metrics`."""
-        self._accepted = metrics.counter("accepted_ratings", "Ratings stored in FEEDBACK.", ("channel",))
+        self._accepted = metrics.counter(
+            "accepted_ratings", "Ratings stored in FEEDBACK or the spool.", ("channel",)
+        )
         self._accepted_by_channel: dict[str, Counter] = {}
         self._duplicate = metrics.counter(
             "duplicate_ratings", "Repeats answered with their receipt.", ("channel",)
@@ -25,6 +56,9 @@ class IntakeMetrics:
         self._conflict = metrics.counter("conflicting_ratings", "Used keys with other content.", ("channel",))
         self._rejected = metrics.counter(
             "rejected_ratings", "Ratings refused, by first wrong field.", ("channel", "reason")
+        )
+        self._refused = metrics.counter(
+            "refused_requests", "Requests sent away because of overload.", ("channel", "reason")
         )
         self._revised = metrics.counter("revised_ratings", "Revisions stored in FEEDBACK.", ("move",))
         self._commits = metrics.histogram(
@@ -56,6 +90,34 @@ class IntakeMetrics:
         )
         self._places = metrics.gauge("quota", "entries", "Places that quotas count at present.")
         self._tokens = metrics.counter("issued_tokens", "One-time tokens issued.")
+        self._spool_depth = metrics.gauge(
+            "spool", "messages", "Messages that wait for the broker on this disk."
+        )
+        self._spool_size = metrics.gauge("spool", "bytes", "Bytes that wait for the broker on this disk.")
+        self._spool_age = metrics.gauge(
+            "spool_oldest_age", "seconds", "How long the oldest message has waited."
+        )
+        self._spool_aside = metrics.gauge(
+            "spool_set_aside", "messages", "Messages that a person must look at."
+        )
+        self._spool_damaged = metrics.gauge("spool_damaged_files", "items", "Files that could not be read.")
+        self._spool_drained = metrics.counter(
+            "spool_drained_messages", "What became of spooled messages.", ("fate",)
+        )
+        self._circuit = metrics.gauge("broker_circuit_open", "info", "1 while ratings are spooled.")
+
+    def watch_spool(self, spool: MeasuredSpool, is_open: Callable[[], bool]) -> None:
+        """Show `spool` and whether the circuit `is_open`, read at each scrape."""
+        self._spool_depth.set_function(lambda: spool.depth)
+        self._spool_size.set_function(lambda: spool.size)
+        self._spool_age.set_function(spool.oldest_age_s)
+        self._spool_aside.set_function(lambda: spool.set_aside_messages)
+        self._spool_damaged.set_function(lambda: spool.damaged_files)
+        self._circuit.set_function(is_open)
+
+    def drained(self, fate: str, count: int) -> None:
+        """See `application.draining.DrainTally`."""
+        self._spool_drained.labels(fate).inc(count)
 
     def accepted(self, channel: str, count: int) -> None:
         """See `ports.Tally.accepted`."""
@@ -75,6 +137,10 @@ class IntakeMetrics:
     def rejected(self, channel: str, reason: str) -> None:
         """See `ports.Tally.rejected`."""
         self._rejected.labels(channel, reason).inc()
+
+    def refused(self, channel: str, reason: str) -> None:
+        """A request of `channel` was sent away; `reason` is `channel` or `full`."""
+        self._refused.labels(channel, reason).inc()
 
     def revised(self, move: str) -> None:
         """See `ports.Tally.revised`."""

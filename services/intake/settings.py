@@ -20,7 +20,9 @@ class Settings(BrokerSettings):
     http_port: int = Field(default=8001, description="TCP port to listen on.")
     log_level: str = Field(default="INFO", description="Lowest level that is logged.")
     secrets_dir: Path = Field(default=Path("var/secrets"), description="Directory with the key files.")
-    data_dir: Path = Field(default=Path("var/intake"), description="Scratch directory: may be lost.")
+    data_dir: Path = Field(
+        default=Path("var/intake"), description="Directory of the index, which may be lost, and of the spool."
+    )
     rules_path: Path | None = Field(default=None, description="Rule packs; the committed ones if not set.")
     units_path: Path | None = Field(default=None, description="Unit registry; the committed one if not set.")
     trusted_proxies: str = Field(
@@ -48,7 +50,29 @@ class Settings(BrokerSettings):
     batches_at_once: int = Field(
         default=4, ge=1, description="Batches read into memory at once; more wait, which bounds memory."
     )
+    max_batches_waiting: int = Field(
+        default=32, ge=1, description="Batches that may wait to be read; more are told to come back."
+    )
+    max_under_way: int = Field(
+        default=2000, ge=32, description="Most single ratings under way; with slow answers there are fewer."
+    )
     max_queued: int = Field(default=20_000, ge=1, description="Ratings that may wait for the broker.")
+    spool_dir: Path | None = Field(
+        default=None,
+        description="Directory of the spool, on a disk that survives; DATA_DIR/spool if not set.",
+    )
+    spool_max_bytes: int = Field(
+        default=1024 * MIB, ge=0, description="Most that waits for the broker on this machine's disk."
+    )
+    spool_drain_per_s: int = Field(
+        default=5000, ge=1, description="Most messages that are drained in a second."
+    )
+    spool_grace_s: float = Field(
+        default=5.0, ge=0, description="Time after the start in which /readyz waits for broker and index."
+    )
+    broker_timeout_s: float = Field(
+        default=3.0, gt=0, description="How long an acknowledgement is waited for before ratings are spooled."
+    )
     body_timeout_s: float = Field(default=30.0, gt=0, description="Time that a client has to send its body.")
     vault_sweep_after_days: float = Field(
         default=7.0,
@@ -67,6 +91,11 @@ class Settings(BrokerSettings):
         description="A gateway in front proves X-Pingyi-Actor and X-Pingyi-Scope; without it nobody is "
         "shown anything of the vault.",
     )
+
+    @property
+    def spool_directory(self) -> Path:
+        """Where the spool is."""
+        return self.spool_dir or self.data_dir / "spool"
 
     @property
     def proxy_networks(self) -> tuple[str, ...]:

@@ -186,6 +186,20 @@ class GroupCommit:
         """Acknowledgements that are still waited for."""
         return len(self._replies)
 
+    def abandon(self) -> None:
+        """Let nobody wait any longer for acknowledgements of what was sent: each outcome is unknown.
+
+        For who learns that the broker is gone before the time limit does.
+        """
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(
+                    BrokerUnavailableError(
+                        describe("no broker any more", "its acknowledgement", "send it again")
+                    )
+                )
+                reply.exception()  # marks it as seen: of single publishes only the first is awaited
+
     async def publish(self, items: Sequence[Outgoing]) -> list[Stored]:
         """Make ``items`` durable; the answers come in their order.
 

@@ -95,6 +95,10 @@ class BrokerSession:
             )
         return self._client
 
+    def connected(self) -> bool:
+        """Whether there is a connection on which everything is set up."""
+        return self._client is not None and self._client.is_connected and self._ready.is_set()
+
     async def wait_ready(self) -> Client:
         """Wait until the session is established; then the client."""
         await self._ready.wait()

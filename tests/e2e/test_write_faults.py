@@ -22,7 +22,7 @@ NO_EVENT = b'{"specversion": "1.0", "data": '
 async def test_broker_killed_twice_under_load_loses_and_repeats_nothing(own_platform: Platform) -> None:
     plan = simulated(4_000, days_ago=1)
     load = await killed_under_load(own_platform, ["nats", "nats"], plan.lines)
-    assert load.retries > 0, "no client noticed that the broker was away"
+    assert not load.retries, "intake takes ratings without the broker, and no client notices"
     assert own_platform.record().children["nats"].restarts >= 2
     assert len(load.promised) == plan.ratings
     assert load.outcomes["rejected"] == plan.broken

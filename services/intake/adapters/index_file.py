@@ -60,9 +60,9 @@ _Row = tuple[bytes, bytes, str, int, int, int, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a file was folded from: `stream` (when it was created) under `key_id`."""
+    """What a file was folded from: `stream` (when it was created; None: whichever) under `key_id`."""
 
-    stream: str
+    stream: str | None
     key_id: str
 
 
@@ -91,7 +91,6 @@ class IndexFile:
         return connection
 
     def _take_up(self, origin: Origin) -> tuple[sqlite3.Connection, int]:
-        identity = {"schema": str(SCHEMA), "stream": origin.stream, "key": origin.key_id}
         connection = self._connect()
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -100,6 +99,8 @@ class IndexFile:
             connection.executescript(_CREATE)
             meta: dict[str, str] = dict(connection.execute("SELECT name, value FROM meta"))
             position = meta.pop("position", "0")
+            stream = meta.get("stream", "") if origin.stream is None else origin.stream
+            identity = {"schema": str(SCHEMA), "stream": stream, "key": origin.key_id}
             if meta and meta != identity:
                 raise sqlite3.DatabaseError(f"the file was made for {meta}, not for {identity}")
             connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", identity.items())

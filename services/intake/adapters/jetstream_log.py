@@ -94,8 +94,19 @@ def _read_standing(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Standi
 class JetStreamFeedbackLog:
     """Plays `ports.FeedbackLog`; refuses everything until it is connected."""
 
-    def __init__(self, pseudonyms: Pseudonyms, *, max_queued: int, observe: Callable[[int], None]) -> None:
-        """Bound the queue to `max_queued` messages; tell `observe` the size of every commit."""
+    def __init__(
+        self,
+        pseudonyms: Pseudonyms,
+        *,
+        max_queued: int,
+        observe: Callable[[int], None],
+        timeout_s: float = 5.0,
+    ) -> None:
+        """Bound the queue to `max_queued` messages and a round trip to `timeout_s` seconds.
+
+        `observe` is told the size of every commit.
+        """
+        self._timeout_s = timeout_s
         self._pseudonyms = pseudonyms
         self._max_queued = max_queued
         self._observe = observe
@@ -105,7 +116,13 @@ class JetStreamFeedbackLog:
     async def connect(self, client: Client) -> None:
         """Start publishing through `client`; a repeated call replaces the earlier connection."""
         await self.stop()
-        commit = GroupCommit(client, stream=FEEDBACK, max_queued=self._max_queued, on_batch=self._observe)
+        commit = GroupCommit(
+            client,
+            stream=FEEDBACK,
+            max_queued=self._max_queued,
+            timeout_s=self._timeout_s,
+            on_batch=self._observe,
+        )
         await commit.start()
         self._commit, self._jetstream = commit, client.jetstream(timeout=5)
 
@@ -119,11 +136,31 @@ class JetStreamFeedbackLog:
         """Messages that wait for a batch."""
         return self._commit.queued if self._commit is not None else 0
 
+    def abandon(self) -> None:
+        """Stop waiting for acknowledgements that won't come; see `GroupCommit.abandon`."""
+        if self._commit is not None:
+            self._commit.abandon()
+
     async def append(self, messages: Sequence[Outgoing]) -> list[Stored]:
         """See `ports.FeedbackLog.append`."""
         if self._commit is None:
             raise not_connected()
         return await self._commit.publish(messages)
+
+    async def probe(self) -> None:
+        """Ask the broker for the stream.
+
+        Raises:
+            BrokerUnavailableError: it does not answer.
+        """
+        if self._jetstream is None:
+            raise not_connected()
+        try:
+            await self._jetstream.stream_info(FEEDBACK)
+        except (NatsError, JetStreamError, TimeoutError) as error:
+            raise BrokerUnavailableError(
+                describe("no answer", f"the state of {FEEDBACK}", "it is asked again by itself")
+            ) from error
 
     async def read(self, sequence: int) -> Standing:
         """See `ports.FeedbackLog.read`."""

@@ -82,11 +82,22 @@ class SqliteAcceptedIndex:
         """Say that the stream may hold more than is remembered."""
         self._ready.clear()
 
-    async def open(self, stream: str, *, afresh: bool = False) -> None:
+    async def open_as_it_is(self) -> None:
+        """Take up the file as it was left, to recognise what it knows while the broker can't be asked.
+
+        `open` follows once it can, and tells whether the file belongs to the stream.
+        """
+        if self._path.exists():
+            try:
+                await self.open(None)
+            except sqlite3.Error as error:
+                _log.warning("index_not_taken_up", reason=repr(error))
+
+    async def open(self, stream: str | None, *, afresh: bool = False) -> None:
         """Take up the file where it belongs to `stream` (the time of its creation), else start from nothing.
 
         Args:
-            stream: identity of FEEDBACK.
+            stream: identity of FEEDBACK; None while nobody knows it.
             afresh: start from nothing in any case.
 
         Raises:
@@ -144,6 +155,8 @@ class SqliteAcceptedIndex:
     def add(self, accepted: Iterable[Accepted]) -> None:
         """See `ports.AcceptedIndex.add`."""
         for rating in accepted:
+            if rating.sequence < 0:
+                continue
             earlier = self._fresh.get(rating.receipt)
             if earlier is None or rating.sequence < earlier.sequence:
                 self._fresh[rating.receipt] = rating
@@ -170,6 +183,8 @@ class SqliteAcceptedIndex:
     def add_revisions(self, revisions: Iterable[Revision]) -> None:
         """See `ports.AcceptedIndex.add_revisions`."""
         for revision in revisions:
+            if revision.sequence < 0:
+                continue
             place = (revision.receipt, revision.number)
             earlier = self._fresh_revisions.get(place)
             if earlier is None or revision.sequence < earlier.sequence:

@@ -44,8 +44,19 @@ def _unclear(record_id: str) -> BrokerUnavailableError:
 class JetStreamVault:
     """Plays `ports.Vault`, and opens records for who may."""
 
-    def __init__(self, sealer: AesGcmSealer, *, max_queued: int, observe: Callable[[int], None]) -> None:
-        """Bound the queue to `max_queued` records; tell `observe` the size of every commit."""
+    def __init__(
+        self,
+        sealer: AesGcmSealer,
+        *,
+        max_queued: int,
+        observe: Callable[[int], None],
+        timeout_s: float = 5.0,
+    ) -> None:
+        """Bound the queue to `max_queued` records and a round trip to `timeout_s` seconds.
+
+        `observe` is told the size of every commit.
+        """
+        self._timeout_s = timeout_s
         self._sealer = sealer
         self._max_queued = max_queued
         self._observe = observe
@@ -56,7 +67,13 @@ class JetStreamVault:
     async def connect(self, client: Client) -> None:
         """Start storing through `client`; a repeated call replaces the earlier connection."""
         await self.stop()
-        commit = GroupCommit(client, stream=VAULT, max_queued=self._max_queued, on_batch=self._observe)
+        commit = GroupCommit(
+            client,
+            stream=VAULT,
+            max_queued=self._max_queued,
+            timeout_s=self._timeout_s,
+            on_batch=self._observe,
+        )
         await commit.start()
         self._commit, self._jetstream, self._client = commit, client.jetstream(timeout=5), client
 
@@ -69,6 +86,11 @@ class JetStreamVault:
     def queued(self) -> int:
         """Records that wait for a batch."""
         return self._commit.queued if self._commit is not None else 0
+
+    def abandon(self) -> None:
+        """Stop waiting for acknowledgements that won't come; see `GroupCommit.abandon`."""
+        if self._commit is not None:
+            self._commit.abandon()
 
     async def store(self, records: Sequence[SealedRecord]) -> None:
         """See `ports.Vault.store`."""

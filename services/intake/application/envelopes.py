@@ -13,7 +13,16 @@ from services.intake.application.ports import SealedRecord
 from services.intake.application.prepared import Prepared
 from services.intake.domain.accepted import Accepted
 from services.intake.domain.pseudonyms import Pseudonyms
-from shared.events import EventSpec, FeedbackConflicted, FeedbackSubmitted, spec_for_data
+from shared.events import (
+    Envelope,
+    EventSpec,
+    FeedbackConflicted,
+    FeedbackSubmitted,
+    InvalidEventError,
+    Provenance,
+    parse_envelope,
+    spec_for_data,
+)
 from shared.kernel.clock import rfc3339
 from shared.kernel.ids import derived_id
 from shared.kernel.units import BUREAU, Unit
@@ -191,5 +200,35 @@ def conflicted_message(prepared: Prepared, standing: Accepted, unit: Unit | None
         provenance=facts.provenance,
         rules=facts.rules_hash,
         synthetic=facts.synthetic,
+    )
+    return Outgoing(CONFLICTED.subject_for(city, county), envelope.id, envelope.to_json())
+
+
+def conflict_of_stored(payload: bytes, standing: Accepted, unit: Unit | None) -> Outgoing | None:
+    """`conflicted_message` for a rating that is at hand as its event only; None if that can't be read."""
+    try:
+        refused = parse_envelope(Envelope[FeedbackSubmitted], payload)
+    except InvalidEventError:
+        return None
+    said = refused.data
+    city, county = (unit.city, unit.county) if unit is not None else ("all", "all")
+    envelope = CONFLICTED.wrap(
+        FeedbackConflicted(
+            unit_id=standing.unit_id,
+            channel=said.channel,
+            city=city,
+            county=county,
+            first_event_id=standing.event_id,
+            first_digest=standing.digest,
+            other_digest=said.digest,
+        ),
+        event_id=derived_id("feedback-conflict", standing.event_id, said.digest),
+        source=SERVICE,
+        subject=standing.unit_id,
+        time=refused.receivedat,
+        received_at=refused.receivedat,
+        provenance=Provenance(refused.correlationid, refused.causationid, refused.traceparent),
+        rules=refused.rules,
+        synthetic=refused.synthetic,
     )
     return Outgoing(CONFLICTED.subject_for(city, county), envelope.id, envelope.to_json())

@@ -74,7 +74,7 @@ class Vault(Protocol):
     """Role: keeps sealed records until somebody erases them."""
 
     async def store(self, records: Sequence[SealedRecord]) -> None:
-        """Make `records` durable.
+        """Make `records` durable: on return, or at the latest once the log has appended their events.
 
         Raises:
             TransientError: not known to be stored.
@@ -95,6 +95,9 @@ class FeedbackLog(Protocol):
 
     async def append(self, messages: Sequence[Outgoing]) -> list[Stored]:
         """Make `messages` durable; the answers come in their order.
+
+        A negative sequence is no place in the stream: the message is on this machine's disk, and the stream
+        gets it as soon as it can (ADR 0028).
 
         Raises:
             TransientError: not known to be stored; the same ids may be sent again.
@@ -143,7 +146,10 @@ class AcceptedIndex(Protocol):
         ...
 
     def add(self, accepted: Iterable[Accepted]) -> None:
-        """Remember ratings that the stream has just acknowledged; visible to `find` at once."""
+        """Remember ratings that the stream has just acknowledged; visible to `find` at once.
+
+        Those with a negative sequence are passed over: they are not in the stream yet.
+        """
         ...
 
     def revisions(self, receipt: bytes) -> tuple[Revision, ...]:
@@ -155,7 +161,10 @@ class AcceptedIndex(Protocol):
         ...
 
     def add_revisions(self, revisions: Iterable[Revision]) -> None:
-        """Remember revisions that the stream has just acknowledged; visible to `revisions` at once."""
+        """Remember revisions that the stream has just acknowledged; visible to `revisions` at once.
+
+        Those with a negative sequence are passed over, as by `add`.
+        """
         ...
 
     def skip(self, sequences: Iterable[int]) -> None:

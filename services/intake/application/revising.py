@@ -108,7 +108,7 @@ class Reviser:
         earlier = history.under(request)
         if earlier is not None:
             return _repeated(earlier, target_id, request, digest)
-        if not self._index.ready:
+        if history.accepted.sequence > 0 and not self._index.ready:  # nobody else knows one that waits here
             raise IndexNotReadyError
         if decision.move not in history.moves:
             raise MoveNotOpenError(history, decision.move)

@@ -126,7 +126,7 @@ class IndexFold:
                 await asyncio.sleep(RETRY_S)
 
     async def _open(self, client: Client) -> None:
-        if not (self._index.broken or self._afresh):
+        if self._stream and not (self._index.broken or self._afresh):
             return
         info = await client.jetstream(timeout=5).stream_info(FEEDBACK)
         self._stream = str(info.created)

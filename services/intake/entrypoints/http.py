@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from random import Random
+from time import monotonic
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, FastAPI, Header, Path, Query
@@ -24,11 +25,14 @@ from services.intake.application.ports import Rules
 from services.intake.application.prepared import RequestFacts
 from services.intake.application.quotas import OverQuotaError
 from services.intake.application.revising import Reviser
+from services.intake.domain.accepted import Outcome
 from services.intake.domain.addresses import TrustedProxies
+from services.intake.domain.admission import Admission, AdmissionLimits, Refusal
 from services.intake.domain.lines import split_lines
 from services.intake.domain.measures import Size
 from services.intake.domain.tokens import MAX_TEXT
 from services.intake.domain.unit_pages import MAX_PAGE, UnitFilter, page_of_units
+from services.intake.entrypoints.admitting import Refuser, channel_of
 from services.intake.entrypoints.answers import (
     BatchAnswer,
     FeedbackAnswer,
@@ -63,9 +67,10 @@ from services.intake.entrypoints.writing import (
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
 from shared.kernel.clock import Clock
-from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError
+from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError, describe
 from shared.kernel.grades import Level
 from shared.kernel.units import BUREAU, UnitRegistry
+from shared.messaging.group_commit import PublishOverloadedError
 from shared.observability.http import serve_directly
 from shared.observability.problem import ProblemError, validation_problem
 
@@ -122,6 +127,9 @@ class _Submissions:
         self._parts = parts
         self._settings = parts.settings
         self._batches = asyncio.Semaphore(parts.settings.batches_at_once)
+        self._batches_waiting = 0
+        self._admission = Admission(AdmissionLimits(most=parts.settings.max_under_way))
+        self._refuser = Refuser(parts.random, parts.metrics.refused)
 
     def add_to(self, app: FastAPI) -> None:
         common: dict[str, Any] = {
@@ -189,25 +197,38 @@ class _Submissions:
         facts = self._facts(headers, address)
         advice = f"shorten the text to {facts.rules.text_max_chars} characters; send many ratings as a batch"
         raw = await read_body(receive, self._settings.max_body_bytes, self._settings.body_timeout_s, advice)
+        channel = channel_of(raw)
+        began = monotonic()
+        refusal = self._admission.enter(channel, began)
+        if refusal is not None:
+            await self._refuser.refuse(refusal, channel, scope["path"], send)
+            return
+        try:
+            outcome = await self._accept(raw, facts, scope["path"], headers.get(b"x-rating-token"))
+        finally:
+            self._admission.leave(channel, began, monotonic())
+        await send_json(send, 202, encode_outcome(outcome))
+
+    async def _accept(self, raw: bytes, facts: RequestFacts, path: str, token: bytes | None) -> Outcome:
+        """Accept the one rating in `raw`, or raise the answer that it gets instead."""
         try:
             submission = parse_feedback(raw)
         except ValidationError as error:
             self._parts.metrics.rejected("unknown", "body")
-            raise ProblemError(validation_problem(describe_errors(error), scope["path"])) from None
+            raise ProblemError(validation_problem(describe_errors(error), path)) from None
         except RejectedError as error:
             self._parts.metrics.rejected("unknown", "body")
-            raise rejection(error, scope["path"]) from error
+            raise rejection(error, path) from error
         try:
-            if (token := headers.get(b"x-rating-token")) is not None:
+            if token is not None:
                 submission = with_token(submission, token)
-            outcome = await submit_feedback(submission, facts, self._parts.desk)
+            return await submit_feedback(submission, facts, self._parts.desk)
         except OverQuotaError as error:
-            raise over_quota(error, scope["path"]) from error
+            raise over_quota(error, path) from error
         except RejectedError as error:
-            raise rejection(error, scope["path"]) from error
+            raise rejection(error, path) from error
         except TransientError as error:
-            raise self._later(error, scope["path"]) from error
-        await send_json(send, 202, encode_outcome(outcome))
+            raise self._later(error, path) from error
 
     async def batch(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 200 with a result for each line once everything accepted is durable."""
@@ -215,7 +236,15 @@ class _Submissions:
         require_readable(headers, NDJSON_TYPES)
         # No address: whoever uploads a batch is not who rated, and all its lines would be one cluster.
         facts = self._facts(headers, import_id=_import_id(headers))
-        async with self._batches:
+        if self._batches_waiting >= self._settings.max_batches_waiting:
+            self._parts.metrics.refused("batch", Refusal.FULL.value)
+            raise self._part_later(_too_many_batches(self._batches_waiting), scope["path"])
+        self._batches_waiting += 1
+        try:
+            await self._batches.acquire()
+        finally:
+            self._batches_waiting -= 1
+        try:
             raw = await read_body_in_time(
                 receive,
                 self._settings.max_batch_bytes,
@@ -229,6 +258,8 @@ class _Submissions:
             except TransientError as error:
                 raise self._part_later(error, scope["path"]) from error
             answer = encode_batch(results)
+        finally:
+            self._batches.release()
         await send_json(send, 200, answer)
 
     def _later(self, error: TransientError, instance: str) -> ProblemError:
@@ -249,6 +280,12 @@ class _Submissions:
             "lines that are in already are recognised."
         )
         return unavailable(error, again, instance, self._parts.random)
+
+
+def _too_many_batches(waiting: int) -> PublishOverloadedError:
+    return PublishOverloadedError(
+        describe(f"{waiting} batches that wait", "fewer batches at once", "retry after some seconds")
+    )
 
 
 def _import_id(headers: Mapping[bytes, bytes]) -> str | None:
@@ -312,7 +349,7 @@ async def _describe_single(
     x_rating_token: _RatingToken = None,
     x_synthetic: _Synthetic = False,
 ) -> None:
-    """Accept a rating: 202 only after the broker has it on disk.
+    """Accept a rating: 202 only after it is on disk, the broker's or, while that is away, intake's own.
 
     The same key with the same content gives the same receipt (`duplicate: true`), with other content 409.
     A one-time token is such a key, and goes before the others. Where too much comes from one device, address,

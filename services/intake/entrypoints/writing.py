@@ -13,6 +13,7 @@ from starlette.types import Send
 from services.intake.application.errors import IndexNotReadyError, RejectedError
 from services.intake.application.prepared import KEY_HEADER
 from services.intake.application.quotas import OverQuotaError
+from services.intake.application.spooling import SpoolDoubtError, SpoolUnavailableError
 from services.intake.domain.measures import Size
 from services.intake.entrypoints.answers import ProblemAnswer
 from shared.events import Provenance
@@ -28,8 +29,10 @@ RETRY_AFTER_S: Final = 15.0
 """Least pause before a retry; as much again is added at random, or all clients would come back at once."""
 OVERLOAD_RETRY_AFTER_S: Final = 2.0
 
-_NOTHING_SENT: Final = (NothingSentError, PublishOverloadedError, IndexNotReadyError)
-"""Errors that are raised before anything went to the broker."""
+_NOTHING_SENT: Final = (
+    NothingSentError, PublishOverloadedError, IndexNotReadyError, SpoolUnavailableError,
+)  # fmt: skip
+"""Errors that are raised before anything went to the broker or the spool."""
 
 _KEY: Final = re.compile(rb"[\x20-\x7e]{1,%d}" % MAX_KEY)
 
@@ -83,7 +86,7 @@ def rejection(error: RejectedError, instance: str, title: str | None = None) -> 
 
 def nothing_was_sent(error: TransientError) -> bool:
     """Whether it is sure that nothing of the request was accepted."""
-    return isinstance(error, _NOTHING_SENT)
+    return isinstance(error, _NOTHING_SENT) and not isinstance(error, SpoolDoubtError)
 
 
 def unavailable(error: TransientError, again: str, instance: str, random: Random) -> ProblemError:

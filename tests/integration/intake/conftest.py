@@ -56,7 +56,8 @@ class Intake:
         await eventually(self._ready)
 
     async def _ready(self) -> bool:
-        return (await self.http.get("/readyz")).status_code == 200
+        answer = await self.http.get("/readyz")  # degraded is 200, too: then ratings go to the spool
+        return bool(answer.json()["status"] == "ok")
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], limit_s: float = READY_S) -> None:

@@ -5,104 +5,15 @@ import json
 import sqlite3
 from pathlib import Path
 
-import httpx
 import pytest
 from nats.aio.client import Client
 
 from deploy.local.embedded import NatsServer
-from shared.messaging.group_commit import GroupCommit, Stored
-from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.streams import FEEDBACK, VAULT
 from tests.integration.intake.conftest import RATING, Intake, StartIntake, eventually, raw_messages, submitted
 
 pytestmark = pytest.mark.integration
 LINES = [json.dumps(RATING | {"client_ref": f"r{n}"}) for n in range(600)]
-
-
-def assert_unavailable(answer: httpx.Response) -> None:
-    assert answer.status_code == 503, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert 15 <= int(answer.headers["Retry-After"]) <= 31
-
-
-async def test_with_the_broker_away_nothing_is_accepted_and_afterwards_everything_works(
-    own_broker: Client, own_nats_server: NatsServer, start_intake: StartIntake
-) -> None:
-    async with start_intake(own_nats_server) as intake:
-        first = await intake.submit(RATING)
-        own_nats_server.kill()
-        assert_unavailable(await intake.submit(RATING | {"client_ref": "new"}))
-        assert_unavailable(await intake.submit({"unit_id": "U000200", "grade": 3}))
-        assert_unavailable(await intake.submit_lines(*LINES))
-        assert (await intake.http.get("/livez")).status_code == 200
-        await asyncio.sleep(1.1)  # the health's cache
-        ready = await intake.http.get("/readyz")
-        assert ready.status_code == 503
-        assert ready.json()["checks"]["nats"]["status"] == "failed"
-        # What is known needs no broker: a repeat gets its receipt.
-        assert (await intake.submit(RATING)).json() == first.json() | {"duplicate": True}
-        own_nats_server.start()
-        await intake.wait_ready(after_outage=True)
-        assert (await intake.submit(RATING | {"client_ref": "new"})).status_code == 202
-        again = (await intake.submit_lines(*LINES)).json()
-        assert again["accepted"] + again["duplicate"] == 600
-        assert len(await submitted(own_broker)) == 602
-
-
-async def test_a_batch_during_which_the_broker_dies_is_repeated_safely(
-    own_broker: Client, own_nats_server: NatsServer, start_intake: StartIntake
-) -> None:
-    lines = [json.dumps(RATING | {"client_ref": f"b{n}", "text": "好"}) for n in range(6000)]
-    async with start_intake(own_nats_server) as intake:
-        request = asyncio.create_task(intake.submit_lines(*lines))
-
-        async def some_are_in() -> bool:
-            return (await own_broker.jetstream().stream_info(FEEDBACK)).state.messages > 0
-
-        await eventually(some_are_in)
-        own_nats_server.kill()
-        answer = await request
-        assert_unavailable(answer)
-        assert "same batch again" in answer.json()["detail"]
-        own_nats_server.start()
-        await intake.wait_ready(after_outage=True)
-        again = (await intake.submit_lines(*lines)).json()
-        assert again["accepted"] + again["duplicate"] == 6000
-        assert again["duplicate"] > 0
-        state = (await own_broker.jetstream().stream_info(FEEDBACK)).state
-        assert state.messages == 6000
-
-
-async def test_a_rating_whose_acknowledgement_did_not_come_may_have_been_accepted(
-    intake: Intake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def silent(_commit: GroupCommit, _items: object) -> list[Stored]:
-        raise BrokerUnavailableError("Got 5.0 s without an answer.")
-
-    monkeypatch.setattr(GroupCommit, "publish", silent)
-    assert_unavailable(answer := await intake.submit(RATING))
-    detail = answer.json()["detail"]
-    assert "may or may not have been accepted" in detail
-    assert "with the same Idempotency-Key (or client_ref)" in detail
-    assert "without one, a repeat counts twice" in detail
-    assert "Nothing" not in detail
-
-
-async def test_intake_starts_without_a_broker_and_becomes_ready_by_itself(
-    own_broker: Client, own_nats_server: NatsServer, start_intake: StartIntake
-) -> None:
-    assert own_broker.is_connected
-    own_nats_server.kill()
-    async with start_intake(own_nats_server, wait=False) as intake:
-        assert (await intake.http.get("/livez")).status_code == 200
-        assert (await intake.http.get("/readyz")).status_code == 503
-        for body in (RATING, {"unit_id": "U000200", "grade": 3}):  # no index, no connection
-            assert_unavailable(answer := await intake.submit(body))
-            assert "Nothing of this request was accepted" in answer.json()["detail"]
-        assert (await intake.http.get("/v1/units/U000200")).status_code == 200
-        own_nats_server.start()
-        await intake.wait_ready(after_outage=True)
-        assert (await intake.submit(RATING)).status_code == 202
 
 
 @pytest.mark.parametrize("damage", ["none", "lost", "garbage", "page", "foreign"])

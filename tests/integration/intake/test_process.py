@@ -1,6 +1,7 @@
 """Intake as a process of its own, and its description."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -83,6 +84,51 @@ async def test_after_sigkill_every_acknowledged_rating_is_known(
         again = (await client.post("/v1/feedback/batch", content=lines, headers=kinds)).json()
     assert (first["accepted"], again["duplicate"]) == (3000, 3000)
     assert len(await submitted(broker)) == 3000
+
+
+async def test_sigkill_under_load_with_the_broker_away_or_just_back_loses_no_202(
+    own_broker: Client, own_nats_server: NatsServer, tmp_path: Path
+) -> None:
+    promised: dict[str, str] = {}
+
+    async def load(client: httpx.AsyncClient, name: str) -> None:
+        for n in itertools.count():
+            body = RATING | {"client_ref": f"{name}-{n}", "text": "好"}
+            try:
+                answer = await client.post("/v1/feedback", json=body)
+            except httpx.TransportError:
+                return
+            if answer.status_code == 202:
+                promised[answer.json()["event_id"]] = body["client_ref"]
+
+    for life in range(3):
+        if life == 2:
+            own_nats_server.start()
+        async with process(own_nats_server, tmp_path) as (child, client):
+            senders = [asyncio.create_task(load(client, f"{life}-{n}")) for n in range(8)]
+            await asyncio.sleep(0.5)
+            if life == 0:
+                own_nats_server.kill()
+                await asyncio.sleep(0.7)
+            before = len(promised)
+            child.kill()
+            await asyncio.gather(*senders)
+        assert before > 0
+    async with process(own_nats_server, tmp_path) as (_, client):
+
+        async def drained() -> bool:
+            return bool((await client.get("/readyz")).json()["status"] == "ok")
+
+        await eventually(drained, 40)
+        for event_id, reference in list(promised.items())[::20]:
+            again = await client.post("/v1/feedback", json=RATING | {"client_ref": reference, "text": "好"})
+            assert again.json() | {"received_at": ""} == {
+                "event_id": event_id, "duplicate": True, "received_at": "",
+                "receipt_code": again.json()["receipt_code"],
+            }  # fmt: skip
+    ids = [event.id for event in await submitted(own_broker)]
+    assert len(ids) == len(set(ids)), "stored twice"
+    assert not promised.keys() - set(ids), "promised and lost"
 
 
 async def test_units_are_listed_in_pages_without_gap_or_repeat(intake: Intake) -> None:

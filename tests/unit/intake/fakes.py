@@ -87,6 +87,8 @@ class MemoryIndex:
     def add(self, accepted: Iterable[Accepted]) -> None:
         for rating in accepted:
             earlier = self._ratings.get(rating.receipt)
+            if rating.sequence < 0:
+                continue
             if earlier is None or rating.sequence < earlier.sequence:
                 self._ratings[rating.receipt] = rating
 
@@ -97,7 +99,7 @@ class MemoryIndex:
     def add_revisions(self, revisions: Iterable[Revision]) -> None:
         for revision in revisions:
             earlier = self._revisions.get((revision.receipt, revision.number))
-            if earlier is None or revision.sequence < earlier.sequence:
+            if revision.sequence > 0 and (earlier is None or revision.sequence < earlier.sequence):
                 self._revisions[revision.receipt, revision.number] = revision
 
     def skip(self, sequences: Iterable[int]) -> None:

@@ -144,7 +144,7 @@ async def test_a_release_that_the_broker_does_not_hear_frees_the_lease_in_time()
     assert world.leaders() == ["second"]
 
 
-async def test_keeping_it_renews_until_cancelled() -> None:
+async def test_safekeeping_it_renews_until_cancelled() -> None:
     time = ManualTime()
     store = MemoryLeaseStore(time)
     lease = Lease(store, KEY, "only", times=LeaseTimes(renew_s=0.001, contend_s=0.001), monotonic=time)

@@ -1,0 +1,117 @@
+"""Who is let in when more comes than can be done: bounded, quick to refuse, and fair between channels.
+
+A request that waits longer than its sender does is lost work. So there is a limit on how many are under way,
+and it follows what they take: while answers come in time it grows, when they are slow it shrinks. Under the
+limit everybody gets in. Near it, a part is kept for channels that have less than their share, so a channel
+that floods fills what is left of the limit and nobody else's place.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Refusal(StrEnum):
+    """Why a request is not let in."""
+
+    CHANNEL = "channel"
+    """Its channel has more than its share; others still get in (HTTP 429)."""
+    FULL = "full"
+    """There is no place for anybody (HTTP 503)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    """The numbers of admission.
+
+    Attributes:
+        least: requests under way that are always allowed.
+        most: bound of the limit, whatever the speed.
+        target_s: what a request may take on average before the limit shrinks.
+        window_s: how often the limit is looked at.
+        reserved: share of the limit for channels below their own share.
+        weights: share of a channel relative to others; 1 where nothing is said.
+    """
+
+    least: int = 32
+    most: int = 2000
+    target_s: float = 0.1
+    window_s: float = 0.1
+    reserved: float = 0.25
+    weights: Mapping[str, float] | None = None
+
+
+_SHRINK: Final = 0.8
+_GROW: Final = 1.1
+_FORGET_S: Final = 2.0
+"""So long after its last request a channel still has a share."""
+
+
+class Admission:
+    """Counts who is under way. Not for threads; times are seconds of one clock that never goes back."""
+
+    def __init__(self, limits: AdmissionLimits) -> None:
+        """Begin in the middle: neither closed to the first burst nor open to any."""
+        self._limits = limits
+        self._weights = limits.weights or {}
+        self.limit = max(limits.least, limits.most // 8)
+        """How many may be under way at present."""
+        self._open = self.limit * (1 - limits.reserved)
+        self.under_way = 0
+        self._by_channel: dict[str, int] = {}
+        self._seen: dict[str, float] = {}
+        self._window_until = 0.0
+        self._window_sum = 0.0
+        self._window_count = 0
+        self._hit = False
+
+    def enter(self, channel: str, now: float) -> Refusal | None:
+        """Let a request of `channel` in, or say why not; each one that got in must `leave`."""
+        by_channel = self._by_channel
+        mine = by_channel.get(channel, 0)
+        total = self.under_way
+        if total >= self._open:
+            limit = self.limit
+            self._hit = True
+            self._seen[channel] = now
+            share = self._share(channel, now)
+            if total >= limit:
+                # Not even a reserved place: the channel that has more than its share is told so.
+                return Refusal.CHANNEL if mine > share else Refusal.FULL
+            if mine >= share:
+                return Refusal.CHANNEL
+        by_channel[channel] = mine + 1
+        self.under_way = total + 1
+        return None
+
+    def leave(self, channel: str, began: float, now: float) -> None:
+        """A request of `channel` that got in at `began` has its answer."""
+        self._by_channel[channel] -= 1
+        self.under_way -= 1
+        self._window_sum += now - began
+        self._window_count += 1
+        if now >= self._window_until:
+            self._adapt(now)
+
+    def _share(self, channel: str, now: float) -> float:
+        """The places of `channel` if all who want some want more than they get."""
+        weights = self._weights
+        wanted = 0.0
+        for other, count in self._by_channel.items():
+            if count or now - self._seen.get(other, -_FORGET_S) < _FORGET_S:
+                wanted += weights.get(other, 1.0)
+        if channel not in self._by_channel:
+            wanted += weights.get(channel, 1.0)
+        return self.limit * weights.get(channel, 1.0) / max(wanted, weights.get(channel, 1.0))
+
+    def _adapt(self, now: float) -> None:
+        limits = self._limits
+        mean_s = self._window_sum / self._window_count
+        if mean_s > limits.target_s:
+            self.limit = max(limits.least, int(self.limit * _SHRINK))
+        elif self._hit:
+            self.limit = min(limits.most, int(self.limit * _GROW) + 1)
+        self._open = self.limit * (1 - limits.reserved)
+        self._window_until = now + limits.window_s
+        self._window_sum, self._window_count, self._hit = 0.0, 0, False

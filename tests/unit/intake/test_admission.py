@@ -1,0 +1,107 @@
+"""The domain of admission under seeded load: waiting is bounded, and nobody is starved by another."""
+
+import heapq
+import random
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.intake.domain.admission import Admission, AdmissionLimits, Refusal
+from services.intake.entrypoints.admitting import channel_of
+
+CAPACITY_PER_S = 1000.0
+
+
+def simulate(
+    rates: dict[str, float], seconds: float, *, weights: dict[str, float] | None = None
+) -> tuple[list[float], Counter[str], Counter[tuple[str, Refusal]], Admission]:
+    """A server that takes one request after another, 1 ms each: latencies, admitted and refused."""
+    chance = random.Random(7)
+    admission = Admission(AdmissionLimits(most=2000, weights=weights))
+    arrivals = sorted(
+        (moment, channel) for channel, rate in rates.items() for moment in _moments(chance, rate, seconds)
+    )
+    leaving: list[tuple[float, float, str]] = []
+    latencies: list[float] = []
+    admitted: Counter[str] = Counter()
+    refused: Counter[tuple[str, Refusal]] = Counter()
+    free_at = 0.0
+    for now, channel in arrivals:
+        while leaving and leaving[0][0] <= now:
+            done, began, of = heapq.heappop(leaving)
+            admission.leave(of, began, done)
+        refusal = admission.enter(channel, now)
+        if refusal is None:
+            free_at = max(free_at, now) + 1 / CAPACITY_PER_S
+            heapq.heappush(leaving, (free_at, now, channel))
+            admitted[channel] += 1
+            if now > seconds / 4:
+                latencies.append(free_at - now)
+        else:
+            refused[channel, refusal] += 1
+    return sorted(latencies), admitted, refused, admission
+
+
+def _moments(chance: random.Random, rate: float, seconds: float) -> list[float]:
+    moments, now = [], 0.0
+    while (now := now + chance.expovariate(rate)) < seconds:
+        moments.append(now)
+    return moments
+
+
+def test_at_three_times_what_can_be_done_those_let_in_wait_at_most_300_ms_and_nothing_idles() -> None:
+    latencies, admitted, refused, _ = simulate({"app": 1500, "qr": 1500}, 20)
+    assert latencies[int(len(latencies) * 0.99)] <= 0.3
+    assert admitted.total() >= 0.95 * CAPACITY_PER_S * 20
+    assert refused.total() + admitted.total() > 55_000
+
+
+def test_a_channel_that_floods_does_not_starve_the_hotline() -> None:
+    _, admitted, refused, _ = simulate({"qr": 5000, "hotline": 50}, 20)
+    offered = admitted["hotline"] + sum(
+        count for (channel, _), count in refused.items() if channel == "hotline"
+    )
+    assert admitted["hotline"] >= 0.99 * offered
+    assert refused["qr", Refusal.CHANNEL] > 0.5 * 5000 * 20
+    assert admitted["qr"] >= 0.8 * CAPACITY_PER_S * 20
+
+
+def test_channels_that_all_want_more_get_their_weights() -> None:
+    _, admitted, _, _ = simulate({"qr": 3000, "hotline": 3000}, 20, weights={"hotline": 3.0})
+    assert 1.2 <= admitted["hotline"] / admitted["qr"] <= 4.0
+
+
+def test_below_the_limit_nobody_is_refused() -> None:
+    _, _, refused, _ = simulate({"qr": 400, "hotline": 200}, 10)
+    assert not refused
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.floats(0, 0.5)), max_size=200),
+    st.integers(1, 50),
+)
+def test_the_books_of_admission_balance_and_its_bounds_hold(
+    steps: list[tuple[str, bool, float]], least: int
+) -> None:
+    limits = AdmissionLimits(least=least, most=4 * least)
+    admission, inside, now = Admission(limits), [], 0.0
+    for channel, enters, pause in steps:
+        now += pause
+        if enters:
+            if admission.enter(channel, now) is None:
+                inside.append((channel, now))
+        elif inside:
+            of, began = inside.pop(0)
+            admission.leave(of, began, now)
+        assert admission.under_way == len(inside) <= limits.most
+        assert least <= admission.limit <= limits.most
+    for of, began in inside:
+        admission.leave(of, began, now)
+    assert admission.under_way == 0
+
+
+def test_the_channel_is_read_without_parsing_and_from_a_closed_list() -> None:
+    assert channel_of(b'{"grade": 5, "channel" : "hotline"}') == "hotline"
+    assert channel_of(b'{"channel":"made_up"}') == channel_of(b"[") == channel_of(b"\xff") == "other"
