@@ -32,12 +32,14 @@ class Decision:
         reason: code of the move's closed list, see `shared.kernel.reasons`.
         decided_by: role or credential; None for the citizen.
         changes: of a correction.
+        cluster: what a rating is held with; no part of what decides "same or different".
     """
 
     move: Move
     reason: str
     decided_by: str | None = None
     changes: Changes | None = None
+    cluster: str | None = None
 
     def canonical(self) -> bytes:
         """One spelling of the request's own fields: equal content gives equal bytes, other content others."""
