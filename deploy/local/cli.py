@@ -34,6 +34,7 @@ COMMANDS: Final = (
     ("feedback", "deploy.local.commands.feedback:feedback"),
     ("unmask", "deploy.local.commands.unmask:unmask"),
     ("vault", "deploy.local.commands.vault:vault"),
+    ("quarantine", "deploy.local.commands.quarantine:quarantine"),
     ("events", "deploy.local.commands.events:events"),
     ("audit", "deploy.local.commands.audit:audit"),
     ("rules", "deploy.local.commands.rules:rules"),

@@ -39,8 +39,12 @@ class PlainText:
 
     def original_span(self, start: int, end: int) -> tuple[int, int]:
         """The slice of the original that ``text[start:end]`` came from, with what was hidden within."""
-        if self.places is None or start >= end:
+        if self.places is None:
             return start, end
+        if start >= end:
+            after = self.places[-1] + 1 if self.places else 0
+            at = self.places[start] if start < len(self.places) else after
+            return at, at
         return self.places[start], self.places[end - 1] + 1
 
 

@@ -1,6 +1,6 @@
 """A province's ratings for screening: an honest month, and people who stuff. Seeded; bytes as intake writes.
 
-`Traffic` numbers the messages as a stream would. Fingerprints are what intake would make of them in form, not in value.
+`Traffic` numbers the messages as a stream would. Fingerprints have the form that intake gives them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +26,9 @@ _BODY: Final = (
     '"source":"public","channel":"%s","verification":"%s",%s"has_contact":false,"digest":"k1.%032x"}}'
 )
 WORDS: Final = (
-    "工作人员很耐心", "材料一次说清", "不用跑第二趟", "窗口整洁有序", "等了一个多小时", "态度生硬不愿解释", "叫号系统坏了",
-    "讲解政策细致", "老人也能听懂", "停车不方便", "网上预约挺好", "复印要到隔壁", "十分钟就办完了", "指示牌不清楚",
+    "工作人员很耐心", "材料一次说清", "不用跑第二趟", "窗口整洁有序", "等了一个多小时", "态度生硬不愿解释",
+    "叫号系统坏了", "讲解政策细致", "老人也能听懂", "停车不方便", "网上预约挺好", "复印要到隔壁",
+    "十分钟就办完了", "指示牌不清楚",
     "中午没人值班", "证件当场拿到", "电话总是占线", "同志主动上门", "流程比去年快", "希望多开窗口",
 )  # fmt: skip
 _sketch: Final = MinHashSketcher()
@@ -126,8 +127,8 @@ def _bands(unit: Unit, text: str, hashes: dict[str, str]) -> str:
 def honest_month(units: Sequence[Unit], seed: int, *, days: int = HISTORY_DAYS + 1) -> Iterator[Rated]:
     """Ratings of every unit over `days` days that end with `TODAY`; median 38 a unit in 30 days.
 
-    Two thirds of them are of a verified transaction, mostly on the window's one terminal. The others come from people's own
-    phones: in the hall over its one network address, from elsewhere over addresses that hundreds share.
+    Two thirds of them are of a verified transaction, mostly on the window's one terminal. The others come
+    from people's own phones: in the hall over its one address, from elsewhere over addresses that many share.
     """
     chance = Random(seed)
     traits = [(unit, 38 / 30 * chance.lognormvariate(0, 0.9), chance.betavariate(22, 2.5)) for unit in units]

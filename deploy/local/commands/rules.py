@@ -11,6 +11,7 @@ from rich.table import Table
 
 from deploy.local.commands.options import JsonOption
 from deploy.local.errors import LocalError
+from deploy.local.showing import shown
 from shared.kernel.clock import SystemClock, business_day
 from shared.kernel.errors import describe
 from shared.kernel.units import load_units
@@ -53,7 +54,7 @@ def show(
     typer.echo(_line(pack))
     table = Table(box=None, pad_edge=False, show_header=False)
     for key, value in pack_settings(pack).items():
-        table.add_row(key, value)
+        table.add_row(shown(key), shown(value))
     Console(highlight=False).print(table)
 
 

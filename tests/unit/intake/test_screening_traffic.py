@@ -1,5 +1,6 @@
-"""Screening and scoring together, without a broker: what a stuffing does to a score, and to everybody else."""
+"""Screening and scoring together, without a broker: what a stuffing does to a score and to everybody else."""
 
+from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from typing import NamedTuple
@@ -37,9 +38,7 @@ def rules() -> RulePack:
 
 @cache
 def honest() -> tuple[Rated, ...]:
-    units = [
-        unit for unit in registry().by_level(Level.WINDOW) if unit.kind in {"marriage", "funeral", "lottery"}
-    ]
+    units = [unit for unit in registry().by_level(Level.WINDOW) if unit.kind in {"marriage", "funeral"}]
     return tuple(honest_month(units, 1))
 
 
@@ -49,16 +48,17 @@ def victim() -> Unit:
     for rated in honest():
         if rated.unit.kind == "marriage":
             numbers[rated.unit.unit_id] = numbers.get(rated.unit.unit_id, 0) + 1
-    unit_id = sorted(numbers, key=lambda each: (abs(numbers[each] - 38), each))[0]
+    unit_id = min(numbers, key=lambda each: (abs(numbers[each] - 38), each))
     return registry().get(unit_id)
 
 
+SOAK = pytest.mark.soak
 TAKE = 20
 """Ratings that screening looks at before it publishes what it decided: as the service reads them."""
 
 
 class Run(NamedTuple):
-    """What came, who of it is who, what is held, and the whole stream: ratings and holds as they follow one another."""
+    """What came, who of it is who, what is held, and the whole stream: ratings, and holds between them."""
 
     traffic: Traffic
     holds: dict[str, Hold]
@@ -127,7 +127,10 @@ def reviewed(run: Run) -> list[Message]:
     ]
 
 
-def lists(messages: list[Message]) -> tuple[Fold, dict[str, object], dict[str, float]]:
+Lists = Mapping[str, object]
+
+
+def lists(messages: list[Message]) -> tuple[Fold, Lists, dict[str, float]]:
     return folded(Fold(registry(), rules(), DAY), messages)
 
 
@@ -135,7 +138,7 @@ def _fail(message: object, error: Exception) -> None:
     raise AssertionError(message) from error
 
 
-def folded(fold: Fold, messages: list[Message]) -> tuple[Fold, dict[str, object], dict[str, float]]:
+def folded(fold: Fold, messages: list[Message]) -> tuple[Fold, Lists, dict[str, float]]:
     fold.take(messages, _fail)
     found = fold.lists({Rolling(30)})
     bytes_of = {key: (ranked.head, tuple(ranked.items)) for key, ranked in found.items()}
@@ -150,7 +153,7 @@ def folded(fold: Fold, messages: list[Message]) -> tuple[Fold, dict[str, object]
 
 
 @cache
-def without_attack() -> tuple[dict[str, object], dict[str, float]]:
+def without_attack() -> tuple[Lists, dict[str, float]]:
     quiet = screened(list(honest()))
     # Of all the ratings that people meant, nearly all count at once.
     assert len(quiet.holds) <= 0.001 * len(quiet.traffic.messages)
@@ -159,7 +162,7 @@ def without_attack() -> tuple[dict[str, object], dict[str, float]]:
 
 
 def check(attack: Attack, *, most_points: float = 0.5, most_elsewhere: float = 0.0) -> Run:
-    """Screen an attack on a unit, compare its score and everybody's with those of an honest day, and review."""
+    """Screen an attack on a unit, compare every score with that of an honest day, and review."""
     unit = victim()
     expected, before = without_attack()
     run = screened(merged(honest(), attack.on(unit)))
@@ -176,8 +179,8 @@ def check(attack: Attack, *, most_points: float = 0.5, most_elsewhere: float = 0
 
 
 def test_a_hostile_run_from_50_devices_moves_no_score_and_review_leaves_no_trace_of_it() -> None:
-    run = check(Attack("hostile run", 12_000, 50, 50, texts="mixed", over_s=200))
-    assert len(run.held(hostile=True)) >= 11_990
+    run = check(Attack("hostile run", 6000, 50, 50, texts="mixed", over_s=100))
+    assert len(run.held(hostile=True)) >= 5990
     assert run.held(hostile=False) == []
 
 
@@ -191,20 +194,25 @@ def test_200000_hostile_ratings_from_50_devices_move_no_score_and_review_leaves_
 @pytest.mark.parametrize(
     "attack",
     [
-        Attack("few devices", 1500, 3, 1),
-        Attack("rotating addresses", 1500, 40, 0, over_s=1800),
-        Attack("copied texts, rotating devices", 1500, 0, 0, texts="copied"),
-        Attack("varied texts, rotating devices", 1500, 0, 0, texts="varied"),
+        pytest.param(Attack("few devices", 600, 3, 1), marks=SOAK),
+        Attack("rotating addresses", 600, 40, 0, over_s=1800),
+        pytest.param(
+            Attack("copied texts, rotating devices", 400, 0, 0, texts="copied"), marks=pytest.mark.soak
+        ),
+        pytest.param(
+            Attack("varied texts, rotating devices", 400, 0, 0, texts="varied"), marks=pytest.mark.soak
+        ),
         Attack("slow drip", 300, 6, 6, start_h=0, over_s=86_000),
-        Attack("slow drip of a crowd", 300, 0, 0, start_h=0, over_s=86_000),
-        Attack("mixture", 1500, 400, 25, texts="mixed", over_s=3 * 3600),
-        Attack("downvotes", 1500, 0, 0, grade=1),
+        pytest.param(
+            Attack("slow drip of a crowd", 300, 0, 0, start_h=0, over_s=86_000), marks=pytest.mark.soak
+        ),
+        Attack("mixture", 600, 400, 25, texts="mixed", over_s=3 * 3600),
+        Attack("downvotes", 400, 0, 0, grade=1),
     ],
     ids=str,
 )
 def test_no_kind_of_stuffing_gets_far(attack: Attack) -> None:
-    # Where every rating comes from another device, no one can tell the day's own unverified ratings of the unit from
-    # them: these are held with them. That moves its score a little, and through the common prior that of its peers.
+    # Where every rating comes from another device, nobody can tell the day's own unverified ratings of the
+    # unit from them: these are held, too. It moves its score a little, and by the prior that of its peers.
     run = check(attack, most_points=1.0, most_elsewhere=0.1)
-    print(attack, len(run.held(hostile=True)), len(run.held(hostile=False)))
     assert len(run.held(hostile=True)) >= attack.ratings - 20
