@@ -9,6 +9,7 @@ characters of the original each part of it came from.
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 _SIMPLE: Final = re.compile(r"[\x20-\x7e\u3001\u3002\u4e00-\u9fff\n]*")
@@ -20,6 +21,7 @@ _LOOKALIKES: Final = str.maketrans(
 )
 """Cyrillic and Greek letters that look like Latin ones; the common part of Unicode's list (UTS 39)."""
 
+_OTHER_DIGIT: Final = re.compile(r"(?![0-9])\d")
 _DROPPED: Final = frozenset({"Cf", "Cc", "Mn", "Me", "Cs", "Co", "Cn"})
 """Categories of characters that show nothing by themselves: zero-width, bidi controls, combining marks …"""
 
@@ -62,6 +64,7 @@ def plain(text: str) -> PlainText:
     return PlainText("".join(found), tuple(places))
 
 
+@lru_cache(maxsize=8192)
 def _plain_char(char: str) -> str:
     if char in "\n\r\t":
         return char
@@ -75,5 +78,10 @@ def _plain_char(char: str) -> str:
 
 
 def comparable(text: str) -> str:
-    """What two texts are compared by: plain, without case, blanks and punctuation."""
-    return "".join(filter(str.isalnum, plain(text).text.casefold()))
+    """What two texts are compared by: plain, without case, blanks and punctuation.
+
+    On the path of every rating with a text, so it does without places: a fifth of the time of `plain`.
+    """
+    folded = unicodedata.normalize("NFKC", text).translate(_LOOKALIKES).casefold()
+    core = "".join(filter(str.isalnum, folded))
+    return core if _OTHER_DIGIT.search(core) is None else "".join(map(_plain_char, core))

@@ -270,8 +270,8 @@ def _contact(body: ContactBody) -> Contact | None:
 def parse_line(raw: bytes, most_bytes: int = MAX_LINE_BYTES) -> Submission:
     """Read one line of a batch, of at most `most_bytes`.
 
-    Longer ones are not looked into: a line of a million unknown names keeps a processor busy for seconds, only
-    to list what is wrong with it.
+    Longer ones are not looked into: a million unknown names keep a processor busy for half a minute, only to
+    list what is wrong.
 
     Raises:
         RejectedError: it isn't a valid rating.
