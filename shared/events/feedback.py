@@ -88,7 +88,7 @@ class FeedbackSubmitted(EventData):
     address_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the network address.")] = None
     transaction_hmac: Annotated[KeyedHmac | None, Field(description="Pseudonym of the transaction.")] = None
     text_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the normalised text.")] = None
-    text_bands: Annotated[
+    similarity: Annotated[
         TextBands | None,
         Field(
             description="Eight keyed hashes of 48 bits: nearly the same texts about one unit share some. "

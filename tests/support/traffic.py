@@ -120,7 +120,7 @@ def _bands(unit: Unit, text: str, hashes: dict[str, str]) -> str:
         signature = _sketch.signature(text, 12)
         values = [] if signature is None else band_values(unit.unit_id, signature)
         digits = "".join(hmac_of(value.decode())[-12:] for value in values)
-        hashes[key] = f'"text_bands":"k1.{digits}",' if digits else ""
+        hashes[key] = f'"similarity":"k1.{digits}",' if digits else ""
     return hashes[key]
 
 

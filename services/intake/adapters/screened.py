@@ -24,7 +24,7 @@ class _Data(msgspec.Struct, gc=False):
     device_hmac: str | None = None
     address_hmac: str | None = None
     text_hmac: str | None = None
-    text_bands: str | None = None
+    similarity: str | None = None
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -72,7 +72,7 @@ def read_seen(data: bytes, sequence: int) -> Seen | None:
         said.device_hmac,
         said.address_hmac,
         said.text_hmac,
-        split_bands(said.text_bands),
+        split_bands(said.similarity),
         envelope.importid is not None,
         envelope.synthetic,
     )

@@ -60,7 +60,7 @@ class _Data(msgspec.Struct):
     address_hmac: str | UnsetType
     transaction_hmac: str | UnsetType
     text_hmac: str | UnsetType
-    text_bands: str | UnsetType
+    similarity: str | UnsetType
     text: _SealedText | UnsetType
     has_contact: bool
     contact_record: str | UnsetType
@@ -124,7 +124,7 @@ def submitted_message(
         or pseudonyms.transaction(submission.transaction_id)
         or UNSET,
         text_hmac=pseudonyms.text(text) or UNSET,
-        text_bands=pseudonyms.bands(unit.unit_id, signature) or UNSET,
+        similarity=pseudonyms.bands(unit.unit_id, signature) or UNSET,
         text=_SealedText("A256GCM", sealed.record_id, sealed.nonce, ciphertext)
         if sealed is not None and ciphertext is not None
         else UNSET,

@@ -21,10 +21,10 @@ def band_values(unit_id: str, signature: tuple[int, ...]) -> list[bytes]:
     return [f"{number}\0{unit_id}\0{row}".encode() for number, row in enumerate(rows)]
 
 
-def split_bands(text_bands: str | None) -> tuple[str, ...]:
-    """The single bands in an event's ``text_bands``; none if it has none."""
-    if text_bands is None:
+def split_bands(similarity: str | None) -> tuple[str, ...]:
+    """The single bands in an event's ``similarity``; none if it has none."""
+    if similarity is None:
         return ()
-    digits = text_bands.rpartition(".")[2]
+    digits = similarity.rpartition(".")[2]
     width = 2 * BAND_BYTES
     return tuple(digits[start : start + width] for start in range(0, len(digits), width))

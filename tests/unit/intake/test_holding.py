@@ -47,7 +47,7 @@ FULL = {
     "address_hmac": hmac_of("a"),
     "transaction_hmac": hmac_of("t"),
     "text_hmac": hmac_of("x"),
-    "text_bands": "k1." + "ab" * 48,
+    "similarity": "k1." + "ab" * 48,
     "has_contact": True,
     "contact_record": "r",
 }

@@ -18,7 +18,7 @@ OTHER = "等了一个多小时才轮到，问什么都说不知道，最后还�
 
 def bands(text: str, *, unit: str = "U1", keys: Pseudonyms = MINE) -> set[str]:
     joined = keys.bands(unit, MinHashSketcher().signature(text, 12))
-    return set(enumerate(split_bands(joined)))  # type: ignore[arg-type]
+    return {f"{number}.{band}" for number, band in enumerate(split_bands(joined))}
 
 
 @pytest.mark.parametrize(
