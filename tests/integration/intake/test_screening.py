@@ -53,7 +53,7 @@ async def quarantined(broker: Client) -> list[dict[str, Any]]:
 async def test_stuffed_ratings_are_held_within_seconds_and_reviewed_in_one_request(
     intake: Intake, broker: Client
 ) -> None:
-    answer = await intake.submit_lines(*lines(2000))
+    answer = await intake.submit_lines(*lines(2000, devices=80))  # within the quota of each device
     assert answer.json()["accepted"] == 2000
     honest = await intake.submit(
         {"unit_id": UNIT, "grade": 2, "channel": "web", "client_ref": "honest", "device_id": "phone"}
