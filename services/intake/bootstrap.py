@@ -15,11 +15,10 @@ from services.intake.adapters.people_log import PeopleFold
 from services.intake.adapters.people_metrics import PeopleMetrics
 from services.intake.adapters.qr_codes import qr_code
 from services.intake.adapters.rules import RulePacks
-from services.intake.adapters.sealing import key_of_record
 from services.intake.adapters.screen_file import ScreenFile
 from services.intake.adapters.screened import StoredRatings
 from services.intake.adapters.screening_metrics import PrometheusScreening
-from services.intake.adapters.sealing import AesGcmSealer
+from services.intake.adapters.sealing import key_of_record
 from services.intake.adapters.shared_quotas import SharedQuotas
 from services.intake.adapters.similarity import MinHashSketcher
 from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
@@ -30,9 +29,9 @@ from services.intake.adapters.vault import JetStreamVault
 from services.intake.application.accepting import Acceptor
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.handlers import Desk
+from services.intake.application.holding import Holder
 from services.intake.application.keeping import Keeper
 from services.intake.application.people import Custodian
-from services.intake.application.holding import Holder
 from services.intake.application.prepared import Preparer, RandomBytes
 from services.intake.application.quotas import QuotaGate
 from services.intake.application.revising import Reviser
@@ -57,7 +56,6 @@ from services.intake.settings import Settings
 from shared.auth.key_files import load_keys
 from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, load_ring
 from shared.auth.secrets import HMAC_FILE, SecretKey
-from shared.auth.secrets import HMAC_FILE, VAULT_FILE, SecretKey, load_key
 from shared.events import Provenance
 from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.units import load_units
@@ -243,7 +241,7 @@ def create_app(
             tally=metrics,
             facts=lambda key: preparer.facts(Provenance("screening"), idempotency_key=key),
         ),
-        kept=ScreenFile(settings.data_dir, hmac_key.key_id),
+        kept=ScreenFile(settings.data_dir, pseudonyms.references.key_id),
         rules=rules,
         clock=clock,
         health=health,
@@ -283,7 +281,6 @@ def create_app(
         log=log, vault=vault, index=index, pseudonyms=pseudonyms, random_bytes=random_bytes,
     )  # fmt: skip
     add_quarantine_routes(app, parts, screening.quarantine)
-    app.state.vault = vault
     return app
 
 

@@ -43,6 +43,7 @@ class Counted(msgspec.Struct, gc=False):
     occurred_at: str = ""
     received_at: str = ""
     synthetic: bool = False
+    aliases: list[dict[str, str]] | UnsetType = UNSET
 
 
 class _Placed(Counted, kw_only=True, gc=False):

@@ -24,13 +24,9 @@ if TYPE_CHECKING:
 RECEIPT_BYTES: Final = 10
 _SHOWN_BYTES = 16
 _BLOCK_BYTES = 64
-_PURPOSES = ("citizen", "device", "address", "transaction", "text", "digest")
+_PURPOSES = ("citizen", "device", "address", "transaction", "text", "digest", "similarity")
 REFERENCES: Final = ("receipt", "revision", "request")
 """Purposes that stand for no person: ids of events, and what staff decide. Their key never changes."""
-_PURPOSES = (
-    "citizen", "device", "address", "transaction", "text", "digest", "receipt", "revision", "request",
-    "similarity",
-)  # fmt: skip
 
 
 def _halves(key: bytes) -> "tuple[_Hash, _Hash]":
