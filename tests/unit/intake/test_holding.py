@@ -49,6 +49,7 @@ FULL = {
     "text_hmac": hmac_of("x"),
     "similarity": "k1." + "ab" * 48,
     "has_contact": True,
+    "aliases": [{"device_hmac": "k0." + "12" * 16}],
     "contact_record": "r",
 }
 
