@@ -35,6 +35,7 @@ COMMANDS: Final = (
     ("approvals", "deploy.local.commands.approvals:approvals"),
     ("unmask", "deploy.local.commands.unmask:unmask"),
     ("vault", "deploy.local.commands.vault:vault"),
+    ("quarantine", "deploy.local.commands.quarantine:quarantine"),
     ("events", "deploy.local.commands.events:events"),
     ("audit", "deploy.local.commands.audit:audit"),
     ("registry", "deploy.local.commands.registry:registry"),

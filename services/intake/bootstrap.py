@@ -19,10 +19,16 @@ from services.intake.adapters.people_metrics import PeopleMetrics
 from services.intake.adapters.qr_codes import qr_code
 from services.intake.adapters.registry_log import JetStreamRegistryLog
 from services.intake.adapters.rules import RulePacks
+from services.intake.adapters.screen_file import ScreenFile
+from services.intake.adapters.screened import StoredRatings
+from services.intake.adapters.screening_metrics import PrometheusScreening
 from services.intake.adapters.sealing import key_of_record
 from services.intake.adapters.shared_quotas import SharedQuotas
+from services.intake.adapters.similarity import MinHashSketcher
 from services.intake.adapters.spooled_messages import classifier, readers
 from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
+from services.intake.adapters.sqlite_quarantine import SUBJECTS as DECIDED
+from services.intake.adapters.sqlite_quarantine import SqliteQuarantine
 from services.intake.adapters.sqlite_spool import SqliteSpool
 from services.intake.adapters.stored_revisions import SUBJECTS, read_in_force, read_revision
 from services.intake.adapters.vault import JetStreamVault
@@ -33,6 +39,7 @@ from services.intake.application.carrying_out import CarryingOut
 from services.intake.application.draining import Drainer, DrainTally
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.handlers import Desk
+from services.intake.application.holding import Holder
 from services.intake.application.keeping import Keeper
 from services.intake.application.people import Custodian
 from services.intake.application.prepared import Preparer, RandomBytes
@@ -57,9 +64,12 @@ from services.intake.entrypoints.good_bad_review import add_good_bad_review_rout
 from services.intake.entrypoints.http import HttpParts, add_routes
 from services.intake.entrypoints.keeping import KeeperState, keep_vault
 from services.intake.entrypoints.people import PeopleParts, add_people_routes
+from services.intake.entrypoints.quarantine import add_quarantine_routes
+from services.intake.entrypoints.quarantine_fold import QuarantineFold
 from services.intake.entrypoints.registry import RegistryRoutes
 from services.intake.entrypoints.registry_fold import RegistryFold, keep_carrying_out
 from services.intake.entrypoints.revisions import add_revision_routes
+from services.intake.entrypoints.screening import ScreeningFold
 from services.intake.entrypoints.spool import DrainLoop, SpoolHealth, watch_broker
 from services.intake.entrypoints.supervision import SupervisionRoutes
 from services.intake.entrypoints.tokens import add_token_routes
@@ -68,11 +78,13 @@ from services.intake.settings import Settings
 from shared.auth.key_files import load_keys
 from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, load_ring
 from shared.auth.secrets import HMAC_FILE, SecretKey
-from shared.events import Envelope
+from shared.events import Envelope, Provenance
 from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.regions import load_divisions
 from shared.kernel.units import UnitRegistry, load_units
 from shared.messaging.connection import make_broker
+from shared.messaging.instance import Instance
+from shared.messaging.lease import Lease, SessionLeaseStore
 from shared.messaging.session import BrokerSession
 from shared.messaging.streams import FEEDBACK, VAULT
 from shared.observability import http
@@ -86,6 +98,60 @@ _DESCRIPTION = (
     "Takes ratings of civil-affairs service units. An answer of 202 means that the rating is on disk; "
     "every error is a problem detail (RFC 9457) that names field, value, expectation and remedy."
 )
+
+
+class _Screening:
+    """Screening, the table of what is held, and the lease that says which replica acts."""
+
+    def __init__(  # noqa: PLR0913 - its parts, keyword-only
+        self,
+        *,
+        session: BrokerSession,
+        settings: Settings,
+        holder: Holder,
+        kept: ScreenFile,
+        rules: RulePacks,
+        clock: Clock,
+        health: Health,
+        metrics: PrometheusScreening,
+    ) -> None:
+        self.quarantine = SqliteQuarantine(settings.data_dir)
+        metrics.watch_held(self.quarantine.held)
+        self._table = QuarantineFold(self.quarantine, session.wait_ready, DECIDED)
+        self._instance = Instance(settings.data_dir)
+        self._lease = Lease(SessionLeaseStore(session), NAME, self._instance.name)
+        self._fold = ScreeningFold(
+            client=session.wait_ready,
+            reads=StoredRatings(),
+            holder=holder,
+            kept=kept,
+            rules=rules,
+            clock=clock,
+            leads=lambda: self._lease.is_leader,
+            metrics=metrics,
+        )
+        self._tasks = TaskSupervisor(health)
+
+    async def __aenter__(self) -> None:
+        await self._tasks.__aenter__()
+        self._tasks.start("lease", self._lease.keep())
+        self._tasks.start("quarantine-fold", self._table.run())
+        self._tasks.start("screening", self._fold.run())
+
+    async def __aexit__(self, *raised: object) -> None:
+        """Let another replica act, and keep the state."""
+        await self._tasks.__aexit__(None, None, None)
+        await self._lease.release()
+        await self._fold.stop()
+        self.quarantine.close()
+        self._instance.close()
+
+
+def _keep_index(tasks: TaskSupervisor, fold: IndexFold, index: SqliteAcceptedIndex, clock: Clock) -> None:
+    """Start what folds, writes and prunes the index."""
+    tasks.start("index-fold", fold.run())
+    tasks.start("index-writer", keep_written(index.flush))
+    tasks.start("index-pruner", keep_pruned(index.wait_ready, index.prune, clock))
 
 
 class _Safe:
@@ -247,11 +313,9 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         await safe.spool.start()
         await index.open_as_it_is()
         await session.start()
-        async with TaskSupervisor(health) as tasks:
-            tasks.start("index-fold", fold.run())
-            tasks.start("index-writer", keep_written(index.flush))
+        async with screening, TaskSupervisor(health) as tasks:
+            _keep_index(tasks, fold, index, clock)
             registry.start(tasks)
-            tasks.start("index-pruner", keep_pruned(index.wait_ready, index.prune, clock))
             tasks.start("shared-quotas", SharedQuotas(book, session.wait_ready, clock).run())
             people.start(tasks)
             safe.start_tasks(tasks, units, metrics, session)
@@ -281,10 +345,28 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         pseudonyms=pseudonyms,
         units=units,
         tally=metrics,
+        sketcher=MinHashSketcher(),
     )
     panels = registry.log.ready(registry.books.panels)
     preparer = Preparer(units, pseudonyms, rules, clock, random_bytes, panels, ids=ids, mint=mint)
     reviser = Reviser(log=safe.log, index=safe.index, pseudonyms=pseudonyms, units=units, tally=metrics)
+    screening = _Screening(
+        session=session,
+        settings=settings,
+        holder=Holder(
+            log=log,
+            index=index,
+            pseudonyms=pseudonyms,
+            reviser=reviser,
+            tally=metrics,
+            facts=lambda key: preparer.facts(Provenance("screening"), idempotency_key=key),
+        ),
+        kept=ScreenFile(settings.data_dir, pseudonyms.references.key_id),
+        rules=rules,
+        clock=clock,
+        health=health,
+        metrics=PrometheusScreening(service_metrics),
+    )
     parts = HttpParts(
         desk=Desk(
             preparer, acceptor, metrics, QuotaGate(book, metrics, enforce=settings.quotas == "enforce")
@@ -320,6 +402,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         app, settings, key_file, session, service_metrics, reviser, parts,
         log=log, vault=vault, index=index, pseudonyms=pseudonyms, random_bytes=random_bytes,
     )  # fmt: skip
+    add_quarantine_routes(app, parts, screening.quarantine)
     return app
 
 

@@ -39,6 +39,7 @@ OWNED_STORES: Mapping[str, tuple[str, ...]] = {
 }
 """Streams without events that one service uses as its store: it writes, reads and deletes there."""
 OWNED_KEYS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "intake": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.intake"),),
     "scoring": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.scoring"),
                 (f"KV_{SNAPSHOTS_BUCKET}", f"$KV.{SNAPSHOTS_BUCKET}.scoring")),
     "archive": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.archive"),),

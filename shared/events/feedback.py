@@ -20,6 +20,7 @@ from shared.kernel.reasons import (
 )
 
 KeyedHmac = Annotated[str, Field(pattern=r"^[a-z0-9]{1,16}\.[0-9a-f]{32}$")]
+TextBands = Annotated[str, Field(pattern=r"^[a-z0-9]{1,16}\.[0-9a-f]{96}$")]
 GradeValue = Annotated[int, Field(ge=1, le=5)]
 
 
@@ -87,6 +88,13 @@ class FeedbackSubmitted(EventData):
     address_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the network address.")] = None
     transaction_hmac: Annotated[KeyedHmac | None, Field(description="Pseudonym of the transaction.")] = None
     text_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the normalised text.")] = None
+    similarity: Annotated[
+        TextBands | None,
+        Field(
+            description="Eight keyed hashes of 48 bits: nearly the same texts about one unit share some. "
+            "Null for short texts."
+        ),
+    ] = None
     text: Annotated[SealedText | None, Field(description="The scrubbed comment, sealed.")] = None
     has_contact: Annotated[bool, Field(description="Whether the vault holds a contact for call-back.")] = (
         False
@@ -210,6 +218,14 @@ class FeedbackQuarantined(FeedbackRevision):
     """A suspicious rating is held: not counted until somebody releases or excludes it."""
 
     reason: Annotated[QuarantineReason, Field(description="Why; one of a closed list.")]
+    cluster: Annotated[
+        str | None,
+        Field(
+            description="What screening holds it with: opaque, the same for one unit, cause and day; "
+            "null where a person decided.",
+            pattern=r"^[a-z_]{1,16}-[0-9a-f]{16}$",
+        ),
+    ] = None
 
 
 class FeedbackReleased(FeedbackRevision):

@@ -14,6 +14,7 @@ from shared.rules.approvals import ApprovalRules
 from shared.rules.intake_policy import DEFAULT_CHANNELS, ChannelPolicy, Quotas, TokenRules
 from shared.rules.integrity import Integrity
 from shared.rules.people import People
+from shared.rules.screening import Screening
 
 
 class Severity(StrEnum):
@@ -139,6 +140,7 @@ class Intake:
     channels: Mapping[Channel, ChannelPolicy] = field(default_factory=lambda: DEFAULT_CHANNELS)
     tokens: TokenRules = field(default_factory=TokenRules)
     quotas: Quotas = field(default_factory=Quotas)
+    screening: Screening = field(default_factory=Screening)
 
 
 @dataclass(frozen=True, slots=True)

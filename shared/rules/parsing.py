@@ -53,6 +53,7 @@ from shared.rules.pack import (
     Windows,
 )
 from shared.rules.people import People, read_people
+from shared.rules.screening_parsing import parse_screening
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 _SUM_TOLERANCE = 1e-9
@@ -276,6 +277,7 @@ def _intake(table: _Table) -> Intake:
         channels=parse_channels(table.table("channels")) if "channels" in given else DEFAULT_CHANNELS,
         tokens=parse_tokens(table.table("tokens")) if "tokens" in given else TokenRules(),
         quotas=parse_quotas(table.table("quotas")) if "quotas" in given else Quotas(),
+        screening=parse_screening(table.table("screening") if "screening" in given else None),
     )
     table.done()
     return found

@@ -8,7 +8,7 @@ from services.scoring.domain.days import day_of_ms
 from services.scoring.domain.ratings import Rating
 from shared.kernel.grades import Verification
 from tests.bench import simulation
-from tests.bench.stuffing import MORE, STUFFED, Attack
+from tests.bench.stuffing import FEW, MORE, STUFFED, Attack
 from tests.bench.ways import RULES, Z, ours, raw, wilson, wilson_bound
 
 ONE_GROUP = np.zeros(4, dtype=np.int64)
@@ -62,6 +62,12 @@ def test_an_attack_weighs_in_the_table_what_it_weighs_in_the_ledger(attack: Atta
         )
         weights[rating.event_id] = clusters.add(rating, day_of_ms(rating.occurred_ms))
     assert sum(weights.values()) / 1000 == pytest.approx(attack.weight(), rel=0.02)
+
+
+@pytest.mark.parametrize("attack", [*FEW, *MORE], ids=str)
+def test_of_a_stuffing_that_was_screened_next_to_nothing_counts(attack: Attack) -> None:
+    """Unscreened, five devices on five networks get past the 10th percentile in 24 % of cases."""
+    assert attack.screened() <= 1.0
 
 
 def test_a_way_that_knows_the_truth_is_always_right() -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from deploy.local.api import call
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.layout import DEFAULT_DATA
+from deploy.local.showing import shown
 
 DEFAULT_DAYS = 30
 STATUS_LABELS = {"ranked": "", "unranked": "样本不足，不排名", "suppressed": "样本过少，不公布"}
@@ -82,7 +83,7 @@ def ranking_table(rows: list[dict[str, Any]], title: str | None = None) -> Table
             "–" if row["rank"] is None else str(row["rank"]),
             change_label(row["rank_change"]),
             "–" if row["rank"] is None else f"{row['rank_low']}–{row['rank_high']}",
-            row["name"],
+            shown(row["name"]),
             "–" if row["score"] is None else f"{row['score']:.2f}",
             "–" if row["score"] is None else f"{row['interval_low']:.1f}–{row['interval_high']:.1f}",
             "<10" if row["ratings"] is None else str(row["ratings"]),
@@ -101,7 +102,7 @@ def changes_table(moves: list[dict[str, Any]]) -> Table:
     for move in moves:
         why = move["why"]
         table.add_row(
-            move["name"],
+            shown(move["name"]),
             f"{_shown(move['rank_before'])} → {_shown(move['rank_after'])}",
             change_label(move["places"]),
             f"{_shown(move['score_before'], '.2f')} → {_shown(move['score_after'], '.2f')}",

@@ -13,6 +13,7 @@ from deploy.local.api import call
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.errors import LocalError
 from deploy.local.layout import DEFAULT_DATA
+from deploy.local.showing import shown
 from shared.kernel.clock import SystemClock, business_day
 from shared.kernel.errors import describe
 from shared.kernel.grades import Level
@@ -58,7 +59,7 @@ def show(
     typer.echo(_line(pack))
     table = Table(box=None, pad_edge=False, show_header=False)
     for key, value in pack_settings(pack).items():
-        table.add_row(key, value)
+        table.add_row(shown(key), shown(value))
     Console(highlight=False).print(table)
 
 

@@ -14,6 +14,7 @@ from deploy.local.demo.real import Comparison
 from deploy.local.demo.receiver import Inbox
 from deploy.local.demo.settle import Books
 from deploy.local.layout import SERVICES, Layout
+from deploy.local.showing import shown
 
 SHOWN = 5
 OUTCOME_LABELS = {
@@ -85,7 +86,7 @@ def show_alerts(
     counts = "，".join(f"{name} {count}" for name, count in sorted(total.items())) or "无"
     console.print(f"[bold]预警[/]  {counts}")
     for alert in alerts[:SHOWN]:
-        console.print(f"  {alert['title']}", highlight=False)
+        console.print(f"  {shown(alert['title'])}", highlight=False)
     repeats = len(inbox.ids) - len(set(inbox.ids))
     console.print(
         f"  回调接收端：收到 {len(set(inbox.ids))} 条，签名有效，重复 {repeats} 次，伪造 {inbox.forged} 次"

@@ -143,6 +143,19 @@ class IndexFile:
                 grade=grade,
             )
 
+    def revised(self, receipts: Sequence[bytes]) -> Iterator[bytes]:
+        """Those of `receipts` that have a revision.
+
+        Raises:
+            sqlite3.Error: the file is broken.
+        """
+        for start in range(0, len(receipts), FIND_AT_ONCE):
+            some = receipts[start : start + FIND_AT_ONCE]
+            marks = ",".join("?" * len(some))
+            query = f"SELECT DISTINCT receipt FROM revisions WHERE receipt IN ({marks})"  # noqa: S608 - question marks only
+            for (receipt,) in self._reader.execute(query, some):
+                yield receipt
+
     def receipts(self) -> Iterator[bytes]:
         """Every receipt that is remembered.
 

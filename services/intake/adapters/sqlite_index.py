@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -179,6 +179,21 @@ class SqliteAcceptedIndex:
                 if revision.receipt == receipt and (earlier is None or revision.sequence < earlier.sequence):
                     first[revision.number] = revision
         return tuple(first[number] for number in sorted(first))
+
+    def revised(self, receipts: Sequence[bytes]) -> set[bytes]:
+        """Which of `receipts` have a revision.
+
+        Raises:
+            TransientError: the index is being made anew.
+        """
+        if self._file is None:
+            raise IndexNotReadyError
+        held = {receipt for receipt, _ in (*self._flushing_revisions, *self._fresh_revisions)}
+        try:
+            return {*held.intersection(receipts), *self._file.revised(receipts)}
+        except sqlite3.Error as error:
+            self._give_up(error)
+            raise IndexNotReadyError from error
 
     def add_revisions(self, revisions: Iterable[Revision]) -> None:
         """See `ports.AcceptedIndex.add_revisions`."""

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from services.intake.application.envelopes import conflicted_message, submitted_message
 from services.intake.application.errors import IndexNotReadyError
-from services.intake.application.ports import AcceptedIndex, FeedbackLog, SealedRecord, Sealer, Tally, Vault
+from services.intake.application.ports import (
+    AcceptedIndex,
+    FeedbackLog,
+    SealedRecord,
+    Sealer,
+    Sketcher,
+    Tally,
+    Vault,
+)
 from services.intake.application.prepared import Prepared
 from services.intake.domain.accepted import Accepted, Outcome, Verdict, judge_repeat
 from services.intake.domain.pseudonyms import Pseudonyms
@@ -27,7 +35,7 @@ class Acceptor:
     settles a race with another replica. Whoever is first in the stream wins.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each role, keyword-only
         self,
         *,
         log: FeedbackLog,
@@ -37,6 +45,7 @@ class Acceptor:
         pseudonyms: Pseudonyms,
         units: UnitRegistry,
         tally: Tally,
+        sketcher: Sketcher | None = None,
     ) -> None:
         """Use these adapters."""
         self._log = log
@@ -46,6 +55,7 @@ class Acceptor:
         self._pseudonyms = pseudonyms
         self._units = units
         self._tally = tally
+        self._sketcher = sketcher
         self._in_flight: dict[str, _InFlight] = {}
 
     async def accept(self, ratings: Sequence[Prepared]) -> list[Outcome]:
@@ -134,7 +144,9 @@ class Acceptor:
             if text is not None or rating.submission.contact is not None:
                 record = self._sealer.seal(rating.event_id, text, rating.submission.contact)
             sealed.append(record)
-            messages.append(submitted_message(rating, text, record, self._pseudonyms))
+            messages.append(
+                submitted_message(rating, text, record, self._pseudonyms, self._signature(rating, text))
+            )
         records = [record for record in sealed if record is not None]
         if records:
             # First, so that an accepted text can always be opened; a record without its event is only waste.
@@ -152,6 +164,11 @@ class Acceptor:
                 outcomes.append(Outcome(Verdict.ACCEPTED, _accepted(rating, answer.sequence)))
         self._index.add(outcome.accepted for outcome in outcomes)
         return outcomes
+
+    def _signature(self, rating: Prepared, text: str | None) -> tuple[int, ...] | None:
+        if text is None or self._sketcher is None:
+            return None
+        return self._sketcher.signature(text, rating.facts.rules.screening.text_min_chars)
 
     async def _report(self, ratings: Sequence[Prepared], outcomes: list[Outcome]) -> None:
         """Count every answer; publish the conflicts."""

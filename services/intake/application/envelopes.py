@@ -69,6 +69,7 @@ class _Data(msgspec.Struct):
     address_hmac: str | UnsetType
     transaction_hmac: str | UnsetType
     text_hmac: str | UnsetType
+    similarity: str | UnsetType
     text: _SealedText | UnsetType
     has_contact: bool
     contact_record: str | UnsetType
@@ -101,9 +102,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 def submitted_message(
-    prepared: Prepared, text: str | None, sealed: SealedRecord | None, pseudonyms: Pseudonyms
+    prepared: Prepared,
+    text: str | None,
+    sealed: SealedRecord | None,
+    pseudonyms: Pseudonyms,
+    signature: tuple[int, ...] | None = None,
 ) -> Outgoing:
-    """The message that makes `prepared` an accepted rating; `text` is the scrubbed comment."""
+    """The message that makes `prepared` an accepted rating.
+
+    `text` is the scrubbed comment, `signature` what it may be compared by.
+    """
     submission, unit, facts = prepared.submission, prepared.unit, prepared.facts
     given = submission.dimensions
     ciphertext = sealed.ciphertext if sealed is not None else None
@@ -125,6 +133,7 @@ def submitted_message(
         or pseudonyms.transaction(submission.transaction_id)
         or UNSET,
         text_hmac=pseudonyms.text(text) or UNSET,
+        similarity=pseudonyms.bands(unit.unit_id, signature) or UNSET,
         text=_SealedText("A256GCM", sealed.record_id, sealed.nonce, ciphertext)
         if sealed is not None and ciphertext is not None
         else UNSET,

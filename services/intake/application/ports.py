@@ -70,6 +70,17 @@ class Sealer(Protocol):
         ...
 
 
+class Sketcher(Protocol):
+    """Role: says what texts may be compared by."""
+
+    def signature(self, text: str, min_chars: int) -> tuple[int, ...] | None:
+        """The MinHash signature of a text, see `domain.similarity`.
+
+        None where it has fewer than `min_chars` characters apart from blanks and punctuation.
+        """
+        ...
+
+
 class Vault(Protocol):
     """Role: keeps sealed records until somebody erases them."""
 

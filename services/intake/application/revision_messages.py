@@ -79,6 +79,8 @@ def revision_message(  # noqa: PLR0913 - the parts of one event, keyword-only
     }
     if kind is FeedbackCorrected:
         data["corrected"] = corrected
+    if kind is FeedbackQuarantined:
+        data["cluster"] = decision.cluster
     envelope = spec.wrap(
         kind.model_validate(data),
         event_id=revision_id(target_id, number),

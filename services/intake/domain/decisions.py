@@ -34,6 +34,7 @@ class Decision:
         changes: of a correction.
         requested_by: who had asked for it, where it takes two people.
         approval_id: the approval that it rests on.
+        cluster: what a rating is held with; no part of what decides "same or different".
     """
 
     move: Move
@@ -42,6 +43,7 @@ class Decision:
     changes: Changes | None = None
     requested_by: str | None = None
     approval_id: str | None = None
+    cluster: str | None = None
 
     def canonical(self) -> bytes:
         """One spelling of the request's own fields: equal content gives equal bytes, other content others."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from services.intake.domain.similarity import BAND_BYTES, band_values
 from services.intake.domain.submission import Contact, Submission
 from shared.kernel.grades import Channel
 from shared.kernel.identity_numbers import normal_identity_number, normal_phone
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 RECEIPT_BYTES: Final = 10
 _SHOWN_BYTES = 16
 _BLOCK_BYTES = 64
-_PURPOSES = ("citizen", "device", "address", "transaction", "text", "digest")
+_PURPOSES = ("citizen", "device", "address", "transaction", "text", "digest", "similarity")
 REFERENCES: Final = ("receipt", "revision", "request", "assessor")
 """Purposes whose key never changes: ids of events, what staff decide, and the seats of assessors."""
 
@@ -173,6 +174,13 @@ class Pseudonyms:
         folded = unicodedata.normalize("NFKC", text).casefold()
         core = "".join(filter(str.isalnum, folded))
         return self._keyed("text", core.encode()) if core else None
+
+    def bands(self, unit_id: str, signature: tuple[int, ...] | None) -> str | None:
+        """The bands of a comment's signature, joined; None without one."""
+        if signature is None:
+            return None
+        hashes = (self._hash("similarity", value)[:BAND_BYTES] for value in band_values(unit_id, signature))
+        return self._prefix + b"".join(hashes).hex()
 
     def digest(self, submission: Submission) -> str:
         """What decides "same or different": the canonical form of the client's own fields."""

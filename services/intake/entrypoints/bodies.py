@@ -1,6 +1,7 @@
 """What clients send: the JSON of one rating, strictly read; errors never repeat a citizen's words."""
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,8 @@ _SHOWN: Final = frozenset({"unit_id", "grade", "dimensions", "source", "channel"
 
 TOKEN_HEADER: Final = "X-Rating-Token"  # noqa: S105 - the name of a header
 
+MAX_LINE_BYTES: Final = 64 * 1024
+"""Largest line of a batch unless the settings say otherwise: as much as a rating by itself."""
 ERRORS_SHOWN: Final = 20
 """A body can be made of thousands of unknown fields; the answer must not be."""
 
@@ -65,6 +68,22 @@ def _visible(value: str) -> str:
     return value
 
 
+# All but tab and line ends: NUL ends a string elsewhere, ESC commands a terminal, and nobody types them.
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+def _uncontrolled(value: str) -> str:
+    """Text as given, whatever it looks like, but without control characters."""
+    if _CONTROLS.search(value) is None:
+        return value
+    raise InvalidValueError(
+        size_of(value),
+        "text without control characters other than tab and line ends",
+        "remove them; nothing was stored",
+    )
+
+
+_Words = Annotated[str, AfterValidator(_uncontrolled)]
 Reference = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_visible)]
 SubGrade = Annotated[int | None, Field(strict=True, ge=1, le=5)]
 
@@ -74,11 +93,11 @@ class ContactBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str | None, Field(description="Name 姓名.")] = None
-    phone: Annotated[str | None, Field(description="Telephone number 电话.")] = None
-    id_number: Annotated[str | None, Field(description="Identity-card number 身份证号.")] = None
-    email: Annotated[str | None, Field(description="E-mail address.")] = None
-    account: Annotated[str | None, Field(description="Account within the channel.")] = None
+    name: Annotated[_Words | None, Field(description="Name 姓名.")] = None
+    phone: Annotated[_Words | None, Field(description="Telephone number 电话.")] = None
+    id_number: Annotated[_Words | None, Field(description="Identity-card number 身份证号.")] = None
+    email: Annotated[_Words | None, Field(description="E-mail address.")] = None
+    account: Annotated[_Words | None, Field(description="Account within the channel.")] = None
 
 
 class DimensionsBody(BaseModel):
@@ -128,7 +147,7 @@ class FeedbackBody(BaseModel):
         Field(description="The client's own reference: the same one again is the same rating."),
     ] = None
     text: Annotated[
-        str | None, Field(description="Comment; numbers of people are taken out, then sealed.")
+        _Words | None, Field(description="Comment; numbers of people are taken out, then sealed.")
     ] = None
     contact: Annotated[ContactBody | None, Field(description="For a call-back.")] = None
     device_id: Annotated[
@@ -248,12 +267,18 @@ def _contact(body: ContactBody) -> Contact | None:
     return Contact(**given) if given else None
 
 
-def parse_line(raw: bytes) -> Submission:
-    """Read one line of a batch.
+def parse_line(raw: bytes, most_bytes: int = MAX_LINE_BYTES) -> Submission:
+    """Read one line of a batch, of at most `most_bytes`.
+
+    Longer ones are not looked into: a million unknown names keep a processor busy for half a minute, only to
+    list what is wrong.
 
     Raises:
         RejectedError: it isn't a valid rating.
     """
+    if len(raw) > most_bytes:
+        issue = Issue("body", f"{len(raw)} bytes", f"a line of at most {most_bytes} bytes", "shorten it")
+        raise RejectedError((issue,))
     try:
         return parse_feedback(raw)
     except ValidationError as error:

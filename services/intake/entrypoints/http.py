@@ -30,6 +30,7 @@ from services.intake.domain.addresses import TrustedProxies
 from services.intake.domain.admission import Admission, AdmissionLimits, Refusal
 from services.intake.domain.lines import split_lines
 from services.intake.domain.measures import Size
+from services.intake.domain.submission import Submission
 from services.intake.domain.tokens import MAX_TEXT
 from services.intake.domain.unit_pages import MAX_PAGE, UnitFilter, page_of_units
 from services.intake.entrypoints.admitting import Refuser, channel_of
@@ -186,6 +187,9 @@ class _Submissions:
             import_id=import_id,
         )
 
+    def _parse_line(self, raw: bytes) -> Submission:
+        return parse_line(raw, self._settings.max_body_bytes)
+
     async def single(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 202 once the rating is durable."""
         headers = dict(scope["headers"])  # one pass; Starlette's mapping makes one for each look-up
@@ -254,7 +258,7 @@ class _Submissions:
             lines = split_lines(raw, self._settings.max_batch_lines)
             self._parts.metrics.batch(len(lines))
             try:
-                results = await submit_batch(lines, facts, self._parts.desk, parse_line)
+                results = await submit_batch(lines, facts, self._parts.desk, self._parse_line)
             except TransientError as error:
                 raise self._part_later(error, scope["path"]) from error
             answer = encode_batch(results)

@@ -96,6 +96,9 @@ class MemoryIndex:
         found = [revision for (of, _), revision in self._revisions.items() if of == receipt]
         return tuple(sorted(found, key=lambda revision: revision.number))
 
+    def revised(self, receipts: Sequence[bytes]) -> set[bytes]:
+        return {receipt for receipt, _ in self._revisions if receipt in receipts}
+
     def add_revisions(self, revisions: Iterable[Revision]) -> None:
         for revision in revisions:
             earlier = self._revisions.get((revision.receipt, revision.number))

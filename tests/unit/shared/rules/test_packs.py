@@ -136,7 +136,7 @@ def test_hash_ignores_comments_layout_and_order_but_no_value() -> None:
         (r"^places = 10", "places = 0", "alerts.rank_drop.places"),
         (r'^severity = "info"', 'severity = "loud"', "one of info, warning, critical"),
         (r"^\[alerts.band_change\]", "[alerts.band_changed]", "alerts.band_change: missing"),
-        (r"^\[intake\]", "[intakes]", "intake.future_tolerance_s: missing"),
+        (r"^\[publication\]", "[publications]", "publication: missing, expected a table"),
         (r"^max_days = 180", "max_days = 401", "intake.tokens.max_days: Got 401"),
         (r"^default_days = 30", "default_days = 181", "at most max_days (180)"),
         (r"^qr = .*$", "", "intake.channels.qr: missing, expected a table"),

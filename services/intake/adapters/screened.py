@@ -1,0 +1,104 @@
+"""Reading ratings out of messages of FEEDBACK as far as screening looks at them."""
+
+from typing import Final
+
+import msgspec
+
+from services.intake.domain.screening import Seen
+from services.intake.domain.similarity import split_bands
+from services.intake.domain.submission import unix_ms
+from shared.events import FeedbackQuarantined, FeedbackSubmitted, spec_for_data
+from shared.kernel.clock import parse_rfc3339
+from shared.kernel.errors import InvalidValueError
+
+SUBMITTED: Final = spec_for_data(FeedbackSubmitted)
+QUARANTINED: Final = spec_for_data(FeedbackQuarantined)
+
+
+class _Data(msgspec.Struct, gc=False):
+    unit_id: str
+    source: str
+    channel: str
+    verification: str
+    kind: str | None = None
+    device_hmac: str | None = None
+    address_hmac: str | None = None
+    text_hmac: str | None = None
+    similarity: str | None = None
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    id: str
+    type: str
+    receivedat: str
+    data: _Data
+    importid: str | None = None
+    synthetic: bool = False
+
+
+class _Target(msgspec.Struct, gc=False):
+    target_id: str
+
+
+class _Quarantined(msgspec.Struct, gc=False):
+    type: str
+    data: _Target
+
+
+_decode = msgspec.json.Decoder(_Envelope).decode
+_decode_quarantined = msgspec.json.Decoder(_Quarantined).decode
+_UNREADABLE = (msgspec.MsgspecError, InvalidValueError, UnicodeDecodeError, RecursionError)
+
+
+def read_seen(data: bytes, sequence: int) -> Seen | None:
+    """The rating in one message; None if it is none."""
+    try:
+        envelope = _decode(data)
+        received_ms = unix_ms(parse_rfc3339(envelope.receivedat))
+    except _UNREADABLE:
+        return None
+    if envelope.type != SUBMITTED.event_type:
+        return None
+    said = envelope.data
+    return Seen(
+        envelope.id,
+        sequence,
+        said.unit_id,
+        said.kind or "",
+        received_ms,
+        said.source,
+        said.channel,
+        said.verification,
+        said.device_hmac,
+        said.address_hmac,
+        said.text_hmac,
+        split_bands(said.similarity),
+        envelope.importid is not None,
+        envelope.synthetic,
+    )
+
+
+def read_held(data: bytes) -> str | None:
+    """The rating that one FeedbackQuarantined holds; None if it is none."""
+    try:
+        envelope = _decode_quarantined(data)
+    except _UNREADABLE:
+        return None
+    return envelope.data.target_id if envelope.type == QUARANTINED.event_type else None
+
+
+class StoredRatings:
+    """Plays `entrypoints.screening.ReadsRatings`."""
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Ratings, and what somebody has held already."""
+        return SUBMITTED.pattern, QUARANTINED.pattern
+
+    def seen(self, data: bytes, sequence: int) -> Seen | None:
+        """See `read_seen`."""
+        return read_seen(data, sequence)
+
+    def held(self, data: bytes) -> str | None:
+        """See `read_held`."""
+        return read_held(data)

@@ -1,0 +1,442 @@
+"""Screening 筛查: which ratings look as if nobody meant them, and are held until somebody has looked.
+
+A fold over the ratings in the order of the stream. For each unit it counts what shares a device, an address
+or a text within the rule's window, and how many unverified ratings come in all. Whoever folds the same
+ratings from the same state decides the same; nothing here asks a clock or a die.
+
+A rating is held at most once, for the first cause that is found; the causes are looked at from the most to
+the least telling. What is held is visible and can be released: see docs/screening.md and ADR 0031.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from services.intake.domain.screening_clusters import Cluster, Member, limits_of
+from services.intake.domain.screening_pace import Pace, Surge, UnitPace, day_of, surge_limit, usual
+from shared.kernel.grades import Source
+from shared.kernel.reasons import QuarantineReason
+from shared.rules.screening import ClusterRule, Screening
+
+FORMAT: Final = 1
+"""Version of what `Screen.dump` gives."""
+SWEEP_MS: Final = 3_600_000
+
+
+class Trait(StrEnum):
+    """What the members of a cluster have in common."""
+
+    DEVICE = "device"
+    SHARED_DEVICE = "shared_device"
+    ADDRESS = "address"
+    TEXT = "text"
+    NEAR_TEXT = "near_text"
+    SURGE = "surge"
+
+
+REASONS: Final = {
+    Trait.DEVICE: QuarantineReason.SHARED_DEVICE,
+    Trait.SHARED_DEVICE: QuarantineReason.SHARED_DEVICE,
+    Trait.ADDRESS: QuarantineReason.SHARED_DEVICE,
+    Trait.TEXT: QuarantineReason.SHARED_TEXT,
+    Trait.NEAR_TEXT: QuarantineReason.SHARED_TEXT,
+    Trait.SURGE: QuarantineReason.BURST,
+}
+"""The reason that goes into the event, for each trait."""
+
+
+class Seen(NamedTuple):
+    """What screening looks at of one rating; the fingerprints are keyed hashes, None where unknown.
+
+    Attributes:
+        kind: window kind; empty for a bureau.
+        received_ms: when it was received, Unix milliseconds.
+        text_bands: what it shares with nearly the same texts, see `similarity`; empty for short ones.
+        imported: whether it came with a bulk import.
+    """
+
+    event_id: str
+    sequence: int
+    unit_id: str
+    kind: str
+    received_ms: int
+    source: str
+    channel: str
+    verification: str
+    device: str | None = None
+    address: str | None = None
+    text: str | None = None
+    text_bands: Sequence[str] = ()
+    imported: bool = False
+    synthetic: bool = False
+
+
+class Hold(NamedTuple):
+    """A rating that is to be held.
+
+    Attributes:
+        sequence: its place in FEEDBACK.
+        received_ms: when it was received, Unix milliseconds.
+        cluster: opaque name of what it is held with; the same for all of one unit, cause and day.
+    """
+
+    event_id: str
+    sequence: int
+    received_ms: int
+    reason: QuarantineReason
+    trait: Trait
+    cluster: str
+
+
+class Release(NamedTuple):
+    """A rating that was held because of a surge which something else explains now."""
+
+    event_id: str
+    sequence: int
+    received_ms: int
+
+
+class Screen:
+    """The fold's state under one version of the rules.
+
+    Memory: about 1 kB for each rating that is not exempt, as long as the longest window is, and never for
+    more than `Screening.most_members`; less than 1 kB for each unit.
+    """
+
+    def __init__(self, rules: Screening) -> None:
+        """Nothing has been seen."""
+        self.rules = rules
+        self.position = 0
+        """Sequence of the last rating that was looked at."""
+        self.forgotten = 0
+        """Ratings that `most_members` made it forget early."""
+        self._longest_ms = int(max(rule.within_s for rule in rules.surges) * 1000)
+        self._now_ms = 0
+        self._first_day: int | None = None
+        self._swept_ms = 0
+        self._units: dict[str, UnitPace] = {}
+        self._kinds: dict[str, Pace] = {}
+        self._recent: dict[str, deque[Member]] = {}
+        self._clusters: dict[str, Cluster | Member] = {}
+        self._within: dict[str, float] = {
+            trait.value: rule.within_s
+            for trait, rule in (
+                (Trait.DEVICE, rules.device), (Trait.SHARED_DEVICE, rules.shared_device),
+                (Trait.ADDRESS, rules.address), (Trait.TEXT, rules.text), (Trait.NEAR_TEXT, rules.near_text),
+            )
+        }  # fmt: skip
+        self._exempt = frozenset(str(each) for each in rules.exempt)
+        self._exempt_channels = frozenset(str(each) for each in rules.exempt_channels)
+        self._shared = frozenset(str(each) for each in rules.shared_device_channels)
+
+    def __len__(self) -> int:
+        """How many fingerprints are remembered."""
+        return len(self._clusters)
+
+    def under(self, rules: Screening) -> "Screen":
+        """This screen under other rules: what was seen is kept where the windows allow it."""
+        if rules == self.rules:
+            return self
+        other = Screen(rules)
+        if rules.baseline.days == self.rules.baseline.days and rules.surges == self.rules.surges:
+            other.load(self.dump())
+        else:
+            other.position = self.position
+        return other
+
+    def look_at(self, seen: Seen) -> list[Hold | Release]:
+        """Take one rating in; what is decided now: about it, earlier ones, both or nothing."""
+        self.position = seen.sequence
+        if not self.rules.enabled or seen.synthetic or seen.source != Source.PUBLIC:
+            return []
+        now_ms = self._now_ms = max(self._now_ms, seen.received_ms)
+        day = day_of(now_ms)
+        if self._first_day is None:
+            self._first_day = day
+        if now_ms - self._swept_ms >= SWEEP_MS or len(self._clusters) > 8 * self.rules.most_members:
+            self._sweep(now_ms)
+        unit, peers = self._pace_of(seen, day)
+        if seen.verification in self._exempt:
+            unit.pace.today[1] += 1
+            peers.today[1] += 1
+            return []
+        if (seen.imported and self.rules.exempt_imports) or seen.channel in self._exempt_channels:
+            return []
+        unit.pace.today[0] += 1
+        peers.today[0] += 1
+        return self._judge(seen, unit, peers, now_ms, day)
+
+    def _pace_of(self, seen: Seen, day: int) -> tuple[UnitPace, Pace]:
+        peers = self._kinds.get(seen.kind)
+        if peers is None:
+            peers = self._kinds[seen.kind] = Pace(self.rules.baseline.days, day)
+            peers.units = 0
+        unit = self._units.get(seen.unit_id)
+        if unit is None:
+            unit = self._units[seen.unit_id] = UnitPace(self.rules, seen.kind, day)
+            peers.units += 1
+        unit.pace.turn(day)
+        peers.turn(day)
+        return unit, peers
+
+    def _judge(self, seen: Seen, unit: UnitPace, peers: Pace, now_ms: int, day: int) -> list[Hold | Release]:
+        rules = self.rules
+        watched = min(day - (self._first_day if self._first_day is not None else day), rules.baseline.days)
+        usual_day = usual(unit.pace, peers, watched, rules.baseline, now_ms)
+        member = Member(now_ms, seen.sequence, seen.event_id)
+        decided: list[Hold | Release] = []
+        explained = False
+        for trait, rule, fingerprint in self._traits(seen):
+            key = f"{trait.value}:{seen.unit_id}:{fingerprint}"
+            if trait is Trait.DEVICE:
+                member.device = key
+            for each in self._join(key, member, rule, usual_day, now_ms):
+                if each.explained:
+                    continue
+                if not each.held:
+                    decided.append(self._hold(each, trait, key, day))
+                explained |= self._explain(each, unit)
+        if not member.held:
+            decided += self._surge(seen.unit_id, member, unit, usual_day, now_ms, day)
+        if explained:
+            decided += self._relent(unit)
+        return decided
+
+    @staticmethod
+    def _explain(member: Member, unit: UnitPace) -> bool:
+        """Let a cluster answer for a rating; whether a surge held it until now."""
+        in_surge = member.in_surge
+        member.held, member.in_surge = True, False
+        if member.counted:
+            member.counted = False
+            for count in unit.counts:
+                count.take_back(member.received_ms)
+        if in_surge and unit.surge is not None:
+            unit.surge.unexplained -= 1
+        return in_surge
+
+    def _relent(self, unit: UnitPace) -> list[Hold | Release]:
+        """Release whom a surge held that clusters have explained: a flood from few devices was no surge.
+
+        Not those whose private device has come more than once: their cluster may still be growing.
+        """
+        surge = unit.surge
+        if surge is None or surge.unexplained > surge.limit:
+            return []
+        released: list[Hold | Release] = []
+        left: list[Member] = []
+        for member in surge.members:
+            if not member.in_surge:
+                continue
+            if isinstance(self._clusters.get(member.device), Cluster):
+                left.append(member)
+                continue
+            member.held = member.in_surge = False
+            surge.unexplained -= 1
+            released.append(Release(member.event_id, member.sequence, member.received_ms))
+        surge.members = left
+        return released
+
+    def _traits(self, seen: Seen) -> Iterator[tuple[Trait, ClusterRule, str]]:
+        rules = self.rules
+        if seen.device is not None:
+            if seen.channel in self._shared:
+                yield Trait.SHARED_DEVICE, rules.shared_device, seen.device
+            else:
+                yield Trait.DEVICE, rules.device, seen.device
+        if seen.address is not None:
+            yield Trait.ADDRESS, rules.address, seen.address
+        if seen.text_bands:
+            if seen.text is not None:
+                yield Trait.TEXT, rules.text, seen.text
+            for number, band in enumerate(seen.text_bands):
+                yield Trait.NEAR_TEXT, rules.near_text, f"{number}.{band}"
+
+    def _join(
+        self, key: str, member: Member, rule: ClusterRule, usual_day: float, now_ms: int
+    ) -> list[Member]:
+        found = self._clusters.get(key)
+        if found is None:
+            self._clusters[key] = member  # most fingerprints come once: no cluster yet
+            return []
+        limits = limits_of(rule, usual_day)
+        if isinstance(found, Member):
+            cluster = Cluster(rule.within_s)
+            first_ms = found.received_ms
+            excess = []
+            if now_ms - first_ms <= rule.within_s * 1000:
+                excess = cluster.add(found, first_ms, rule.within_s, limits)
+            self._clusters[key] = cluster
+            return [*excess, *cluster.add(member, now_ms, rule.within_s, limits)]
+        return found.add(member, now_ms, rule.within_s, limits)
+
+    def _surge(
+        self, unit_id: str, member: Member, unit: UnitPace, usual_day: float, now_ms: int, day: int
+    ) -> list[Hold]:
+        """Hold what came in a surge, from the beginning of the window on."""
+        member.counted = True
+        reach_s, limit = 0.0, 0
+        for rule, count in zip(self.rules.surges, unit.counts, strict=True):
+            most = surge_limit(rule, usual_day, self.rules.baseline.dispersion)
+            if count.add(now_ms) > most:
+                reach_s, limit = max(reach_s, rule.within_s), most
+        recent = self._recent.get(unit_id)
+        if recent is None:
+            recent = self._recent[unit_id] = deque()
+        longest_ms = now_ms - self._longest_ms
+        while recent and (recent[0].received_ms < longest_ms or recent[0].held):
+            recent.popleft()
+        recent.append(member)
+        if not reach_s:
+            unit.surge = None
+            return []
+        if unit.surge is None:
+            unit.surge = Surge(limit)
+        oldest_ms = now_ms - int(reach_s * 1000)
+        holds = []
+        kept: deque[Member] = deque()
+        for each in recent:
+            if each.held:
+                continue
+            if each.received_ms < oldest_ms:
+                kept.append(each)
+                continue
+            each.held = each.in_surge = True
+            unit.surge.hold(each)
+            holds.append(self._hold(each, Trait.SURGE, f"{Trait.SURGE.value}:{unit_id}", day))
+        self._recent[unit_id] = kept
+        return holds
+
+    @staticmethod
+    def _hold(member: Member, trait: Trait, key: str, day: int) -> Hold:
+        # Fingerprints are keyed already; the digest only makes the name short.
+        name = hashlib.blake2s(f"{key}:{day}".encode(), digest_size=8).hexdigest()
+        return Hold(
+            member.event_id,
+            member.sequence,
+            member.received_ms,
+            REASONS[trait],
+            trait,
+            f"{trait.value}-{name}",
+        )
+
+    def _sweep(self, now_ms: int) -> None:
+        """Forget what no window reaches any more; more, oldest first, where that leaves too much."""
+        self._swept_ms = now_ms
+        alive: dict[str, Cluster | Member] = {}
+        for key, each in self._clusters.items():
+            last_ms = each.received_ms if isinstance(each, Member) else each.last_ms
+            if now_ms - last_ms <= self._within[key.partition(":")[0]] * 1000:
+                alive[key] = each
+        most = 4 * self.rules.most_members  # a rating has about four fingerprints
+        if len(alive) > most:
+            excess = len(alive) - most
+            self.forgotten += excess
+            newest = sorted(
+                alive.items(),
+                key=lambda item: item[1].received_ms if isinstance(item[1], Member) else item[1].last_ms,
+            )
+            alive = dict(newest[excess:])
+        self._clusters = alive
+        longest_ms = now_ms - self._longest_ms
+        self._recent = {
+            unit_id: still
+            for unit_id, recent in self._recent.items()
+            if (still := deque(each for each in recent if each.received_ms >= longest_ms and not each.held))
+        }
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as numbers and texts; `load` takes it back."""
+        members: dict[int, int] = {}
+        table: list[list[Any]] = []
+
+        def number(member: Member) -> int:
+            place = members.get(id(member))
+            if place is None:
+                place = members[id(member)] = len(table)
+                table.append(member.dump())
+            return place
+
+        def held_by(surge: Surge) -> list[int]:
+            return [number(member) for member in surge.members]
+
+        def open_in(cluster: Cluster) -> list[int]:
+            return [number(member) for member in cluster.open if not member.explained]
+
+        return {
+            "format": FORMAT,
+            "position": self.position,
+            "forgotten": self.forgotten,
+            "now_ms": self._now_ms,
+            "first_day": self._first_day,
+            "units": {
+                unit_id: [
+                    unit.kind,
+                    unit.pace.dump(),
+                    [count.dump() for count in unit.counts],
+                    None
+                    if unit.surge is None
+                    else [
+                        unit.surge.limit,
+                        unit.surge.unexplained,
+                        [number(each) for each in unit.surge.members],
+                    ],
+                ]
+                for unit_id, unit in self._units.items()
+            },
+            "kinds": {kind: pace.dump() for kind, pace in self._kinds.items()},
+            "recent": {
+                unit_id: [number(each) for each in recent if not each.held]
+                for unit_id, recent in self._recent.items()
+            },
+            "clusters": {
+                key: number(each)
+                if isinstance(each, Member)
+                else [
+                    each.last_ms,
+                    each.count.dump(),
+                    [number(one) for one in each.open if not one.explained],
+                ]
+                for key, each in self._clusters.items()
+            },
+            "members": table,
+        }
+
+    def load(self, dumped: dict[str, Any]) -> None:
+        """Take up what `dump` gave: looking on gives what the dumped screen would have given.
+
+        Raises:
+            KeyError: it is something else.
+            ValueError: it is of another version.
+        """
+        if dumped["format"] != FORMAT:
+            raise ValueError(f"format {dumped['format']}, expected {FORMAT}")
+        members = [Member.load(each) for each in dumped["members"]]
+        self.position, self.forgotten = dumped["position"], dumped["forgotten"]
+        self._now_ms, self._first_day = dumped["now_ms"], dumped["first_day"]
+        day = day_of(self._now_ms)
+        for unit_id, (kind, pace, counts, surge) in dumped["units"].items():
+            unit = self._units[unit_id] = UnitPace(self.rules, kind, day)
+            unit.pace.load(pace)
+            for count, said in zip(unit.counts, counts, strict=True):
+                count.load(said)
+            if surge is not None:
+                unit.surge = Surge(surge[0])
+                unit.surge.unexplained = surge[1]
+                unit.surge.members = [members[place] for place in surge[2]]
+        for kind, pace in dumped["kinds"].items():
+            self._kinds[kind] = Pace(self.rules.baseline.days, day)
+            self._kinds[kind].load(pace)
+        self._recent = {
+            unit_id: deque(members[place] for place in places) for unit_id, places in dumped["recent"].items()
+        }
+        for key, said in dumped["clusters"].items():
+            if isinstance(said, int):
+                self._clusters[key] = members[said]
+                continue
+            cluster = self._clusters[key] = Cluster(self._within[key.partition(":")[0]])
+            cluster.last_ms = said[0]
+            cluster.count.load(said[1])
+            cluster.open = [members[place] for place in said[2]]

@@ -1,0 +1,248 @@
+"""HTTP: the ratings that are held, and decisions about many of them in one request.
+
+An appeal goes the way of every exclusion: ``POST /v1/feedback/{event_id}/reinstatement``.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated, Final, Protocol
+
+from fastapi import APIRouter, FastAPI, Header, Query
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.types import Receive, Scope, Send
+
+from services.intake.application.errors import (
+    KeyReusedError,
+    LostRaceError,
+    MoveNotOpenError,
+    RejectedError,
+)
+from services.intake.application.prepared import KEY_HEADER, RequestFacts
+from services.intake.domain.decisions import Decision
+from services.intake.domain.quarantine import (
+    MAX_PAGE,
+    Held,
+    HeldCluster,
+    HeldFilter,
+    read_cursor,
+    write_cursor,
+)
+from services.intake.entrypoints.bodies import describe_errors
+from services.intake.entrypoints.http import HttpParts
+from services.intake.entrypoints.quarantine_bodies import (
+    MOST_AT_ONCE,
+    ClusterAnswer,
+    ClustersAnswer,
+    DecidedAnswer,
+    DecisionsAnswer,
+    DecisionsBody,
+    HeldAnswer,
+    HeldPageAnswer,
+    parse_decisions,
+)
+from services.intake.entrypoints.reading import read_body_in_time, require_readable
+from services.intake.entrypoints.writing import (
+    JSON_TYPES,
+    MAX_KEY,
+    key_of,
+    problems,
+    provenance,
+    rejection,
+    send_json,
+    unavailable,
+)
+from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError
+from shared.kernel.reasons import QuarantineReason
+from shared.observability.problem import ProblemError, validation_problem
+
+PATH: Final = "/v1/quarantine"
+DECISIONS_PATH: Final = "/v1/quarantine/decisions"
+MAX_BODY_BYTES: Final = 1024 * 1024
+AT_ONCE: Final = 64
+
+_READING: Final = problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+_DECIDING: Final = problems(
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
+
+class HeldRatings(Protocol):
+    """Role: knows which ratings are held; `adapters.sqlite_quarantine` plays it."""
+
+    def page(self, wanted: HeldFilter, after: int, limit: int) -> list[Held]:
+        """At most `limit` that match, held after the sequence `after`."""
+        ...
+
+    def count(self, wanted: HeldFilter) -> int:
+        """How many match."""
+        ...
+
+    def clusters(self, wanted: HeldFilter, limit: int) -> list[HeldCluster]:
+        """The largest clusters that match."""
+        ...
+
+
+_Unit = Annotated[str | None, Query(description="Only of this unit.", max_length=64)]
+_City = Annotated[str | None, Query(description="GB/T 2260 prefecture, 4 digits.", max_length=4)]
+_County = Annotated[str | None, Query(description="GB/T 2260 county, 6 digits.", max_length=6)]
+_Reason = Annotated[QuarantineReason | None, Query(description="Only held for this reason.")]
+_Cluster = Annotated[str | None, Query(description="Only what is held with it.", max_length=64)]
+
+
+def add_quarantine_routes(app: FastAPI, parts: HttpParts, held: HeldRatings) -> None:
+    """Add the routes of the review to `app`."""
+    decisions = _Decisions(parts, held)
+    route = APIRoute(
+        DECISIONS_PATH,
+        _describe_decisions,
+        methods=["POST"],
+        tags=["quarantine"],
+        summary="Release or exclude many held ratings",
+        operation_id="decide_quarantine",
+        response_model=DecisionsAnswer,
+        responses=_DECIDING,
+    )
+    route.app = decisions.decide
+    app.router.routes.append(route)
+    router = APIRouter()
+    _add_reading(router, held)
+    app.include_router(router)
+
+
+def _add_reading(router: APIRouter, held: HeldRatings) -> None:
+    @router.get(PATH, tags=["quarantine"], summary="The ratings that are held", responses=_READING)
+    async def quarantine(
+        unit_id: _Unit = None,
+        city: _City = None,
+        county: _County = None,
+        reason: _Reason = None,
+        cluster: _Cluster = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Ratings on a page.")] = 100,
+        cursor: Annotated[
+            str | None, Query(description="The `next` of the page before.", max_length=32)
+        ] = None,
+    ) -> HeldPageAnswer:
+        """List held ratings, the longest held first."""
+        wanted = HeldFilter(unit_id, city, county, reason, cluster)
+        items = held.page(wanted, read_cursor(cursor), limit + 1)
+        more = write_cursor(items[limit - 1].sequence) if len(items) > limit else None
+        shown = [HeldAnswer.of(each) for each in items[:limit]]
+        return HeldPageAnswer(total=held.count(wanted), items=shown, next=more)
+
+    @router.get(
+        f"{PATH}/clusters", tags=["quarantine"], summary="What they are held with", responses=_READING
+    )
+    async def clusters(
+        unit_id: _Unit = None,
+        city: _City = None,
+        county: _County = None,
+        reason: _Reason = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Clusters on a page.")] = 100,
+    ) -> ClustersAnswer:
+        """List clusters of held ratings, the largest first."""
+        wanted = HeldFilter(unit_id, city, county, reason)
+        return ClustersAnswer(items=[ClusterAnswer.of(each) for each in held.clusters(wanted, limit)])
+
+
+class _Decisions:
+    """Answers requests to decide about many ratings: each by a revision of its own, durable on return."""
+
+    def __init__(self, parts: HttpParts, held: HeldRatings) -> None:
+        self._parts = parts
+        self._held = held
+
+    async def decide(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        raw = await read_body_in_time(
+            receive,
+            MAX_BODY_BYTES,
+            self._parts.settings.body_timeout_s,
+            f"name at most {MOST_AT_ONCE} ratings",
+        )
+        require_readable(headers, JSON_TYPES)
+        try:
+            body, decision = parse_decisions(raw)
+        except ValidationError as error:
+            raise ProblemError(validation_problem(describe_errors(error), scope["path"])) from None
+        except RejectedError as error:
+            raise rejection(error, scope["path"], "The request is not valid") from error
+        facts = self._parts.desk.preparer.facts(provenance(), idempotency_key=key_of(headers))
+        try:
+            answer = await self._decide(body, decision, facts)
+        except TransientError as error:
+            again = "Some may have been decided: send the same request again after {seconds} s."
+            raise unavailable(error, again, scope["path"], self._parts.random) from error
+        await send_json(send, 200, answer.model_dump_json().encode())
+
+    async def _decide(self, body: DecisionsBody, decision: Decision, facts: RequestFacts) -> DecisionsAnswer:
+        remaining = 0
+        if body.cluster is not None:
+            wanted = HeldFilter(cluster=body.cluster)
+            chosen = [each.event_id for each in self._held.page(wanted, 0, MOST_AT_ONCE)]
+            remaining = self._held.count(wanted) - len(chosen)
+        else:
+            chosen = list(dict.fromkeys(body.event_ids or ()))
+        results: list[DecidedAnswer] = []
+        for start in range(0, len(chosen), AT_ONCE):
+            some = chosen[start : start + AT_ONCE]
+            results += await asyncio.gather(*(self._one(event_id, decision, facts) for event_id in some))
+        return _summed(results, remaining)
+
+    async def _one(self, event_id: str, decision: Decision, facts: RequestFacts) -> DecidedAnswer:
+        reviser = self._parts.reviser
+        try:
+            history = reviser.history(event_id)
+        except (NotFoundError, InvalidValueError):
+            return DecidedAnswer(event_id=event_id, outcome="not_found", state=None, revision=None)
+        try:
+            revision = await reviser.revise(history, decision, facts)
+        except (MoveNotOpenError, LostRaceError, KeyReusedError):
+            history = reviser.history(event_id)
+            outcome = "already" if history.state is decision.move.leads_to else "not_open"
+            return DecidedAnswer.model_validate(
+                {
+                    "event_id": event_id,
+                    "outcome": outcome,
+                    "state": history.state,
+                    "revision": history.number,
+                }
+            )
+        state = revision.move.leads_to
+        return DecidedAnswer(event_id=event_id, outcome="done", state=state, revision=revision.number)
+
+
+def _summed(results: Sequence[DecidedAnswer], remaining: int) -> DecisionsAnswer:
+    counts = Counter(result.outcome for result in results)
+    return DecisionsAnswer(
+        done=counts["done"],
+        already=counts["already"],
+        not_open=counts["not_open"],
+        not_found=counts["not_found"],
+        remaining=remaining,
+        results=list(results),
+    )
+
+
+async def _describe_decisions(
+    body: DecisionsBody,
+    *,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias=KEY_HEADER,
+            max_length=MAX_KEY,
+            description="The same key with the same decision again changes nothing and gets the same answer.",
+        ),
+    ] = None,
+) -> None:
+    """Decide about a whole cluster, or about single ratings; the answer says what became of each.
+
+    At most 10,000 of a cluster in one request: while `remaining` is more than 0, send it again.
+    """

@@ -1,0 +1,245 @@
+"""Screening's rules one by one, and honest traffic that must not trip over them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.intake.domain.screening import Hold, Release, Screen, Seen
+from shared.kernel.reasons import QuarantineReason
+from shared.rules.screening import Screening
+
+DAY_MS = 86_400_000
+MORNING_MS = 20_400 * DAY_MS + 2 * 3_600_000  # ten o'clock in Shanghai
+RULES = Screening()
+UNIT = "U000112"
+
+
+class Desk:
+    """A screen with a month of history of a unit, and what it decided."""
+
+    def __init__(self, rules: Screening = RULES, *, unverified: int = 2, verified: int = 4) -> None:
+        self.screen = Screen(rules)
+        self.held: dict[str, Hold] = {}
+        self._number = 0
+        for day in range(30, 0, -1):
+            for number in range(unverified + verified):
+                at = MORNING_MS - day * DAY_MS + number * 600_000
+                self.rate(at, verification="anonymous" if number < unverified else "transaction")
+        assert self.held == {}
+
+    def rate(self, at_ms: int, *, device: str | None = None, unit_id: str = UNIT, **more: Any) -> str:  # noqa: ANN401 - fields of `Seen`
+        """One rating; a device of its own unless one is given."""
+        self._number += 1
+        event_id = f"e{self._number}"
+        seen = Seen(event_id, self._number, unit_id, "marriage", at_ms, "public", "web", "anonymous")
+        seen = seen._replace(device=device or f"own {self._number}", **more)
+        for decided in self.screen.look_at(seen):
+            if isinstance(decided, Release):
+                del self.held[decided.event_id]
+            else:
+                assert decided.event_id not in self.held
+                self.held[decided.event_id] = decided
+        return event_id
+
+    def many(self, count: int, *, every_ms: int = 60_000, **more: Any) -> list[str]:  # noqa: ANN401 - see `rate`
+        return [self.rate(MORNING_MS + number * every_ms, **more) for number in range(count)]
+
+
+def test_beyond_the_first_few_of_one_device_every_rating_is_held() -> None:
+    desk = Desk()
+    eight = desk.many(8, device="phone")
+    assert desk.held == {}
+    ninth = desk.rate(MORNING_MS + 500_000, device="phone")
+    assert set(desk.held) == {*eight[3:], ninth}
+    assert {hold.reason for hold in desk.held.values()} == {QuarantineReason.SHARED_DEVICE}
+    assert len({hold.cluster for hold in desk.held.values()}) == 1
+
+
+def test_of_a_device_that_nobody_honest_has_none_counts() -> None:
+    desk = Desk()
+    twenty = desk.many(20, device="bot", every_ms=1000)
+    assert set(desk.held) == set(twenty)
+
+
+def test_a_surge_is_held_back_to_its_beginning_and_only_at_that_unit() -> None:
+    desk = Desk()
+    elsewhere = [desk.rate(MORNING_MS + number, unit_id="U000113") for number in range(3)]
+    surge = desk.many(21, every_ms=10_000)
+    assert set(desk.held) == set(surge)
+    assert {hold.reason for hold in desk.held.values()} == {QuarantineReason.BURST}
+    more = desk.rate(MORNING_MS + 300_000)
+    assert more in desk.held
+    assert not set(elsewhere) & set(desk.held)
+
+
+def test_a_slow_drip_over_a_day_is_a_surge_of_the_day() -> None:
+    desk = Desk()
+    drip = desk.many(40, every_ms=30 * 60_000)
+    assert set(desk.held) >= set(drip[1:])
+
+
+def test_after_a_surge_ratings_count_again() -> None:
+    desk = Desk()
+    desk.many(60, every_ms=10_000)
+    assert desk.rate(MORNING_MS + 30 * 3_600_000) not in desk.held
+
+
+def test_whom_a_flood_from_few_devices_had_swept_along_is_released_at_once() -> None:
+    desk = Desk()
+    honest = desk.rate(MORNING_MS - 60_000)
+    flood = [desk.rate(MORNING_MS + number * 100, device=f"bot {number % 30}") for number in range(600)]
+    assert honest not in desk.held
+    assert set(flood) == set(desk.held)
+
+
+def test_verified_ratings_staffs_imports_and_other_sources_are_never_held() -> None:
+    desk = Desk()
+    for number in range(300):
+        at = MORNING_MS + number * 1000
+        desk.rate(at, device="terminal", verification="transaction")
+        desk.rate(at, device="scanner", imported=True)
+        desk.rate(at, device="desk", channel="paper")
+        desk.rate(at, device="panel", source="social")
+        desk.rate(at, device="probe", synthetic=True)
+    assert desk.held == {}
+
+
+def test_one_text_under_many_names_is_one_cluster_and_short_texts_are_none() -> None:
+    desk = Desk(unverified=20)
+    copies = [desk.rate(MORNING_MS + n * 300_000, text="t", text_bands=("a", "b")) for n in range(25)]
+    assert set(desk.held) == set(copies)
+    assert {hold.reason for hold in desk.held.values()} == {QuarantineReason.SHARED_TEXT}
+    short = Desk(unverified=20)
+    short.many(25, every_ms=300_000, text="很好")
+    assert short.held == {}
+
+
+def test_a_busy_hall_with_one_terminal_and_one_address_is_left_alone() -> None:
+    desk = Desk(unverified=30, verified=60)
+    for number in range(160):
+        terminal = number % 5 > 1
+        desk.rate(
+            MORNING_MS + number * 170_000,
+            device="terminal" if terminal else None,
+            channel="terminal" if terminal else "qr",
+            address="hall",
+            verification="transaction" if number % 3 else "onsite",
+        )
+    assert desk.held == {}
+
+
+def test_a_familys_phone_is_left_alone() -> None:
+    desk = Desk()
+    desk.many(6, device="mother's phone", address="home")
+    assert desk.held == {}
+
+
+def test_a_good_day_brings_verified_ratings_too_and_is_no_surge() -> None:
+    """Tomb-sweeping day at a funeral home: ten times as many of both."""
+    desk = Desk(unverified=3, verified=6)
+    for number in range(90):
+        at = MORNING_MS + number * 300_000
+        desk.rate(at, verification="anonymous" if number % 3 == 0 else "transaction")
+    assert desk.held == {}
+
+
+def test_a_young_platform_judges_by_a_day_that_any_unit_may_have() -> None:
+    screen = Screen(RULES)
+    held = []
+    for number in range(200):
+        seen = Seen(f"e{number}", number, UNIT, "k", MORNING_MS + number * 1000, "public", "web", "anonymous")
+        held += screen.look_at(seen)
+        assert bool(held) == (number >= 60)
+    assert len(held) == 200
+
+
+def test_switched_off_nothing_is_held() -> None:
+    desk = Desk(replace(RULES, enabled=False))
+    desk.many(100, device="bot", every_ms=1000)
+    assert desk.held == {}
+
+
+def _random_ratings(seed: int, count: int) -> Iterator[Seen]:
+    chance = Random(seed)
+    now = MORNING_MS
+    for number in range(count):
+        now += chance.choice((0, 1000, 200_000, 4_000_000))
+        yield Seen(
+            f"e{number}",
+            number + 1,
+            f"U{chance.randrange(3)}",
+            "k",
+            now,
+            "public",
+            chance.choice(("web", "terminal")),
+            chance.choice(("anonymous", "onsite", "transaction")),
+            chance.choice((None, "a", "b", f"own {number}")),
+            chance.choice((None, "x", f"net {number}")),
+            chance.choice((None, "t")),
+            chance.choice(((), ("p", "q"))),
+        )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 199))
+def test_a_screen_that_was_kept_and_taken_up_goes_on_as_if_nothing_had_happened(seed: int, cut: int) -> None:
+    rules = replace(RULES, baseline=replace(RULES.baseline, fresh_day=3.0))
+    whole, first = Screen(rules), Screen(rules)
+    ratings = list(_random_ratings(seed, 200))
+    expected = [whole.look_at(seen) for seen in ratings]
+    found = [first.look_at(seen) for seen in ratings[:cut]]
+    second = Screen(rules)
+    second.load(first.dump())
+    found += [second.look_at(seen) for seen in ratings[cut:]]
+    assert found == expected
+    assert second.dump() == whole.dump()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_nothing_is_held_twice_and_only_what_is_held_is_released(seed: int) -> None:
+    rules = replace(RULES, baseline=replace(RULES.baseline, fresh_day=3.0))
+    screen, held = Screen(rules), set[str]()
+    for seen in _random_ratings(seed, 300):
+        for decided in screen.look_at(seen):
+            if isinstance(decided, Hold):
+                assert decided.event_id not in held
+                held.add(decided.event_id)
+            else:
+                held.remove(decided.event_id)
+
+
+def test_memory_is_bounded() -> None:
+    rules = replace(RULES, most_members=1000, hour=replace(RULES.hour, least=10**9))
+    rules = replace(rules, day=replace(RULES.day, least=10**9))
+    screen = Screen(rules)
+    for number in range(20_000):
+        screen.look_at(
+            Seen(
+                f"e{number}",
+                number,
+                UNIT,
+                "k",
+                MORNING_MS + number,
+                "public",
+                "web",
+                "anonymous",
+                f"d{number}",
+            )
+        )
+    assert len(screen) <= 8 * 1000
+    assert screen.forgotten > 0
+
+
+@pytest.mark.parametrize("trait", ["device", "address"])
+def test_a_cluster_below_its_limit_does_not_grow_for_ever(trait: str) -> None:
+    desk = Desk()
+    for day in range(200):
+        desk.rate(MORNING_MS + day * 5 * DAY_MS, **{trait: "same"})
+    assert desk.held == {}
+    assert len(desk.screen.dump()["members"]) < 100

@@ -1,0 +1,218 @@
+"""Screening and scoring together, without a broker: what a stuffing does to a score and to everybody else."""
+
+from collections.abc import Mapping
+from datetime import date
+from functools import cache
+from typing import NamedTuple
+
+import pytest
+
+from services.intake.adapters.screened import read_seen
+from services.intake.application.hold_messages import hold_message, read_target
+from services.intake.application.prepared import RequestFacts
+from services.intake.domain.screening import Hold, Screen
+from services.scoring.application.fold import Fold
+from services.scoring.domain.spans import Rolling
+from shared.events import Provenance, spec_for_data
+from shared.events.feedback import FeedbackExcluded, FeedbackReleased
+from shared.kernel.clock import rfc3339
+from shared.kernel.grades import Level
+from shared.kernel.units import Unit, UnitRegistry, load_units
+from shared.rules import RulePack
+from shared.rules.loading import load_pack
+from shared.testing.builders import hmac_of
+from tests.support.traffic import TODAY, Attack, Message, Rated, Traffic, honest_month, merged
+
+DAY = date(2026, 11, 20)
+
+
+@cache
+def registry() -> UnitRegistry:
+    return load_units(None)
+
+
+@cache
+def rules() -> RulePack:
+    return load_pack(None, DAY)
+
+
+@cache
+def honest() -> tuple[Rated, ...]:
+    units = [unit for unit in registry().by_level(Level.WINDOW) if unit.kind in {"marriage", "funeral"}]
+    return tuple(honest_month(units, 1))
+
+
+def victim() -> Unit:
+    """A marriage registry with about as many ratings as most have."""
+    numbers: dict[str, int] = {}
+    for rated in honest():
+        if rated.unit.kind == "marriage":
+            numbers[rated.unit.unit_id] = numbers.get(rated.unit.unit_id, 0) + 1
+    unit_id = min(numbers, key=lambda each: (abs(numbers[each] - 38), each))
+    return registry().get(unit_id)
+
+
+SOAK = pytest.mark.soak
+TAKE = 20
+"""Ratings that screening looks at before it publishes what it decided: as the service reads them."""
+
+
+class Run(NamedTuple):
+    """What came, who of it is who, what is held, and the whole stream: ratings, and holds between them."""
+
+    traffic: Traffic
+    holds: dict[str, Hold]
+    stream: list[Message]
+
+    def held(self, *, hostile: bool) -> list[Rated]:
+        found = (self.traffic.ratings[hold.event_id] for hold in self.holds.values())
+        return [rated for rated in found if rated.hostile is hostile]
+
+
+def screened(ratings: list[Rated]) -> Run:
+    traffic = Traffic()
+    traffic.add(ratings)
+    screen = Screen(rules().intake.screening)
+    run = Run(traffic, {}, [])
+    for start in range(0, len(traffic.messages), TAKE):
+        some = traffic.messages[start : start + TAKE]
+        run.stream.extend(some)
+        for message in some:
+            seen = read_seen(message.data, message.sequence)
+            assert seen is not None
+            for decided in screen.look_at(seen):
+                if isinstance(decided, Hold):
+                    assert decided.event_id not in run.holds
+                    run.holds[decided.event_id] = decided
+                    run.stream.append(hold_of(decided, traffic))
+                else:
+                    run.stream.append(after(run.holds.pop(decided.event_id), traffic, FeedbackReleased, 2))
+    return run
+
+
+def hold_of(hold: Hold, traffic: Traffic) -> Message:
+    """What intake publishes for a hold."""
+    target = read_target(traffic.messages[hold.sequence - 1].data)
+    assert target is not None
+    out = hold_message(hold, target, hmac_of("request"), hmac_of("digest"), facts())
+    return Message(out.subject, out.payload, hold.sequence)
+
+
+def facts() -> RequestFacts:
+    return RequestFacts(TODAY, rfc3339(TODAY), rules().intake, rules().hash, Provenance("screening"))
+
+
+def after(
+    hold: Hold, traffic: Traffic, kind: type[FeedbackExcluded | FeedbackReleased], revision: int
+) -> Message:
+    """A decision that follows a hold."""
+    spec, message = spec_for_data(kind), hold_of(hold, traffic)
+    reason = b"stuffed" if kind is FeedbackExcluded else b"found_genuine"
+    data = message.data.replace(b"feedback.quarantined.v1", spec.event_type[10:].encode())
+    data = data.replace(b'"target_revision":1', b'"target_revision":%d' % revision)
+    data = data.replace(b'"reason":"%s"' % hold.reason.value.encode(), b'"reason":"%s"' % reason)
+    return Message(message.subject.replace(".quarantined.", f".{spec.fact}."), data, message.sequence)
+
+
+def reviewed(run: Run) -> list[Message]:
+    """What the review decides: the hostile ones are excluded, the honest ones released."""
+    return [
+        after(
+            hold,
+            run.traffic,
+            FeedbackExcluded if run.traffic.ratings[hold.event_id].hostile else FeedbackReleased,
+            3,
+        )
+        for hold in run.holds.values()
+    ]
+
+
+Lists = Mapping[str, object]
+
+
+def lists(messages: list[Message]) -> tuple[Fold, Lists, dict[str, float]]:
+    return folded(Fold(registry(), rules(), DAY), messages)
+
+
+def _fail(message: object, error: Exception) -> None:
+    raise AssertionError(message) from error
+
+
+def folded(fold: Fold, messages: list[Message]) -> tuple[Fold, Lists, dict[str, float]]:
+    fold.take(messages, _fail)
+    found = fold.lists({Rolling(30)})
+    bytes_of = {key: (ranked.head, tuple(ranked.items)) for key, ranked in found.items()}
+    scores = {
+        row.unit_id: row.score
+        for key, ranked in found.items()
+        if key.startswith("window.") and key.endswith(".30")
+        for row in ranked.rows
+        if row.score is not None
+    }
+    return fold, bytes_of, scores
+
+
+@cache
+def without_attack() -> tuple[Lists, dict[str, float]]:
+    quiet = screened(list(honest()))
+    # Of all the ratings that people meant, nearly all count at once.
+    assert len(quiet.holds) <= 0.001 * len(quiet.traffic.messages)
+    _, found, scores = lists(quiet.traffic.messages)
+    return found, scores
+
+
+def check(attack: Attack, *, most_points: float = 0.5, most_elsewhere: float = 0.0) -> Run:
+    """Screen an attack on a unit, compare every score with that of an honest day, and review."""
+    unit = victim()
+    expected, before = without_attack()
+    run = screened(merged(honest(), attack.on(unit)))
+    fold, _, during = lists(run.stream)
+    moved = {each: abs(during[each] - before[each]) for each in before}
+    assert moved.pop(unit.unit_id) <= most_points
+    assert max(moved.values()) <= most_elsewhere
+    elsewhere = [rated for rated in run.held(hostile=False) if rated.unit is not unit]
+    assert len(elsewhere) <= 0.01 * len(honest())
+    assert all(rated.verification != "transaction" for rated in run.held(hostile=False))
+    _, after_review, _ = folded(fold, reviewed(run))
+    assert after_review == expected
+    return run
+
+
+def test_a_hostile_run_from_50_devices_moves_no_score_and_review_leaves_no_trace_of_it() -> None:
+    run = check(Attack("hostile run", 6000, 50, 50, texts="mixed", over_s=100))
+    assert len(run.held(hostile=True)) >= 5990
+    assert run.held(hostile=False) == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_200000_hostile_ratings_from_50_devices_move_no_score_and_review_leaves_no_trace_of_them() -> None:
+    run = check(Attack("hostile run", 200_000, 50, 50, texts="mixed"))
+    assert len(run.held(hostile=True)) >= 199_990
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(Attack("few devices", 600, 3, 1), marks=SOAK),
+        Attack("rotating addresses", 600, 40, 0, over_s=1800),
+        pytest.param(
+            Attack("copied texts, rotating devices", 400, 0, 0, texts="copied"), marks=pytest.mark.soak
+        ),
+        pytest.param(
+            Attack("varied texts, rotating devices", 400, 0, 0, texts="varied"), marks=pytest.mark.soak
+        ),
+        Attack("slow drip", 300, 6, 6, start_h=0, over_s=86_000),
+        pytest.param(
+            Attack("slow drip of a crowd", 300, 0, 0, start_h=0, over_s=86_000), marks=pytest.mark.soak
+        ),
+        Attack("mixture", 600, 400, 25, texts="mixed", over_s=3 * 3600),
+        Attack("downvotes", 400, 0, 0, grade=1),
+    ],
+    ids=str,
+)
+def test_no_kind_of_stuffing_gets_far(attack: Attack) -> None:
+    # Where every rating comes from another device, nobody can tell the day's own unverified ratings of the
+    # unit from them: these are held, too. It moves its score a little, and by the prior that of its peers.
+    run = check(attack, most_points=1.0, most_elsewhere=0.1)
+    assert len(run.held(hostile=True)) >= attack.ratings - 20
