@@ -19,7 +19,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
         --no-annotate --custom-compile-command "make lock"
 
-.PHONY: help setup demo up test unit lint types format bench soak docs docs-check lock hooks ci clean
+.PHONY: help setup demo up test properties unit lint types format bench soak docs docs-check lock hooks ci clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ up: $(VENV)/.installed-local ## Run the platform on this machine without the dem
 
 test: setup ## Run all tests, on a real nats-server and mongod (TESTS=… to choose)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+
+properties: setup ## Run the property tests with all their examples; make test tries a share of them
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m hypothesis --timeout 400 tests/unit $(TESTS)
 
 unit: setup ## Run the tests that start no server
 	@$(BIN)/python -m pytest tests/unit tests/architecture $(TESTS)

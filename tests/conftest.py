@@ -4,16 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import settings
+
+from tests.support.properties import load_profile
 
 # Helpers that assert tell both sides of a comparison, as tests do.
 pytest.register_assert_rewrite("tests.support.audit", "tests.support.faults", "tests.support.load")
 
 pytest_plugins = ["tests.support.servers", "tests.support.platform"]
 
-# The machines that run the tests are shared: how long an example takes says nothing about the code.
-settings.register_profile("shared-machine", deadline=None)
-settings.load_profile("shared-machine")
+load_profile()
 
 SLOW_FIRST = ("tests/e2e/", "tests/integration/")
 
