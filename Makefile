@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Workers for `make test`. Integration tests wait for servers of their own much of the time: three keep two cores busy.
-JOBS   ?= 3
+# Workers for `make test`. Integration tests wait for servers of their own much of the time: four keep two cores busy.
+JOBS   ?= 4
 # Passed on to pingyi and the benchmarks: make demo ARGS=--once
 ARGS   ?=
 # Passed on to pytest: make test TESTS="tests/unit -k ranking"
@@ -71,7 +71,7 @@ up: $(VENV)/.installed-local ## Run the platform on this machine without the dem
 # --- examine ----------------------------------------------------------------------------------------------------------
 
 test: setup ## Run all tests, on a real nats-server and mongod (TESTS=… to choose)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 properties: setup ## Run the property tests with all their examples; make test tries a share of them
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m hypothesis --timeout 400 tests/unit $(TESTS)
