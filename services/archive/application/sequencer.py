@@ -30,6 +30,7 @@ import structlog
 
 from services.archive.application.backlog import ROOM_MESSAGES, Backlog
 from services.archive.application.envelopes import read_attributes
+from services.archive.application.known_ids import KnownIds
 from services.archive.application.notary import Sealed
 from services.archive.application.ports import (
     EntryLog,
@@ -105,6 +106,7 @@ class Sequencer:
         self._since = 0
         self._blocked: str | None = None
         self._log = entry_log
+        self.known_ids = KnownIds(entry_log)
         self._source = source
         self._metrics = metrics
         self._batch_entries = batch_entries
@@ -342,7 +344,7 @@ class Sequencer:
             for each in messages
         ]
         ids = {arrival.attributes.event_id for arrival in arrivals if arrival.attributes is not None}
-        known = await self._log.indexes_of(ids) if ids else {}
+        known = await self.known_ids.indexes_of(ids)
         size = self._size or 0
         for before in self._taken:
             size += len(before.entries)
@@ -374,6 +376,8 @@ class Sequencer:
         batch = self._taken.popleft()
         if self._size is not None:
             self._size += len(batch.entries)
+            newest = batch.entries[-1].leaf.attributes
+            self.known_ids.added(self._size, None if newest is None else newest.event_id)
         if self._tree is not None:
             self._tree.extend([entry.leaf_hash for entry in batch.entries])
         await self._acknowledge(batch.messages)
@@ -386,6 +390,7 @@ class Sequencer:
         self._tree, self._since = tree, size
         self._next_tree = _now() + REFUSED_RETRY_S  # somebody may put right what gives no tree now
         self._positions = await self._log.positions(self._backlogs.keys())
+        await self.known_ids.begin(size)
         self._size = size
 
     async def _gather(self) -> list[StoredMessage]:

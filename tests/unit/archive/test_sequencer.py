@@ -234,15 +234,15 @@ async def test_a_lease_that_ran_out_while_the_process_was_frozen_keeps_the_batch
     archive: Archive,
 ) -> None:
     freeze = [True]
-    fetch = archive.log.indexes_of
+    fetch = archive.sequencer.known_ids.indexes_of
 
-    async def frozen(event_ids: Collection[str]) -> dict[str, int]:
+    async def frozen(ids: Collection[str]) -> dict[str, int]:
         if freeze:
             freeze.clear()
             archive.leading.is_leader = False  # another one leads when the process goes on
-        return await fetch(event_ids)
+        return await fetch(ids)
 
-    archive.log.indexes_of = frozen  # type: ignore[method-assign]  # a probe before the insert
+    archive.sequencer.known_ids.indexes_of = frozen  # type: ignore[method-assign]  # a probe before the insert
     event = envelope_of(alert_raised()).to_json()
     archive.sequencer.offer(ALERTS, archive.streams.put(ALERTS, [1], event))
     async with archive.running():
