@@ -94,7 +94,7 @@ format: setup ## Format and fix what can be fixed
 bench: $(VENV)/.installed-bench ## Measure rates and quality, beside baselines in the same run (ARGS=--write, ARGS="--only bus")
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
-soak: setup ## Minutes of load with random kills of every part (SOAK_MINUTES=10 SOAK_RATINGS=200000)
+soak: setup ## Minutes of load with random kills of every part (SOAK_MINUTES=10 SOAK_RATINGS=200000; SOAK_AUDITS=100, in parts: SOAK_RECORD=FILE SOAK_PART=25)
 	@$(BIN)/python -m pytest tests/soak -m soak -s -q --timeout 0 $(TESTS)
 
 # --- generate ---------------------------------------------------------------------------------------------------------
