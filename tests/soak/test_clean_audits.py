@@ -2,7 +2,7 @@
 
 ``make soak`` runs it SOAK_AUDITS (100) times on one platform, tests/e2e five times; SOAK_SEED repeats the
 kills. In parts: with SOAK_RECORD=FILE every audit is a line of FILE, and a run does what is missing to
-SOAK_AUDITS, at most SOAK_PART of them. The end says what all parts together found; a failed audit stays there.
+SOAK_AUDITS, at most SOAK_PART of them. The end says what all parts found together; failed audits stay there.
 """
 
 import asyncio
