@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Workers for `make test`. Integration tests wait for servers of their own much of the time: three keep two cores busy.
-JOBS   ?= 3
+# Workers for `make test`. Integration tests wait for servers of their own much of the time: four keep two cores busy.
+JOBS   ?= 4
 # Passed on to pingyi and the benchmarks: make demo ARGS=--once
 ARGS   ?=
 # Passed on to pytest: make test TESTS="tests/unit -k ranking"
@@ -19,7 +19,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
         --no-annotate --custom-compile-command "make lock"
 
-.PHONY: help setup demo up test unit lint types format bench soak docs docs-check lock hooks ci clean
+.PHONY: help setup demo up test properties unit lint types format bench soak docs docs-check lock hooks ci clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,7 +71,10 @@ up: $(VENV)/.installed-local ## Run the platform on this machine without the dem
 # --- examine ----------------------------------------------------------------------------------------------------------
 
 test: setup ## Run all tests, on a real nats-server and mongod (TESTS=… to choose)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+
+properties: setup ## Run the property tests with all their examples; make test tries a share of them
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m hypothesis --timeout 400 tests/unit $(TESTS)
 
 unit: setup ## Run the tests that start no server
 	@$(BIN)/python -m pytest tests/unit tests/architecture $(TESTS)
@@ -91,7 +94,7 @@ format: setup ## Format and fix what can be fixed
 bench: $(VENV)/.installed-bench ## Measure rates and quality, beside baselines in the same run (ARGS=--write, ARGS="--only bus")
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
-soak: setup ## Minutes of load with random kills of every part (SOAK_MINUTES=10 SOAK_RATINGS=200000)
+soak: setup ## Minutes of load with random kills of every part (SOAK_MINUTES=10 SOAK_RATINGS=200000; SOAK_AUDITS=100, in parts: SOAK_RECORD=FILE SOAK_PART=25)
 	@$(BIN)/python -m pytest tests/soak -m soak -s -q --timeout 0 $(TESTS)
 
 # --- generate ---------------------------------------------------------------------------------------------------------

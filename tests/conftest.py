@@ -4,25 +4,43 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import settings
+
+from tests.support.properties import load_profile
 
 # Helpers that assert tell both sides of a comparison, as tests do.
 pytest.register_assert_rewrite("tests.support.audit", "tests.support.faults", "tests.support.load")
 
-pytest_plugins = ["tests.support.servers", "tests.support.platform"]
+pytest_plugins = ["tests.support.memory_files", "tests.support.servers", "tests.support.platform"]
 
-# The machines that run the tests are shared: how long an example takes says nothing about the code.
-settings.register_profile("shared-machine", deadline=None)
-settings.load_profile("shared-machine")
+load_profile()
 
-SLOW_FIRST = ("tests/e2e/", "tests/integration/")
+SLOW_FIRST = (
+    # Files of a minute and more, the longest first; then all others that start servers.
+    "tests/integration/scoring/test_replicas.py",
+    "tests/integration/scoring/test_snapshots.py",
+    "tests/e2e/",
+    "tests/integration/auth/test_what_each_user_cannot_do.py",
+    "tests/integration/deploy/",
+    "tests/integration/scoring/",
+    "tests/integration/archive/test_faults.py",
+    "tests/integration/notify/test_crash.py",
+    "tests/integration/archive/",
+    "tests/integration/",
+    "tests/contract/",
+)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that no worker is left with one at the end; else in random order."""
-    places = {folder: place for place, folder in enumerate(SLOW_FIRST)}
-    items.sort(key=lambda item: min((places[f] for f in places if item.nodeid.startswith(f)), default=9))
+    """The longest files first, so that no worker is left with one at the end; else in random order.
+
+    Needs ``--no-loadscope-reorder``: xdist would begin with the files of the most tests, the quickest ones.
+    """
+    items.sort(
+        key=lambda item: next(
+            (place for place, path in enumerate(SLOW_FIRST) if item.nodeid.startswith(path)), len(SLOW_FIRST)
+        )
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,8 @@ from shared.kernel.errors import describe
 
 FILE_ENTRIES: Final = 10_000
 VERIFIER: Final = "verify_export.py"
+UNFINISHED: Final = "unfinished"
+"""Holds the checkpoint that an export was begun with, until it is complete."""
 README: Final = """\
 An export of the audit log {origin}: {size} entries, up to the checkpoint in `checkpoint`.
 
@@ -41,23 +43,24 @@ class Exported:
 
 
 def export(log: ArchiveLog, directory: Path, say: Callable[[str], None]) -> Exported:
-    """Write everything under the last checkpoint into ``directory``, which must be new or empty.
+    """Write everything under the last checkpoint into ``directory``: new, empty, or begun and interrupted.
 
-    In constant memory, and with nothing judged: what was tampered with is exported as it is.
+    In constant memory, and with nothing judged: what was tampered with is exported as it is. An export that
+    was interrupted is finished up to the checkpoint that it was begun with; what is there is not fetched
+    again.
 
     Raises:
-        LocalError: the directory is not empty, or the archive does not answer or has signed nothing yet.
+        LocalError: there is something else in the directory, or the archive does not answer or has signed
+            nothing yet.
     """
-    if directory.exists() and any(directory.iterdir()):
-        raise LocalError(
-            describe(
-                str(directory), "a directory that is new or empty", "name another one, or remove it first"
-            )
-        )
-    note = log.checkpoint()
+    note = _begun(log, directory)
+    if note is None:
+        note = log.checkpoint()
+        directory.mkdir(parents=True, exist_ok=True)
+        _write(directory / UNFINISHED, note)
     head = Checkpoint.parse(Note.parse(note).body)
     for name in ("checkpoints", "entries", "tile"):
-        (directory / name).mkdir(parents=True)
+        (directory / name).mkdir(exist_ok=True)
     keys = log.claimed_keys()
     _write(directory / "keys", "".join(f"{key}\n" for key in keys))
     for size, text in log.checkpoints():
@@ -65,13 +68,46 @@ def export(log: ArchiveLog, directory: Path, say: Callable[[str], None]) -> Expo
             _write(directory / f"checkpoints/{size}", text)
     for first in range(0, head.size, FILE_ENTRIES):
         end = min(first + FILE_ENTRIES, head.size)
-        log.write_entries(first, end, directory / f"entries/{first:09d}.ndjson")
-        say(f"{end} of {head.size} entries")
+        path = directory / f"entries/{first:09d}.ndjson"
+        if not path.exists():
+            log.write_entries(first, end, path)
+            say(f"{end} of {head.size} entries")
     missing = _write_tiles(log, directory, head.size)
     shutil.copyfile(verify_export.__file__, directory / VERIFIER)
     _write(directory / "README", README.format(origin=head.origin, size=head.size))
     _write(directory / "checkpoint", note)
+    (directory / UNFINISHED).unlink()
     return Exported(head.size, keys[0], missing)
+
+
+def _begun(log: ArchiveLog, directory: Path) -> str | None:
+    """The checkpoint of the export that was begun in ``directory``; None if nothing is there.
+
+    Raises:
+        LocalError: something else is there, or an export of another log.
+    """
+    if not directory.exists() or not any(directory.iterdir()):
+        return None
+    path = directory / UNFINISHED
+    if not path.exists():
+        raise LocalError(
+            describe(
+                str(directory),
+                "a directory that is new or empty, or has an export that was interrupted",
+                "name another one, or remove it first",
+            )
+        )
+    note = path.read_text(encoding="utf-8")
+    body = Note.parse(note).body
+    if Note.parse(log.checkpoint(Checkpoint.parse(body).size)).body != body:
+        raise LocalError(
+            describe(
+                f"{directory}, begun with another checkpoint than this archive has of that size",
+                "an export of this log",
+                "keep both, they contradict each other; export into a new directory",
+            )
+        )
+    return note
 
 
 def _write_tiles(log: ArchiveLog, directory: Path, size: int) -> tuple[str, ...]:
@@ -80,8 +116,12 @@ def _write_tiles(log: ArchiveLog, directory: Path, size: int) -> tuple[str, ...]
         for index in range(full_tiles(size, level)):
             path = directory / f"tile/{level}/{index}"
             path.parent.mkdir(exist_ok=True)
+            if path.exists():
+                continue
+            part = directory / "tile.part"
             try:
-                path.write_bytes(log.tile(level, index))
+                part.write_bytes(log.tile(level, index))
+                part.rename(path)
             except ServiceRefusedError as error:
                 missing.append(f"tile {level}/{index}: {error}")
     return tuple(missing)

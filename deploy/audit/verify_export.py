@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import zip_longest
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -123,7 +124,7 @@ class Verifier:
         self.levels, self.tile = [list[bytes]()], b""  # of the tree: hashes that do not fill a tile yet
         self.last, self.newest = dict[str, int](), dict[str, datetime]()  # by stream: sequence, latest time
         self.order: list[tuple[str, int]] = []  # stream and sequence of the entries that came last
-        self.ids, self.seen = array("q"), set[int]()  # 64 bits of each event id
+        self.ids, self.seen, self.salt = array("q"), set[int](), token_bytes(32)  # of ids 64 bits of a hash
 
     def report(self, where: str | Path, what: str) -> None:
         """Say one thing that is wrong."""
@@ -167,7 +168,8 @@ class Verifier:
             names = ", ".join(name for name in sorted({*made, *leaf}) if made.get(name) != leaf.get(name))
             self.report(f"index {index}", f"the leaf is not that of its event: {names or 'its form'}")
         self.check_place(leaf["stream"], leaf["sequence"])
-        name, original = 0 if event is None else hash(event["id"]), leaf.get("duplicate_of")
+        digest = b"" if event is None else sha256(self.salt + event["id"].encode()).digest()[:8]
+        name, original = int.from_bytes(digest, signed=True), leaf.get("duplicate_of")
         if original is not None and (not 0 <= original < index or self.ids[original] != name):
             self.report(f"index {index}", f"not the same event as index {original}")
         elif event is not None and original is None:

@@ -161,6 +161,7 @@ class Archive:
                     f"feed-{stream}", self._numbered(partial(feed, self._source, self._sequencer, stream))
                 )
             tasks.start("sequencer", self._numbered(self._sequencer.run))
+            tasks.start("known-ids", self._sequencer.known_ids.run())
             tasks.start("notary", self._notary.run())
             tasks.start("consumer-watch", self._watch.run())
             tasks.start("reconciliation", self._reconciliation.run())

@@ -1,6 +1,7 @@
 """Environment of the archive."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -35,6 +36,11 @@ class Settings(BrokerSettings):
     )
     archive_retired_keys: str = Field(
         default="", description="Verifier keys that signed before the present one, comma-separated."
+    )
+    archive_retention: Literal["never"] = Field(
+        default="never",
+        description="When entries expire. Only never: what is dropped can't be proved; people are erased by "
+        "their key.",
     )
     checkpoint_every_s: float = Field(default=10, description="Longest time from entry to checkpoint.", gt=0)
     checkpoint_every_entries: int = Field(

@@ -1,7 +1,9 @@
 """The way in killed under load: broker, intake, poison, repeats. Nothing accepted is lost or counts twice."""
 
+import asyncio
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from deploy.local.broker import cli_connection
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.streams import FEEDBACK
-from tests.support.audit import assert_everything_adds_up
+from tests.support.audit import assert_everything_adds_up, assert_verified_offline
 from tests.support.faults import killed_under_load
 from tests.support.load import Load, simulated
 from tests.support.platform import Platform, until
@@ -19,18 +21,21 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 NO_EVENT = b'{"specversion": "1.0", "data": '
 
 
-async def test_broker_killed_twice_under_load_loses_and_repeats_nothing(own_platform: Platform) -> None:
-    plan = simulated(4_000, days_ago=1)
+async def test_broker_killed_twice_under_load_loses_and_repeats_nothing(
+    own_platform: Platform, tmp_path: Path
+) -> None:
+    plan = simulated(2_500, days_ago=1)
     load = await killed_under_load(own_platform, ["nats", "nats"], plan.lines)
     assert not load.retries, "intake takes ratings without the broker, and no client notices"
     assert own_platform.record().children["nats"].restarts >= 2
     assert len(load.promised) == plan.ratings
     assert load.outcomes["rejected"] == plan.broken
     await assert_everything_adds_up(own_platform)
+    await asyncio.to_thread(assert_verified_offline, own_platform, tmp_path / "export")
 
 
 async def test_intake_killed_twice_under_load_loses_and_repeats_nothing(own_platform: Platform) -> None:
-    plan = simulated(3_000, days_ago=2)
+    plan = simulated(2_000, days_ago=2)
     load = await killed_under_load(own_platform, ["intake", "intake"], plan.lines)
     assert load.retries > 0, "no client noticed that intake was away"
     assert own_platform.record().children["intake"].restarts >= 2

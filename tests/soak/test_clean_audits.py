@@ -1,9 +1,12 @@
 """No false alarm: an untouched log passes both verifiers, however often its makers were killed under load.
 
-``make soak`` runs it SOAK_AUDITS (100) times on one platform, tests/e2e some; SOAK_SEED repeats the kills.
+``make soak`` runs it SOAK_AUDITS (100) times on one platform, tests/e2e five times; SOAK_SEED repeats the
+kills. In parts: with SOAK_RECORD=FILE every audit is a line of FILE, and a run does what is missing to
+SOAK_AUDITS, at most SOAK_PART of them. The end says what all parts found together; failed audits stay there.
 """
 
 import asyncio
+import json
 import os
 import random
 import shutil
@@ -11,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -26,6 +30,8 @@ from tests.support.platform import Platform, running_platform
 pytestmark = pytest.mark.soak
 
 AUDITS = int(os.environ.get("SOAK_AUDITS", "100"))
+PART = int(os.environ.get("SOAK_PART", "0")) or AUDITS
+RECORD = Path(os.environ["SOAK_RECORD"]) if os.environ.get("SOAK_RECORD") else None
 SEED = int(os.environ.get("SOAK_SEED", str(random.SystemRandom().randrange(10**6))))
 RATINGS = 300
 VICTIMS = (*SERVICES, "nats", "mongod", "archive", "mongod")
@@ -39,24 +45,61 @@ OFFLINE_EVERY = 5
 async def test_clean_logs_pass_both_verifiers_after_random_kills_under_load(tmp_path: Path) -> None:
     chance, kills = random.Random(SEED), Counter[str]()
     died_s: dict[str, list[float]] = {}
+    before = recorded()
+    count = min(PART, AUDITS - sum(one["clean"] for one in before))
+    sys.stderr.write(f"{summary(before)}; {max(count, 0)} now\n")
     with running_platform(tmp_path / "var") as platform:
-        for number in range(1, AUDITS + 1):
+        for number in range(1, count + 1):
             victim = chance.choice([each for each in VICTIMS if _may_die(died_s.get(each, []))])
             died_s.setdefault(victim, []).append(time.monotonic())
             await _load_and_kill(platform, victim, chance.random(), number)
             kills[victim] += 1
             platform.await_ready()
-            async with cli_connection(platform.layout) as client:
-                await settled(platform.layout, client, quiet_polls=1)
-            report = await asyncio.to_thread(verified, platform)
-            assert report["checkpoints"] > 0
-            if number % OFFLINE_EVERY == 0 or number == AUDITS:
-                await asyncio.to_thread(assert_verified_offline, platform, tmp_path / "export")
-                shutil.rmtree(tmp_path / "export")
+            offline = number % OFFLINE_EVERY == 0 or number == count
+            found = {"seed": SEED, "number": number, "victim": victim, "offline": offline, "clean": False}
+            try:
+                found |= await _audit(platform, tmp_path / "export", offline=offline)
+            finally:
+                record(found)
             sys.stderr.write(
-                f"audit {number} of {AUDITS}: clean, {report['entries']:,} entries, "
-                f"{report['checkpoints']} checkpoints; seed {SEED}, kills {dict(kills)}\n"
+                f"audit {number} of {count}: clean, {found['entries']:,} entries, "
+                f"{found['checkpoints']} checkpoints; seed {SEED}, kills {dict(kills)}\n"
             )
+    sys.stderr.write(f"{summary(recorded())}\n")
+    assert all(one["clean"] for one in recorded()), f"see {RECORD}"
+
+
+async def _audit(platform: Platform, export: Path, *, offline: bool) -> dict[str, Any]:
+    """Both verifiers on what is there now, the second one on an export."""
+    async with cli_connection(platform.layout) as client:
+        await settled(platform.layout, client, quiet_polls=1)
+    report = await asyncio.to_thread(verified, platform)
+    assert report["checkpoints"] > 0
+    if offline:
+        await asyncio.to_thread(assert_verified_offline, platform, export)
+        shutil.rmtree(export)
+    return {"clean": True, "entries": report["entries"], "checkpoints": report["checkpoints"]}
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The audits of earlier parts."""
+    if RECORD is None or not RECORD.exists():
+        return []
+    return [json.loads(line) for line in RECORD.read_text(encoding="utf-8").splitlines()]
+
+
+def record(found: dict[str, Any]) -> None:
+    """Keep an audit's outcome, also a failed one's."""
+    if RECORD is not None:
+        with RECORD.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(found) + "\n")
+
+
+def summary(audits: list[dict[str, Any]]) -> str:
+    """What all parts so far found."""
+    clean, parts = sum(one["clean"] for one in audits), len({one["seed"] for one in audits})
+    offline = sum(one["offline"] and one["clean"] for one in audits)
+    return f"{clean} clean audits ({offline} offline, too) and {len(audits) - clean} others in {parts} parts"
 
 
 def _may_die(died_s: list[float]) -> bool:

@@ -15,6 +15,7 @@ from deploy.local.embedded.mongod_secrets import ensure_mongo_secrets
 from deploy.local.layout import Layout
 from deploy.local.platform_file import hold
 from deploy.local.secrets import ensure_secrets, user_public_key
+from services.archive.adapters.schema import DATABASE
 from shared.auth.nats_permissions import ACCOUNT, PROVISIONER
 from shared.messaging.connection import BrokerSettings, connect
 
@@ -29,11 +30,13 @@ class Access:
         client: the broker, as the provisioner.
         append_url: the database as the archive, which inserts and finds.
         bootstrap_url: the database as the provisioner, who makes collections and indexes.
+        database: its name there, MONGODB_DATABASE like the archive's own.
     """
 
     client: Client
     append_url: str
     bootstrap_url: str
+    database: str
 
 
 @asynccontextmanager
@@ -48,17 +51,18 @@ async def maintenance(layout: Layout) -> AsyncIterator[Access]:
     """Access to the servers of a stopped platform, started for the length of the block.
 
     Nobody else gets at them meanwhile: the data directory is held, no service runs, and the broker knows one
-    user only, the provisioner, who may do anything. External servers are not started; keep services off them.
+    user only, the provisioner, who may do anything. External servers are not started; keep services of other
+    machines off them.
 
     Raises:
         PlatformRunningError: a platform runs on the data directory.
         LocalError: a server does not start.
     """
-    if layout.external:
-        async with _access(layout) as access:
-            yield access
-        return
     with hold(layout):
+        if layout.external:
+            async with _access(layout) as access:
+                yield access
+            return
         ensure_secrets(layout.secrets)
         ensure_mongo_secrets(layout.mongo_secrets)
         servers = _servers(layout)
@@ -94,6 +98,8 @@ async def _access(layout: Layout) -> AsyncIterator[Access]:
     )
     client = await connect(settings, PROVISIONER, timeout_s=CONNECT_S)
     try:
-        yield Access(client, layout.env_for("archive")["MONGODB_URL"], variables["MONGODB_URL"])
+        append_url = layout.env_for("archive")["MONGODB_URL"]
+        database = os.environ.get("MONGODB_DATABASE") or DATABASE
+        yield Access(client, append_url, variables["MONGODB_URL"], database)
     finally:
         await client.close()

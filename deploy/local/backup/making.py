@@ -20,7 +20,6 @@ from deploy.local.backup.manifest import FORMAT, NAME, Manifest, SavedStream, de
 from deploy.local.backup.stream_files import save_stream
 from deploy.local.errors import LocalError
 from deploy.local.layout import Layout
-from services.archive.adapters.schema import DATABASE
 from shared.kernel.clock import SystemClock
 from shared.kernel.errors import describe
 from shared.messaging.streams import (
@@ -90,7 +89,7 @@ async def make_backup(layout: Layout, directory: Path, *, live: bool, say: Say) 
             made_at=SystemClock().now(),
             nats=str(access.client.connected_server_version),
             mongodb=await asyncio.to_thread(_mongodb_version, access.append_url),
-            database=DATABASE,
+            database=access.database,
             documents=documents,
             streams=streams,
             files=await asyncio.to_thread(describe_files, directory),
@@ -111,7 +110,7 @@ def _prepare(directory: Path) -> None:
 
 
 async def _save_database(access: Access, directory: Path) -> dict[str, int]:
-    return await asyncio.to_thread(save_documents, access.append_url, DATABASE, directory)
+    return await asyncio.to_thread(save_documents, access.append_url, access.database, directory)
 
 
 async def _save_streams(access: Access, directory: Path) -> dict[str, SavedStream]:
@@ -123,7 +122,7 @@ async def _save_streams(access: Access, directory: Path) -> dict[str, SavedStrea
 
 
 def _copy_secrets(layout: Layout, directory: Path) -> int:
-    """Copy the local secrets; those of an external platform are in the hands of whoever runs it."""
+    """Copy the keys in the data directory; those of services elsewhere are for who runs them."""
     if not layout.secrets.is_dir():
         return 0
     shutil.copytree(layout.secrets, directory, dirs_exist_ok=True)

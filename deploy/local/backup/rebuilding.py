@@ -93,7 +93,7 @@ async def rebuild_stream(
     spec = _archived_spec(stream)
     async with maintenance(layout) as access:
         with MongoClient[Document](access.append_url, tz_aware=True) as mongo:
-            entries = mongo[schema.DATABASE].get_collection(
+            entries = mongo[access.database].get_collection(
                 schema.ENTRIES, read_concern=ReadConcern("majority")
             )
             numbering = await asyncio.to_thread(_numbering, entries, stream)

@@ -50,9 +50,10 @@ async def restore_backup(
     manifest = read_manifest(directory)
     await asyncio.to_thread(check_files, directory, manifest, parts)
     say(f"The backup of {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC is complete and unchanged.")
-    if not layout.external:
+    local = tuple(part for part in parts if part == SECRETS) if layout.external else parts
+    if any((directory / SECRETS).iterdir()) or not layout.external:
         with hold(layout):
-            _make_room(layout, parts, replace=replace, say=say)
+            _make_room(layout, local, replace=replace, say=say)
             if SECRETS in parts:
                 shutil.copytree(directory / SECRETS, layout.secrets, dirs_exist_ok=True)
                 layout.secrets.chmod(0o700)
@@ -101,7 +102,7 @@ async def _require_empty(access: Access, manifest: Manifest, parts: tuple[str, .
     """Make sure that nothing is there: external servers are emptied by whoever runs them, not by us."""
     found: list[str] = []
     if MONGODB in parts:
-        found += await asyncio.to_thread(occupied, access.append_url, manifest.database)
+        found += await asyncio.to_thread(occupied, access.append_url, access.database)
     if STREAMS in parts:
         there = {info.config.name or "" for info in await access.client.jetstream(timeout=10).streams_info()}
         found += sorted(there & manifest.streams.keys())
@@ -121,8 +122,6 @@ async def _load_streams(access: Access, directory: Path, manifest: Manifest, say
 
 
 async def _load_database(access: Access, directory: Path, manifest: Manifest, say: Say) -> None:
-    await asyncio.to_thread(schema.bootstrap, access.bootstrap_url, manifest.database)
-    await asyncio.to_thread(
-        load_documents, access.append_url, manifest.database, directory, manifest.documents
-    )
+    await asyncio.to_thread(schema.bootstrap, access.bootstrap_url, access.database)
+    await asyncio.to_thread(load_documents, access.append_url, access.database, directory, manifest.documents)
     say(f"Database: {', '.join(f'{count} {name}' for name, count in manifest.documents.items())}.")

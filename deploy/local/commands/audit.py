@@ -90,7 +90,9 @@ def export(
     directory: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[DIR]", help="New directory for the whole log with its proofs.", file_okay=False
+            metavar="[DIR]",
+            help="New directory for the whole log with its proofs, or one whose export was interrupted.",
+            file_okay=False,
         ),
     ] = None,
     stream: Annotated[

@@ -201,6 +201,14 @@ class MongoEntryLog:
                 first[event_id] = min(index, first.get(event_id, index))
         return first
 
+    async def event_ids(self, first: int, end: int) -> list[str | None]:
+        """See :meth:`EntryLog.event_ids`."""
+        with _translated("read event ids"):
+            found = await self._entries.find(
+                {"_id": {"$gte": first, "$lt": end}}, {"_id": 0, "event_id": 1}, sort=[("_id", ASCENDING)]
+            ).to_list(length=None)
+        return [one.get("event_id") for one in found]
+
     async def append(self, entries: Sequence[Entry]) -> None:
         """See :meth:`EntryLog.append`."""
         documents = [to_document(entry) for entry in entries]

@@ -12,7 +12,7 @@ from pymongo.database import Database
 from pymongo.errors import CollectionInvalid, PyMongoError
 
 from services.archive.domain.entries import LAYOUT, WHOLE, Kind
-from shared.kernel.errors import TransientError, describe
+from shared.kernel.errors import PermanentError, TransientError, describe
 
 DATABASE: Final = "pingyi"
 ENTRIES: Final = "entries"
@@ -190,6 +190,10 @@ must be, verification knows."""
 UNIQUE: Final = frozenset({STREAM_SEQUENCE})
 
 
+class ForgettingError(PermanentError):
+    """A collection of the log would lose documents by itself: by age, or because it is full."""
+
+
 def bootstrap(url: str, database: str = DATABASE) -> None:
     """Create the collections, their validators and indexes; does nothing where they are as declared.
 
@@ -197,6 +201,7 @@ def bootstrap(url: str, database: str = DATABASE) -> None:
 
     Raises:
         TransientError: the server is away or refuses; the message has its reason.
+        ForgettingError: somebody made a collection drop what it holds.
     """
     client = MongoClient[Document](url, serverSelectionTimeoutMS=CONNECT_MS, appname="pingyi-provisioner")
     try:
@@ -219,6 +224,7 @@ def _ensure_collection(database: Database[Document], name: str) -> None:
         database.create_collection(name, validator=validator)
     except CollectionInvalid:  # it exists
         database.command("collMod", name, validator=validator)
+    _require_kept(database, name)
     if indexes:
         database[name].create_indexes(
             [
@@ -230,4 +236,20 @@ def _ensure_collection(database: Database[Document], name: str) -> None:
                 )
                 for index, fields in indexes.items()
             ]
+        )
+
+
+def _require_kept(database: Database[Document], name: str) -> None:
+    """Make sure that it forgets nothing, by age or for want of room: retention is "never" (ADR 0036)."""
+    (described,) = database.list_collections(filter={"name": name})
+    options = described.get("options", {})
+    found = [option for option in ("capped", "expireAfterSeconds", "timeseries") if options.get(option)]
+    found += [index["name"] for index in database[name].list_indexes() if "expireAfterSeconds" in index]
+    if found:
+        raise ForgettingError(
+            describe(
+                f"{name} with {', '.join(found)}",
+                "a collection that keeps every document",
+                "drop that index, or copy the documents to a collection without it, and find out who made it",
+            )
         )

@@ -130,6 +130,13 @@ class EntryLog(Protocol):
         """Index of the first entry of each event id that the log has. Raises as :meth:`size`."""
         ...
 
+    async def event_ids(self, first: int, end: int) -> list[str | None]:
+        """The event ids of the entries from index ``first`` up to, not with, ``end``, by index.
+
+        None for what could not be parsed; entries that are not stored are left out. Raises as :meth:`size`.
+        """
+        ...
+
     async def append(self, entries: Sequence[Entry]) -> None:
         """Store ``entries`` in order, durably; returns when the majority has them on disk.
 

@@ -28,8 +28,9 @@ from typing import Final
 
 import structlog
 
-from services.archive.application.backlog import Backlog
+from services.archive.application.backlog import ROOM_MESSAGES, Backlog
 from services.archive.application.envelopes import read_attributes
+from services.archive.application.known_ids import KnownIds
 from services.archive.application.notary import Sealed
 from services.archive.application.ports import (
     EntryLog,
@@ -57,6 +58,8 @@ LINGER_S: Final = 0.1
 """How long a small batch waits for company: an insert costs two journal syncs and four requests however small
 it is, on the disk that intake's ratings wait for. What it adds is the time until an event is archived."""
 LOOK_S: Final = 2.0
+LOOK_AGAIN_S: Final = 0.5
+"""How soon the second look comes at a stream of which more is there than was delivered."""
 FOLLOW_S: Final = 0.2
 """How often a process that does not lead looks whether it does."""
 REFUSED_RETRY_S: Final = 15.0
@@ -103,6 +106,7 @@ class Sequencer:
         self._since = 0
         self._blocked: str | None = None
         self._log = entry_log
+        self.known_ids = KnownIds(entry_log)
         self._source = source
         self._metrics = metrics
         self._batch_entries = batch_entries
@@ -247,9 +251,10 @@ class Sequencer:
         await self._land()
         if self._size is None or (self._tree is None and _now() >= self._next_tree):
             await self._read_state()
+        suspected = dict(self._stalled_at)
         for stream in self._backlogs:
             await self._alone(stream, self._look_at)
-        self._next_look = _now() + LOOK_S
+        self._next_look = _now() + (LOOK_S if self._stalled_at == suspected else LOOK_AGAIN_S)
 
     async def _alone(self, stream: str, step: Callable[[str, Backlog], Awaitable[None]]) -> None:
         """Take one step with ``stream``; what is wrong with it stays its own trouble."""
@@ -297,10 +302,18 @@ class Sequencer:
         position = self._positions[stream]
         last = (await self._source.bounds(stream)).last
         if last > position and self._stalled_at.get(stream) == position:
-            found = await self._source.fetch(stream, position + 1, last)
-            log.info("stalled_messages_fetched", stream=stream, after=position, messages=len(found))
+            log.info("stalled_messages_fetched", stream=stream, after=position, last=last)
+            found: list[StoredMessage] = []
+            while position < last and len(found) < ROOM_MESSAGES:
+                part = await self._source.fetch(stream, position + 1, last)
+                position = part[-1].sequence if part else last
+                found += part
+            # Who died had read far ahead: if it stalls behind these again, that is no news.
             backlog.put_first(found)
-        self._stalled_at[stream] = position
+        if last > self._positions[stream]:
+            self._stalled_at[stream] = position
+        else:
+            self._stalled_at.pop(stream, None)
 
     def _refuse(self, stream: str, error: HistoryContradictedError) -> None:
         self._trusted.discard(stream)
@@ -331,7 +344,7 @@ class Sequencer:
             for each in messages
         ]
         ids = {arrival.attributes.event_id for arrival in arrivals if arrival.attributes is not None}
-        known = await self._log.indexes_of(ids) if ids else {}
+        known = await self.known_ids.indexes_of(ids)
         size = self._size or 0
         for before in self._taken:
             size += len(before.entries)
@@ -363,6 +376,8 @@ class Sequencer:
         batch = self._taken.popleft()
         if self._size is not None:
             self._size += len(batch.entries)
+            newest = batch.entries[-1].leaf.attributes
+            self.known_ids.added(self._size, None if newest is None else newest.event_id)
         if self._tree is not None:
             self._tree.extend([entry.leaf_hash for entry in batch.entries])
         await self._acknowledge(batch.messages)
@@ -375,6 +390,7 @@ class Sequencer:
         self._tree, self._since = tree, size
         self._next_tree = _now() + REFUSED_RETRY_S  # somebody may put right what gives no tree now
         self._positions = await self._log.positions(self._backlogs.keys())
+        await self.known_ids.begin(size)
         self._size = size
 
     async def _gather(self) -> list[StoredMessage]:

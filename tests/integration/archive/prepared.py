@@ -16,6 +16,7 @@ import httpx
 import nats
 import uvicorn
 from fastapi import FastAPI
+from nats.aio.client import Client
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -175,7 +176,7 @@ def prepared_log(
     witness_keys = directory / "witness.keys"
     with (
         MongoClient[Document](setup.mongodb_url, tz_aware=True) as client,
-        _serving(setup, witness_keys) as url,
+        serving(setup, witness_keys) as url,
     ):
         database = client[setup.database]
         originals = {name: list(database[name].find(sort=[("_id", 1)])) for name in COLLECTIONS}
@@ -185,13 +186,20 @@ def prepared_log(
         client.drop_database(setup.database)
 
 
-async def _archive(nats_server: NatsServer, setup: Setup) -> None:
+@asynccontextmanager
+async def emptied(nats_server: NatsServer) -> AsyncIterator[Client]:
+    """A client of the broker, which has exactly the declared streams, all empty."""
     admin = await nats.connect(nats_server.url)
     await delete_streams(admin.jetstream(), nats_server.data)
     await admin.close()
     client = await connect(BrokerSettings(nats_url=nats_server.url), "test")
     await provision(client)
-    async with setup.running() as api:
+    yield client
+    await client.close()
+
+
+async def _archive(nats_server: NatsServer, setup: Setup) -> None:
+    async with emptied(nats_server) as client, setup.running() as api:
         for number in range(1, ROUNDS + 1):
             await publish(client, ratings(number * RATINGS, RATINGS))
             await client.jetstream().publish(FEEDBACK_SUBJECT, rating(number * RATINGS + REPEATED).to_json())
@@ -201,7 +209,6 @@ async def _archive(nats_server: NatsServer, setup: Setup) -> None:
             await _until_signed(api, sum(wanted.values()))
         told = (await client.jetstream().stream_info(AUDIT)).state.last_seq
         await until_archived(api, {AUDIT: told}, PATIENCE_S)
-    await client.close()
 
 
 async def _until_signed(api: httpx.AsyncClient, size: int) -> None:
@@ -215,8 +222,11 @@ async def _until_signed(api: httpx.AsyncClient, size: int) -> None:
 
 
 @contextmanager
-def _serving(setup: Setup, witness_keys: Path) -> Iterator[str]:
-    """The API of an archive without its loops, on a free port, in a thread with an event loop of its own."""
+def serving(setup: Setup, witness_keys: Path) -> Iterator[str]:
+    """The API of an archive without its loops, on a free port, in a thread with an event loop of its own.
+
+    It keeps no word of who reads.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(
             uvicorn.Config(_reading_app(setup, witness_keys), log_config=None, lifespan="on")

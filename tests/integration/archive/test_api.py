@@ -1,16 +1,22 @@
 """Reading the log over HTTP: conditions, paging, problems, and what MongoDB does for each query."""
 
 import asyncio
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from nats.aio.client import Client
 
+from deploy.local.embedded import MongoServer, NatsServer
+from services.archive.adapters.schema import bootstrap
 from shared.messaging.group_commit import Outgoing
 from shared.messaging.streams import ALERTS, AUDIT, FEEDBACK, RANKING
 from shared.testing.builders import envelope_of, feedback_submitted
 from shared.testing.clock import NOON
+from tests.integration.archive.prepared import emptied, serving
 from tests.integration.archive.support import (
     FEEDBACK_SUBJECT,
     Setup,
@@ -22,13 +28,13 @@ from tests.integration.archive.support import (
     publish_others,
     rating,
     until_archived,
+    write_signing_key,
 )
 
 PLACES = (("3601", "360121"), ("3607", "360702"), ("3607", "360721"))
 
 
-@pytest.fixture
-async def archived(client: Client, setup: Setup) -> Setup:
+async def fill(client: Client, setup: Setup) -> None:
     """120 ratings of three units in three counties, one a minute from noon, and 10 events of others each."""
     messages = []
     for minute in range(120):
@@ -41,7 +47,37 @@ async def archived(client: Client, setup: Setup) -> Setup:
         await publish(client, messages)
         await publish_others(client, 10)
         await until_archived(api, {FEEDBACK: 120, ALERTS: 10, RANKING: 10})
+
+
+@pytest.fixture
+async def archived(client: Client, setup: Setup) -> Setup:
+    """An archive of what :func:`fill` says."""
+    await fill(client, setup)
     return setup
+
+
+@pytest.fixture(scope="module")
+def answering(
+    shared_nats_server: NatsServer, shared_mongo_server: MongoServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The same archived once, behind an API that adds nothing to it; its address."""
+    directory = tmp_path_factory.mktemp("answering")
+    setup = Setup(
+        shared_nats_server.url,
+        shared_mongo_server.url,
+        f"test_{uuid.uuid4().hex}",
+        write_signing_key(directory),
+    )
+    bootstrap(setup.mongodb_url, setup.database)
+
+    async def archive() -> None:
+        async with emptied(shared_nats_server) as client:
+            await fill(client, setup)
+
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(archive())
+    with serving(setup, directory / "witness.keys") as url:
+        yield url
 
 
 def _archived(items: list[dict[str, Any]]) -> list[int]:
@@ -82,8 +118,8 @@ def _archived(items: list[dict[str, Any]]) -> list[int]:
         ({"unit_id": "nobody"}, 0),
     ],
 )
-async def test_conditions_select(archived: Setup, conditions: dict[str, str], count: int) -> None:
-    async with archived.running() as api:
+async def test_conditions_select(answering: str, conditions: dict[str, str], count: int) -> None:
+    async with httpx.AsyncClient(base_url=answering, timeout=60) as api:
         for limit in (7, 500):
             indexes = _archived(await all_pages(api, limit=limit, **conditions))
             assert len(indexes) == len(set(indexes)) == count
@@ -192,8 +228,9 @@ async def test_big_events_make_a_page_shorter_and_lose_nothing(client: Client, s
         ("/v1/verify?against=rumours", "against"),
     ],
 )
-async def test_a_bad_parameter_is_named_with_the_remedy(setup: Setup, path: str, field: str) -> None:
-    async with setup.answering() as api:
+async def test_a_bad_parameter_is_named_with_the_remedy(signing_key: Path, path: str, field: str) -> None:
+    nobody = Setup("nats://127.0.0.1:1", "mongodb://127.0.0.1:1", "none", signing_key)
+    async with nobody.answering() as api:
         answer = await api.get(path)
     assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert answer.headers["content-type"] == "application/problem+json"

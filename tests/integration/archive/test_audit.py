@@ -23,6 +23,7 @@ from deploy.audit.witness import ContradictedError, Witness, make_key
 from deploy.local.cli import make_app
 from deploy.local.embedded import MongoServer, NatsServer
 from deploy.local.errors import LocalError, ServiceRefusedError
+from services.archive.adapters.schema import ENTRIES
 from services.archive.domain import merkle, notes
 from services.archive.domain.entries import LOG_ORIGIN
 from services.archive.domain.notes import Algorithm, SigningKey
@@ -88,6 +89,35 @@ def offline(log: PreparedLog, saved: Path, directory: Path) -> list[str]:
 def test_an_untouched_log_has_no_finding(log: PreparedLog, saved: Path, tmp_path: Path) -> None:
     assert online(log, saved) == []
     assert offline(log, saved, tmp_path / "export") == []
+
+
+class InterruptedLog(ArchiveLog):
+    """Breaks off at one tile, as a closed terminal does."""
+
+    def tile(self, level: int, index: int) -> bytes:
+        if (level, index) == (0, 1):
+            raise KeyboardInterrupt
+        return super().tile(level, index)
+
+
+def test_an_interrupted_export_goes_on_where_it_was_and_never_mixes_two_logs(
+    log: PreparedLog, saved: Path, tmp_path: Path
+) -> None:
+    directory, said = tmp_path / "export", list[str]()
+    with InterruptedLog(log.url) as archive, pytest.raises(KeyboardInterrupt):
+        export(archive, directory, said.append)
+    assert said, "entries were fetched"
+    assert not (directory / "checkpoint").exists(), "nobody takes it for a whole one"
+    said.clear()
+    assert offline(log, saved, directory) == []
+    with ArchiveLog(log.url) as archive, pytest.raises(LocalError, match="new or empty"):
+        export(archive, directory, said.append)
+    (directory / "checkpoint").rename(directory / "unfinished")
+    log.rewrite([log.entry(index) for index in range(len(log.originals[ENTRIES]) - 1, -1, -1)])
+    log.sign_again(log.key)
+    with ArchiveLog(log.url) as archive, pytest.raises(LocalError, match="contradict each other"):
+        export(archive, directory, said.append)
+    assert said == []
 
 
 @pytest.mark.parametrize("name", TAMPERS)

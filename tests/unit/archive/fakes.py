@@ -71,6 +71,12 @@ class MemoryLog:
         ]
         return (found[::-1] if newest_first else found)[:most]
 
+    async def event_ids(self, first: int, end: int) -> list[str | None]:
+        return [
+            None if entry.leaf.attributes is None else entry.leaf.attributes.event_id
+            for entry in self.entries[first:end]
+        ]
+
     async def indexes_of(self, event_ids: Collection[str]) -> dict[str, int]:
         found: dict[str, int] = {}
         for entry in self.entries:

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from services.archive.application import sequencer
 from services.archive.application.ports import EntryLog, LogUnavailableError
 from services.archive.application.replaying import ReplayRefusedError
 from services.archive.application.sequencer import BATCH_ENTRIES, Sequencer
@@ -73,11 +74,25 @@ class Archive:
         return self.service_metrics.registry.get_sample_value(name, {"stream": stream}) or 0.0
 
 
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the usual pauses between two looks: they are waited for in full."""
+    monkeypatch.setattr(sequencer, "LOOK_S", sequencer.LOOK_S / 10)
+    monkeypatch.setattr(sequencer, "FOLLOW_S", sequencer.FOLLOW_S / 10)
+
+
 @pytest.fixture
 def archive() -> Archive:
     return Archive()
 
 
+@pytest.fixture
+def _asks_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the usual patience with a stream that does not answer."""
+    monkeypatch.setattr(sequencer, "FIRST_SILENCE_S", sequencer.FIRST_SILENCE_S / 10)
+
+
+@pytest.mark.usefixtures("_asks_again_soon")
 async def test_a_stream_that_does_not_answer_holds_up_no_other(archive: Archive) -> None:
     archive.streams.put(FEEDBACK, range(1, 4))
     archive.streams.silent.add(FEEDBACK)
@@ -91,6 +106,7 @@ async def test_a_stream_that_does_not_answer_holds_up_no_other(archive: Archive)
         await archive.until_archived(FEEDBACK, [1, 2, 3])
 
 
+@pytest.mark.usefixtures("_asks_again_soon")
 async def test_a_stream_that_falls_silent_before_a_gap_is_filled_holds_up_no_other(archive: Archive) -> None:
     async with archive.running():
         archive.sequencer.offer(FEEDBACK, archive.streams.put(FEEDBACK, [1]))
@@ -218,15 +234,15 @@ async def test_a_lease_that_ran_out_while_the_process_was_frozen_keeps_the_batch
     archive: Archive,
 ) -> None:
     freeze = [True]
-    fetch = archive.log.indexes_of
+    fetch = archive.sequencer.known_ids.indexes_of
 
-    async def frozen(event_ids: Collection[str]) -> dict[str, int]:
+    async def frozen(ids: Collection[str]) -> dict[str, int]:
         if freeze:
             freeze.clear()
             archive.leading.is_leader = False  # another one leads when the process goes on
-        return await fetch(event_ids)
+        return await fetch(ids)
 
-    archive.log.indexes_of = frozen  # type: ignore[method-assign]  # a probe before the insert
+    archive.sequencer.known_ids.indexes_of = frozen  # type: ignore[method-assign]  # a probe before the insert
     event = envelope_of(alert_raised()).to_json()
     archive.sequencer.offer(ALERTS, archive.streams.put(ALERTS, [1], event))
     async with archive.running():

@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.archive.domain import merkle
@@ -20,6 +20,7 @@ from services.archive.domain.tiles import (
     subtree,
 )
 from shared.kernel.errors import InvalidValueError
+from tests.support.properties import examples
 
 LEAVES = [sha256(number.to_bytes(4)).digest() for number in range(WIDTH * WIDTH + 3 * WIDTH + 77)]
 
@@ -35,7 +36,7 @@ def grown(steps: list[int]) -> tuple[TreeEdge, dict[tuple[int, int], bytes]]:
     return edge, tiles
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(st.integers(0, 700), max_size=6))
 def test_however_leaves_come_root_and_tiles_are_those_of_the_plain_tree(steps: list[int]) -> None:
     edge, tiles = grown(steps)
@@ -58,7 +59,7 @@ def test_a_tile_of_level_one_holds_the_roots_of_the_tiles_below() -> None:
     assert len(tiles) == WIDTH + 3 + 1
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(1, len(LEAVES)), st.data())
 def test_proofs_come_out_of_full_tiles_and_the_edge(size: int, data: st.DataObject) -> None:
     edge, tiles = grown([size])

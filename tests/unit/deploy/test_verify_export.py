@@ -406,3 +406,14 @@ def test_the_file_stands_alone_and_is_short_enough_to_read(original: Path, tmp_p
         if line.startswith(("import ", "from "))
     ]
     assert set(imports) <= allowed
+
+
+def test_nobody_can_choose_event_ids_that_are_taken_for_one_another(export: Export) -> None:
+    runs = [
+        verify_export.Verifier(export.directory, [verify_export.Key(KEY.verifier.text)], []) for _ in "12"
+    ]
+    for run in runs:
+        run.run()
+    (one, other) = (set(run.ids) - {0} for run in runs)
+    assert len(one) == len(other) >= COUNT
+    assert not one & other, "what an id is known by depends on a key of each run"

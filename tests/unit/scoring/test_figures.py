@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scoring.domain.buckets import WIDTH, Column, IntTable
@@ -22,6 +22,7 @@ from services.scoring.domain.spans import Rolling, Span
 from shared.kernel.grades import Dimension, Level, Source
 from shared.rules import RulePack, load_pack
 from shared.rules.pack import Composite
+from tests.support.properties import examples
 from tests.unit.scoring.tables import add_ratings, random_statistics, small_province
 
 DAY = date(2026, 11, 20)
@@ -57,7 +58,7 @@ def index_of(row: Sequence[int]) -> Fraction:
     return Fraction(25 * sum((grade - 1) * row[grade] for grade in range(1, 6)), row[0])
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 2**32 - 1))
 def test_the_figures_of_a_row_are_exact_fractions_rounded_half_up(seed: int) -> None:
     random = Random(seed)
@@ -106,7 +107,7 @@ def test_the_columns_of_the_dimensions_are_in_the_order_of_the_dimensions() -> N
     assert (Column.DIMENSIONS, WIDTH) == (11, 21)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 2**32 - 1))
 def test_ranks_follow_score_then_n_then_unit_id(seed: int) -> None:
     random = Random(seed)
@@ -128,7 +129,7 @@ def test_ranks_follow_score_then_n_then_unit_id(seed: int) -> None:
             assert 1 <= row.rank_low <= row.rank <= row.rank_high <= len(ranked)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 2**32 - 1))
 def test_a_rank_change_is_the_rank_before_less_the_rank_now(seed: int) -> None:
     random = Random(seed)

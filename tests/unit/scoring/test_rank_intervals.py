@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtr
 
 from services.scoring.domain.rank_intervals import RankIntervals, chances, rank_intervals
+from tests.support.properties import examples
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -121,7 +122,7 @@ def test_the_order_of_the_units_does_not_matter(intervals: list[list[float]], da
         assert found[order].tolist() == shuffled.tolist()
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
 def test_what_is_remembered_does_not_show(seed: int, units: int) -> None:
     random = np.random.default_rng(seed)

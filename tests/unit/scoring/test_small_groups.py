@@ -3,11 +3,12 @@
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scoring.domain.buckets import WIDTH, Column, IntTable
 from services.scoring.domain.small_groups import LEAST_SHOWN, exchange, hidden_exchange, shown_by_day
+from tests.support.properties import examples
 
 COUNTS = st.one_of(st.integers(0, 12), st.integers(0, 60))
 
@@ -36,7 +37,7 @@ def consistent(pairs: set[Pair], entered: int | None, left: int | None) -> set[P
     return {pair for pair in pairs if min(pair) < LEAST_SHOWN}
 
 
-@settings(max_examples=1000)
+@examples(1000)
 @given(COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
 def test_an_answer_tells_no_small_count_that_the_lists_do_not_tell(
     good_in: int, bad_in: int, good_out: int, bad_out: int, good_kept: int, bad_kept: int

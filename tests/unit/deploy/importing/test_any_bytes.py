@@ -6,18 +6,17 @@ import io
 import json
 from pathlib import Path
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from deploy.local.errors import LocalError
 from deploy.local.importing.columns import MAX_COLUMNS
 from deploy.local.importing.csv_rows import read_csv
 from deploy.local.importing.rows import MAX_ROW_CHARS, Line, Rejected
+from tests.support.properties import examples
 from tests.unit.deploy.importing.files import HEADER, NAME, mapper, rows_of, write_workbook
 
-anything = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+anything = examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 csv_text = st.text(st.sampled_from("\",;\t\r\n甲a1 \0='，"), max_size=200)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from deploy.local.errors import LocalError
@@ -17,6 +17,7 @@ from deploy.local.importing.sources import open_source
 from deploy.local.importing.workbook import TextTable
 from deploy.local.importing.xlsx_rows import number_text
 from deploy.local.importing.xml_parts import WorkbookError
+from tests.support.properties import examples
 from tests.unit.deploy.importing.files import NAME, CellValue, rows_of, values_of, write_workbook
 
 HEAD = ["单位名称", "评价等级", "评价日期", "办件号", "意见建议"]
@@ -111,7 +112,7 @@ def shown(value: object) -> str:
     return str(value)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(cell_values, min_size=1, max_size=6), max_size=6))
 def test_cells_are_read_as_openpyxl_wrote_them(tmp_path: Path, rows: list[list[CellValue]]) -> None:
     path = write_workbook(tmp_path / "a.xlsx", [HEAD, *rows])

@@ -1,0 +1,42 @@
+"""How many examples a property is tried with: a share in ``make test``, all of them in ``make properties``.
+
+Every run draws other examples, so that the many short runs of a day find what one long run does; the build
+server runs both. HYPOTHESIS_PROFILE=thorough chooses the second, for any pytest command.
+"""
+
+import os
+from typing import Any, Final
+
+from hypothesis import settings
+
+QUICK: Final = "quick"
+THOROUGH: Final = "thorough"
+PROFILE: Final = os.environ.get("HYPOTHESIS_PROFILE") or QUICK
+
+SHARE_PERCENT: Final = 15
+LEAST: Final = 20
+DEFAULT: Final = {QUICK: 40, THOROUGH: 1000}
+"""Examples of a property that asks for no number."""
+
+
+def load_profile() -> None:
+    """Make the chosen profile hypothesis' own; to be called before a test module is imported."""
+    for name, number in DEFAULT.items():
+        # The machines that run the tests are shared: how long an example takes says nothing about the code.
+        settings.register_profile(name, deadline=None, max_examples=number)
+    settings.load_profile(PROFILE)
+
+
+def number_of(thorough: int, profile: str = PROFILE) -> int:
+    """How many of ``thorough`` examples are tried under ``profile``."""
+    return thorough if profile == THOROUGH else min(thorough, max(LEAST, thorough * SHARE_PERCENT // 100))
+
+
+def examples(thorough: int, **options: Any) -> settings:  # noqa: ANN401 - hypothesis' own settings
+    """``@examples(1000)`` above ``@given``: that many in ``make properties``, a share of them else.
+
+    Args:
+        thorough: how many it takes to be believed.
+        options: passed on to hypothesis' ``settings``.
+    """
+    return settings(max_examples=number_of(thorough), **options)
