@@ -44,4 +44,4 @@ def test_show_tells_how_much_waits_and_what_a_person_must_look_at_but_no_content
 def test_a_directory_without_a_spool_is_named(tmp_path: Path) -> None:
     answer = CliRunner().invoke(make_app("spool"), ["spool", "show", str(tmp_path)])
     assert answer.exit_code == 1
-    assert str(tmp_path) in str(answer.exception)
+    assert tmp_path.name in str(answer.exception)  # a long path is shortened in the middle
