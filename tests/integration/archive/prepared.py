@@ -77,7 +77,7 @@ class PreparedLog:
         url: of that API.
         originals: every document by collection.
         saved: the note of a checkpoint in the middle, as an auditor keeps it.
-        at: index of a rating in the first full tile, with checkpoints before and after it.
+        at: index of the first of four ratings in the first full tile, with checkpoints before and after them.
     """
 
     setup: Setup
@@ -94,10 +94,13 @@ class PreparedLog:
         notes_by_size = {head["_id"]: head["note"] for head in self.originals[CHECKPOINTS]}
         self.sizes = sorted(notes_by_size)
         self.saved = notes_by_size[self.sizes[-3]]
+        entries = self.originals[ENTRIES]
         self.at = next(
-            entry["_id"]
-            for entry in self.originals[ENTRIES]
-            if entry["_id"] > 100 and entry["stream"] == FEEDBACK and entry["kind"] == "event"
+            index
+            for index in range(101, 250)
+            if all(
+                entry["stream"] == FEEDBACK and entry["kind"] == "event" for entry in entries[index : index + 4]
+            )
         )
 
     @property

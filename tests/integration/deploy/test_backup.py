@@ -291,6 +291,7 @@ async def test_scoring_folds_a_rebuilt_stream_anew_once_it_is_told_to_ignore_its
             told = scoring(IGNORE_SNAPSHOTS="true")
             again = await told.reached(stored)
             assert await told.metric("events_folded_total") == stored
+            await told.becomes("leader")  # who does not lead takes no snapshot
             assert {**again, "computed_at": ""} == {**books, "computed_at": ""}
             after = {key: found.canonical() for key, found in (await read_all_lists(access.client)).items()}
             assert after == before

@@ -68,7 +68,7 @@ async def test_the_same_batch_again_adds_nothing(intake: Intake, broker: Client)
     assert [each["receipt_code"] for each in again["results"]] == [
         each["receipt_code"] for each in first["results"]
     ]
-    assert len(await raw_messages(broker)) == 1200
+    assert len(await submitted(broker)) == 1200
 
 
 async def test_a_key_with_the_batch_stands_for_its_lines(intake: Intake, broker: Client) -> None:

@@ -233,8 +233,8 @@ async def test_after_a_change_of_pseudonyms_repeats_receipts_and_requests_are_kn
     async with start_intake(nats_server) as intake:
         before = await accepted(intake)
         path = f"/v1/feedback/{before['event_id']}"
-        decision = {"reason": "malicious", "decided_by": "reviewer"}
-        excluded = await post(intake, f"{path}/exclusion", decision, **{"Idempotency-Key": "k"})
+        decision = {"reason": "burst", "decided_by": "reviewer"}
+        held = await post(intake, f"{path}/quarantine", decision, **{"Idempotency-Key": "k"})
         directory = intake.settings.secrets_dir
     old = (await submitted(broker))[0].data
     add_pseudonym_key(directory, date(2026, 11, 26))
@@ -244,9 +244,9 @@ async def test_after_a_change_of_pseudonyms_repeats_receipts_and_requests_are_kn
             assert (again["duplicate"], again["receipt_code"]) == (True, before["receipt_code"])
             assert (await intake.submit(WITH_PERSON | {"grade": 1})).status_code == 409
             receipt = await intake.http.get(f"/v1/receipts/{before['receipt_code']}")
-            assert receipt.json()["status"] == "excluded"
-            repeated = await post(intake, f"{path}/exclusion", decision, **{"Idempotency-Key": "k"})
-            assert repeated.json() == excluded.json()
+            assert receipt.json()["status"] == "quarantined"
+            repeated = await post(intake, f"{path}/quarantine", decision, **{"Idempotency-Key": "k"})
+            assert repeated.json() == held.json()
     async with start_intake(nats_server) as intake:
         await accepted(intake, "after")
     new = (await submitted(broker))[-1].data
