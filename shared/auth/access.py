@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.auth.credentials import PREFIX, KnownKey, Signing
 from shared.auth.grants import WHAT, Permission, Verdict, holds, judge
 from shared.auth.nonces import LocalNonces, Nonces, SharedNonces
-from shared.auth.principals import Place, Principal
+from shared.auth.principals import Place, Principal, Tier
 from shared.auth.settings import AccessSettings
 from shared.auth.signing import SCHEME, TOLERANCE_S, Signature, parse_signature
 from shared.auth.sources import Sources
@@ -91,6 +91,18 @@ class Access:
         if given[: len(_SIGNED)].lower() == _SIGNED:
             return await self._by_signature(given[len(_SIGNED) :].decode("latin-1"), scope)
         raise _unauthenticated("An unknown scheme", f"use Bearer or {SCHEME}")
+
+    def sees_whole(self, request: Request, permission: Permission) -> bool:
+        """Whether a request to a public route proves that it may do more there, in the whole province.
+
+        Raises:
+            ProblemError: 401, it has a proof that is no good.
+        """
+        given = _authorization(request.scope)
+        if given is None or given[: len(_BEARER)].lower() != _BEARER:
+            return False
+        principal = self._by_bearer(given[len(_BEARER) :].strip())
+        return principal.scope.tier is Tier.PROVINCE and holds(principal, permission)
 
     def _by_bearer(self, proof: bytes) -> Principal:
         return self._by_key(proof) if proof.startswith(_KEY) else self._by_token(proof)
@@ -238,15 +250,18 @@ def _declarations(dependant: Dependant) -> list[Guard | Open]:
     return found
 
 
-def protect(app: FastAPI, access: Access) -> None:
+def protect(app: FastAPI, access: Access) -> FastAPI:
     """Guard every route of `app`, which is complete and `install`ed, with what it declares.
 
-    Says so in OpenAPI, adds the check ``access`` to its health, and keeps keys fresh as long as it lives.
+    Says so in OpenAPI, adds the check ``access`` to its health, and keeps keys fresh as long as it lives. A
+    route that is added afterwards keeps the app from starting.
 
     Raises:
         LookupError: a route declares nothing: better no service than an open one.
     """
+    known = set()
     for context in iter_route_contexts(app.routes):
+        known.add(id(context.original_route))
         permission, route = declared(context), context.original_route
         if permission is not None and isinstance(route, APIRoute):
             route.handle = _guarded(route, access, permission)  # type: ignore[method-assign,assignment]  # of this route only
@@ -257,6 +272,9 @@ def protect(app: FastAPI, access: Access) -> None:
 
     @asynccontextmanager
     async def lifespan(served: FastAPI) -> AsyncIterator[Any]:
+        late = [each.path for each in iter_route_contexts(app.routes) if id(each.original_route) not in known]
+        if late:
+            raise LookupError(f"{', '.join(map(str, late))}: added after `protect`, so that nobody guards it")
         keeping = asyncio.create_task(access.sources.keep(), name="access")
         try:
             async with lives(served) as state:
@@ -267,6 +285,7 @@ def protect(app: FastAPI, access: Access) -> None:
                 await keeping
 
     app.router.lifespan_context = lifespan
+    return app
 
 
 def _guarded(route: APIRoute, access: Access, permission: Permission) -> _Handle:

@@ -20,6 +20,8 @@ class Permission(StrEnum):
     FEEDBACK_REVISE = "feedback.revise"
     FEEDBACK_EXCLUDE = "feedback.exclude"
     FEEDBACK_REVIEW = "feedback.review"
+    FEEDBACK_APPEAL = "feedback.appeal"
+    APPROVALS_DECIDE = "approvals.decide"
     TOKENS_ISSUE = "tokens.issue"
     ALERTS_READ = "alerts.read"
     ALERTS_ACK = "alerts.ack"
@@ -28,9 +30,12 @@ class Permission(StrEnum):
     SANCTIONS_SIGN = "sanctions.sign"
     INSPECTIONS_WRITE = "inspections.write"
     CAMPAIGNS_WRITE = "campaigns.write"
+    PANELS_WRITE = "panels.write"
+    SUPERVISION_READ = "supervision.read"
     INTEGRITY_READ = "integrity.read"
     IDENTITY_UNMASK = "identity.unmask"
     IDENTITY_ERASE = "identity.erase"
+    VAULT_READ = "vault.read"
     RECORDS_READ = "records.read"
     RECORDS_EXPORT = "records.export"
     RECORDS_REPLAY = "records.replay"
@@ -46,6 +51,8 @@ WHAT: Final[Mapping[Permission, str]] = {
     Permission.FEEDBACK_REVISE: "correct what was taken down wrongly",
     Permission.FEEDBACK_EXCLUDE: "exclude a rating, reinstate it",
     Permission.FEEDBACK_REVIEW: "hold a suspicious rating, look through what is held, release it",
+    Permission.FEEDBACK_APPEAL: "appeal against an exclusion",
+    Permission.APPROVALS_DECIDE: "look through what others asked for, approve or reject it",
     Permission.TOKENS_ISSUE: "issue one-time tokens",
     Permission.ALERTS_READ: "see alerts",
     Permission.ALERTS_ACK: "take an alert over",
@@ -54,9 +61,12 @@ WHAT: Final[Mapping[Permission, str]] = {
     Permission.SANCTIONS_SIGN: "sign a sanction",
     Permission.INSPECTIONS_WRITE: "record an inspection, an incident",
     Permission.CAMPAIGNS_WRITE: "plan a campaign, record its visits",
+    Permission.PANELS_WRITE: "enrol assessors",
+    Permission.SUPERVISION_READ: "see campaigns, findings, panels, and who answers for a unit",
     Permission.INTEGRITY_READ: "see which ratings look made up",
     Permission.IDENTITY_UNMASK: "ask for a citizen's identity, or approve it",
     Permission.IDENTITY_ERASE: "erase a citizen's identity and words",
+    Permission.VAULT_READ: "see how the vault's keys stand",
     Permission.RECORDS_READ: "read archived events and traces",
     Permission.RECORDS_EXPORT: "export archived events",
     Permission.RECORDS_REPLAY: "read a whole stream as it was",
@@ -77,11 +87,14 @@ class Reach(Enum):
 
 
 _P = Permission
-_SEE: Final = dict.fromkeys((_P.FEEDBACK_READ, _P.ALERTS_READ, _P.CASES_READ), Reach.SUBTREE)
+_SEE: Final = dict.fromkeys(
+    (_P.FEEDBACK_READ, _P.ALERTS_READ, _P.CASES_READ, _P.SUPERVISION_READ), Reach.SUBTREE
+)
 _HANDLE: Final = _SEE | {
     _P.ALERTS_ACK: Reach.HANDS_ON,
     _P.CASES_MOVE: Reach.HANDS_ON,
     _P.TOKENS_ISSUE: Reach.HANDS_ON,
+    _P.FEEDBACK_APPEAL: Reach.HANDS_ON,
     _P.FEEDBACK_REVISE: Reach.ONE_DOWN,
     _P.INSPECTIONS_WRITE: Reach.ONE_DOWN,
     _P.CAMPAIGNS_WRITE: Reach.SUBTREE,
@@ -89,8 +102,10 @@ _HANDLE: Final = _SEE | {
 _SUPERVISE: Final = _HANDLE | {
     _P.FEEDBACK_EXCLUDE: Reach.ONE_DOWN,
     _P.FEEDBACK_REVIEW: Reach.ONE_DOWN,
+    _P.APPROVALS_DECIDE: Reach.SUBTREE,  # escalation goes up; never of the own unit or bureau
+    _P.PANELS_WRITE: Reach.SUBTREE,
     _P.SANCTIONS_SIGN: Reach.ONE_DOWN,
-    _P.IDENTITY_UNMASK: Reach.ONE_DOWN,
+    _P.IDENTITY_UNMASK: Reach.SUBTREE,  # of what is below, never of the own unit or bureau
     _P.INTEGRITY_READ: Reach.SUBTREE,
     _P.RECORDS_READ: Reach.SUBTREE,
 }
@@ -99,11 +114,24 @@ _AUDIT: Final = _SEE | dict.fromkeys(
 )
 _ADMINISTER: Final = _AUDIT | dict.fromkeys(
     (
-        _P.FEEDBACK_REVISE, _P.FEEDBACK_EXCLUDE, _P.FEEDBACK_REVIEW, _P.TOKENS_ISSUE, _P.ALERTS_ACK,
-        _P.CAMPAIGNS_WRITE, _P.IDENTITY_ERASE, _P.RECORDS_REPLAY, _P.RULES_CHANGE, _P.REGISTRY_CHANGE,
+        _P.FEEDBACK_REVISE,
+        _P.FEEDBACK_EXCLUDE,
+        _P.FEEDBACK_REVIEW,
+        _P.FEEDBACK_APPEAL,
+        _P.APPROVALS_DECIDE,
+        _P.PANELS_WRITE,
+        _P.INSPECTIONS_WRITE,
+        _P.TOKENS_ISSUE,
+        _P.ALERTS_ACK,
+        _P.CAMPAIGNS_WRITE,
+        _P.IDENTITY_ERASE,
+        _P.VAULT_READ,
+        _P.RECORDS_REPLAY,
+        _P.RULES_CHANGE,
+        _P.REGISTRY_CHANGE,
     ),
     Reach.SUBTREE,
-)  # fmt: skip
+)
 
 GRANTS: Final[Mapping[Duty, Mapping[Permission, Reach]]] = {
     Duty.VIEWER: _SEE,
@@ -121,6 +149,7 @@ _ABOVE_UNITS: Final = frozenset({Tier.PROVINCE, Tier.CITY, Tier.COUNTY})
 TIERS: Final[Mapping[Permission, frozenset[Tier]]] = {
     # Of the log and of a stream there are no parts, and one rule pack is everybody's.
     _P.LOG_VERIFY: _PROVINCE,
+    _P.VAULT_READ: _PROVINCE,
     _P.LOG_EXPORT: _PROVINCE,
     _P.RECORDS_REPLAY: _PROVINCE,
     _P.RULES_CHANGE: _PROVINCE,
@@ -129,6 +158,8 @@ TIERS: Final[Mapping[Permission, frozenset[Tier]]] = {
     _P.FEEDBACK_REVISE: _ABOVE_UNITS,
     _P.FEEDBACK_EXCLUDE: _ABOVE_UNITS,
     _P.FEEDBACK_REVIEW: _ABOVE_UNITS,
+    _P.APPROVALS_DECIDE: _ABOVE_UNITS,
+    _P.PANELS_WRITE: _ABOVE_UNITS,
     _P.SANCTIONS_SIGN: _ABOVE_UNITS,
     _P.INSPECTIONS_WRITE: _ABOVE_UNITS,
     _P.CAMPAIGNS_WRITE: _ABOVE_UNITS,

@@ -257,3 +257,12 @@ async def test_guarded_routes_say_so_in_openapi(house: House) -> None:
     operation = json.loads(json.dumps(house.app.openapi()))["paths"]["/v1/feedback"]["post"]
     assert operation["security"] == [{"bearer": []}]
     assert {"401", "403"} <= operation["responses"].keys()
+
+
+async def test_an_app_with_a_route_that_comes_too_late_does_not_start(house: House) -> None:
+    @house.app.get("/v1/late", dependencies=[PUBLIC])
+    async def late() -> None: ...
+
+    with pytest.raises(LookupError, match="/v1/late: added after `protect`"):
+        async with house.app.router.lifespan_context(house.app):
+            pass
