@@ -101,9 +101,11 @@ soak: setup ## Minutes of load with random kills of every part (SOAK_MINUTES=10 
 
 docs: setup ## Regenerate schemas, AsyncAPI and docs/events.md from the event registry
 	@$(BIN)/python -m shared.events.generate
+	@$(BIN)/python -m shared.auth.page
 
 docs-check: setup ## Fail when generated files are out of date
 	@$(BIN)/python -m shared.events.generate --check
+	@$(BIN)/python -m shared.auth.page --check
 
 lock: setup ## Resolve requirements/*.txt anew from pyproject.toml (UPGRADE=1 for newest versions)
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev --extra local -o requirements/dev.txt

@@ -10,7 +10,8 @@ folder              files
                     ``archive-witness.keys``, to which the keys of witnesses are added by hand
 ``nats``            ``authorization.conf``: users' public keys and their permissions
 ``mongo``           ``root-password``, ``archive-password``, ``bootstrap-password``
-a broker user       ``nats.seed``, and what ``SECRETS_OF`` lists for it
+a broker user       ``nats.seed``, and what ``SECRETS_OF`` lists for it; a service: ``auth/``, what it
+                    checks credentials with; scoring: ``archive.key``, which the archive knows it by
 ==================  ============================================================================
 """
 
@@ -20,10 +21,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.local.layout import SIGNING_KEY, WITNESS_KEYS
+from deploy.local.layout import AUTH, KEYS, SCORING_KEY, SERVICES, SIGNING_KEY, WITNESS_KEYS
 from deploy.local.platform import broker_authorization
 from deploy.local.secrets import BROKER_USERS, broker_public_keys, ensure_secrets
 from services.intake.adapters.live_keys import REFERENCES_FILE
+from shared.auth.credential_file import CREDENTIALS_FILE
+from shared.auth.issuer import JWKS_FILE
 from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, former_file
 
 PASSWORD_BYTES = 24
@@ -52,6 +55,7 @@ def write_secrets(directory: Path) -> None:
     _write(directory / "nats" / "authorization.conf", broker_authorization(broker_public_keys(master)))
     for name in MONGO_PASSWORDS:
         _write(directory / "mongo" / name, (master / name).read_text(encoding="ascii"))
+    _write_access(master, directory)
     for user in BROKER_USERS:
         seed = (master / "nats" / f"{user}.seed").read_text(encoding="ascii")
         _write(directory / user / "nats.seed", seed)
@@ -64,6 +68,14 @@ def write_secrets(directory: Path) -> None:
                 _write(directory / user / former, (master / former).read_text(encoding="ascii"))
             else:
                 (directory / user / former).unlink(missing_ok=True)
+
+
+def _write_access(master: Path, directory: Path) -> None:
+    """What services check credentials with, and the key that the archive knows scoring by."""
+    for user in SERVICES:
+        for name in (CREDENTIALS_FILE, JWKS_FILE):
+            _write(directory / user / AUTH / name, (master / AUTH / name).read_text(encoding="utf-8"))
+    _write(directory / "scoring" / "archive.key", (master / KEYS / f"{SCORING_KEY}.key").read_text("ascii"))
 
 
 def _write(path: Path, text: str) -> None:

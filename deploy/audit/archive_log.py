@@ -11,7 +11,6 @@ import httpx
 
 from deploy.local import api
 from deploy.local.errors import LocalError, ServiceRefusedError
-from deploy.local.history.archive import ACTOR
 from shared.kernel.errors import describe
 
 TIMEOUT_S: Final = 60.0
@@ -96,7 +95,7 @@ class ArchiveLog:
 
         def download() -> None:
             url, params = f"{self.url}/v1/log/entries", {"first": first, "end": end}
-            with self._http.stream("GET", url, params=params, headers=ACTOR) as answer:
+            with self._http.stream("GET", url, params=params) as answer:
                 if answer.is_error:
                     answer.read()
                     raise api.refusal(answer)

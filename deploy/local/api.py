@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from deploy.local.errors import LocalError, ServiceRefusedError
+from deploy.local.wallet import Wallet
 from shared.kernel.errors import describe
 
 TIMEOUT_S = 30.0
@@ -48,8 +49,21 @@ def call(
 
 
 def client(timeout_s: float = TIMEOUT_S) -> httpx.Client:
-    """A connection for several calls of :func:`send`; to be closed."""
-    return httpx.Client(timeout=timeout_s, trust_env=False, verify=_certificates())
+    """A connection for several calls of :func:`send`, with the proofs of :func:`use`; to be closed."""
+    return httpx.Client(timeout=timeout_s, trust_env=False, verify=_certificates(), auth=wallet())
+
+
+def use(proofs: Wallet) -> None:
+    """Prove who we are with ``proofs`` from now on: what a command does once it has found its platform."""
+    _wallets[:] = [proofs]
+
+
+def wallet() -> Wallet | None:
+    """The proofs of :func:`use`; None before that."""
+    return _wallets[0] if _wallets else None
+
+
+_wallets: list[Wallet] = []
 
 
 def send(
@@ -60,11 +74,16 @@ def send(
     params: dict[str, Any] | None = None,
     body: Any = None,  # noqa: ANN401 - whatever JSON the endpoint takes
     headers: dict[str, str] | None = None,
+    subject: str | None = None,
 ) -> httpx.Response:
-    """Send one request and return the answer, which is no error; otherwise like :func:`call`."""
+    """Send one request and return the answer, which is no error; otherwise like :func:`call`.
+
+    It is made in the name of ``subject``, if that is given.
+    """
     given = {name: value for name, value in (params or {}).items() if value is not None}
     try:
-        answer = http.request(method, url, params=given, json=body, headers=headers)
+        extensions = None if subject is None else {"subject": subject}
+        answer = http.request(method, url, params=given, json=body, headers=headers, extensions=extensions)
     except httpx.HTTPError as error:
         remedy = "look at `pingyi status` and the logs, or name the platform with --data or --port-base"
         raise LocalError(describe(url, f"an answer ({error})", remedy)) from error

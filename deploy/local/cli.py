@@ -36,6 +36,8 @@ COMMANDS: Final = (
     ("unmask", "deploy.local.commands.unmask:unmask"),
     ("vault", "deploy.local.commands.vault:vault"),
     ("quarantine", "deploy.local.commands.quarantine:quarantine"),
+    ("token", "deploy.local.commands.token:token"),
+    ("credential", "deploy.local.commands.credential:credential"),
     ("events", "deploy.local.commands.events:events"),
     ("audit", "deploy.local.commands.audit:audit"),
     ("registry", "deploy.local.commands.registry:registry"),

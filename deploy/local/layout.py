@@ -28,6 +28,14 @@ MONGODB_USER_OF: Mapping[str, str] = {"archive": APPEND, "provisioner": BOOTSTRA
 NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 MONGODB_SCHEMES = ("mongodb", "mongodb+srv")
 
+AUTH = "auth"
+"""Folder of the secrets with what services check credentials with: hashes and public keys."""
+KEYS = "keys"
+"""Folder of the secrets with keys as their owners have them."""
+CLI_KEY = "cli"
+"""The command line's own key, of all channels."""
+SCORING_KEY = "scoring"
+"""The key that scoring reads the archive with."""
 SIGNING_KEY = "archive-signing.key"
 WITNESS_KEYS = "archive-witness.keys"
 """File of the key that signs the log's checkpoints, among the secrets."""
@@ -171,11 +179,13 @@ class Layout:
             variables |= {"HTTP_HOST": LOOPBACK, "HTTP_PORT": str(self.service_port(service))}
         if service in UNIT_READERS and self.units_file.is_file():
             variables["UNITS_PATH"] = str(self.units_file)
+            variables["AUTH_DIR"] = str(self.secrets / AUTH)
         if service == "archive":
             variables["ARCHIVE_SIGNING_KEY"] = str(self.secrets / SIGNING_KEY)
             variables["ARCHIVE_WITNESS_KEYS"] = str(self.secrets / WITNESS_KEYS)
         if service == "scoring":
             variables["ARCHIVE_URL"] = self.service_url("archive")
+            variables["ARCHIVE_KEY_FILE"] = str(self.secrets / KEYS / f"{SCORING_KEY}.key")
         return variables
 
     @property

@@ -10,6 +10,9 @@ file                     content (lines of text)
 ``token.key``            key that signs one-time tokens, 32 bytes as hex
 ``webhook.key``          key that signs outgoing webhooks, 32 bytes as hex
 ``archive-signing.key``  Ed25519 key that signs the log's checkpoints, as C2SP signed-note has it
+``issuer.key``           ``<key id>:<hex>``: Ed25519 seed of the issuer of staff's tokens on this machine
+``auth/…``               what services check with: ``credentials.json`` (hashes), ``jwks.json`` (public keys)
+``keys/<name>.key``      keys of the channels, of the command line (all channels), and of scoring
 ``nats/<user>.seed``     NKey seed of a broker user: each service, ``provisioner`` and ``cli``
 ``mongo/…``              passwords of the embedded mongod; made by ``embedded.mongod_secrets``
 =======================  =======================================================================
@@ -23,17 +26,25 @@ directory up with, but apart from, the data.
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nkeys
 
-from deploy.local.layout import SERVICES, SIGNING_KEY
+from deploy.local.layout import AUTH, CLI_KEY, KEYS, SCORING_KEY, SERVICES, SIGNING_KEY
 from services.archive.domain.entries import LOG_ORIGIN
 from services.archive.domain.notes import SigningKey
+from shared.auth.credential_file import CREDENTIALS_FILE, CredentialFile, Order
+from shared.auth.credentials import key_text, new_id, new_secret, split_key
+from shared.auth.issuer import ISSUER_FILE, JWKS_FILE, LocalIssuer
 from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, UNKEYED, former_file
+from shared.auth.principals import Duty, Scope
+from shared.auth.secrets import load_key
+from shared.kernel.grades import Channel
 
 KEY_BYTES = 32
+PROVINCE = "360000"
 BROKER_USERS = (*SERVICES, "provisioner", "cli")
 
 
@@ -49,6 +60,7 @@ def ensure_secrets(directory: Path, broker_users: Iterable[str] = BROKER_USERS) 
         TOKEN_FILE: new_hex_key,
         "webhook.key": new_hex_key,
         SIGNING_KEY: new_signing_key,
+        ISSUER_FILE: new_issuer_key,
     }
     makers |= {f"nats/{user}.seed": new_user_seed for user in broker_users}
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,6 +71,37 @@ def ensure_secrets(directory: Path, broker_users: Iterable[str] = BROKER_USERS) 
     for name, make in makers.items():
         if not (directory / name).exists():
             _create(directory / name, make())
+    _ensure_access(directory)
+
+
+def _ensure_access(directory: Path) -> None:
+    """Make the local issuer known, and one key each for the channels, the command line and scoring."""
+    for folder in (AUTH, KEYS):
+        (directory / folder).mkdir(mode=0o700, exist_ok=True)
+    if not (directory / AUTH / JWKS_FILE).exists():
+        _create(directory / AUTH / JWKS_FILE, LocalIssuer(load_key(directory / ISSUER_FILE)).jwks().strip())
+    file = CredentialFile(directory / AUTH / CREDENTIALS_FILE)
+    known = {each.credential_id for each in file.read()}
+    province = Scope.parse(PROVINCE)
+    orders = [Order(name, Duty.CHANNEL, channels, province) for name, channels in _channel_keys()]
+    for order in (*orders, Order(SCORING_KEY, Duty.SERVICE, frozenset(), province)):
+        path = directory / KEYS / f"{order.name}.key"
+        if not path.exists():
+            _create(path, key_text(new_id(), new_secret()))
+        key = path.read_text(encoding="ascii").strip()
+        if split_key(key)[0] not in known:  # a crash, or a restored backup, may have left the key alone
+            file.issue(order, datetime.now(UTC), key)
+
+
+def _channel_keys() -> Iterator[tuple[str, frozenset[Channel]]]:
+    yield CLI_KEY, frozenset(Channel)
+    for channel in Channel:
+        yield channel.value, frozenset({channel})
+
+
+def new_issuer_key() -> str:
+    """A fresh Ed25519 seed with a random id."""
+    return f"local-{secrets.token_hex(4)}:{new_hex_key()}"
 
 
 def new_hex_key() -> str:

@@ -34,6 +34,7 @@ from services.archive.entrypoints.streams import make_streams_router
 from services.archive.entrypoints.tracing import make_trace_router
 from services.archive.metrics import ArchiveMetrics
 from services.archive.settings import Settings
+from shared.auth.access import Access, protect
 from shared.kernel.clock import Clock, SystemClock
 from shared.messaging.connection import make_broker
 from shared.messaging.instance import Instance
@@ -229,4 +230,4 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> FastAPI:
     app.include_router(make_log_router(archive.proofs, archive.cosigning))
     app.include_router(make_bulk_router(archive.reads, archive.proofs, archive.cosigning))
     app.include_router(make_streams_router(archive.reads, archive.forks))
-    return app
+    return protect(app, Access.of(settings))

@@ -7,10 +7,11 @@ from pydantic import Field
 
 from services.archive.adapters.schema import DATABASE
 from services.archive.domain.entries import LOG_ORIGIN
+from shared.auth.settings import AccessSettings
 from shared.messaging.connection import BrokerSettings
 
 
-class Settings(BrokerSettings):
+class Settings(BrokerSettings, AccessSettings):
     """Read from the environment; every variable has a default that fits one machine."""
 
     mongodb_url: str = Field(

@@ -57,7 +57,6 @@ from services.intake.domain.event_ids import UNKEYED, EventIds
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.quotas import QuotaBook
 from services.intake.domain.tokens import TokenMint
-from services.intake.entrypoints.actors import TRUSTED
 from services.intake.entrypoints.approvals import ApprovalRoutes
 from services.intake.entrypoints.events import IndexFold, keep_pruned, keep_written
 from services.intake.entrypoints.good_bad_review import add_good_bad_review_routes
@@ -75,6 +74,7 @@ from services.intake.entrypoints.supervision import SupervisionRoutes
 from services.intake.entrypoints.tokens import add_token_routes
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
+from shared.auth.access import Access, protect
 from shared.auth.key_files import load_keys
 from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, load_ring
 from shared.auth.secrets import HMAC_FILE, SecretKey
@@ -379,6 +379,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         settings=settings,
         clock=clock,
         random=SystemRandom(),
+        access=Access.of(settings, session),
     )
     _add_all_routes(
         app,
@@ -403,7 +404,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         log=log, vault=vault, index=index, pseudonyms=pseudonyms, random_bytes=random_bytes,
     )  # fmt: skip
     add_quarantine_routes(app, parts, screening.quarantine)
-    return app
+    return protect(app, parts.access)
 
 
 class _Registry:
@@ -546,7 +547,6 @@ class _People:
             tally=self._metrics,
         )
         app.state.vault = vault
-        setattr(app.state, TRUSTED, settings.trust_actor_headers)
         add_people_routes(app, PeopleParts(custodian, self._state, settings, http_parts.random))
 
     def start(self, tasks: TaskSupervisor) -> None:

@@ -6,12 +6,13 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from shared.auth.settings import AccessSettings
 from shared.messaging.connection import BrokerSettings
 
 MIB = 1024 * 1024
 
 
-class Settings(BrokerSettings):
+class Settings(BrokerSettings, AccessSettings):
     """Environment of intake; those of the broker are inherited."""
 
     model_config = SettingsConfigDict(extra="ignore")
@@ -85,11 +86,6 @@ class Settings(BrokerSettings):
     )
     key_look_s: float = Field(
         default=5.0, gt=0, description="How often the vault's key file is looked at for new keys."
-    )
-    trust_actor_headers: bool = Field(
-        default=False,
-        description="A gateway in front proves X-Pingyi-Actor and X-Pingyi-Scope; without it nobody is "
-        "shown anything of the vault.",
     )
 
     @property

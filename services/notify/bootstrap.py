@@ -22,6 +22,7 @@ from services.notify.entrypoints.events import consumers, durables, subscribe
 from services.notify.entrypoints.http import make_router
 from services.notify.metrics import NotifyMetrics
 from services.notify.settings import Settings, smtp_address
+from shared.auth.access import Access, protect
 from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.errors import TransientError, describe
 from shared.kernel.units import UnitRegistry, load_units
@@ -105,6 +106,7 @@ def create_app(
         PermanentError: a channel is on, but its key or password is missing.
     """
     clock = clock or SystemClock()
+    registry = units if units is not None else load_units(settings.units_path)
     ways = tuple(channels) if channels is not None else make_channels(settings, clock)
     names = tuple(channel.name for channel in ways)
     metrics, health, bus = NotifyMetrics(), Health(), BusPublisher()
@@ -117,7 +119,7 @@ def create_app(
         publisher=bus,
         states=fold,
         packs=FileRulePacks(settings.rules_path),
-        units=units if units is not None else load_units(settings.units_path),
+        units=registry,
         channels=names,
         max_age=timedelta(seconds=settings.alert_max_age_s),
         clock=clock,
@@ -180,5 +182,6 @@ def create_app(
     health.register("consumers", check_consumers)
     install(app, metrics.service, health)
     read = ReadAlerts(fold)
-    app.include_router(make_router(read, AcknowledgeAlert(read, states=fold, publisher=bus, clock=clock)))
-    return app
+    acknowledge = AcknowledgeAlert(read, states=fold, publisher=bus, clock=clock)
+    app.include_router(make_router(read, acknowledge, registry))
+    return protect(app, Access.of(settings))

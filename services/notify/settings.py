@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, model_validator
 
+from shared.auth.settings import AccessSettings
 from shared.kernel.errors import InvalidValueError
 from shared.messaging.connection import BrokerSettings
 from shared.messaging.failure import RETRY_DELAYS_S
@@ -15,7 +16,7 @@ from shared.messaging.failure import RETRY_DELAYS_S
 DAY_S: Final = 86_400.0
 
 
-class Settings(BrokerSettings):
+class Settings(BrokerSettings, AccessSettings):
     """Environment of the service; every variable has the field's name in upper case."""
 
     http_host: str = Field(default="127.0.0.1", description="Address to bind.")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
@@ -32,6 +33,8 @@ from services.scoring.entrypoints.integrity import make_integrity_router
 from services.scoring.entrypoints.watch import watch_integrity
 from services.scoring.metrics import ScoringMetrics, WatchMetrics
 from services.scoring.settings import Settings
+from shared.auth.access import Access, protect
+from shared.auth.grants import Permission
 from shared.kernel.clock import Clock, SystemClock, business_day
 from shared.kernel.units import UnitRegistry, load_units
 from shared.messaging.connection import make_broker
@@ -72,7 +75,7 @@ class Scoring:
         self._stream: FeedbackStream | None = None
         self._instance = Instance(settings.data_dir)
         url = settings.archive_url
-        self._archive = HttpFeedbackArchive(url, STREAM) if url else None
+        self._archive = HttpFeedbackArchive(url, STREAM, settings.archive_key_file) if url else None
         self._observer.leading(leads=False)
         self._watch: IntegrityWatch | None = None
         self.session = BrokerSession(make_broker(settings, SERVICE), self._connected)
@@ -245,6 +248,8 @@ def create_app(
         redoc_url=None,
     )
     install(app, scoring.metrics, scoring.health)
-    app.include_router(make_router(scoring.read, scoring.look_back, scoring.boards))
+    access = Access.of(settings)
+    sees_all = partial(access.sees_whole, permission=Permission.RECORDS_READ)
+    app.include_router(make_router(scoring.read, scoring.look_back, scoring.boards, sees_all))
     app.include_router(make_integrity_router(scoring.read_flags))
-    return app
+    return protect(app, access)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from pydantic import Field
 
+from shared.auth.settings import AccessSettings
 from shared.messaging.connection import BrokerSettings
 
 
-class Settings(BrokerSettings):
+class Settings(BrokerSettings, AccessSettings):
     """Where scoring listens, where the broker is, and which rules apply."""
 
     http_host: str = Field(default="127.0.0.1", description="Address to bind.")
@@ -33,6 +34,9 @@ class Settings(BrokerSettings):
     archive_url: str | None = Field(
         default="http://127.0.0.1:8004",
         description="The archive, for messages that FEEDBACK no longer has; empty: none, such a start stops.",
+    )
+    archive_key_file: Path | None = Field(
+        default=None, description="File with the key that the archive knows scoring by."
     )
     accept_new_history: bool = Field(
         default=False,

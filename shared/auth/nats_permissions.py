@@ -18,6 +18,7 @@ from shared.messaging.streams import (
     CONSUMERS,
     INTEGRITY_BUCKET,
     LEASES_BUCKET,
+    NONCES_BUCKET,
     QUOTAS_BUCKET,
     RANKINGS_BUCKET,
     SNAPSHOTS_BUCKET,
@@ -45,6 +46,8 @@ OWNED_KEYS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "archive": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.archive"),),
 }  # fmt: skip
 """Single keys, by their stream, that one service writes and reads in a bucket that it shares with others."""
+WRITTEN_KEYS: Mapping[str, tuple[str, ...]] = {"intake": (f"$KV.{NONCES_BUCKET}.*",)}
+"""Keys that one service writes and nobody reads: whether they were there already is all it wants to know."""
 OWNED_OBJECTS: Mapping[str, tuple[str, ...]] = {"scoring": (f"OBJ_{SNAPSHOTS_BUCKET}",)}
 """Object stores of one service: it writes, reads and purges objects, and needs no consumer for it."""
 _NKEY = re.compile(r"U[A-Z2-7]{55}")
@@ -119,6 +122,7 @@ def _service(name: str) -> Permissions:
         publish += [f"{_API}.STREAM.PURGE.{stream}"]
     for stream, key in OWNED_KEYS.get(name, ()):
         publish += [key, f"{_API}.DIRECT.GET.{stream}.{key}"]
+    publish += WRITTEN_KEYS.get(name, ())
     for stream in OWNED_OBJECTS.get(name, ()):
         publish += [*_STREAMS[stream].subjects, f"{_API}.STREAM.INFO.{stream}"]
         publish += [f"{_API}.DIRECT.GET.{stream}", f"{_API}.STREAM.PURGE.{stream}"]

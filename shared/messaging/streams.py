@@ -75,6 +75,8 @@ QUOTAS_BUCKET = "quotas"
 """What each replica of intake has counted of late; places are keyed hashes."""
 LEASES_BUCKET = "leases"
 """Who leads: one key for each service of which only one replica may publish."""
+NONCES_BUCKET = "nonces"
+"""Nonces of signed requests that intake has seen, so that each is good once on any replica."""
 SNAPSHOTS_BUCKET = "snapshots"
 """Object store of scoring's snapshots, and the key-value bucket that points to those that count."""
 
@@ -93,7 +95,7 @@ STREAMS: tuple[StreamSpec, ...] = (
     ),
     StreamSpec(
         RANKING, ("ranking.v1.>",), "Rankings and scores: aggregated, suppressed, public.",
-        truth=False, archived=True, max_age_s=90 * DAY_S, share=8,
+        truth=False, archived=True, max_age_s=90 * DAY_S, share=7,
     ),
     StreamSpec(
         # Kept for good: who is appraised, and what two people decided, is the fold of all of it.
@@ -146,6 +148,11 @@ STREAMS: tuple[StreamSpec, ...] = (
         # Not in the bucket of the rankings, which anyone may watch.
         f"KV_{INTEGRITY_BUCKET}", (f"$KV.{INTEGRITY_BUCKET}.>",), "What is flagged at present. Never public.",
         truth=False, archived=False, max_age_s=0, share=1, last_per_subject=True, deletable=True,
+    ),
+    StreamSpec(
+        # Twice the tolerance of a signature's time, and a minute for clocks.
+        f"KV_{NONCES_BUCKET}", (f"$KV.{NONCES_BUCKET}.>",), "Nonces of signed requests; they expire.",
+        truth=False, archived=False, max_age_s=660, share=1, last_per_subject=True,
     ),
 )  # fmt: skip
 """The shares add up to 100; docs/operations.md says how to size the budget."""

@@ -28,10 +28,10 @@ def prepared(path: Path, import_id: str) -> list[bytes]:
         return [b"\n".join(line.data for line in batch.lines) for batch in batches(source, mapper)]
 
 
-async def measure(file: str, import_id: str, url: str) -> object:
+async def measure(file: str, import_id: str, url: str, proof: str) -> object:
     """Post every batch; seconds, and how many ratings were accepted."""
     bodies = prepared(Path(file), import_id)
-    headers = {"Content-Type": "application/x-ndjson", "X-Import-Id": import_id}
+    headers = {"Content-Type": "application/x-ndjson", "X-Import-Id": import_id, "Authorization": proof}
     gate = asyncio.Semaphore(UNDER_WAY)
     async with httpx.AsyncClient(timeout=120, trust_env=False) as http:
 

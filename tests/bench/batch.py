@@ -68,7 +68,16 @@ async def _variant(
 async def _intake(stage: Stage, number: int, text_share: float, sheet: CostSheet) -> float:
     """One round of batches; ratings per second."""
     port = stage.layout.service_port("intake")
-    job = Job(port, PATH, number, CONNECTIONS, lines=LINES, text_share=text_share, requests=REQUESTS)
+    job = Job(
+        port,
+        PATH,
+        number,
+        CONNECTIONS,
+        lines=LINES,
+        text_share=text_share,
+        requests=REQUESTS,
+        proof=stage.proof,
+    )
     before = await stage.last_sequence(FEEDBACK)
     with watching(stage.pids) as spent:
         load = await run_client(job)

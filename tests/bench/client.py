@@ -42,6 +42,7 @@ class Job:
         seconds: how long is measured.
         rate: requests due per second; 0 is a closed loop.
         requests: with a closed loop: send exactly so many and measure them all; 0: for ``seconds``.
+        proof: what the header Authorization says; empty for servers that ask nobody.
     """
 
     port: int
@@ -54,6 +55,7 @@ class Job:
     seconds: float = 0.0
     rate: float = 0.0
     requests: int = 0
+    proof: str = ""
 
 
 @dataclass(slots=True)
@@ -254,7 +256,7 @@ class _Generator:
 
 
 def _requests(job: Job) -> list[bytes]:
-    ratings = Ratings(job.seed, text_share=job.text_share)
+    ratings = Ratings(job.seed, text_share=job.text_share, proof=job.proof)
     if job.lines:
         return [ratings.batch(job.path, job.lines) for _ in range(job.requests)]
     per_second = job.rate * 1.2 if job.rate else ENOUGH_PER_S

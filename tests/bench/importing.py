@@ -125,7 +125,12 @@ async def _pairs(stage: Stage, file: Path, rounds: int, section: Section) -> Non
         await stage.settle()
         bare = await run_program(
             "tests.bench.bare_post",
-            {"file": str(file), "import_id": _fresh_id(), "url": stage.layout.service_url("intake")},
+            {
+                "file": str(file),
+                "import_id": _fresh_id(),
+                "url": stage.layout.service_url("intake"),
+                "proof": stage.proof,
+            },
         )
         await stage.settle()
         if done.accepted != ROWS or bare["accepted"] != ROWS:

@@ -28,6 +28,8 @@ from services.archive.adapters.read_journal import JetStreamReadJournal
 from services.archive.application.ports import EventQuery, Order
 from services.archive.application.reading import Reads, first_page
 from services.archive.entrypoints.http import make_router
+from shared.auth.access import Access, protect
+from shared.auth.settings import AccessSettings
 from shared.kernel.clock import SystemClock, rfc3339
 from shared.messaging.connection import BrokerSettings, make_broker
 from shared.messaging.session import BrokerSession
@@ -38,6 +40,7 @@ from shared.observability.server import run_service
 from shared.testing.clock import NOON
 from tests.bench.figures import percentile
 from tests.bench.stage import eventually
+from tests.support.access import auth_dir, proofs
 
 EVERY: Final = timedelta(seconds=5)
 """Between the entries of :func:`tests.support.entries.synthetic_documents`."""
@@ -65,6 +68,7 @@ def make_app() -> FastAPI:
     reads = Reads(entry_log, JetStreamReadJournal(session, SystemClock()))
     verification: Any = None  # no question of this round asks for it
     app.include_router(make_router(entry_log, reads, verification))
+    protect(app, Access.of(AccessSettings()))
     return app
 
 
@@ -91,13 +95,15 @@ async def _round(job: dict[str, Any]) -> dict[str, Any]:
         "NATS_URL": job["nats_url"],
         "MONGODB_URL": job["mongodb_url"],
         "MONGODB_DATABASE": job["database"],
+        "AUTH_DIR": str(auth_dir()),
     }
     server = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.bench.query_program", str(port),
         env=environment, stdout=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
+    address = f"http://{LOOPBACK}:{port}"
     try:
-        async with httpx.AsyncClient(base_url=f"http://{LOOPBACK}:{port}", trust_env=False) as api:
+        async with httpx.AsyncClient(base_url=address, trust_env=False, auth=proofs(address)) as api:
             return await _ask_all(job, api)
     finally:
         server.terminate()

@@ -17,8 +17,11 @@ TEXT_SHARE = 0.3
 class Ratings:
     """Makes bodies; ``tag`` is in every key, so that two loads never repeat each other."""
 
-    def __init__(self, seed: int, *, text_share: float = 0.0, tag: str | None = None) -> None:
-        """Comments on ``text_share`` of the ratings; without ``tag`` a random one."""
+    def __init__(
+        self, seed: int, *, text_share: float = 0.0, tag: str | None = None, proof: str = ""
+    ) -> None:
+        """Comments on ``text_share`` of the ratings; without ``tag`` a random one; sends ``proof`` along."""
+        self._proof = f"Authorization: {proof}\r\n" if proof else ""
         self._chance = random.Random(seed)
         self._windows = [unit.unit_id for unit in load_units().by_level(Level.WINDOW)]
         self._text_share = text_share
@@ -47,12 +50,12 @@ class Ratings:
     def post(self, path: str) -> bytes:
         """One rating as a complete HTTP request."""
         key, body = self.next()
-        return request(path, body, "application/json", f"Idempotency-Key: {key}\r\n")
+        return request(path, body, "application/json", f"Idempotency-Key: {key}\r\n{self._proof}")
 
     def batch(self, path: str, lines: int) -> bytes:
         """``lines`` ratings as one NDJSON request."""
         body = b"\n".join(self.next()[1] for _ in range(lines))
-        return request(path, body, "application/x-ndjson")
+        return request(path, body, "application/x-ndjson", self._proof)
 
 
 def request(path: str, body: bytes, content_type: str, headers: str = "") -> bytes:

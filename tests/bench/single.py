@@ -1,7 +1,7 @@
 """Intake, one rating per request: rate and latency beside an endpoint that only validates."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.messaging.streams import FEEDBACK
 from tests.bench.client import Job, Load
@@ -36,13 +36,13 @@ async def measure(stage: Stage, rounds: int, where: str) -> Section:
     async with http_program("tests.bench.bare_endpoint") as (bare_port, bare_pid):
         port = stage.layout.service_port("intake")
         jobs = {
-            "ours": Job(port, PATH, 0, CONNECTIONS, warm_s=WARM_S, seconds=SECONDS),
+            "ours": Job(port, PATH, 0, CONNECTIONS, warm_s=WARM_S, seconds=SECONDS, proof=stage.proof),
             "bare": Job(bare_port, PATH, 0, CONNECTIONS, warm_s=WARM_S, seconds=SECONDS),
         }
         await _rounds(stage, closed, jobs, {"endpoint": bare_pid}, rounds)
         half = Series(tuple(load.rate for load in closed.our_loads)).middle / 2
         jobs = {
-            name: Job(job.port, PATH, 1, 2 * CONNECTIONS, warm_s=WARM_S, seconds=LATENCY_S, rate=half)
+            name: replace(job, seed=1, connections=2 * CONNECTIONS, seconds=LATENCY_S, rate=half)
             for name, job in jobs.items()
         }
         await _rounds(stage, opened, jobs, {"endpoint": bare_pid}, max(3, rounds - 2))

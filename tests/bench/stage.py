@@ -21,6 +21,7 @@ from deploy.local.embedded.process import ChildProcess
 from deploy.local.layout import SERVICES, Layout
 from deploy.local.platform import running_platform
 from deploy.local.supervisor import Supervisor
+from deploy.local.wallet import Wallet
 from shared.messaging.connection import BrokerSettings, connect
 from tests.bench.processes import watching
 
@@ -67,6 +68,11 @@ class Stage:
     services: tuple[str, ...]
     supervisor: Supervisor
     client: Client
+
+    @property
+    def proof(self) -> str:
+        """What the header Authorization of a channel system says: the key of all channels."""
+        return f"Bearer {Wallet.of(self.layout).key()}"
 
     @property
     def pids(self) -> dict[str, int]:

@@ -125,7 +125,7 @@ class Sender:
 
     def __init__(self, platform: Platform, haystack: Haystack) -> None:
         self._platform, self._haystack = platform, haystack
-        self._http = httpx.Client(trust_env=False, timeout=30)
+        self._http = httpx.Client(trust_env=False, timeout=30, auth=platform.proofs)
 
     def close(self) -> None:
         self._http.close()
@@ -340,7 +340,12 @@ def read_the_rest(platform: Platform, haystack: Haystack, folder: Path) -> None:
         for path in ("/metrics", "/readyz", "/openapi.json"):
             haystack.add("metrics", httpx.get(platform.url(service, path), trust_env=False).content)
     for form in ("json", "csv", "ndjson"):
-        answer = httpx.get(platform.url("archive", f"/v1/events?format={form}"), trust_env=False, timeout=60)
+        answer = httpx.get(
+            platform.url("archive", f"/v1/events?format={form}"),
+            trust_env=False,
+            timeout=60,
+            auth=platform.proofs,
+        )
         assert answer.is_success, answer.text
         haystack.add("exports", answer.content)
     done = platform.pingyi("audit", "export", str(folder / "log"))
@@ -377,7 +382,11 @@ def test_no_canary_is_found_anywhere(
     last = send("POST", "intake", "/v1/feedback", json=rating(unit, "qr", "last", next(persons()))).json()
     until(
         lambda: (
-            httpx.get(platform.url("archive", f"/v1/events/{last['event_id']}"), trust_env=False).is_success
+            httpx.get(
+                platform.url("archive", f"/v1/events/{last['event_id']}"),
+                trust_env=False,
+                auth=platform.proofs,
+            ).is_success
         ),
         timeout_s=ARCHIVED_S,
         what="the last rating is archived",

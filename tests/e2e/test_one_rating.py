@@ -77,7 +77,10 @@ def test_bad_review_alerts_the_responsible_side_through_a_signed_webhook(platfor
     assert [each["alert_id"] for each in listed if each["rule"] == "bad_review"] == [alert_id]
 
     taken = httpx.post(
-        platform.url("notify", f"/v1/alerts/{alert_id}/ack"), json={"by": "值班负责人"}, trust_env=False
+        platform.url("notify", f"/v1/alerts/{alert_id}/ack"),
+        json={"note": "值班负责人已联系"},
+        trust_env=False,
+        auth=platform.proofs,
     )
     assert taken.is_success, taken.text
     until(
@@ -157,6 +160,7 @@ def test_repeat_gets_the_same_receipt_and_other_content_a_conflict(platform: Pla
         json=body(unit.unit_id, 1, None),
         headers={"Idempotency-Key": "one-key"},
         trust_env=False,
+        auth=platform.proofs,
     )
     assert other.status_code == 409
     assert other.headers["content-type"] == "application/problem+json"
@@ -223,6 +227,7 @@ def post(
         json=rating,
         headers={name: value for name, value in headers.items() if value is not None},
         trust_env=False,
+        auth=platform.proofs,
     )
     assert answer.status_code == 202, answer.text
     return answer
@@ -234,6 +239,7 @@ def post_batch(platform: Platform, ratings: list[dict[str, object]]) -> None:
         content="\n".join(json.dumps(rating) for rating in ratings),
         headers={"content-type": "application/x-ndjson"},
         trust_env=False,
+        auth=platform.proofs,
     )
     assert answer.is_success, answer.text
     assert answer.json()["accepted"] == len(ratings), answer.text

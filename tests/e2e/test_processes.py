@@ -34,7 +34,7 @@ def test_ps_tells_every_part_apart(platform: Platform) -> None:
 
 async def test_four_services_stay_frugal_under_five_thousand_ratings(platform: Platform) -> None:
     load = Load(simulated(5_000, days_ago=20).lines)
-    await load.run(platform.url("intake"))
+    await load.run(platform.url("intake"), platform.proofs)
     assert len(load.promised) == 5_000
     pids = platform.pids()
     sizes = {name: psutil.Process(pids[name]).memory_info().rss / 1024**2 for name in SERVICES}
@@ -58,7 +58,7 @@ def test_second_platform_on_the_same_data_is_refused_and_the_first_runs_on(platf
 async def test_ctrl_c_in_the_middle_of_work_is_quick_and_leaves_no_process(tmp_path: Path) -> None:
     with running_platform(tmp_path / "var") as running:
         load = Load(simulated(1_000).lines)
-        await load.run(running.url("intake"))
+        await load.run(running.url("intake"), running.proofs)
         assert len(load.promised) == 1_000
         tree = running.tree()
         assert len(tree) == 7

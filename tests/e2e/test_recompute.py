@@ -96,7 +96,7 @@ def other_pack(version: str, *, onsite: int) -> str:
 
 async def play(platform: Platform, lines: Sequence[bytes], repeats: int) -> tuple[int, dict[str, str], int]:
     """Submit ratings, exclude one, repeat events; then position, hashes of what shows, number of lists."""
-    await Load(lines).run(platform.url("intake"))
+    await Load(lines).run(platform.url("intake"), platform.proofs)
     async with connection_as(platform.layout, "intake") as intake, cli_connection(platform.layout) as client:
         await exclude_one_and_repeat(intake, client, repeats)
         await settled(platform.layout, client)

@@ -96,7 +96,7 @@ async def test_same_reference_with_other_content_is_a_conflict_and_the_first_one
     body = json.loads(line)
     other = json.dumps({**body, "grade": 5 if body["grade"] != 5 else 1}).encode()
     refused = Load([other])
-    await refused.run(own_platform.url("intake"))
+    await refused.run(own_platform.url("intake"), own_platform.proofs)
     assert refused.outcomes == {"conflict": 1}
     assert not refused.promised
 

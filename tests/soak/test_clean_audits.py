@@ -109,7 +109,7 @@ def _may_die(died_s: list[float]) -> bool:
 
 async def _load_and_kill(platform: Platform, victim: str, at: float, number: int) -> None:
     load = Load(list(simulated(RATINGS, days_ago=1 + number % 25, seed=SEED + number).lines))
-    running = asyncio.create_task(load.run(platform.url("intake")))
+    running = asyncio.create_task(load.run(platform.url("intake"), platform.proofs))
     await load.reach(at * 0.8)
     try:
         await asyncio.to_thread(platform.kill, victim)

@@ -46,7 +46,7 @@ async def test_random_kills_for_minutes_leave_everything_balanced(tmp_path: Path
             began_s = time.monotonic()
             for number, lines in enumerate(pieces(), 1):
                 load = Load(lines)
-                await load.run(platform.url("intake"))
+                await load.run(platform.url("intake"), platform.proofs)
                 assert load.answered == len(lines)
                 platform.promised.update(load.promised)
                 outages += load.outages

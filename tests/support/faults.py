@@ -18,7 +18,7 @@ async def killed_under_load(platform: Platform, victims: Sequence[str], lines: S
     try:
         async with asyncio.TaskGroup() as group:
             load.limit = 1 / (len(victims) + 2)
-            group.create_task(load.run(platform.url("intake")))
+            group.create_task(load.run(platform.url("intake"), platform.proofs))
             for number, victim in enumerate(victims, 1):
                 await load.reach(number / (len(victims) + 2))
                 load.limit = (number + 1) / (len(victims) + 2)

@@ -79,12 +79,12 @@ class Load:
         """Event ids of accepted bad reviews."""
         return {event_id for event_id, grade in self.promised.items() if grade <= 2}
 
-    async def run(self, intake_url: str) -> None:
-        """Send all lines; returns when each has its answer."""
+    async def run(self, intake_url: str, proofs: httpx.Auth) -> None:
+        """Send all lines with `proofs` of all channels; returns when each has its answer."""
         step = BATCH_LINES + SINGLES_IN_PIECE
         pieces = [self.lines[start : start + step] for start in range(0, len(self.lines), step)]
         todo = iter(pieces)
-        async with httpx.AsyncClient(base_url=intake_url, timeout=20, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=intake_url, timeout=20, trust_env=False, auth=proofs) as http:
 
             async def client() -> None:
                 for piece in todo:

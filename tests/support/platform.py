@@ -26,6 +26,7 @@ from deploy.local.demo.receiver import WebhookReceiver
 from deploy.local.embedded.ports import is_free
 from deploy.local.layout import Layout
 from deploy.local.platform_file import PlatformRecord, has_ended, read_running
+from deploy.local.wallet import Wallet
 from tests.support.processes import wait_until_gone
 
 T = TypeVar("T")
@@ -166,13 +167,20 @@ class Platform:
         for name in ("nats", *self.record().services):
             until(lambda name=name: self.is_ready(name), timeout_s=RESTART_TIMEOUT_S, what=f"{name} is ready")  # type: ignore[misc]  # the default binds the loop's variable
 
+    @property
+    def proofs(self) -> Wallet:
+        """For a client's ``auth``: what lies beside the platform."""
+        return Wallet.of(self.layout)
+
     def url(self, service: str, path: str = "") -> str:
         """Address of a service's HTTP interface."""
         return self.layout.service_url(service) + path
 
     def get(self, service: str, path: str, **params: str | int) -> Any:  # noqa: ANN401 - whatever JSON it gives
         """JSON answer of a service; fails the test on any error status."""
-        answer = httpx.get(self.url(service, path), params=params, timeout=60, trust_env=False)
+        answer = httpx.get(
+            self.url(service, path), params=params, timeout=60, trust_env=False, auth=self.proofs
+        )
         assert answer.is_success, f"{answer.request.url}: {answer.status_code} {answer.text}"
         return answer.json()
 

@@ -52,7 +52,7 @@ def erase(
         "POST",
         f"{find_platform(data, port_base).service_url('intake')}/v1/{paths[0]}",
         body={"reason": reason.value},
-        headers=None if receipt_code is not None else identity(actor, scope),
+        headers=None if receipt_code is not None else identity(actor, scope, "admin"),
     )
     if as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False))

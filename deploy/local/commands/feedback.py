@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.local.api import call
+from deploy.local.api import call, client, send
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.layout import DEFAULT_DATA, Layout
 from shared.kernel.grades import Dimension, Level
@@ -146,12 +146,15 @@ def _sub_grade(text: str) -> tuple[str, int]:
 
 
 def _revise(layout: Layout, path: str, body: dict[str, Any], key: str | None, *, as_json: bool) -> None:
-    answer = call(
-        "POST",
-        f"{layout.service_url('intake')}/v1/{path}",
-        body={name: value for name, value in body.items() if value is not None},
-        headers={"Idempotency-Key": key} if key else None,
-    )
+    with client() as http:
+        answer = send(
+            http,
+            "POST",
+            f"{layout.service_url('intake')}/v1/{path}",
+            body={name: value for name, value in body.items() if value is not None},
+            headers={"Idempotency-Key": key} if key else None,
+            subject=body.get("decided_by"),
+        ).json()
     if as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False))
         return

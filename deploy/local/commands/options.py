@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from deploy.local import api
 from deploy.local.errors import NoPlatformError
 from deploy.local.layout import DEFAULT_DATA, DEFAULT_PORT_BASE, SERVICES, Layout
 from deploy.local.platform_file import read_running
+from deploy.local.wallet import Wallet
 
 DataOption = Annotated[
     Path, typer.Option("--data", metavar="DIR", help="Data directory of the platform.", file_okay=False)
@@ -36,12 +38,19 @@ def find_platform(
     """Where the running platform is, for commands that talk to it.
 
     An explicit ``port_base`` is taken at its word, else ``platform.json`` in ``data`` tells. Each address in
-    the environment (NATS_URL, MONGODB_URL, and INTAKE_URL and the like) overrides its own.
+    the environment (NATS_URL, MONGODB_URL, and INTAKE_URL and the like) overrides its own. From then on
+    requests to its services prove who we are, see `Wallet`.
 
     Raises:
         NoPlatformError: there is neither of the three.
     """
     variables = os.environ if environ is None else environ
+    layout = _find(data, port_base, variables)
+    api.use(Wallet.of(layout, variables))
+    return layout
+
+
+def _find(data: Path, port_base: int | None, variables: Mapping[str, str]) -> Layout:
     if port_base is None:
         record = read_running(data / "platform.json")
         if record is not None:

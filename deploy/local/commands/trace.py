@@ -8,7 +8,6 @@ import typer
 from deploy.local import api
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.errors import ServiceRefusedError
-from deploy.local.history.archive import ACTOR
 from deploy.local.layout import DEFAULT_DATA, Layout
 from services.intake.domain.receipts import parse_receipt_code
 from shared.kernel.errors import InvalidValueError
@@ -34,7 +33,7 @@ def trace(
     url = f"{layout.service_url('archive')}/v1/trace/{wanted}"
     with api.client() as http:
         form = "json" if as_json else "text"
-        answer = api.send(http, "GET", url, params={"format": form}, headers=ACTOR)
+        answer = api.send(http, "GET", url, params={"format": form})
     typer.echo(json.dumps(answer.json(), ensure_ascii=False) if as_json else answer.text.rstrip("\n"))
 
 

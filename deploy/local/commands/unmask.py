@@ -5,10 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.local.api import call
+from deploy.local.api import call, wallet
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.errors import LocalError
 from deploy.local.layout import DEFAULT_DATA
+from deploy.local.wallet import REGION, TOKEN_VARIABLE
+from shared.auth.principals import Scope
 from shared.kernel.errors import describe
 from shared.kernel.people_reasons import UnmaskReason
 
@@ -67,11 +69,20 @@ _add_step("state", "GET", "", "Show how an unmasking stands.")
 _add_step("show", "POST", "/disclosure", "Read what was asked for; that it is read is archived before.")
 
 
-def identity(actor: str | None, scope: str | None) -> dict[str, str]:
-    """The headers that say who acts."""
+def identity(actor: str | None, scope: str | None, duty: str = "supervisor") -> dict[str, str]:
+    """The proof of who acts: a token of this machine's issuer, or what the environment holds.
+
+    Raises:
+        LocalError: it is not said who acts, or nothing can prove it.
+    """
     if actor is None or scope is None:
         raise LocalError(describe("nobody", "--as and --scope", "say who acts and what they answer for"))
-    return {"X-Pingyi-Actor": actor, "X-Pingyi-Scope": scope}
+    region = Scope.parse(REGION if scope == "province" else scope.ljust(len(REGION), "0"))
+    proofs = wallet()
+    token = None if proofs is None else proofs.token(actor, f"{region.tier}.{duty}", region.code)
+    if token is None:
+        raise LocalError(describe("no issuer here", "a token", f"set {TOKEN_VARIABLE}"))
+    return {"Authorization": f"Bearer {token}"}
 
 
 def _tell(answer: dict[str, Any], *, as_json: bool) -> None:

@@ -46,19 +46,23 @@ async def play(
     intake_url: str,
     lines: Sequence[bytes],
     *,
+    key: str,
     on_progress: Callable[[int], None],
     single_every: int = SINGLE_EVERY,
 ) -> Played:
     """Send every line and wait for every answer; ``on_progress`` is told how many more lines were answered.
 
-    Lines keep their order but for what is under way at once. A 503 is retried: all requests are idempotent.
+    ``key`` is one of all channels. Lines keep their order but for what is under way at once. A 503 is
+    retried: all requests are idempotent.
 
     Raises:
         LocalError: intake answers with anything that a healthy intake would not.
     """
     played = Played()
     slots = asyncio.Semaphore(CONCURRENT)
-    async with httpx.AsyncClient(base_url=intake_url, timeout=60, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=intake_url, timeout=60, trust_env=False, headers={"authorization": f"Bearer {key}"}
+    ) as client:
         started = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for piece in _pieces(lines):

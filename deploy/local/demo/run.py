@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploy.local.api import VERIFY_ATTEMPTS, call
+from deploy.local.api import VERIFY_ATTEMPTS, call, use
 from deploy.local.broker import cli_connection
 from deploy.local.demo.moves import moves_since_noon
 from deploy.local.demo.observer import AcceptedRating, RankingObserver, accepted_ratings, percentile
@@ -38,6 +38,7 @@ from deploy.local.demo.tour import (
 from deploy.local.feedback import read_feedback
 from deploy.local.layout import Layout
 from deploy.local.platform_file import read_running
+from deploy.local.wallet import Wallet
 from shared.kernel.clock import business_day
 from shared.kernel.units import load_units
 from shared.messaging.streams import FEEDBACK
@@ -79,6 +80,7 @@ class Outcome:
 
 async def run(layout: Layout, script: Script, receiver: WebhookReceiver, console: Console) -> Outcome:
     """Play the script unless its data is there, wait until all is settled, and show the tour."""
+    use(Wallet.of(layout))
     async with cli_connection(layout) as client:
         observer = await RankingObserver(client).start()
         started = time()
@@ -142,6 +144,7 @@ async def _play_once(layout: Layout, script: Script, client: Client, console: Co
         played = await play(
             layout.service_url("intake"),
             lines,
+            key=Wallet.of(layout).key() or "",
             on_progress=lambda count: progress.advance(task, count),
         )
     await asyncio.to_thread(_remember, marker, made, played)

@@ -10,8 +10,6 @@ from deploy.local.history.ndjson import PastMessage
 from shared.messaging.streams import FEEDBACK
 
 PAGE: Final = 500
-ACTOR: Final = {"X-Pingyi-Actor": "pingyi-cli"}
-"""The archive keeps who read what."""
 TIMEOUT_S: Final = 120.0
 _NEWLINES: Final = bytes.maketrans(b"\r\n", b"  ")
 
@@ -44,7 +42,7 @@ def read_pages(archive_url: str, **conditions: str | None) -> Iterator[list[byte
     with api.client(TIMEOUT_S) as http:
         while True:
             parameters: dict[str, Any] = {**conditions, "limit": PAGE, "cursor": cursor}
-            answer = api.send(http, "GET", f"{archive_url}/v1/events", params=parameters, headers=ACTOR)
+            answer = api.send(http, "GET", f"{archive_url}/v1/events", params=parameters)
             page = _decode_page(answer.content)
             if page.items:
                 yield [bytes(item) for item in page.items]

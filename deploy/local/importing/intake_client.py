@@ -8,6 +8,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
+from deploy.local import api
 from deploy.local.errors import LocalError, ServiceRefusedError
 from deploy.local.importing.faults import Fault
 from deploy.local.importing.unit_names import NamedUnit
@@ -70,7 +71,7 @@ def fault_of(issue: Issue) -> Fault:
 
 def new_http() -> httpx.AsyncClient:
     """A connection pool for an import; to be closed."""
-    return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
+    return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, auth=api.wallet())
 
 
 class IntakeClient:

@@ -1,6 +1,6 @@
 """Reading the log: one function for each use case of the HTTP API."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from services.archive.application.ports import EntryLog
@@ -18,14 +18,23 @@ class LogState:
     positions: dict[str, int]
 
 
-async def find_event(entry_log: EntryLog, event_id: str) -> list[Entry]:
+Visible = Callable[[Entry], bool]
+"""Tells whether an entry is for the eyes of whoever asks."""
+
+
+def everything(_entry: Entry) -> bool:
+    """Of somebody who may see the whole log."""
+    return True
+
+
+async def find_event(entry_log: EntryLog, event_id: str, visible: Visible = everything) -> list[Entry]:
     """The entry of an event, then its duplicates.
 
     Raises:
-        NotFoundError: the log has no event of this id.
+        NotFoundError: the log has no event of this id, or none that is ``visible``: both sound the same.
         LogUnavailableError: the store does not answer.
     """
-    entries = await entry_log.of_event(event_id)
+    entries = [each for each in await entry_log.of_event(event_id) if visible(each)]
     if not entries:
         raise NotFoundError(
             event_id,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from services.archive.application.handlers import find_event
+from services.archive.application.handlers import Visible, everything, find_event
 from services.archive.application.ports import EntryLog, EventQuery, Position, ReadJournal, Snapshot
 from services.archive.application.tracing import trace
 from services.archive.domain.entries import Entry, Stored
@@ -73,23 +73,23 @@ class Reads:
         await self._told(request, entries, snapshot.size)
         return Page(entries, snapshot, behind)
 
-    async def event(self, request: Request, event_id: str) -> list[Entry]:
+    async def event(self, request: Request, event_id: str, visible: Visible = everything) -> list[Entry]:
         """The entry of an event, then its duplicates.
 
         Raises:
-            NotFoundError: the log has no event of this id.
+            NotFoundError: the log has no event of this id, or it is not ``visible``.
         """
-        entries = await find_event(self.entry_log, event_id)
+        entries = await find_event(self.entry_log, event_id, visible)
         await self._told(request, entries, entries[-1].index + 1)
         return entries
 
-    async def story(self, request: Request, asked: str) -> Story:
-        """The story of an event or a correlation id; always a read of personal records.
+    async def story(self, request: Request, asked: str, visible: Visible = everything) -> Story:
+        """The story of an event or a correlation id, as far as ``visible``; a read of personal records.
 
         Raises:
             NotFoundError: the log has neither.
         """
-        story = await trace(self.entry_log, asked)
+        story = await trace(self.entry_log, asked, visible)
         word = Read(self.journal.new_id(), request, story.size, "answered", len(story.steps))
         await self.journal.record(word)
         return story

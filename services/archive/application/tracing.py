@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from services.archive.application import facts
+from services.archive.application.handlers import Visible, everything
 from services.archive.application.ports import EntryLog, EventQuery, Position, Snapshot
 from services.archive.domain.entries import Attributes, Entry
 from services.archive.domain.story import Step, Story, Tie, in_order
@@ -49,6 +50,7 @@ class _Found:
 class _Walk:
     entry_log: EntryLog
     size: int
+    visible: Visible = everything
     found: dict[str, _Found] = field(default_factory=dict)
     news: list[_Found] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -61,6 +63,8 @@ class _Walk:
         for entry in entries:
             attributes = entry.leaf.attributes
             if attributes is None or attributes.event_id in self.found or entry.index >= self.size:
+                continue
+            if not self.visible(entry):
                 continue
             if len(self.found) >= MOST_STEPS:
                 self.note(f"the story has more than {MOST_STEPS} events; look on with /v1/events")
@@ -80,14 +84,14 @@ class _Walk:
         return news
 
 
-async def trace(entry_log: EntryLog, asked: str) -> Story:
+async def trace(entry_log: EntryLog, asked: str, visible: Visible = everything) -> Story:
     """The story of an event (a rating, or anything that belongs to one), or of all that has a correlation id.
 
     Raises:
         NotFoundError: the log has neither an event nor a correlation of this id.
         TransientError: the store does not answer.
     """
-    walk = _Walk(entry_log, await entry_log.size())
+    walk = _Walk(entry_log, await entry_log.size(), visible)
     walk.add(await entry_log.linked("event_id", [asked], 1), Tie.ASKED, None)
     if not walk.found:
         walk.correlations.add(asked)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,7 +17,10 @@ from services.archive.domain.entries import Stored
 from services.archive.domain.leaves import leaf_bytes
 from services.archive.entrypoints.http import PROBLEMS
 from services.archive.entrypoints.log import LARGEST, MISSING
-from services.archive.entrypoints.readers import Identify, claimed_reader
+from services.archive.entrypoints.readers import reader_of
+from shared.auth.access import PUBLIC, requires
+from shared.auth.grants import Permission
+from shared.auth.principals import Principal
 from shared.kernel.errors import InvalidValueError
 
 MOST_ENTRIES: Final = 10_000
@@ -37,12 +40,9 @@ class CosignatureRequest(BaseModel):
     ]
 
 
-def make_bulk_router(
-    reads: Reads, proofs: Proofs, cosigning: Cosigning, identify: Identify = claimed_reader
-) -> APIRouter:
-    """The routes on ``reads``, ``proofs`` and ``cosigning``; ``identify`` says who takes entries away."""
+def make_bulk_router(reads: Reads, proofs: Proofs, cosigning: Cosigning) -> APIRouter:
+    """The routes on ``reads``, ``proofs`` and ``cosigning``."""
     router = APIRouter(prefix="/v1/log", tags=["log"], responses={**PROBLEMS, **MISSING})
-    Who = Annotated[told.Reader, Depends(identify)]  # noqa: N806 - a type
 
     @router.get("/entries", response_class=StreamingResponse)
     async def read_entries(
@@ -51,7 +51,7 @@ def make_bulk_router(
             int,
             Query(ge=0, le=LARGEST, description=f"Index behind the last one, at most {MOST_ENTRIES} more."),
         ],
-        reader: Who,
+        who: Annotated[Principal, requires(Permission.LOG_EXPORT)],
     ) -> StreamingResponse:
         """Return entries under the last checkpoint as JSON lines: index, canonical leaf, envelope in base64.
 
@@ -68,12 +68,13 @@ def make_bulk_router(
             )
         words = {"first": str(first), "end": str(end)}
         parts = await reads.signed_entries(
-            told.Request(reader, "export", "ndjson", words), first, end, signed
+            told.Request(reader_of(who), "export", "ndjson", words), first, end, signed
         )
         head = await anext(parts, ())  # the store's refusal is still an answer, not a torn stream
         return StreamingResponse(_lines(head, parts), media_type=NDJSON)
 
-    @router.post("/cosignatures", response_class=PlainTextResponse)
+    # A witness proves itself by its signature, under a key that the archive's operator has entered.
+    @router.post("/cosignatures", response_class=PlainTextResponse, dependencies=[PUBLIC])
     async def add_cosignature(request: CosignatureRequest) -> PlainTextResponse:
         """Take a known witness's signature, and return the checkpoint with the lines of all its witnesses."""
         await cosigning.add(request.size, request.line)

@@ -13,7 +13,10 @@ from services.archive.entrypoints import answers
 from services.archive.entrypoints.cursors import decode_cursor, encode_cursor
 from services.archive.entrypoints.exports import MEDIA_TYPES, Form, export_response
 from services.archive.entrypoints.parameters import Asked, asked, in_words
-from services.archive.entrypoints.readers import Identify, claimed_reader
+from services.archive.entrypoints.readers import narrowed, reader_of, visible_to
+from shared.auth.access import PUBLIC, refusal, requires
+from shared.auth.grants import Permission, holds
+from shared.auth.principals import Principal
 from shared.kernel.errors import InvalidValueError
 from shared.messaging.streams import ARCHIVED
 from shared.observability.negotiation import preferred
@@ -33,6 +36,13 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 _FORMS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES.values()}}
 }
+
+
+def _path_of(request: Request) -> str:
+    return request.url.path
+
+
+_Path = Annotated[str, Depends(_path_of)]
 
 
 class _Pages:
@@ -69,16 +79,16 @@ class _Pages:
         self.cursor = cursor
 
 
-def make_router(
-    entry_log: EntryLog, reads: Reads, verification: Verification, identify: Identify = claimed_reader
-) -> APIRouter:
-    """The routes on ``entry_log`` and ``verification``; ``identify`` says who asks for records."""
+_Who = Annotated[Principal, requires(Permission.RECORDS_READ)]
+
+
+def make_router(entry_log: EntryLog, reads: Reads, verification: Verification) -> APIRouter:
+    """The routes on ``entry_log`` and ``verification``."""
     router = APIRouter(prefix="/v1", responses=PROBLEMS)
-    Who = Annotated[told.Reader, Depends(identify)]  # noqa: N806 - a type
 
     @router.get("/events", tags=["events"], response_model=answers.PageAnswer, responses=_FORMS)
     async def list_events(
-        wanted: Annotated[Asked, Depends(asked)], pages: Annotated[_Pages, Depends()], reader: Who
+        who: _Who, wanted: Annotated[Asked, Depends(asked)], pages: Annotated[_Pages, Depends()], path: _Path
     ) -> Response:
         """List events that meet all conditions, a page at a time, or export all of them.
 
@@ -87,9 +97,12 @@ def make_router(
         its `size` entries never change, so nothing is skipped or repeated while events arrive.
         `since=<size>` gives what arrived later, in the order of the log. A page may be shorter than `limit`,
         even empty; the end is `next: null`. Reads of citizens' records, and exports, are archived themselves.
+        Whoever is not of the province gets what is of their own city or county.
         """
-        query = wanted.query
+        query, reader = narrowed(wanted.query, wanted.words.get("region"), who), reader_of(who)
         if pages.export is not None:
+            if not holds(who, Permission.RECORDS_EXPORT):
+                raise refusal(f"{who.subject} may read records and not export them.", path)
             request = told.Request(reader, "export", pages.export, wanted.words)
             return export_response(await reads.export(request, query), pages.export)
         resume = None if pages.cursor is None else decode_cursor(pages.cursor, query)
@@ -104,12 +117,12 @@ def make_router(
         response_model=answers.EventAnswer,
         responses={404: {"description": "No such event is archived.", **_PROBLEM}},
     )
-    async def find_event(event_id: str, reader: Who) -> Response:
+    async def find_event(event_id: str, who: _Who) -> Response:
         """Return one event by its id, with any later message that carried the same id."""
-        request = told.Request(reader, "event", "json", in_words({"event_id": event_id}))
-        return answers.event_response(await reads.event(request, event_id))
+        request = told.Request(reader_of(who), "event", "json", in_words({"event_id": event_id}))
+        return answers.event_response(await reads.event(request, event_id, visible_to(who)))
 
-    @router.get("/head", tags=["log"])
+    @router.get("/head", tags=["log"], dependencies=[PUBLIC])
     async def read_head() -> answers.StateAnswer:
         """Return the end of the log: its index, and the last sequence of each stream."""
         return answers.state_answer(await handlers.read_state(entry_log, ARCHIVED))
@@ -117,6 +130,7 @@ def make_router(
     @router.get(
         "/verify",
         tags=["log"],
+        dependencies=[requires(Permission.LOG_VERIFY)],
         responses={BUSY: {"description": "Another verification runs; see Retry-After.", **_PROBLEM}},
     )
     async def verify(

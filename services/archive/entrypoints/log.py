@@ -11,6 +11,7 @@ from services.archive.application.cosigning import Cosigning
 from services.archive.application.proofs import Consistency, Inclusion, Proofs
 from services.archive.domain.tiles import WIDTH
 from services.archive.entrypoints.http import PROBLEMS
+from shared.auth.access import PUBLIC
 from shared.kernel.errors import InvalidValueError
 from shared.observability.problem import MEDIA_TYPE
 
@@ -90,7 +91,9 @@ def _consistency(found: Consistency) -> ConsistencyAnswer:
 
 def make_log_router(proofs: Proofs, cosigning: Cosigning) -> APIRouter:
     """The routes on ``proofs``, and the keys of those in ``cosigning``."""
-    router = APIRouter(prefix="/v1/log", tags=["log"], responses={**PROBLEMS, **MISSING})
+    router = APIRouter(
+        prefix="/v1/log", tags=["log"], responses={**PROBLEMS, **MISSING}, dependencies=[PUBLIC]
+    )
 
     @router.get("/checkpoint", response_class=PlainTextResponse)
     async def read_checkpoint(

@@ -1,27 +1,45 @@
-"""Who asks for records: the one place that will change when callers have credentials."""
+"""Who asks for records, and how much of the log is theirs to see: proved, never claimed."""
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from dataclasses import replace
 
-from fastapi import Header
-
+from services.archive.application.handlers import Visible
+from services.archive.application.ports import EventQuery
+from services.archive.domain.entries import Entry, place_of
 from services.archive.domain.reads import Reader
+from shared.auth.principals import Place, Principal, Scope, Tier
+from shared.kernel.errors import NotFoundError
+from shared.messaging.streams import RANKING
 
-ACTOR_HEADER = "X-Pingyi-Actor"
-Identify = Callable[..., Any]
-"""A FastAPI dependency that gives the :class:`Reader` of a request, or raises."""
+
+def reader_of(principal: Principal) -> Reader:
+    """The reader as the audit trail names them."""
+    return Reader(principal.subject, verified=True)
 
 
-def claimed_reader(
-    actor: Annotated[
-        str | None,
-        Header(
-            alias=ACTOR_HEADER,
-            pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
-            description="Account, post or program that reads, never a person's name. It is archived with "
-            "what was read, as a claim: nothing proves it yet.",
-        ),
-    ] = None,
-) -> Reader:
-    """The reader as the request names itself."""
-    return Reader(actor, verified=False)
+def visible_to(principal: Principal) -> Visible:
+    """Tells which entries are within the principal's scope; published rankings are everybody's."""
+    scope = principal.scope
+
+    def visible(entry: Entry) -> bool:
+        city, county = place_of(entry.leaf.subject)
+        return entry.leaf.stream == RANKING or scope.sees(Place.of_tokens(city, county))
+
+    return visible
+
+
+def narrowed(query: EventQuery, region: str | None, principal: Principal) -> EventQuery:
+    """`query` within the principal's scope: what is not asked for by region is asked for in theirs.
+
+    Raises:
+        NotFoundError: `region` is out of their scope.
+    """
+    scope = principal.scope
+    if scope.tier is Tier.PROVINCE:
+        return query
+    if region is not None:
+        if not scope.contains(Scope.parse(region.ljust(6, "0"))):
+            raise NotFoundError(
+                region, f"{scope} or a code below it", "leave it out for all that you may see", field="region"
+            )
+        return query
+    return replace(query, city=scope.city, county=scope.county)

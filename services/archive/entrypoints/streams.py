@@ -9,14 +9,17 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from services.archive.application.forks import Forks
 from services.archive.application.reading import Numbered, Reads
 from services.archive.domain import reads as told
 from services.archive.entrypoints import answers
-from services.archive.entrypoints.readers import Identify, claimed_reader
+from services.archive.entrypoints.readers import reader_of
+from shared.auth.access import requires
+from shared.auth.grants import Permission
+from shared.auth.principals import Principal
 from shared.kernel.errors import NotFoundError
 from shared.messaging.streams import ARCHIVED
 from shared.observability.problem import MEDIA_TYPE
@@ -40,9 +43,8 @@ class MessageLine(BaseModel):
     data_hash: Annotated[str, Field(description="SHA-256 of the message's bytes, hex.")]
 
 
-def make_streams_router(reads: Reads, forks: Forks, identify: Identify = claimed_reader) -> APIRouter:
-    """The routes on ``reads`` and ``forks``; ``identify`` says who reads."""
-    Who = Annotated[told.Reader, Depends(identify)]  # noqa: N806 - a type
+def make_streams_router(reads: Reads, forks: Forks) -> APIRouter:
+    """The routes on ``reads`` and ``forks``."""
     problem = {"content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
     router = APIRouter(
         prefix="/v1/streams",
@@ -66,7 +68,7 @@ def make_streams_router(reads: Reads, forks: Forks, identify: Identify = claimed
     )
     async def read_messages(
         stream: Annotated[str, Path(max_length=256, description="Archived stream, such as FEEDBACK.")],
-        reader: Who,
+        who: Annotated[Principal, requires(Permission.RECORDS_REPLAY)],
         after: Annotated[
             int, Query(ge=0, lt=1 << 63, description="Last sequence that is known already; 0: none.")
         ] = 0,
@@ -81,12 +83,13 @@ def make_streams_router(reads: Reads, forks: Forks, identify: Identify = claimed
         """
         _require_archived(stream)
         words = {"stream": stream, "after": str(after)}
-        asked = told.Request(reader, "page", "ndjson", words)
+        asked = told.Request(reader_of(who), "page", "ndjson", words)
         entries = await reads.messages(asked, stream, after, limit)
         return Response(b"".join(_lines(entries)), media_type=MEDIA)
 
     @router.get(
         "/{stream}/fork",
+        dependencies=[requires(Permission.LOG_VERIFY)],
         responses={409: {"description": "The stream is archived: there is nothing to decide.", **problem}},
     )
     async def find_fork(stream: Annotated[str, Path(description="Archived stream.")]) -> answers.ForkAnswer:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -10,7 +10,10 @@ from services.archive.application.reading import Reads
 from services.archive.domain import reads as told
 from services.archive.domain.story import Story, Tie, as_text
 from services.archive.entrypoints.parameters import in_words
-from services.archive.entrypoints.readers import Identify, claimed_reader
+from services.archive.entrypoints.readers import reader_of, visible_to
+from shared.auth.access import requires
+from shared.auth.grants import Permission
+from shared.auth.principals import Principal
 from shared.observability.negotiation import preferred
 from shared.observability.problem import MEDIA_TYPE
 
@@ -58,16 +61,15 @@ class StoryAnswer(BaseModel):
     notes: Annotated[list[str], Field(description="What was left out, and why.")]
 
 
-def make_trace_router(reads: Reads, identify: Identify = claimed_reader) -> APIRouter:
-    """The route on ``reads``; ``identify`` says who asks."""
+def make_trace_router(reads: Reads) -> APIRouter:
+    """The route on ``reads``."""
     router = APIRouter(prefix="/v1")
-    Who = Annotated[told.Reader, Depends(identify)]  # noqa: N806 - a type
 
     @router.get("/trace/{asked}", tags=["events"], response_model=StoryAnswer, responses=_RESPONSES)
     async def trace(
         request: Request,
         asked: Annotated[str, Path(max_length=256, description="Event id, or correlation id.")],
-        reader: Who,
+        who: Annotated[Principal, requires(Permission.RECORDS_READ)],
         form: Annotated[
             Literal["json", "text"] | None,
             Query(alias="format", description="Left out: what the header Accept prefers, else json."),
@@ -82,8 +84,10 @@ def make_trace_router(reads: Reads, identify: Identify = claimed_reader) -> APIR
         """
         accept = request.headers.get("accept", "")
         as_words = form == "text" or (form is None and preferred(accept, "application/json", [TEXT]) == TEXT)
-        asking = told.Request(reader, "trace", "text" if as_words else "json", in_words({"id": asked}))
-        story = await reads.story(asking, asked)
+        asking = told.Request(
+            reader_of(who), "trace", "text" if as_words else "json", in_words({"id": asked})
+        )
+        story = await reads.story(asking, asked, visible_to(who))
         if as_words:
             return PlainTextResponse(as_text(story))
         return Response(_answer(story).model_dump_json(), media_type="application/json")

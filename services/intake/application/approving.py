@@ -72,13 +72,15 @@ class Approvals:
         self._log.require_ready()
         found = self._book.get(approval_id)
         if found is None:
-            raise NotFoundError(
-                approval_id,
-                "the id of a request for approval",
-                "look at GET /v1/approvals",
-                field="approval_id",
-            )
+            raise self.missing(approval_id)
         return found
+
+    @staticmethod
+    def missing(approval_id: str) -> NotFoundError:
+        """The error of a request that does not exist, or not for whoever asks."""
+        return NotFoundError(
+            approval_id, "the id of a request for approval", "look at GET /v1/approvals", field="approval_id"
+        )
 
     def all(self) -> tuple[Approval, ...]:
         """Every request, newest first.

@@ -4,13 +4,16 @@ from datetime import date
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, FastAPI, Header, Path, Query
+from fastapi import APIRouter, FastAPI, Header, Path, Query, Request
 from pydantic import BaseModel, Field
+from starlette.types import Scope
 
 from services.intake.application.approving import Approvals
 from services.intake.application.carrying_out import CarryingOut
 from services.intake.application.prepared import KEY_HEADER, RequestFacts
 from services.intake.domain.approvals import Actor, Approval, Kind, Pack, Stage
+from services.intake.domain.revisions import History
+from services.intake.entrypoints.channels import place_of, require_may_revise
 from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.staff_routes import (
     READ_PROBLEMS,
@@ -21,9 +24,13 @@ from services.intake.entrypoints.staff_routes import (
     add_post,
 )
 from services.intake.entrypoints.writing import MAX_KEY, problems
+from shared.auth.access import principal_of, refusal, requires
+from shared.auth.grants import Permission, holds
+from shared.auth.principals import Place, Tier
 from shared.kernel.clock import Clock, rfc3339
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Level
+from shared.kernel.ids import is_uuid
 from shared.kernel.reasons import (
     ExclusionReason,
     ReinstatementReason,
@@ -162,21 +169,73 @@ class ApprovalRoutes:
     def add_to(self, app: FastAPI) -> None:
         """Add all routes to `app`."""
         posts: tuple[Post[Any], ...] = (
-            Post("/v1/approvals/exclusions", _request_exclusions, ExclusionsBody, ApprovalAnswer,
-                 self.exclusions, "approvals", large=True),
-            Post("/v1/feedback/{event_id}/exclusion", exclude_feedback, OneExclusionBody, ApprovalAnswer,
-                 self.one_exclusion, "revisions"),
-            Post("/v1/approvals/rules", _request_rules, RulesBody, ApprovalAnswer, self.rules, "approvals",
-                 large=True),
-            Post("/v1/approvals/{approval_id}/approve", _approve, ActingBody, ApprovalAnswer, self.approve,
-                 "approvals"),
-            Post("/v1/approvals/{approval_id}/reject", _reject, RejectionBody, ApprovalAnswer, self.reject,
-                 "approvals"),
-            Post("/v1/receipts/{code}/appeal", _appeal, AppealBody, ApprovalAnswer, self.appeal, "revisions",
-                 empty=True),
-            Post("/v1/feedback/{event_id}/appeal", _staff_appeal, StaffAppealBody, ApprovalAnswer,
-                 self.staff_appeal, "revisions"),
-        )  # fmt: skip
+            Post(
+                "/v1/approvals/exclusions",
+                _request_exclusions,
+                ExclusionsBody,
+                ApprovalAnswer,
+                self.exclusions,
+                "approvals",
+                takes=Permission.FEEDBACK_EXCLUDE,
+                large=True,
+            ),
+            Post(
+                "/v1/feedback/{event_id}/exclusion",
+                exclude_feedback,
+                OneExclusionBody,
+                ApprovalAnswer,
+                self.one_exclusion,
+                "revisions",
+                takes=Permission.FEEDBACK_EXCLUDE,
+            ),
+            Post(
+                "/v1/approvals/rules",
+                _request_rules,
+                RulesBody,
+                ApprovalAnswer,
+                self.rules,
+                "approvals",
+                takes=Permission.RULES_CHANGE,
+                large=True,
+            ),
+            Post(
+                "/v1/approvals/{approval_id}/approve",
+                _approve,
+                ActingBody,
+                ApprovalAnswer,
+                self.approve,
+                "approvals",
+                takes=Permission.APPROVALS_DECIDE,
+            ),
+            Post(
+                "/v1/approvals/{approval_id}/reject",
+                _reject,
+                RejectionBody,
+                ApprovalAnswer,
+                self.reject,
+                "approvals",
+                takes=Permission.APPROVALS_DECIDE,
+            ),
+            Post(
+                "/v1/receipts/{code}/appeal",
+                _appeal,
+                AppealBody,
+                ApprovalAnswer,
+                self.appeal,
+                "revisions",
+                takes=None,
+                empty=True,
+            ),
+            Post(
+                "/v1/feedback/{event_id}/appeal",
+                _staff_appeal,
+                StaffAppealBody,
+                ApprovalAnswer,
+                self.staff_appeal,
+                "revisions",
+                takes=Permission.FEEDBACK_APPEAL,
+            ),
+        )
         for post in posts:
             add_post(app, self._parts, post)
         router = APIRouter()
@@ -188,10 +247,12 @@ class ApprovalRoutes:
             "/v1/approvals",
             tags=["approvals"],
             summary="What was asked for, newest first",
+            dependencies=[requires(Permission.APPROVALS_DECIDE)],
             response_model_exclude_none=True,
             responses=problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
         )
         async def approvals(
+            request: Request,
             stage: Annotated[Stage | None, Query(description="Only these.")] = None,
             kind: Annotated[Kind | None, Query(description="Only these.")] = None,
             import_id: Annotated[str | None, Query(description="Only of this import.", max_length=64)] = None,
@@ -205,7 +266,8 @@ class ApprovalRoutes:
             found = [
                 each
                 for each in self._approvals.all()
-                if (stage is None or each.stage(now) is stage)
+                if self._is_theirs(each, request.scope)
+                and (stage is None or each.stage(now) is stage)
                 and (kind is None or each.request.kind is kind)
                 and (import_id is None or each.request.import_id == import_id)
             ]
@@ -221,16 +283,24 @@ class ApprovalRoutes:
             "/v1/approvals/{approval_id}",
             tags=["approvals"],
             summary="One request for approval",
+            dependencies=[requires(Permission.APPROVALS_DECIDE)],
             response_model_exclude_none=True,
             responses=READ_PROBLEMS,
         )
-        async def approval(approval_id: _Id) -> ApprovalAnswer:
+        async def approval(approval_id: _Id, request: Request) -> ApprovalAnswer:
             """Tell all of a request, item by item."""
-            return self._answer(self._approvals.get(approval_id), whole=True)
+            found = self._approvals.get(approval_id)
+            if not self._is_theirs(found, request.scope):
+                raise self._approvals.missing(approval_id)
+            return self._answer(found, whole=True)
 
     async def exclusions(self, asked: Asked[ExclusionsBody]) -> ApprovalAnswer:
         """Ask for exclusions."""
         body = asked.body
+        for target in body.targets:
+            history = self._history_of(target)
+            if history is not None:  # an unknown one is answered below, with all others
+                require_may_revise(asked.scope, Permission.FEEDBACK_EXCLUDE, history, self._parts.units)
         approval = await self._approvals.exclude(
             body.targets, body.reason.value, body.actor, asked.facts, body.import_id
         )
@@ -238,7 +308,9 @@ class ApprovalRoutes:
 
     async def one_exclusion(self, asked: Asked[OneExclusionBody]) -> ApprovalAnswer:
         """Ask for one."""
-        target = self._parts.reviser.history(asked.path["event_id"]).accepted.event_id
+        history = self._parts.reviser.history(asked.path["event_id"])
+        require_may_revise(asked.scope, Permission.FEEDBACK_EXCLUDE, history, self._parts.units)
+        target = history.accepted.event_id
         approval = await self._approvals.exclude(
             (target,), asked.body.reason.value, asked.body.actor, asked.facts, None
         )
@@ -269,13 +341,48 @@ class ApprovalRoutes:
 
     async def approve(self, asked: Asked[ActingBody]) -> ApprovalAnswer:
         """Grant."""
+        self._require_may_decide(asked)
         return await self._decide(asked.path["approval_id"], asked.body.actor, None, asked.facts)
 
     async def reject(self, asked: Asked[RejectionBody]) -> ApprovalAnswer:
         """Refuse."""
+        self._require_may_decide(asked)
         return await self._decide(
             asked.path["approval_id"], asked.body.actor, asked.body.reason.value, asked.facts
         )
+
+    def _history_of(self, target: str) -> History | None:
+        """The rating that an event id or a receipt code names; None for neither."""
+        reviser = self._parts.reviser
+        try:
+            return reviser.history(target) if is_uuid(target) else reviser.history_of_receipt(target)
+        except InvalidValueError:
+            return None
+
+    def _is_theirs(self, approval: Approval, scope: Scope) -> bool:
+        """Whether all that a request is about lies in the subtree of whoever asks; rules are everybody's."""
+        principal, request = principal_of(scope), approval.request
+        if principal.scope.tier is Tier.PROVINCE or request.pack is not None:
+            return True
+        if not principal.scope.sees(Place.of_tokens(request.city, request.county)):
+            histories = [self._history_of(each) for each in request.targets]
+            places = [place_of(each, self._parts.units) for each in histories if each is not None]
+            return bool(places) and all(map(principal.scope.sees, places))
+        return True
+
+    def _require_may_decide(self, asked: Asked[Any]) -> None:
+        """Who could not ask for it cannot decide about it either."""
+        approval_id, path = asked.path["approval_id"], asked.scope["path"]
+        approval = self._approvals.get(approval_id)
+        if not self._is_theirs(approval, asked.scope):
+            raise self._approvals.missing(approval_id)
+        principal = principal_of(asked.scope)
+        if approval.request.pack is not None and not holds(principal, Permission.RULES_CHANGE):
+            raise refusal(f"{principal.subject} may not change rules.", path)
+        # From above the unit, as far up as may be; never from the bureau that is rated.
+        histories = [self._history_of(each) for each in approval.request.targets]
+        if any(principal.scope.is_own(place_of(each, self._parts.units)) for each in histories if each):
+            raise refusal("Who is rated decides nothing about the ratings.", path)
 
     async def _decide(
         self, approval_id: str, actor: Actor, reason: str | None, facts: RequestFacts
@@ -294,6 +401,7 @@ class ApprovalRoutes:
     async def staff_appeal(self, asked: Asked[StaffAppealBody]) -> ApprovalAnswer:
         """Appeal as staff."""
         history = self._parts.reviser.history(asked.path["event_id"])
+        require_may_revise(asked.scope, Permission.FEEDBACK_APPEAL, history, self._parts.units)
         body = asked.body
         return self._answer(await self._approvals.appeal(history, body.reason, body.actor, asked.facts))
 

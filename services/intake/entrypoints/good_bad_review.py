@@ -20,9 +20,12 @@ from services.intake.domain.lines import Line
 from services.intake.domain.receipts import receipt_code
 from services.intake.domain.submission import Submission
 from services.intake.entrypoints.bodies import parse_line
+from services.intake.entrypoints.channels import own_lines
 from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.staff_routes import Asked, Post, add_post
 from services.intake.entrypoints.writing import problems
+from shared.auth.access import requires
+from shared.auth.grants import Permission
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.units import UnitRegistry
 
@@ -92,10 +95,28 @@ def add_good_bad_review_routes(
     """Add the interface to `app`."""
     desk = _Desk(parts, to_submission)
     posts: tuple[Post[Any], ...] = (
-        Post(PATH, _evaluate, RecordBody, ReviewAnswer, desk.one, "adapters", status=200),
-        Post(f"{PATH}/batch", _evaluate_many, RecordsBody, ReviewAnswer, desk.many, "adapters", status=200,
-             large=True),
-    )  # fmt: skip
+        Post(
+            PATH,
+            _evaluate,
+            RecordBody,
+            ReviewAnswer,
+            desk.one,
+            "adapters",
+            takes=Permission.FEEDBACK_SUBMIT,
+            status=200,
+        ),
+        Post(
+            f"{PATH}/batch",
+            _evaluate_many,
+            RecordsBody,
+            ReviewAnswer,
+            desk.many,
+            "adapters",
+            takes=Permission.FEEDBACK_SUBMIT,
+            status=200,
+            large=True,
+        ),
+    )
     for post in posts:
         add_post(app, parts, post)
     router = APIRouter(tags=["adapters"])
@@ -103,6 +124,7 @@ def add_good_bad_review_routes(
     @router.get(
         PATH,
         summary="Ratings in the fields of the interface",
+        dependencies=[requires(Permission.RECORDS_REPLAY)],
         responses=problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
     )
     async def ratings(
@@ -135,7 +157,8 @@ class _Desk:
             Line(number, number, json.dumps(record.model_dump(mode="json")).encode())
             for number, record in enumerate(records)
         ]
-        found = await submit_batch(lines, asked.facts, self._parts.desk, self._parse)
+        parse = own_lines(asked.scope, self._parse, self._parts.units)
+        found = await submit_batch(lines, asked.facts, self._parts.desk, parse)
         results = [_answer(each) for each in found]
         worst = max(each.code for each in results)
         code = worst if worst > 1 else 0

@@ -52,6 +52,7 @@ from services.intake.entrypoints.bodies import (
     parse_line,
     with_token,
 )
+from services.intake.entrypoints.channels import own_lines, require_may_submit
 from services.intake.entrypoints.reading import read_body, read_body_in_time, require_readable
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
@@ -67,6 +68,8 @@ from services.intake.entrypoints.writing import (
 )
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
+from shared.auth.access import PUBLIC, Access, requires
+from shared.auth.grants import Permission
 from shared.kernel.clock import Clock
 from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError, describe
 from shared.kernel.grades import Level
@@ -97,6 +100,7 @@ class HttpParts:
     settings: Settings
     clock: Clock
     random: Random
+    access: Access
 
 
 _SUBMIT_PROBLEMS: Final = problems(
@@ -118,7 +122,9 @@ def add_routes(app: FastAPI, parts: HttpParts) -> None:
     _add_receipts(router, parts)
     _add_units(router, parts)
     app.include_router(router)
-    serve_directly(app, {SINGLE_PATH: submissions.single, BATCH_PATH: submissions.batch})
+    direct = {SINGLE_PATH: submissions.single, BATCH_PATH: submissions.batch}
+    guarded = parts.access.guarding
+    serve_directly(app, {path: guarded(each, Permission.FEEDBACK_SUBMIT) for path, each in direct.items()})
 
 
 class _Submissions:
@@ -136,6 +142,7 @@ class _Submissions:
         common: dict[str, Any] = {
             "methods": ["POST"],
             "tags": ["feedback"],
+            "dependencies": [requires(Permission.FEEDBACK_SUBMIT)],
             "responses": _SUBMIT_PROBLEMS,
         }
         single = APIRoute(
@@ -208,13 +215,14 @@ class _Submissions:
             await self._refuser.refuse(refusal, channel, scope["path"], send)
             return
         try:
-            outcome = await self._accept(raw, facts, scope["path"], headers.get(b"x-rating-token"))
+            outcome = await self._accept(raw, facts, scope, headers.get(b"x-rating-token"))
         finally:
             self._admission.leave(channel, began, monotonic())
         await send_json(send, 202, encode_outcome(outcome))
 
-    async def _accept(self, raw: bytes, facts: RequestFacts, path: str, token: bytes | None) -> Outcome:
+    async def _accept(self, raw: bytes, facts: RequestFacts, scope: Scope, token: bytes | None) -> Outcome:
         """Accept the one rating in `raw`, or raise the answer that it gets instead."""
+        path = scope["path"]
         try:
             submission = parse_feedback(raw)
         except ValidationError as error:
@@ -226,6 +234,7 @@ class _Submissions:
         try:
             if token is not None:
                 submission = with_token(submission, token)
+            require_may_submit(scope, submission, self._parts.units)
             return await submit_feedback(submission, facts, self._parts.desk)
         except OverQuotaError as error:
             raise over_quota(error, path) from error
@@ -258,7 +267,8 @@ class _Submissions:
             lines = split_lines(raw, self._settings.max_batch_lines)
             self._parts.metrics.batch(len(lines))
             try:
-                results = await submit_batch(lines, facts, self._parts.desk, self._parse_line)
+                parse = own_lines(scope, self._parse_line, self._parts.units)
+                results = await submit_batch(lines, facts, self._parts.desk, parse)
             except TransientError as error:
                 raise self._part_later(error, scope["path"]) from error
             answer = encode_batch(results)
@@ -375,6 +385,7 @@ def _add_receipts(router: APIRouter, parts: HttpParts) -> None:
     @router.get(
         "/v1/receipts/{code}",
         tags=["feedback"],
+        dependencies=[PUBLIC],
         summary="What a receipt stands for",
         responses=problems(
             HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
@@ -396,6 +407,7 @@ def _add_units(router: APIRouter, parts: HttpParts) -> None:
     @router.get(
         "/v1/units",
         tags=["units"],
+        dependencies=[PUBLIC],
         summary="The appraised units",
         responses=problems(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY),
     )
@@ -415,6 +427,7 @@ def _add_units(router: APIRouter, parts: HttpParts) -> None:
     @router.get(
         "/v1/units/{unit_id}",
         tags=["units"],
+        dependencies=[PUBLIC],
         summary="One unit",
         responses=problems(HTTPStatus.NOT_FOUND),
     )

@@ -11,18 +11,20 @@ from http import HTTPStatus
 from random import Random
 from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
+from fastapi import APIRouter, FastAPI, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.intake.application.errors import RejectedError
 from services.intake.application.people import Custodian, Erasure
 from services.intake.domain.unmasking import Actor, Part, Unmasking
-from services.intake.entrypoints.actors import claimed_actor
+from services.intake.entrypoints.actors import acting_with
 from services.intake.entrypoints.bodies import describe_errors, refuse_repeats
 from services.intake.entrypoints.keeping import KeeperState
 from services.intake.entrypoints.reading import read_body, require_readable
 from services.intake.entrypoints.writing import JSON_TYPES, problems, provenance, rejection, unavailable
 from services.intake.settings import Settings
+from shared.auth.access import PUBLIC, requires
+from shared.auth.grants import Permission
 from shared.kernel.clock import rfc3339
 from shared.kernel.errors import TransientError
 from shared.kernel.people_reasons import ErasureReason, UnmaskReason
@@ -42,7 +44,8 @@ _ALL: Final = problems(
 )
 _MAX_BODY: Final = 4096
 
-_By = Annotated[Actor, Depends(claimed_actor)]
+_By = Annotated[Actor, acting_with(Permission.IDENTITY_UNMASK)]
+_Eraser = Annotated[Actor, acting_with(Permission.IDENTITY_ERASE)]
 _EventId = Annotated[str, Path(description="Event id of the rating.", max_length=64)]
 _RequestId = Annotated[str, Path(description="Id of the unmasking, from the answer.", max_length=64)]
 _Code = Annotated[str, Path(description="Receipt code, in any case, with or without hyphens.", max_length=64)]
@@ -146,7 +149,12 @@ def _add_erasures(router: APIRouter, parts: PeopleParts) -> None:
     async def reason_of(request: Request) -> ErasureReason:
         return (await _read(request, ErasureBody, parts.settings)).reason
 
-    @router.post("/v1/receipts/{code}/erasure", summary="Destroy text and contact", **_takes(ErasureBody))
+    @router.post(
+        "/v1/receipts/{code}/erasure",
+        summary="Destroy text and contact",
+        dependencies=[PUBLIC],
+        **_takes(ErasureBody),
+    )
     async def by_receipt(code: _Code, request: Request) -> ErasureAnswer:
         """As the citizen who holds the receipt. The rating stays; nobody can read its text any more."""
         reason = await reason_of(request)
@@ -154,14 +162,14 @@ def _add_erasures(router: APIRouter, parts: PeopleParts) -> None:
             return _erased(await custodian.erase_by_receipt(code, reason, provenance()))
 
     @router.post("/v1/feedback/{event_id}/erasure", summary="Destroy text and contact", **_takes(ErasureBody))
-    async def by_event(event_id: _EventId, actor: _By, request: Request) -> ErasureAnswer:
+    async def by_event(event_id: _EventId, actor: _Eraser, request: Request) -> ErasureAnswer:
         """As staff above the rated unit."""
         reason = await reason_of(request)
         with _later(request, parts.random):
             return _erased(await custodian.erase_by_event(actor, event_id, reason, provenance()))
 
     @router.post("/v1/vault/{record}/erasure", summary="Destroy a record by its name", **_takes(ErasureBody))
-    async def by_record(record: _Record, actor: _By, request: Request) -> ErasureAnswer:
+    async def by_record(record: _Record, actor: _Eraser, request: Request) -> ErasureAnswer:
         """For ratings older than the index; as the province's staff."""
         reason = await reason_of(request)
         with _later(request, parts.random):
@@ -221,7 +229,11 @@ def _add_disclosure(router: APIRouter, parts: PeopleParts) -> None:
 
 
 def _add_vault(router: APIRouter, parts: PeopleParts) -> None:
-    @router.get("/v1/vault", summary="How the vault's keys stand")
+    @router.get(
+        "/v1/vault",
+        summary="How the vault's keys stand",
+        dependencies=[requires(Permission.VAULT_READ)],
+    )
     async def vault() -> VaultAnswer:
         """Which keys are live and how many records are under each; nothing about any record."""
         keeper, last = parts.keeper, parts.keeper.last

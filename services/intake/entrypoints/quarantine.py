@@ -6,10 +6,11 @@ An appeal goes the way of every exclusion: ``POST /v1/feedback/{event_id}/reinst
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Final, Protocol
 
-from fastapi import APIRouter, FastAPI, Header, Query
+from fastapi import APIRouter, Depends, FastAPI, Header, Query
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
@@ -30,7 +31,9 @@ from services.intake.domain.quarantine import (
     read_cursor,
     write_cursor,
 )
+from services.intake.domain.revisions import Move
 from services.intake.entrypoints.bodies import describe_errors
+from services.intake.entrypoints.channels import acting_reviewer, require_may_revise
 from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.quarantine_bodies import (
     MOST_AT_ONCE,
@@ -54,6 +57,9 @@ from services.intake.entrypoints.writing import (
     send_json,
     unavailable,
 )
+from shared.auth.access import principal_of, requires
+from shared.auth.grants import Permission
+from shared.auth.principals import Place, Principal, Tier
 from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError
 from shared.kernel.reasons import QuarantineReason
 from shared.observability.problem import ProblemError, validation_problem
@@ -62,6 +68,7 @@ PATH: Final = "/v1/quarantine"
 DECISIONS_PATH: Final = "/v1/quarantine/decisions"
 MAX_BODY_BYTES: Final = 1024 * 1024
 AT_ONCE: Final = 64
+_TAKES: Final = {Move.RELEASE: Permission.FEEDBACK_REVIEW, Move.EXCLUDE: Permission.FEEDBACK_EXCLUDE}
 
 _READING: Final = problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 _DECIDING: Final = problems(
@@ -89,11 +96,25 @@ class HeldRatings(Protocol):
         ...
 
 
+_Reviewer = Annotated[Principal, requires(Permission.FEEDBACK_REVIEW)]
 _Unit = Annotated[str | None, Query(description="Only of this unit.", max_length=64)]
 _City = Annotated[str | None, Query(description="GB/T 2260 prefecture, 4 digits.", max_length=4)]
 _County = Annotated[str | None, Query(description="GB/T 2260 county, 6 digits.", max_length=6)]
 _Reason = Annotated[QuarantineReason | None, Query(description="Only held for this reason.")]
 _Cluster = Annotated[str | None, Query(description="Only what is held with it.", max_length=64)]
+
+
+def _theirs(
+    actor: _Reviewer,
+    unit_id: _Unit = None,
+    city: _City = None,
+    county: _County = None,
+    reason: _Reason = None,
+) -> HeldFilter:
+    return _narrowed(HeldFilter(unit_id, city, county, reason), actor)
+
+
+_Theirs = Annotated[HeldFilter, Depends(_theirs)]
 
 
 def add_quarantine_routes(app: FastAPI, parts: HttpParts, held: HeldRatings) -> None:
@@ -103,6 +124,7 @@ def add_quarantine_routes(app: FastAPI, parts: HttpParts, held: HeldRatings) -> 
         DECISIONS_PATH,
         _describe_decisions,
         methods=["POST"],
+        dependencies=[requires(Permission.FEEDBACK_REVIEW)],
         tags=["quarantine"],
         summary="Release or exclude many held ratings",
         operation_id="decide_quarantine",
@@ -119,10 +141,7 @@ def add_quarantine_routes(app: FastAPI, parts: HttpParts, held: HeldRatings) -> 
 def _add_reading(router: APIRouter, held: HeldRatings) -> None:
     @router.get(PATH, tags=["quarantine"], summary="The ratings that are held", responses=_READING)
     async def quarantine(
-        unit_id: _Unit = None,
-        city: _City = None,
-        county: _County = None,
-        reason: _Reason = None,
+        wanted: _Theirs,
         cluster: _Cluster = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Ratings on a page.")] = 100,
         cursor: Annotated[
@@ -130,7 +149,7 @@ def _add_reading(router: APIRouter, held: HeldRatings) -> None:
         ] = None,
     ) -> HeldPageAnswer:
         """List held ratings, the longest held first."""
-        wanted = HeldFilter(unit_id, city, county, reason, cluster)
+        wanted = replace(wanted, cluster=cluster)
         items = held.page(wanted, read_cursor(cursor), limit + 1)
         more = write_cursor(items[limit - 1].sequence) if len(items) > limit else None
         shown = [HeldAnswer.of(each) for each in items[:limit]]
@@ -140,15 +159,26 @@ def _add_reading(router: APIRouter, held: HeldRatings) -> None:
         f"{PATH}/clusters", tags=["quarantine"], summary="What they are held with", responses=_READING
     )
     async def clusters(
-        unit_id: _Unit = None,
-        city: _City = None,
-        county: _County = None,
-        reason: _Reason = None,
+        wanted: _Theirs,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Clusters on a page.")] = 100,
     ) -> ClustersAnswer:
         """List clusters of held ratings, the largest first."""
-        wanted = HeldFilter(unit_id, city, county, reason)
         return ClustersAnswer(items=[ClusterAnswer.of(each) for each in held.clusters(wanted, limit)])
+
+
+def _narrowed(wanted: HeldFilter, actor: Principal) -> HeldFilter:
+    """`wanted` within the scope of `actor`.
+
+    Raises:
+        NotFoundError: it asks for a place elsewhere.
+    """
+    scope = actor.scope
+    if scope.tier is Tier.PROVINCE:
+        return wanted
+    asked = (wanted.city or scope.city, wanted.county or scope.county)
+    if not scope.sees(Place.of_tokens(*asked)):
+        raise NotFoundError(wanted.county or wanted.city, f"{scope} or a code below it", "leave it out")
+    return replace(wanted, city=scope.city, county=wanted.county or scope.county)
 
 
 class _Decisions:
@@ -173,18 +203,21 @@ class _Decisions:
             raise ProblemError(validation_problem(describe_errors(error), scope["path"])) from None
         except RejectedError as error:
             raise rejection(error, scope["path"], "The request is not valid") from error
+        decision = replace(decision, decided_by=acting_reviewer(scope, decision.decided_by))
         facts = self._parts.desk.preparer.facts(provenance(), idempotency_key=key_of(headers))
         try:
-            answer = await self._decide(body, decision, facts)
+            answer = await self._decide(body, decision, facts, scope)
         except TransientError as error:
             again = "Some may have been decided: send the same request again after {seconds} s."
             raise unavailable(error, again, scope["path"], self._parts.random) from error
         await send_json(send, 200, answer.model_dump_json().encode())
 
-    async def _decide(self, body: DecisionsBody, decision: Decision, facts: RequestFacts) -> DecisionsAnswer:
+    async def _decide(
+        self, body: DecisionsBody, decision: Decision, facts: RequestFacts, scope: Scope
+    ) -> DecisionsAnswer:
         remaining = 0
         if body.cluster is not None:
-            wanted = HeldFilter(cluster=body.cluster)
+            wanted = _narrowed(HeldFilter(cluster=body.cluster), principal_of(scope))
             chosen = [each.event_id for each in self._held.page(wanted, 0, MOST_AT_ONCE)]
             remaining = self._held.count(wanted) - len(chosen)
         else:
@@ -192,13 +225,18 @@ class _Decisions:
         results: list[DecidedAnswer] = []
         for start in range(0, len(chosen), AT_ONCE):
             some = chosen[start : start + AT_ONCE]
-            results += await asyncio.gather(*(self._one(event_id, decision, facts) for event_id in some))
+            results += await asyncio.gather(
+                *(self._one(event_id, decision, facts, scope) for event_id in some)
+            )
         return _summed(results, remaining)
 
-    async def _one(self, event_id: str, decision: Decision, facts: RequestFacts) -> DecidedAnswer:
+    async def _one(
+        self, event_id: str, decision: Decision, facts: RequestFacts, scope: Scope
+    ) -> DecidedAnswer:
         reviser = self._parts.reviser
         try:
             history = reviser.history(event_id)
+            require_may_revise(scope, _TAKES[decision.move], history, self._parts.units)
         except (NotFoundError, InvalidValueError):
             return DecidedAnswer(event_id=event_id, outcome="not_found", state=None, revision=None)
         try:

@@ -1,10 +1,11 @@
 """The HTTP interface of the registry: what is in force, what a load would change, and loading."""
 
 from datetime import date
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Path, Query
+from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 
@@ -13,7 +14,11 @@ from services.intake.domain.registry import units_hash
 from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.staff_routes import READ_PROBLEMS, ActingBody, Asked, Post, Strict, add_post
 from services.intake.entrypoints.writing import problems
+from shared.auth.access import PUBLIC, require_within, requires
+from shared.auth.grants import Permission
+from shared.auth.principals import Place, Principal
 from shared.kernel.clock import business_day
+from shared.kernel.errors import NotFoundError
 from shared.kernel.unit_tables import units_text
 
 MOST_SHOWN = 1_000
@@ -92,16 +97,34 @@ class RegistryRoutes:
     def add_to(self, app: FastAPI) -> None:
         """Add all routes to `app`."""
         posts: tuple[Post[Any], ...] = (
-            Post("/v1/registry/loads", _load_registry, LoadBody, LoadAnswer, self.load, "units", large=True),
-            Post("/v1/registry/differences", _compare_registry, TablesBody, PlanAnswer, self.compare, "units",
-                 status=200, large=True),
-        )  # fmt: skip
+            Post(
+                "/v1/registry/loads",
+                _load_registry,
+                LoadBody,
+                LoadAnswer,
+                self.load,
+                "units",
+                takes=Permission.REGISTRY_CHANGE,
+                large=True,
+            ),
+            Post(
+                "/v1/registry/differences",
+                _compare_registry,
+                TablesBody,
+                PlanAnswer,
+                self.compare,
+                "units",
+                takes=Permission.REGISTRY_CHANGE,
+                status=200,
+                large=True,
+            ),
+        )
         for post in posts:
             add_post(app, self._parts, post)
         router = APIRouter(tags=["units"])
         later = problems(HTTPStatus.SERVICE_UNAVAILABLE)
 
-        @router.get("/v1/registry", summary="The registry in force", responses=later)
+        @router.get("/v1/registry", summary="The registry in force", dependencies=[PUBLIC], responses=later)
         async def registry() -> RegistryAnswer:
             """Tell number and hash of the table in force."""
             book = self._registering.book
@@ -116,6 +139,7 @@ class RegistryRoutes:
         @router.get(
             "/v1/registry/units.csv",
             summary="The table of units in force",
+            dependencies=[PUBLIC],
             response_class=PlainTextResponse,
             responses=later,
         )
@@ -127,12 +151,16 @@ class RegistryRoutes:
             "/v1/units/{unit_id}/responsible", summary="Who answers for a unit", responses=READ_PROBLEMS
         )
         async def responsible(
+            actor: Annotated[Principal, requires(Permission.SUPERVISION_READ)],
+            request: Request,
             unit_id: Annotated[str, Path(max_length=64)],
             on: Annotated[date | None, Query(description="Business day; today.")] = None,
         ) -> ResponsibleAnswer:
             """Name the references of head, deputy, officer and backup on a day."""
             day = on or business_day(self._parts.clock.now())
-            self._parts.units.get(unit_id)
+            place = Place.of_unit(self._parts.units.get(unit_id))
+            missing = partial(_not_theirs, unit_id)
+            require_within(actor, Permission.SUPERVISION_READ, place, missing, request.url.path)
             return ResponsibleAnswer(
                 unit_id=unit_id, on=day, roles=self._registering.book.responsible(unit_id, day)
             )
@@ -150,6 +178,10 @@ class RegistryRoutes:
     async def compare(self, asked: Asked[TablesBody]) -> PlanAnswer:
         """Say what would change."""
         return _plan(self._registering.plan(asked.body.tables))
+
+
+def _not_theirs(unit_id: str) -> NotFoundError:
+    return NotFoundError(unit_id, "a unit within your scope", "name one of yours", field="unit_id")
 
 
 def _plan(plan: Plan) -> PlanAnswer:

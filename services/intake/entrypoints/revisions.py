@@ -6,10 +6,11 @@ Plain ASGI behind described routes, like the ways to submit: whatever writes rea
 bounds on size and time.
 """
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, FastAPI, Header, Path
+from fastapi import APIRouter, FastAPI, Header, Path, Request
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,6 +21,7 @@ from services.intake.domain.decisions import Decision
 from services.intake.domain.revisions import History, Move
 from services.intake.entrypoints.answers import RevisionAnswer, StateAnswer, revision_answer, state_answer
 from services.intake.entrypoints.bodies import describe_errors
+from services.intake.entrypoints.channels import acting_reviewer, require_may_revise
 from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.reading import read_body, require_readable
 from services.intake.entrypoints.revision_bodies import (
@@ -41,6 +43,8 @@ from services.intake.entrypoints.writing import (
     send_json,
     unavailable,
 )
+from shared.auth.access import PUBLIC, requires
+from shared.auth.grants import Permission
 from shared.kernel.errors import TransientError
 from shared.observability.problem import ProblemError, validation_problem
 
@@ -55,6 +59,15 @@ _PROBLEMS: Final = problems(
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
 _OF_READING: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+
+PERMISSIONS: Final = {
+    Move.CORRECT: Permission.FEEDBACK_REVISE,
+    Move.EXCLUDE: Permission.FEEDBACK_EXCLUDE,
+    Move.REINSTATE: Permission.FEEDBACK_EXCLUDE,
+    Move.QUARANTINE: Permission.FEEDBACK_REVIEW,
+    Move.RELEASE: Permission.FEEDBACK_REVIEW,
+}
+"""What each move takes; a withdrawal takes the receipt's code, which only the citizen has."""
 
 _EventId = Annotated[str, Path(description="Event id of the rating.", max_length=64)]
 _Code = Annotated[str, Path(description="Receipt code, in any case, with or without hyphens.", max_length=64)]
@@ -72,9 +85,11 @@ def add_revision_routes(app: FastAPI, parts: HttpParts) -> None:
     """Add the routes that revise ratings, and the one that tells a rating's state, to `app`."""
     revisions = _Revisions(parts)
     for move, path, describe in _ROUTES:
+        permission = PERMISSIONS.get(move)
         route = APIRoute(
             path,
             describe,
+            dependencies=[PUBLIC if permission is None else requires(permission)],
             methods=["POST"],
             tags=["revisions"],
             summary=(describe.__doc__ or "").partition(".")[0],
@@ -115,9 +130,13 @@ class _Revisions:
         else:
             require_readable(headers, JSON_TYPES)
         decision = _read(move, raw, scope["path"])
+        if move in PERMISSIONS:
+            decision = replace(decision, decided_by=acting_reviewer(scope, decision.decided_by))
         facts = self._parts.desk.preparer.facts(provenance(), idempotency_key=key_of(headers))
         try:
             history = self._history(scope["path_params"])
+            if (permission := PERMISSIONS.get(move)) is not None:
+                require_may_revise(scope, permission, history, self._parts.units)
             revision = await self._parts.reviser.revise(history, decision, facts)
         except TransientError as error:
             raise self._later(error, scope["path"]) from error
@@ -178,8 +197,11 @@ def _add_state(router: APIRouter, parts: HttpParts) -> None:
         "/v1/feedback/{event_id}/state",
         tags=["revisions"],
         summary="What became of a rating, and what can be done to it next",
+        dependencies=[requires(Permission.FEEDBACK_READ)],
         responses={status.value: _PROBLEMS[status.value] for status in _OF_READING},
     )
-    async def state(event_id: _EventId) -> StateAnswer:
+    async def state(event_id: _EventId, request: Request) -> StateAnswer:
         """Tell a rating's state; it says nothing of what the rating is about."""
-        return state_answer(parts.reviser.history(event_id))
+        history = parts.reviser.history(event_id)
+        require_may_revise(request.scope, Permission.FEEDBACK_READ, history, parts.units)
+        return state_answer(history)

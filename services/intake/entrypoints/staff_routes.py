@@ -5,7 +5,7 @@ name field, value, expectation and remedy, and an outcome that isn't known is a 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Final, Generic, TypeVar
 
@@ -30,6 +30,9 @@ from services.intake.entrypoints.writing import (
     send_json,
     unavailable,
 )
+from shared.auth.access import PUBLIC, acting, principal_of, refusal, requires
+from shared.auth.grants import Permission
+from shared.auth.principals import Tier
 from shared.kernel.errors import TransientError
 from shared.kernel.grades import Level
 from shared.observability.problem import ProblemError, validation_problem
@@ -66,7 +69,9 @@ class ActingBody(Strict):
     """Who acts. With credentials of their own, these come from there."""
 
     decided_by: Credential
-    level: Annotated[Level, Field(description="Level that the credential belongs to.")] = Level.COUNTY
+    level: Annotated[Level, Field(description="Level that they act at: their own, or a lower one.")] = (
+        Level.COUNTY
+    )
 
     @property
     def actor(self) -> Actor:
@@ -74,16 +79,20 @@ class ActingBody(Strict):
         return Actor(self.decided_by, self.level)
 
 
+_LEVELS: Final = tuple(Level)
+"""The highest first."""
+
 B = TypeVar("B", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked(Generic[B]):
-    """A request, read: its body, the facts of its arrival, and the parameters of its path."""
+    """A request, read: its body, facts of its arrival, parameters of its path; whose, says `scope`."""
 
     body: B
     facts: RequestFacts
     path: Mapping[str, str]
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,7 @@ class Post(Generic[B]):
     """A route that takes a JSON body.
 
     Attributes:
+        takes: what whoever asks has to hold; None: it is public.
         describe: its signature and docstring are the description; its first sentence is the summary.
         handle: gives the answer; raises what the app's error handlers answer.
         large: whether the body may be as large as a batch.
@@ -103,6 +113,7 @@ class Post(Generic[B]):
     answer: type[BaseModel]
     handle: Callable[[Asked[B]], Awaitable[BaseModel]]
     tag: str
+    takes: Permission | None = field(kw_only=True)
     status: int = 202
     large: bool = False
     empty: bool = False
@@ -115,6 +126,7 @@ def add_post(app: FastAPI, parts: HttpParts, post: Post[B]) -> None:
         post.path,
         post.describe,
         methods=["POST"],
+        dependencies=[PUBLIC if post.takes is None else requires(post.takes)],
         tags=[post.tag],
         summary=summary,
         operation_id=post.describe.__name__.strip("_"),
@@ -138,9 +150,11 @@ def _taking(parts: HttpParts, post: Post[B]) -> ASGIApp:
         else:
             require_readable(headers, JSON_TYPES)
         body = _parse(post.body, raw, scope["path"])
+        if isinstance(body, ActingBody):
+            _require_own_name(body, scope)
         facts = parts.desk.preparer.facts(provenance(), idempotency_key=key_of(headers))
         try:
-            said = await post.handle(Asked(body, facts, scope["path_params"]))
+            said = await post.handle(Asked(body, facts, scope["path_params"], scope))
         except RejectedError as error:
             raise rejection(error, scope["path"], "The request is not valid") from error
         except TransientError as error:
@@ -159,6 +173,19 @@ def _parse(body: type[B], raw: bytes, instance: str) -> B:
     except RejectedError as error:
         raise rejection(error, instance, "The request is not valid") from error
     return parsed
+
+
+def _require_own_name(body: ActingBody, scope: Scope) -> None:
+    """Let nobody act in another's name, nor above the own tier; who has a high one may act at a lower."""
+    principal = principal_of(scope)
+    acting(principal, body.decided_by, "decided_by", scope["path"])
+    own = Level.WINDOW if principal.scope.tier is Tier.UNIT else Level(principal.scope.tier.value)
+    if _LEVELS.index(body.level) < _LEVELS.index(own):
+        if "level" in body.model_fields_set:
+            raise refusal(
+                f"level names the {body.level}, whoever asks is of the {own}.", scope["path"], "actor"
+            )
+        body.level = own
 
 
 def _later(parts: HttpParts, error: TransientError, instance: str) -> ProblemError:

@@ -4,7 +4,7 @@ from datetime import date
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, FastAPI, Header, Path, Query
+from fastapi import APIRouter, FastAPI, Header, Path, Query, Request
 from pydantic import AwareDatetime, BaseModel, Field
 
 from services.intake.application.prepared import KEY_HEADER
@@ -24,8 +24,12 @@ from services.intake.domain.supervision import (
 from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.staff_routes import READ_PROBLEMS, ActingBody, Asked, Post, Strict, add_post
 from services.intake.entrypoints.writing import MAX_KEY, problems
+from shared.auth.access import principal_of, require_within, requires
+from shared.auth.grants import Permission
+from shared.auth.principals import Place
 from shared.events.supervision import IncidentKind, InspectionFinding
 from shared.kernel.clock import business_day, rfc3339
+from shared.kernel.errors import NotFoundError
 from shared.kernel.grades import Level
 
 MOST_VISITS: Final = 500
@@ -250,22 +254,70 @@ class SupervisionRoutes:
     def add_to(self, app: FastAPI) -> None:
         """Add all routes to `app`."""
         posts: tuple[Post[Any], ...] = (
-            Post("/v1/campaigns", _open_campaign, CampaignBody, CampaignAnswer, self.open, "supervision",
-                 status=201, large=True),
-            Post("/v1/campaigns/{campaign_id}/visits", _record_visits, VisitsBody, VisitsAnswer, self.visits,
-                 "supervision", large=True),
-            Post("/v1/inspections", _record_inspection, InspectionBody, FindingAnswer, self.inspection,
-                 "supervision", status=201),
-            Post("/v1/incidents", _record_incident, IncidentBody, FindingAnswer, self.incident,
-                 "supervision", status=201),
-            Post("/v1/findings/{finding_id}/verification", _verify_finding, VerificationBody, FindingAnswer,
-                 self.verify, "supervision"),
-            Post("/v1/assessors", _enrol_assessors, AssessorsBody, EnrolmentAnswer, self.enrol,
-                 "supervision", large=True),
-        )  # fmt: skip
+            Post(
+                "/v1/campaigns",
+                _open_campaign,
+                CampaignBody,
+                CampaignAnswer,
+                self.open,
+                "supervision",
+                takes=Permission.CAMPAIGNS_WRITE,
+                status=201,
+                large=True,
+            ),
+            Post(
+                "/v1/campaigns/{campaign_id}/visits",
+                _record_visits,
+                VisitsBody,
+                VisitsAnswer,
+                self.visits,
+                "supervision",
+                takes=Permission.CAMPAIGNS_WRITE,
+                large=True,
+            ),
+            Post(
+                "/v1/inspections",
+                _record_inspection,
+                InspectionBody,
+                FindingAnswer,
+                self.inspection,
+                "supervision",
+                takes=Permission.INSPECTIONS_WRITE,
+                status=201,
+            ),
+            Post(
+                "/v1/incidents",
+                _record_incident,
+                IncidentBody,
+                FindingAnswer,
+                self.incident,
+                "supervision",
+                takes=Permission.INSPECTIONS_WRITE,
+                status=201,
+            ),
+            Post(
+                "/v1/findings/{finding_id}/verification",
+                _verify_finding,
+                VerificationBody,
+                FindingAnswer,
+                self.verify,
+                "supervision",
+                takes=Permission.INSPECTIONS_WRITE,
+            ),
+            Post(
+                "/v1/assessors",
+                _enrol_assessors,
+                AssessorsBody,
+                EnrolmentAnswer,
+                self.enrol,
+                "supervision",
+                takes=Permission.PANELS_WRITE,
+                large=True,
+            ),
+        )
         for post in posts:
             add_post(app, self._parts, post)
-        router = APIRouter(tags=["supervision"])
+        router = APIRouter(tags=["supervision"], dependencies=[requires(Permission.SUPERVISION_READ)])
         self._add_reading(router)
         app.include_router(router)
 
@@ -284,6 +336,7 @@ class SupervisionRoutes:
 
         @router.get("/v1/findings", summary="Spot checks and incidents, newest first", responses=later)
         async def findings(
+            request: Request,
             unit: Annotated[str | None, Query(description="Only of this unit.", max_length=64)] = None,
             family: Annotated[Literal["inspection", "incident"] | None, Query()] = None,
             verification: Annotated[Trust | None, Query()] = None,
@@ -293,7 +346,8 @@ class SupervisionRoutes:
             found = [
                 each
                 for each in self._supervision.findings
-                if (unit is None or each.unit_id == unit)
+                if principal_of(request.scope).scope.sees(self._place(each.unit_id))
+                and (unit is None or each.unit_id == unit)
                 and (family is None or each.family == family)
                 and (verification is None or each.trust is verification)
             ]
@@ -307,6 +361,8 @@ class SupervisionRoutes:
     async def open(self, asked: Asked[CampaignBody]) -> CampaignAnswer:
         """Open a campaign."""
         body = asked.body
+        for county in {each.county for each in body.targets}:
+            self._require_within(asked, Permission.CAMPAIGNS_WRITE, Place.of_tokens(county[:4], county))
         campaign = Campaign(
             body.campaign_id,
             body.title,
@@ -320,6 +376,8 @@ class SupervisionRoutes:
 
     async def visits(self, asked: Asked[VisitsBody]) -> VisitsAnswer:
         """Record visits."""
+        for county in {each.county for each in asked.body.visits}:
+            self._require_within(asked, Permission.CAMPAIGNS_WRITE, Place.of_tokens(county[:4], county))
         visits = [
             Visit(each.county, each.team, each.target, each.whom, whole_ms(each.visited_at), each.feedback_id)
             for each in asked.body.visits
@@ -332,6 +390,7 @@ class SupervisionRoutes:
     async def inspection(self, asked: Asked[InspectionBody]) -> FindingAnswer:
         """Record a spot check."""
         body = asked.body
+        self._require_unit(asked, body.unit_id)
         fields = {
             "undercover": body.undercover,
             "finding": body.finding,
@@ -347,6 +406,7 @@ class SupervisionRoutes:
     async def incident(self, asked: Asked[IncidentBody]) -> FindingAnswer:
         """Record an incident."""
         body = asked.body
+        self._require_unit(asked, body.unit_id)
         fields = {"kind": body.kind, "severity": body.severity, "evidence": body.evidence}
         return _finding(
             await self._supervision.record_incident(
@@ -357,6 +417,10 @@ class SupervisionRoutes:
     async def verify(self, asked: Asked[VerificationBody]) -> FindingAnswer:
         """Verify or refute a finding."""
         body = asked.body
+        finding_id = asked.path["finding_id"]
+        for each in self._supervision.findings:
+            if each.finding_id == finding_id:
+                self._require_unit(asked, each.unit_id)
         return _finding(
             await self._supervision.verify(
                 asked.path["finding_id"], Trust(body.verification), body.evidence, body.actor, asked.facts
@@ -366,11 +430,28 @@ class SupervisionRoutes:
     async def enrol(self, asked: Asked[AssessorsBody]) -> EnrolmentAnswer:
         """Enrol assessors."""
         body = asked.body
+        city, county = (
+            (body.division[:4], body.division) if body.panel == "county" else (body.division[:4], None)
+        )
+        place = Place.of_tokens(None if body.panel == "province" else city, county)
+        self._require_within(asked, Permission.PANELS_WRITE, place)
         seat = Seat("", Level(body.panel), body.division, body.year, body.group)
         count = await self._supervision.enrol(
             body.numbers, seat, body.actor, asked.facts, enrolled=body.enrolled
         )
         return EnrolmentAnswer(assessors=count)
+
+    def _place(self, unit_id: str) -> Place:
+        units = self._parts.units
+        return Place.of_unit(units.get(unit_id)) if unit_id in units else Place.of_tokens(None, None)
+
+    def _require_unit(self, asked: Asked[Any], unit_id: str) -> None:
+        if unit_id in self._parts.units:  # an unknown one is answered by the use case
+            self._require_within(asked, Permission.INSPECTIONS_WRITE, self._place(unit_id))
+
+    @staticmethod
+    def _require_within(asked: Asked[Any], permission: Permission, place: Place) -> None:
+        require_within(principal_of(asked.scope), permission, place, _not_theirs, asked.scope["path"])
 
     def _campaign(self, campaign: Campaign) -> CampaignAnswer:
         book, phases = self._supervision.campaigns, campaign.phases
@@ -389,6 +470,10 @@ class SupervisionRoutes:
             whole=_coverage(None, whole(coverage)),
             counties=[_coverage(county, each) for county, each in coverage.items()],
         )
+
+
+def _not_theirs() -> NotFoundError:
+    return NotFoundError("a place elsewhere", "a unit or division within your scope", "name one of yours")
 
 
 def _coverage(county: str | None, coverage: Coverage) -> CoverageAnswer:

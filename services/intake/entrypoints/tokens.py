@@ -4,12 +4,13 @@ import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from http import HTTPStatus
 from itertools import islice
 from typing import Annotated, Final, Literal
 
 import msgspec
-from fastapi import APIRouter, FastAPI, Header, Path
+from fastapi import APIRouter, FastAPI, Header, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
@@ -17,6 +18,9 @@ from services.intake.application.tokens import Issued, Order, TokenOffice, Token
 from services.intake.domain.tokens import MAX_TEXT
 from services.intake.entrypoints.bodies import Reference
 from services.intake.entrypoints.writing import problems
+from shared.auth.access import PUBLIC, require_within, requires
+from shared.auth.grants import Permission
+from shared.auth.principals import Place, Principal
 from shared.kernel.clock import rfc3339
 from shared.kernel.errors import NotFoundError
 from shared.kernel.units import UnitRegistry
@@ -103,14 +107,20 @@ def add_token_routes(
                     _CSV: {"schema": {"type": "string", "description": "The fields of TokenAnswer"}},
                 }
             },
-            **problems(HTTPStatus.UNPROCESSABLE_ENTITY),
+            **problems(*_PROBLEMS),
         },
     )
     async def issue(
         body: TokenBody,
+        request: Request,
+        actor: Annotated[Principal, requires(Permission.TOKENS_ISSUE)],
         accept: Annotated[str, Header(description="text/csv for CSV, where `count` is given.")] = "",
     ) -> Response:
         """Issue tokens. The same request again issues others: none is kept, none can be listed."""
+        if body.unit_id in units:  # an unknown one is answered below
+            place = Place.of_unit(units.get(body.unit_id))
+            missing = partial(_not_theirs, body.unit_id)
+            require_within(actor, Permission.TOKENS_ISSUE, place, missing, request.url.path)
         order = Order(body.unit_id, body.count or 1, body.transaction_id, body.valid_days)
         rows = map(described, office.issue(order))
         if body.count is None:
@@ -124,9 +134,12 @@ def add_token_routes(
             f"{_CSV}; charset=utf-8" if as_csv else _NDJSON,
         )
 
-    @router.get(f"{PATH}/{{token}}", summary="Whether a token can be used", responses=problems(
-        *_PROBLEMS, HTTPStatus.SERVICE_UNAVAILABLE
-    ))  # fmt: skip
+    @router.get(
+        f"{PATH}/{{token}}",
+        summary="Whether a token can be used",
+        dependencies=[PUBLIC],
+        responses=problems(*_PROBLEMS, HTTPStatus.SERVICE_UNAVAILABLE),
+    )
     async def state(token: _Token) -> TokenStateAnswer:
         """Tell whether a token is valid, used or expired; a forged one is not found, whatever is wrong."""
         genuine = office.genuine(token)
@@ -144,6 +157,7 @@ def add_token_routes(
     @router.get(
         f"{PATH}/{{token}}/qr.{{form}}",
         summary="The token as a QR code",
+        dependencies=[PUBLIC],
         response_class=Response,
         responses={
             HTTPStatus.OK.value: {"content": {media: {} for media in _MEDIA.values()}},
@@ -158,6 +172,10 @@ def add_token_routes(
         return Response(qr_code(rating_url + token, form), headers=_NOT_KEPT, media_type=_MEDIA[form])
 
     app.include_router(router)
+
+
+def _not_theirs(unit_id: str) -> NotFoundError:
+    return NotFoundError(unit_id, "a unit within your scope", "name one of yours", field="unit_id")
 
 
 async def _pieces(

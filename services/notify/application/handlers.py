@@ -39,13 +39,18 @@ class ReadAlerts:
         """
         status = self._states.get(alert_id)
         if status is None:
-            raise NotFoundError(
-                alert_id,
-                "the id of a recent alert",
-                "take it from GET /v1/alerts; older ones are in the archive",
-                field="alert_id",
-            )
+            raise self.missing(alert_id)
         return status
+
+    @staticmethod
+    def missing(alert_id: str) -> NotFoundError:
+        """The error of an alert that does not exist, or not for whoever asks."""
+        return NotFoundError(
+            alert_id,
+            "the id of a recent alert",
+            "take it from GET /v1/alerts; older ones are in the archive",
+            field="alert_id",
+        )
 
     def page(
         self, wanted: AlertFilter, *, limit: int, before: int | None = None

@@ -6,7 +6,7 @@ compressed and unpacked only for the few alerts of one page.
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -34,6 +34,8 @@ class AlertFilter:
     rule: str | None = None
     severity: Severity | None = None
     state: AlertState | None = None
+    within: Callable[[str, str, str | None], bool] | None = None
+    """Tells from city, county and unit whether it is for the eyes of whoever asks."""
 
 
 @dataclass(slots=True)
@@ -58,6 +60,7 @@ class _Entry:
             and (wanted.rule is None or wanted.rule == self.rule)
             and (wanted.severity is None or wanted.severity is self.severity)
             and (wanted.state is None or wanted.state is state)
+            and (wanted.within is None or wanted.within(self.city, self.county, self.unit_id))
         )
 
 

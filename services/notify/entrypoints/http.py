@@ -6,14 +6,18 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.notify.application.handlers import AcknowledgeAlert, ReadAlerts
 from services.notify.domain.alert import AlertState, AlertStatus
 from services.notify.domain.book import AlertFilter
+from shared.auth.access import acting, require_within, requires
+from shared.auth.grants import Permission
+from shared.auth.principals import Place, Principal, Tier
 from shared.events import Provenance
 from shared.kernel.errors import InvalidValueError
+from shared.kernel.units import UnitRegistry
 from shared.observability.tracing import current_context
 from shared.rules import Severity
 from shared.rules.pack import Alerts
@@ -130,7 +134,12 @@ class AcknowledgeIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    by: Line = Field(min_length=1, max_length=64, description="Account or post; never a citizen.")
+    by: Line | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="Whoever asks, and nobody else; may be left out.",
+    )
     note: Line = Field(default="", max_length=500, description="What will be done.")
 
 
@@ -176,12 +185,29 @@ def _known_rule(rule: str | None) -> str | None:
     return rule
 
 
-def make_router(read: ReadAlerts, acknowledge: AcknowledgeAlert) -> APIRouter:
-    """Return the routes under ``/v1/alerts``."""
+_Reader = Annotated[Principal, requires(Permission.ALERTS_READ)]
+_Officer = Annotated[Principal, requires(Permission.ALERTS_ACK)]
+
+
+def make_router(read: ReadAlerts, acknowledge: AcknowledgeAlert, units: UnitRegistry) -> APIRouter:
+    """Return the routes under ``/v1/alerts``; `units` tell where an alert belongs."""
     router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
+
+    def place_of(city: str, county: str, unit_id: str | None) -> Place:
+        if unit_id is not None and unit_id in units:
+            return Place.of_unit(units.get(unit_id))
+        return Place.of_tokens(city, county, unit_id)
+
+    def require(actor: Principal, permission: Permission, alert_id: str, path: str) -> AlertStatus:
+        status = read.get(alert_id)
+        alert = status.alert
+        place = place_of(alert.city, alert.county, alert.unit_id)
+        require_within(actor, permission, place, lambda: read.missing(alert_id), path)
+        return status
 
     @router.get("", summary="Recent alerts, newest first", responses=_problems(_INVALID, _AWAY))
     async def list_alerts(
+        actor: _Reader,
         unit_id: Annotated[str | None, Query(max_length=64, description="Only this unit.")] = None,
         rule: Annotated[str | None, Query(max_length=64, description="Only this rule.")] = None,
         severity: Annotated[Severity | None, Query(description="Only this severity.")] = None,
@@ -189,7 +215,9 @@ def make_router(read: ReadAlerts, acknowledge: AcknowledgeAlert) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most alerts to return.")] = 50,
         cursor: Annotated[str | None, Query(max_length=32, description="From the previous page.")] = None,
     ) -> AlertPage:
-        wanted = AlertFilter(unit_id, _known_rule(rule), severity, state)
+        scope = actor.scope
+        within = None if scope.tier is Tier.PROVINCE else lambda *place: scope.sees(place_of(*place))
+        wanted = AlertFilter(unit_id, _known_rule(rule), severity, state, within)
         page, before = read.page(wanted, limit=limit, before=parse_cursor(cursor))
         return AlertPage(
             items=tuple(AlertOut.of(status) for status in page),
@@ -199,25 +227,32 @@ def make_router(read: ReadAlerts, acknowledge: AcknowledgeAlert) -> APIRouter:
     @router.get(
         "/{alert_id}", summary="One alert", responses=_problems((404, "No such recent alert."), _AWAY)
     )
-    async def get_alert(alert_id: Annotated[str, Path(max_length=64)]) -> AlertOut:
-        return AlertOut.of(read.get(alert_id))
+    async def get_alert(
+        request: Request, alert_id: Annotated[str, Path(max_length=64)], actor: _Reader
+    ) -> AlertOut:
+        return AlertOut.of(require(actor, Permission.ALERTS_READ, alert_id, request.url.path))
 
     @router.post(
         "/{alert_id}/ack",
         summary="Take an alert over",
-        description="Idempotent for the same person; answers once the acknowledgement is durable.",
+        description="In the name of whoever asks. Idempotent for them; answers once it is durable.",
         responses=_problems(
             (404, "No such recent alert."), (409, "Another person has taken it over."), _INVALID, _AWAY
         ),
     )
     async def acknowledge_alert(
-        alert_id: Annotated[str, Path(max_length=64)], request: AcknowledgeIn
+        alert_id: Annotated[str, Path(max_length=64)],
+        body: AcknowledgeIn,
+        request: Request,
+        actor: _Officer,
     ) -> AlertOut:
+        require(actor, Permission.ALERTS_ACK, alert_id, request.url.path)
+        by = acting(actor, body.by, "by", request.url.path)
         context = current_context()
         provenance = Provenance(
             correlation_id=context.correlation_id or alert_id, traceparent=context.traceparent
         )
-        status = await acknowledge(alert_id, by=request.by, note=request.note, provenance=provenance)
+        status = await acknowledge(alert_id, by=by, note=body.note, provenance=provenance)
         return AlertOut.of(status)
 
     return router

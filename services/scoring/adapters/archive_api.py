@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -12,8 +13,6 @@ from shared.kernel.errors import PermanentError, TransientError, describe
 
 TIMEOUT_S: Final = 30.0
 CONNECT_S: Final = 5.0
-ACTOR: Final = "scoring"
-"""Who reads, in the word that the archive keeps of it."""
 
 
 class ArchiveUnavailableError(TransientError):
@@ -39,14 +38,20 @@ _decode_lines = msgspec.json.Decoder(_Line).decode_lines
 class HttpFeedbackArchive:
     """Reads one stream from the archive at an address."""
 
-    def __init__(self, url: str, stream: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        """Read ``stream`` from the archive at ``url``; nothing connects before the first read."""
+    def __init__(
+        self,
+        url: str,
+        stream: str,
+        key_file: Path | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Read ``stream`` from the archive at ``url`` with the key in ``key_file``; nothing connects yet."""
         self._url = url.rstrip("/")
+        self._key_file = key_file
         self._path = f"/v1/streams/{stream}/messages"
         # No proxies of the environment: the archive is a neighbour.
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
-            headers={"X-Pingyi-Actor": ACTOR},
             trust_env=False,
             transport=transport,
         )
@@ -64,7 +69,9 @@ class HttpFeedbackArchive:
         """
         try:
             answer = await self._client.get(
-                self._url + self._path, params={"after": str(after), "limit": str(most)}
+                self._url + self._path,
+                params={"after": str(after), "limit": str(most)},
+                headers=self._proof(),
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unavailable(type(error).__name__) from error
@@ -75,6 +82,15 @@ class HttpFeedbackArchive:
         except msgspec.MsgspecError as error:
             raise self._damaged(f"{answer.content[:60]!r}", f"a message on each line ({error})") from error
         return [self._message(line) for line in lines]
+
+    def _proof(self) -> dict[str, str]:
+        """The key, read anew each time: it may have been rotated since."""
+        if self._key_file is None:
+            return {}
+        try:
+            return {"Authorization": f"Bearer {self._key_file.read_text(encoding='ascii').strip()}"}
+        except OSError as error:
+            raise self._unavailable(f"no key in {self._key_file} ({error.strerror})") from error
 
     def _message(self, line: _Line) -> ArchivedMessage:
         if line.data is None:

@@ -15,13 +15,14 @@ from services.scoring.entrypoints.bodies import BooksBody
 from services.scoring.entrypoints.rankings import SeesAll, make_rankings_router, nobody
 from services.scoring.entrypoints.stream import make_stream_router
 from services.scoring.entrypoints.units import make_units_router
+from shared.auth.access import PUBLIC
 
 
 def make_router(
     read: ReadRankings, look_back: LookBack, boards: Boards, sees_all: SeesAll = nobody
 ) -> APIRouter:
     """All routes of rankings; ``sees_all`` says who is an auditor."""
-    router = APIRouter()
+    router = APIRouter(dependencies=[PUBLIC])
     router.include_router(make_rankings_router(read, look_back, sees_all))
     router.include_router(make_stream_router(boards))
     router.include_router(make_units_router(read, look_back))

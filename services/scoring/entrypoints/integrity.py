@@ -9,6 +9,9 @@ from pydantic import BaseModel, Field
 from services.scoring.application.watch import Flagged, ReadFlags
 from services.scoring.entrypoints.answers import DEFAULT_LIMIT, MOST_ROWS
 from services.scoring.entrypoints.bodies import ProblemBody
+from shared.auth.access import requires
+from shared.auth.grants import Permission
+from shared.auth.principals import Place, Principal
 from shared.events.integrity import Signal
 from shared.kernel.clock import rfc3339
 from shared.kernel.grades import Level
@@ -69,12 +72,14 @@ def make_integrity_router(read: ReadFlags) -> APIRouter:
 
     @router.get("/integrity", responses=_UNAVAILABLE)
     async def get_flags(
+        actor: Annotated[Principal, requires(Permission.INTEGRITY_READ)],
         signal: Annotated[Signal | None, Query(description="One signal; left out: all.")] = None,
         level: Annotated[Level | None, Query(description="One level; left out: all.")] = None,
         limit: Annotated[int, Query(ge=1, le=MOST_ROWS, description="Most rows.")] = DEFAULT_LIMIT,
     ) -> FlagsBody:
-        """Units whose ratings look made up at present."""
-        found = read.standing(signal, level)
+        """Units whose ratings look made up at present, as far as they are below whoever asks."""
+        standing = read.standing(signal, level)
+        found = [each for each in standing if actor.scope.sees(Place.of_unit(each.unit))]
         return FlagsBody(flags=len(found), items=[FlagBody.of(each) for each in found[:limit]])
 
     return router

@@ -30,6 +30,7 @@ from services.scoring.entrypoints.answers import (
 )
 from services.scoring.entrypoints.bodies import ChangesBody, RankingBody
 from services.scoring.entrypoints.tables import wants_table, write_table
+from shared.auth.access import PUBLIC
 from shared.kernel.spreadsheets import CSV
 
 CURSOR: Final = 256
@@ -110,7 +111,7 @@ def nobody(_request: Request) -> bool:
 
 def make_rankings_router(read: ReadRankings, look_back: LookBack, sees_all: SeesAll = nobody) -> APIRouter:
     """The routes of lists: ``read`` answers from what is published, ``look_back`` about earlier days."""
-    router = APIRouter(prefix=PREFIX, tags=["rankings"])
+    router = APIRouter(prefix=PREFIX, tags=["rankings"], dependencies=[PUBLIC])
 
     @router.get(
         "/rankings",

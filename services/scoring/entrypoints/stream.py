@@ -12,6 +12,7 @@ from services.scoring.application.published import PublishedList
 from services.scoring.domain.lists import canonical_json
 from services.scoring.entrypoints.answers import NO_LIST, PREFIX, UNAVAILABLE, UNPROCESSABLE, Responses
 from services.scoring.entrypoints.bodies import RevisedBody
+from shared.auth.access import PUBLIC
 
 RETRY_MS: Final = 3000
 """How long a browser waits before it connects again."""
@@ -29,7 +30,7 @@ _EVENTS: Final[Responses] = {
 
 def make_stream_router(boards: Boards) -> APIRouter:
     """The route of live boards."""
-    router = APIRouter(prefix=PREFIX, tags=["rankings"])
+    router = APIRouter(prefix=PREFIX, tags=["rankings"], dependencies=[PUBLIC])
 
     async def board(
         key: Annotated[str, InPath(description="Key of a list: `window.marriage.30`.")],

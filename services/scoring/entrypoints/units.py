@@ -17,6 +17,7 @@ from services.scoring.entrypoints.answers import (
     Tag,
 )
 from services.scoring.entrypoints.bodies import UnitHistoryBody, UnitScoreBody, UnitWindowBody
+from shared.auth.access import PUBLIC
 from shared.kernel.grades import Level
 
 MOST_DAYS: Final = 92
@@ -25,7 +26,7 @@ _RESPONSES: Final = {**NOT_MODIFIED, **NO_UNIT, **UNPROCESSABLE, **UNAVAILABLE}
 
 def make_units_router(read: ReadRankings, look_back: LookBack) -> APIRouter:
     """The routes of single units."""
-    router = APIRouter(prefix=PREFIX, tags=["rankings"])
+    router = APIRouter(prefix=PREFIX, tags=["rankings"], dependencies=[PUBLIC])
 
     @router.get("/units/{unit_id}/score", response_model=UnitScoreBody, responses=_RESPONSES)
     async def get_unit_score(

@@ -59,6 +59,7 @@ from tests.integration.archive.support import (
     until_archived,
     write_signing_key,
 )
+from tests.support.access import guard
 from tests.support.servers import delete_streams
 
 ROUNDS = 6
@@ -291,4 +292,5 @@ def _reading_app(setup: Setup, witness_keys: Path) -> FastAPI:
     app.include_router(make_router(entries, reads, verification))
     app.include_router(make_log_router(proofs, cosigning))
     app.include_router(make_bulk_router(reads, proofs, cosigning))
+    guard(app)
     return app

@@ -32,6 +32,7 @@ from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.streams import ALERTS, FEEDBACK, RANKING
 from shared.testing.builders import alert_raised, envelope_of, feedback_submitted, unit_score_changed
 from shared.testing.clock import NOON
+from tests.support.access import auth_dir, proofs
 
 Document = dict[str, Any]
 
@@ -101,6 +102,7 @@ class Setup:
         """Settings of an archive in this process; it signs nothing unless ``options`` say so."""
         return Settings(
             nats_url=self.nats_url,
+            auth_dir=auth_dir(),
             mongodb_url=self.mongodb_url,
             mongodb_database=self.database,
             archive_signing_key=self.signing_key,
@@ -119,7 +121,9 @@ class Setup:
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://archive", timeout=60) as api,
+            httpx.AsyncClient(
+                transport=transport, base_url="http://archive", timeout=60, auth=proofs()
+            ) as api,
         ):
             yield api
             await connected(api)
@@ -128,7 +132,9 @@ class Setup:
     async def answering(self) -> AsyncIterator[httpx.AsyncClient]:
         """An archive that was never started: for what it answers without its servers."""
         transport = httpx.ASGITransport(create_app(self.settings()))
-        async with httpx.AsyncClient(transport=transport, base_url="http://archive", timeout=60) as api:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://archive", timeout=60, auth=proofs()
+        ) as api:
             yield api
 
     @asynccontextmanager
@@ -136,6 +142,10 @@ class Setup:
         """The collection, for a look at it or for tampering."""
         with MongoClient[Document](self.mongodb_url) as client:
             yield client[self.database][ENTRIES]
+
+
+def _client(transport: httpx.ASGITransport) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=transport, base_url="http://archive", timeout=60, auth=proofs())
 
 
 async def connected(api: httpx.AsyncClient, limit_s: float = 10) -> None:
@@ -155,7 +165,8 @@ class Process:
         self._log = log
         (self.port,) = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
-        self.api = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+        address = f"http://127.0.0.1:{self.port}"
+        self.api = httpx.AsyncClient(base_url=address, timeout=60, auth=proofs(address))
 
     def start(self) -> None:
         """Start it; it may not be ready yet."""
@@ -163,6 +174,7 @@ class Process:
             "NATS_URL": self._setup.nats_url,
             "MONGODB_URL": self._setup.mongodb_url,
             "MONGODB_DATABASE": self._setup.database,
+            "AUTH_DIR": str(auth_dir()),
             "HTTP_PORT": str(self.port),
             "ARCHIVE_SIGNING_KEY": str(self._setup.signing_key),
             "DATA_DIR": str(self._log.with_suffix(".data")),

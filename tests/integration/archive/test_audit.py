@@ -20,6 +20,7 @@ from deploy.audit.proof import UnprovedError, prove
 from deploy.audit.verify_export import Key, Verifier
 from deploy.audit.verifying import compare
 from deploy.audit.witness import ContradictedError, Witness, make_key
+from deploy.local import api
 from deploy.local.cli import make_app
 from deploy.local.embedded import MongoServer, NatsServer
 from deploy.local.errors import LocalError, ServiceRefusedError
@@ -30,6 +31,7 @@ from services.archive.domain.notes import Algorithm, SigningKey
 from shared.kernel.clock import SystemClock
 from tests.integration.archive.prepared import PreparedLog, prepared_log
 from tests.integration.archive.tampers import FIELDS, TAMPERS, put_fields
+from tests.support.access import proofs
 
 pytestmark = pytest.mark.integration
 
@@ -48,8 +50,11 @@ def made(
 
 
 @pytest.fixture
-def log(made: PreparedLog) -> PreparedLog:
+def log(made: PreparedLog, monkeypatch: pytest.MonkeyPatch) -> PreparedLog:
     made.restore()
+    wallet = proofs(made.url)
+    monkeypatch.setattr(api, "_wallets", [wallet])
+    monkeypatch.setenv("PINGYI_TOKEN", wallet.token() or "")
     return made
 
 
@@ -62,7 +67,13 @@ def saved(log: PreparedLog, tmp_path: Path) -> Path:
 
 def findings(log: PreparedLog) -> list[str]:
     """What the archive finds by itself, one line each."""
-    answer = httpx.get(f"{log.url}/v1/verify", params={"against": "stream"}, timeout=60, trust_env=False)
+    answer = httpx.get(
+        f"{log.url}/v1/verify",
+        params={"against": "stream"},
+        timeout=60,
+        trust_env=False,
+        auth=proofs(log.url),
+    )
     assert answer.is_success, answer.text
     return [f"{one['where']}: {one['what']}; {one['expected']}" for one in answer.json()["findings"]]
 

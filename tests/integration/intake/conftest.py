@@ -22,6 +22,7 @@ from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.provisioner import provision
 from shared.messaging.streams import FEEDBACK
 from shared.observability.health import DEFAULT_CACHE_S
+from tests.support.access import auth_dir, proofs
 
 READY_S = 20.0
 
@@ -95,13 +96,14 @@ def start_intake(tmp_path: Path) -> StartIntake:
         settings = Settings(
             nats_url=server.url,
             secrets_dir=make_secrets(tmp_path / "secrets"),
+            auth_dir=auth_dir(),
             data_dir=tmp_path / data,
         ).model_copy(update=options)
         app = create_app(settings)
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://intake") as client,
+            httpx.AsyncClient(transport=transport, base_url="http://intake", auth=proofs()) as client,
         ):
             intake = Intake(app, client, settings)
             if wait:

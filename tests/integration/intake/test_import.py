@@ -23,6 +23,7 @@ from shared.kernel.grades import Level
 from shared.kernel.units import load_units
 from tests.integration.intake.conftest import Intake, eventually, raw_messages, submitted
 from tests.integration.intake.test_process import process
+from tests.support.access import secrets_directory
 
 pytestmark = pytest.mark.integration
 
@@ -53,7 +54,13 @@ class Desk:
 
 
 def desk(url: str, server: NatsServer, directory: Path) -> Desk:
-    return Desk({"INTAKE_URL": url.rstrip("/"), "NATS_URL": server.url}, directory)
+    addresses = {"INTAKE_URL": url.rstrip("/"), "NATS_URL": server.url}
+    # The command takes its proofs from the platform's secrets.
+    (directory / "secrets").mkdir(exist_ok=True)
+    for name in ("issuer.key", "keys"):
+        if not (directory / "secrets" / name).exists():
+            (directory / "secrets" / name).symlink_to(secrets_directory() / name)
+    return Desk(addresses, directory)
 
 
 def write(path: Path, rows: int, *, bad: tuple[int, ...] = ()) -> Path:

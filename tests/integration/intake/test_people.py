@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from deploy.local.embedded import NatsServer
 from deploy.local.key_rotation import add_pseudonym_key, add_vault_key, remove_vault_key
 from services.intake.adapters.vault import JetStreamVault, record_subject
+from shared.auth.principals import Scope
 from shared.kernel.errors import NotFoundError
 from shared.messaging.provisioner import provision
 from shared.messaging.streams import AUDIT, VAULT
@@ -22,12 +23,12 @@ from tests.integration.intake.conftest import (
     raw_messages,
     submitted,
 )
+from tests.support.access import as_staff
 
 PHONE, NAME, TEXT = "13912345678", "欧阳建国", "窗口没有人，等了一个上午"
 WITH_PERSON = RATING | {"text": TEXT, "contact": {"name": NAME, "phone": PHONE}}
 # U000200 is a window; what it answers to comes from the registry.
-OFFICER = {"X-Pingyi-Actor": "county-handler", "X-Pingyi-Scope": "province"}
-SECOND = {"X-Pingyi-Actor": "city-supervisor", "X-Pingyi-Scope": "province"}
+OFFICER, SECOND = "county-handler", "city-supervisor"
 
 
 async def facts(broker: Client) -> list[dict[str, Any]]:
@@ -50,7 +51,12 @@ async def accepted(intake: Intake, ref: str = "ref-1", **more: object) -> dict[s
     return body
 
 
-async def post(intake: Intake, path: str, body: object = None, **headers: str) -> httpx.Response:
+async def post(
+    intake: Intake, path: str, body: object = None, by: str = OFFICER, region: str = "360000"
+) -> httpx.Response:
+    """Ask as this account there: who administers erases, who supervises unmasks."""
+    duty = "admin" if path.endswith("erasure") else "supervisor"
+    headers = as_staff(f"{Scope.parse(region).tier}.{duty}", region, by)
     return await intake.http.post(path, json=body, headers=headers)
 
 
@@ -58,7 +64,7 @@ async def post(intake: Intake, path: str, body: object = None, **headers: str) -
 async def test_an_erased_text_and_contact_are_nowhere_and_a_second_time_is_the_same(
     way: str, broker: Client, nats_server: NatsServer, start_intake: StartIntake
 ) -> None:
-    async with start_intake(nats_server, trust_actor_headers=True) as intake:
+    async with start_intake(nats_server) as intake:
         rating = await accepted(intake)
         (event,) = await submitted(broker)
         assert event.data.text is not None
@@ -72,8 +78,8 @@ async def test_an_erased_text_and_contact_are_nowhere_and_a_second_time_is_the_s
         sealed = json.loads(stored)["sealed"].encode()
         assert on_disk(nats_server, sealed)
 
-        first = await post(intake, path, {"reason": "purpose_fulfilled"}, **OFFICER)
-        again = await post(intake, path, **OFFICER)
+        first = await post(intake, path, {"reason": "purpose_fulfilled"})
+        again = await post(intake, path)
         assert (first.status_code, first.json()) == (
             200, {"erased": True, "record": record, "again": False},
         )  # fmt: skip
@@ -104,27 +110,26 @@ async def test_a_rating_without_text_and_contact_has_nothing_to_erase(intake: In
 async def test_two_people_may_read_and_every_step_is_told_without_a_word_of_it(
     broker: Client, nats_server: NatsServer, start_intake: StartIntake
 ) -> None:
-    async with start_intake(nats_server, trust_actor_headers=True) as intake:
+    async with start_intake(nats_server) as intake:
         rating = await accepted(intake)
         asked = await post(
             intake,
             f"/v1/feedback/{rating['event_id']}/unmaskings",
             {"reason": "call_back", "parts": ["contact", "text"]},
-            **OFFICER,
         )
         assert asked.status_code == 202, asked.text
         path = f"/v1/unmaskings/{asked.json()['request_id']}"
 
-        early = await post(intake, f"{path}/disclosure", **OFFICER)
-        own = await post(intake, f"{path}/approval", **OFFICER)
+        early = await post(intake, f"{path}/disclosure")
+        own = await post(intake, f"{path}/approval")
         assert (early.status_code, own.status_code) == (409, 403)
-        approved = await post(intake, f"{path}/approval", **SECOND)
+        approved = await post(intake, f"{path}/approval", by=SECOND)
         assert (approved.status_code, approved.json()["state"]) == (202, "approved")
-        assert (await post(intake, f"{path}/refusal", **SECOND)).status_code == 409
-        assert (await post(intake, f"{path}/disclosure", **SECOND)).status_code == 403
+        assert (await post(intake, f"{path}/refusal", by=SECOND)).status_code == 409
+        assert (await post(intake, f"{path}/disclosure", by=SECOND)).status_code == 403
 
         before = len(await facts(broker))
-        shown = await post(intake, f"{path}/disclosure", **OFFICER)
+        shown = await post(intake, f"{path}/disclosure")
         assert shown.status_code == 200
         assert shown.headers["cache-control"] == "no-store"
         assert shown.json()["text"] == TEXT
@@ -140,33 +145,31 @@ async def test_two_people_may_read_and_every_step_is_told_without_a_word_of_it(
         assert 'pingyi_intake_unmask_refusals_total{why="same_person"} 1.0' in metrics
 
         await post(intake, f"/v1/receipts/{rating['receipt_code']}/erasure")
-        assert (await post(intake, f"{path}/disclosure", **OFFICER)).status_code == 404
-    async with start_intake(nats_server, data="another", trust_actor_headers=True) as other:
-        state = await other.http.get(path, headers=OFFICER)
+        assert (await post(intake, f"{path}/disclosure")).status_code == 404
+    async with start_intake(nats_server, data="another") as other:
+        state = await other.http.get(path, headers=as_staff("province.supervisor", "360000", OFFICER))
         assert (state.json()["state"], state.json()["shown"]) == ("approved", 2)
 
 
-async def test_the_rated_unit_and_whoever_is_elsewhere_see_no_such_rating(
+async def test_the_rated_unit_is_refused_and_whoever_is_elsewhere_sees_no_such_rating(
     broker: Client, nats_server: NatsServer, start_intake: StartIntake
 ) -> None:
-    async with start_intake(nats_server, trust_actor_headers=True) as intake:
+    async with start_intake(nats_server) as intake:
         rating = await accepted(intake)
         path = f"/v1/feedback/{rating['event_id']}/unmaskings"
         body = {"reason": "case", "parts": ["text"]}
-        for scope in ("U000200", "3607" if (await submitted(broker))[0].data.city != "3607" else "3601"):
-            refused = await post(intake, path, body, **OFFICER | {"X-Pingyi-Scope": scope})
-            assert refused.status_code == 404
-            erased = await post(
-                intake, path.replace("unmaskings", "erasure"), **OFFICER | {"X-Pingyi-Scope": scope}
-            )
-            assert erased.status_code == 404
+        elsewhere = "360700" if (await submitted(broker))[0].data.city != "3607" else "360100"
+        for region, status in (("U000200", 403), (elsewhere, 404)):
+            refused = await post(intake, path, body, region=region)
+            assert refused.status_code == status
+            erased = await post(intake, path.replace("unmaskings", "erasure"), region=region)
+            assert erased.status_code == status
         assert await facts(broker) == []
         metrics = (await intake.http.get("/metrics")).text
-        assert 'pingyi_intake_unmask_refusals_total{why="rated_unit"} 2.0' in metrics
         assert 'pingyi_intake_unmask_refusals_total{why="out_of_scope"} 2.0' in metrics
-    async with start_intake(nats_server) as closed:
-        refused = await post(closed, path, body, **OFFICER)
-        assert refused.status_code == 403, "headers that nobody proves open nothing"
+        claimed = {"X-Pingyi-Actor": OFFICER, "X-Pingyi-Scope": "province", "Authorization": "Basic YTpi"}
+        nobody = await intake.http.post(path, json=body, headers=claimed)
+        assert nobody.status_code == 401, "headers that nobody proves open nothing"
 
 
 async def passed(intake: Intake, newest: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from nats.aio.client import Client
 
 from deploy.local.embedded import NatsServer, free_ports
 from tests.integration.intake.conftest import RATING, Intake, eventually, make_secrets, submitted
+from tests.support.access import auth_dir, proofs
 
 pytestmark = pytest.mark.integration
 
@@ -30,12 +31,14 @@ async def process(
         "SECRETS_DIR": str(make_secrets(directory / "secrets")),
         "DATA_DIR": str(directory / "intake"),
         "HTTP_PORT": str(port),
+        "AUTH_DIR": str(auth_dir()),
     }
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.intake", env=environment, stdout=asyncio.subprocess.DEVNULL
     )
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        address = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=address, timeout=20, auth=proofs(address)) as client:
 
             async def ready() -> bool:
                 try:

@@ -46,7 +46,15 @@ async def move(
 ) -> httpx.Response:
     """Ask for one revision."""
     headers = {"Idempotency-Key": key} if key else {}
-    return await http.post(f"/v1/feedback/{event_id}/{name}", json=body, headers=headers)
+    # In the name of whoever decides: the platform believes no other.
+    named = body.get("decided_by")
+    subject = named if isinstance(named, str) and named.isascii() else "somebody"
+    return await http.post(
+        f"/v1/feedback/{event_id}/{name}",
+        json=body,
+        headers=headers,
+        extensions={"subject": subject},
+    )
 
 
 async def exclude(http: httpx.AsyncClient, event_id: str) -> None:

@@ -35,6 +35,7 @@ from shared.events import (
 )
 from shared.kernel.ids import derived_id
 from shared.messaging.group_commit import GroupCommit, Outgoing
+from tests.support.access import auth_dir, proofs
 
 KEY = bytes(range(32))
 D = TypeVar("D", bound=EventData)
@@ -263,7 +264,9 @@ async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """Run an app in this process until the block ends; yields a client of it once it is ready."""
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notify") as http,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://notify", auth=proofs()
+        ) as http,
     ):
 
         async def ready() -> bool:
@@ -283,6 +286,7 @@ class Setup:
 
     def settings(self, **options: Any) -> Settings:  # noqa: ANN401 - fields of Settings
         return Settings(
+            auth_dir=auth_dir(),
             nats_url=self.nats_url,
             secrets_dir=self.secrets_dir,
             **{
@@ -296,3 +300,7 @@ class Setup:
 
     def app(self, **options: Any) -> FastAPI:  # noqa: ANN401 - fields of Settings
         return create_app(self.settings(**options))
+
+
+ZHANG, LI = {"subject": "zhang"}, {"subject": "li"}
+"""For ``extensions`` of a request: in whose name it is made."""

@@ -24,6 +24,7 @@ from shared.messaging.provisioner import provision
 from tests.integration.notify.support import (
     HMAC,
     UNIT,
+    ZHANG,
     Mailbox,
     Setup,
     WebhookReceiver,
@@ -360,7 +361,9 @@ async def test_the_rights_of_its_broker_user_are_enough(
         async with running(app) as http:
             await publish(users["intake"], bad_review(1))
             await eventually(got(receiver, 1), "the alert arrives")
-            answer = await http.post(f"/v1/alerts/{receiver.ids[0]}/ack", json={"by": "zhang"})
+            answer = await http.post(
+                f"/v1/alerts/{receiver.ids[0]}/ack", json={"by": "zhang"}, extensions=ZHANG
+            )
             assert answer.status_code == 200, answer.text
 
             async def recorded() -> bool:

@@ -13,7 +13,9 @@ from shared.events import AlertAcknowledged
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.provisioner import provision
 from tests.integration.notify.support import (
+    LI,
     UNIT,
+    ZHANG,
     Setup,
     bad_review,
     eventually,
@@ -23,6 +25,7 @@ from tests.integration.notify.support import (
     score_changed,
     stored,
 )
+from tests.support.access import proofs
 
 pytestmark = pytest.mark.integration
 
@@ -82,7 +85,7 @@ async def test_filters_choose_by_unit_rule_severity_and_state(client: Client, se
         assert await count(http, unit_id="U000001") == 0
         assert await count(http, rule="rank_drop") == 1
         assert await count(http, severity="info") == 1
-        await http.post(f"/v1/alerts/{id_of(1)}/ack", json={"by": "zhang"})
+        await http.post(f"/v1/alerts/{id_of(1)}/ack", json={"by": "zhang"}, extensions=ZHANG)
         assert await count(http, state="acknowledged") == 1
         assert await count(http, state="open") == 2
         metrics = (await http.get("/metrics")).text
@@ -102,10 +105,13 @@ async def test_acknowledging_is_idempotent_for_one_person_and_a_conflict_for_ano
         await eventually(there, "the alert is listed")
         path = f"/v1/alerts/{id_of(1)}/ack"
         first = await http.post(
-            path, json={"by": "zhang", "note": "核实中"}, headers={"X-Correlation-Id": "c-1"}
+            path,
+            json={"by": "zhang", "note": "核实中"},
+            extensions={"subject": "zhang"},
+            headers={"X-Correlation-Id": "c-1"},
         )
-        again = await http.post(path, json={"by": "zhang"})
-        other = await http.post(path, json={"by": "li"})
+        again = await http.post(path, json={"by": "zhang"}, extensions=ZHANG)
+        other = await http.post(path, json={"by": "li"}, extensions=LI)
     assert first.status_code == again.status_code == 200
     assert first.json()["state"] == "acknowledged"
     assert again.json()["acknowledgement"] == first.json()["acknowledgement"]
@@ -128,7 +134,8 @@ async def test_of_two_people_at_once_one_gets_the_alert_and_the_other_learns_who
         await eventually(there, "both replicas list the alert")
         path = f"/v1/alerts/{id_of(1)}/ack"
         answers = await asyncio.gather(
-            one.post(path, json={"by": "zhang"}), two.post(path, json={"by": "li"})
+            one.post(path, json={"by": "zhang"}, extensions=ZHANG),
+            two.post(path, json={"by": "li"}, extensions=LI),
         )
     assert sorted(answer.status_code for answer in answers) == [200, 409]
     assert len(await stored(client, AlertAcknowledged)) == 1
@@ -158,7 +165,7 @@ async def test_a_wrong_request_is_told_the_field_and_the_remedy(
 
 async def test_acknowledging_an_unknown_alert_is_not_found(setup: Setup) -> None:
     async with running(setup.app()) as http:
-        answer = await http.post(f"/v1/alerts/{id_of(1)}/ack", json={"by": "zhang"})
+        answer = await http.post(f"/v1/alerts/{id_of(1)}/ack", json={"by": "zhang"}, extensions=ZHANG)
     assert answer.status_code == 404
 
 
@@ -169,12 +176,14 @@ async def test_the_service_lives_without_a_broker_and_becomes_ready_by_itself(
     app = Setup(own_nats_server.url, setup.secrets_dir).app()
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notify") as http,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://notify", auth=proofs()
+        ) as http,
     ):
         assert (await http.get("/livez")).status_code == 200
         unready = await http.get("/readyz")
         assert unready.status_code == 503
-        assert set(unready.json()["checks"]) == {"nats", "alerts", "consumers"}
+        assert set(unready.json()["checks"]) == {"nats", "alerts", "consumers", "access"}
         listing = await http.get("/v1/alerts")
         assert listing.status_code == 503
         assert int(listing.headers["retry-after"]) >= 1
@@ -197,12 +206,14 @@ async def test_the_service_lives_without_a_broker_and_becomes_ready_by_itself(
         await eventually(there, "the alert is listed")
         own_nats_server.kill()
         assert (await http.get(f"/v1/alerts/{id_of(1)}")).status_code == 200, "reading needs no broker"
-        assert (await http.post(f"/v1/alerts/{id_of(1)}/ack", json={"by": "zhang"})).status_code == 503
+        assert (
+            await http.post(f"/v1/alerts/{id_of(1)}/ack", json={"by": "zhang"}, extensions=ZHANG)
+        ).status_code == 503
         own_nats_server.start()
         await eventually(ready, "it is ready again")
 
         async def acknowledged() -> bool:
-            answer = await http.post(f"/v1/alerts/{id_of(1)}/ack", json={"by": "zhang"})
+            answer = await http.post(f"/v1/alerts/{id_of(1)}/ack", json={"by": "zhang"}, extensions=ZHANG)
             return answer.status_code == 200
 
         await eventually(acknowledged, "acknowledging works again")

@@ -19,6 +19,7 @@ from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.provisioner import provision
 from shared.messaging.streams import FEEDBACK
+from tests.support.access import auth_dir, secrets_directory
 
 ROOT = Path(__file__).parents[3]
 START_LIMIT_S = 40.0
@@ -37,6 +38,8 @@ class ScoringProcess:
             "NATS_URL": nats_url,
             "HTTP_PORT": str(self.port),
             "PYTHONPATH": str(ROOT),
+            "AUTH_DIR": str(auth_dir()),
+            "ARCHIVE_KEY_FILE": str(secrets_directory() / "keys" / "scoring.key"),
             **settings,
         }
         self._log = log

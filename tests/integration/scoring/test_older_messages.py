@@ -25,6 +25,7 @@ from tests.integration.archive.support import Process, Setup, until_archived, wr
 from tests.integration.archive.test_reconciliation import accept, refused
 from tests.integration.scoring.conftest import ScoringProcess, publish
 from tests.integration.scoring.support import UNITS, eventually, now, read_stream
+from tests.support.access import secrets_directory
 from tests.unit.scoring.feedback import random_feedback
 
 pytestmark = pytest.mark.integration
@@ -136,7 +137,8 @@ async def test_a_snapshot_older_than_the_stream_is_continued_from_the_archive(sc
     scoring = scene.scoring(IGNORE_SNAPSHOTS="false")
     await scoring.reached(last)
     assert await scoring.metric("events_folded_total") == last - scene.last
-    source = HttpFeedbackArchive(f"http://127.0.0.1:{scene.archive.port}", FEEDBACK)
+    key = secrets_directory() / "keys" / "scoring.key"
+    source = HttpFeedbackArchive(f"http://127.0.0.1:{scene.archive.port}", FEEDBACK, key)
     archived = [*await source.read(0, 1000), *await source.read(1000, 1000)]
     await source.close()
     assert [each.sequence for each in archived] == list(range(1, last + 1))

@@ -8,6 +8,7 @@ import pytest
 
 from deploy.local.secrets import BROKER_USERS, broker_public_keys, ensure_secrets
 from shared.auth.key_rings import EVENT_IDS_FILE, load_ring
+from shared.kernel.grades import Channel
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -18,18 +19,18 @@ def test_every_key_is_made_for_its_owner_only(tmp_path: Path) -> None:
     directory = tmp_path / "secrets"
     ensure_secrets(directory)
     seeds = {f"nats/{user}.seed" for user in BROKER_USERS}
-    assert (
-        set(contents(directory))
-        == {
-            "hmac.key",
-            "vault.key",
-            "event-ids.key",
-            "token.key",
-            "webhook.key",
-            "archive-signing.key",
-        }
-        | seeds
-    )
+    keys = {f"keys/{name}.key" for name in ("cli", "scoring", *Channel)}
+    checked = {"auth/credentials.json", "auth/.credentials.json.lock", "auth/jwks.json"}
+    single = {
+        "hmac.key",
+        "vault.key",
+        EVENT_IDS_FILE,
+        "token.key",
+        "webhook.key",
+        "archive-signing.key",
+        "issuer.key",
+    }
+    assert set(contents(directory)) == single | keys | checked | seeds
     assert directory.stat().st_mode & 0o777 == 0o700
     assert {p.stat().st_mode & 0o777 for p in directory.rglob("*") if p.is_file()} == {0o600}
     assert len(bytes.fromhex((directory / "hmac.key").read_text())) == 32
@@ -61,7 +62,8 @@ def test_existing_keys_are_never_overwritten(tmp_path: Path) -> None:
 def test_two_platforms_never_share_a_key(tmp_path: Path) -> None:
     ensure_secrets(tmp_path / "one")
     ensure_secrets(tmp_path / "two")
-    assert not set(contents(tmp_path / "one").values()) & set(contents(tmp_path / "two").values())
+    one, two = (set(contents(tmp_path / name).values()) - {b""} for name in ("one", "two"))
+    assert not one & two
 
 
 def test_seed_signs_for_its_public_key(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from services.notify.application.handlers import AcknowledgeAlert, ReadAlerts
 from services.notify.application.translation import raised_event
 from services.notify.entrypoints.http import RULES, make_router
 from shared.events import AlertAcknowledged, Provenance
+from shared.kernel.units import load_units
 from shared.observability.problem import install_handlers
+from tests.support.access import as_staff, guard, proofs
 from tests.unit.notify.support import NOW, SetClock, Stream, alert
 
 
@@ -23,20 +25,22 @@ class Api:
         install_handlers(self.app)
         read = ReadAlerts(self.stream)
         acknowledge = AcknowledgeAlert(read, states=self.stream, publisher=self.stream, clock=SetClock())
-        self.app.include_router(make_router(read, acknowledge))
+        self.app.include_router(make_router(read, acknowledge, load_units()))
+        guard(self.app)
         self.event = raised_event(
             alert(), ("webhook",), NOW, rules="sha256:00", provenance=Provenance("request-1")
         )
 
-    async def ack(self, body: dict[str, Any]) -> httpx.Response:
+    async def ack(self, body: dict[str, Any], subject: str = "duty-officer") -> httpx.Response:
         await self.stream.publish(self.event)
         transport = httpx.ASGITransport(self.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://notify") as client:
-            return await client.post(f"/v1/alerts/{self.event.id}/ack", json=body)
+            headers = as_staff("province.admin", "360000", subject)
+            return await client.post(f"/v1/alerts/{self.event.id}/ack", json=body, headers=headers)
 
     async def list(self, **query: str) -> httpx.Response:
         transport = httpx.ASGITransport(self.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://notify") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://notify", auth=proofs()) as client:
             return await client.get("/v1/alerts", params=query)
 
 
@@ -47,7 +51,7 @@ class Api:
 )
 async def test_invisible_characters_are_refused_and_named(field: str, hidden: str, name: str) -> None:
     api = Api()
-    answer = await api.ack({"by": "王", field: f"138{hidden}12345678"})
+    answer = await api.ack({field: f"138{hidden}12345678"})
     assert answer.status_code == 422
     (error,) = answer.json()["errors"]
     assert error["field"] == field
@@ -59,10 +63,10 @@ async def test_invisible_characters_are_refused_and_named(field: str, hidden: st
 
 async def test_numbers_of_people_are_neither_stored_nor_answered() -> None:
     api = Api()
-    answer = await api.ack({"by": "处长王", "note": "已联系 13812345678 身份证360102199003074514"})
+    answer = await api.ack({"note": "已联系 13812345678 身份证360102199003074514"})
     assert answer.status_code == 200
     assert answer.json()["acknowledgement"]["note"] == "已联系 [手机号] 身份证[身份证号]"
-    assert (await api.ack({"by": "处长王", "note": "已联系 13812345678"})).status_code == 200
+    assert (await api.ack({"note": "已联系 13812345678"})).status_code == 200
     (stored,) = api.stream.of(AlertAcknowledged)
     assert "13812345678" not in stored.to_json().decode()
     assert "360102199003074514" not in stored.to_json().decode()
@@ -70,8 +74,8 @@ async def test_numbers_of_people_are_neither_stored_nor_answered() -> None:
 
 async def test_who_comes_second_learns_which_field_contradicts_what() -> None:
     api = Api()
-    await api.ack({"by": "zhang"})
-    answer = await api.ack({"by": "li"})
+    await api.ack({"by": "zhang"}, "zhang")
+    answer = await api.ack({}, "li")
     assert answer.status_code == 409
     (error,) = answer.json()["errors"]
     assert (error["field"], error["value"]) == ("by", "'li'")
@@ -97,3 +101,11 @@ async def test_only_a_cursor_as_it_was_given_out_is_taken(cursor: str) -> None:
     answer = await Api().list(cursor=cursor)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "cursor"
+
+
+async def test_nobody_takes_an_alert_over_in_the_name_of_somebody_else() -> None:
+    api = Api()
+    answer = await api.ack({"by": "zhang"}, "li")
+    assert answer.status_code == 403
+    assert "by names somebody else than who asks, li" in answer.json()["detail"]
+    assert api.stream.of(AlertAcknowledged) == []

@@ -21,6 +21,7 @@ from shared.kernel.grades import Level
 from shared.kernel.units import load_units
 from shared.observability.problem import install_handlers
 from shared.rules import load_pack
+from tests.support.access import guard
 from tests.unit.scoring.fakes import SettableClock
 from tests.unit.scoring.feedback import NOW, feedback, messages, none_is_invalid
 
@@ -91,7 +92,7 @@ def app(
     install_handlers(made)
     past = look_back(take or take_if_ready)
     made.include_router(make_router(read, past, boards or Boards(read.rankings, 10), sees_all))
-    return made
+    return guard(made)
 
 
 async def get(

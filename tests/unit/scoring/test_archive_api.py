@@ -36,7 +36,7 @@ def archive(content: bytes = b"", status: int = 200) -> HttpFeedbackArchive:
         assert dict(request.url.params) == {"after": "6", "limit": "10"}
         return httpx.Response(status, content=content)
 
-    return HttpFeedbackArchive("http://archive/", "FEEDBACK", httpx.MockTransport(answer))
+    return HttpFeedbackArchive("http://archive/", "FEEDBACK", transport=httpx.MockTransport(answer))
 
 
 async def test_lines_become_messages_and_what_was_no_event_has_no_bytes() -> None:

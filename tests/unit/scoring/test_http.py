@@ -209,7 +209,7 @@ async def test_without_a_broker_the_service_lives_and_says_what_is_missing() -> 
         assert (await get("/livez", made)).status_code == 200
         ready = await get("/readyz", made)
         assert ready.status_code == 503
-        assert set(ready.json()["checks"]) == {"nats", "fold", "publication"}
+        assert set(ready.json()["checks"]) == {"nats", "fold", "publication", "access"}
         assert (await get("/v1/rankings", made)).status_code == 503
         assert "pingyi_scoring_fold_lag_messages" in (await get("/metrics", made)).text
         assert (await get("/openapi.json", made)).status_code == 200

@@ -13,6 +13,7 @@ from services.scoring.entrypoints.integrity import make_integrity_router
 from shared.kernel.grades import Level
 from shared.kernel.units import load_units
 from shared.observability.problem import install_handlers
+from tests.support.access import guard, proofs
 
 UNITS = load_units()
 WINDOW, COUNTY = UNITS.by_level(Level.WINDOW)[0], UNITS.by_level(Level.COUNTY)[0]
@@ -36,7 +37,8 @@ async def get(found: Flags | None = FLAGS, why: str | None = None, **params: Any
     app = FastAPI()
     install_handlers(app)
     app.include_router(make_integrity_router(ReadFlags(UNITS, lambda: found, lambda: why)))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://scoring") as client:
+    transport = httpx.ASGITransport(guard(app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://scoring", auth=proofs()) as client:
         return await client.get("/v1/integrity", params=params)
 
 

@@ -1,0 +1,63 @@
+"""Signed requests on real servers: a nonce that one replica has seen is known to the other."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from nats.aio.client import Client
+
+from deploy.local.embedded import NatsServer
+from shared.auth.credential_file import CredentialFile, Order
+from shared.auth.credentials import Signing
+from shared.auth.principals import Duty, Scope
+from shared.auth.signing import sign
+from shared.kernel.grades import Channel
+from tests.integration.intake.conftest import RATING, StartIntake, submitted
+
+pytestmark = pytest.mark.integration
+
+BODY = json.dumps(RATING).encode()
+PATH = "/v1/feedback"
+
+
+async def post(http: httpx.AsyncClient, proof: str) -> httpx.Response:
+    headers = {"authorization": proof, "content-type": "application/json"}
+    return await http.post(PATH, content=BODY, headers=headers)
+
+
+async def test_a_signed_rating_that_was_overheard_is_taken_by_no_other_replica(
+    broker: Client, nats_server: NatsServer, start_intake: StartIntake, tmp_path: Path
+) -> None:
+    order = Order("kiosk", Duty.CHANNEL, frozenset({Channel.QR}), Scope.parse("360000"), Signing.REQUIRED)
+    file = CredentialFile(tmp_path / "auth" / "credentials.json")
+    _, key = file.issue(order, datetime.now(UTC) - timedelta(seconds=1))
+    async with (
+        start_intake(nats_server, data="one", auth_dir=tmp_path / "auth") as one,
+        start_intake(nats_server, data="two", auth_dir=tmp_path / "auth") as two,
+    ):
+        proof = sign(key, "POST", PATH, BODY, int(time.time()))
+        assert (await post(one.http, proof)).status_code == 202
+        replayed = await post(two.http, proof)
+        assert replayed.status_code == 401
+        assert "nonce came before" in replayed.json()["detail"]
+        again = await post(two.http, sign(key, "POST", PATH, BODY, int(time.time())))
+        assert (again.status_code, again.json()["duplicate"]) == (202, True), "a retry signed anew is welcome"
+    assert len(await submitted(broker)) == 1
+    assert (await broker.jetstream().stream_info("KV_nonces")).state.messages == 2
+
+
+async def test_signed_ratings_are_checked_without_the_broker_too(
+    own_broker: Client, own_nats_server: NatsServer, start_intake: StartIntake, tmp_path: Path
+) -> None:
+    order = Order("kiosk", Duty.CHANNEL, frozenset({Channel.QR}), Scope.parse("360000"), Signing.REQUIRED)
+    file = CredentialFile(tmp_path / "auth" / "credentials.json")
+    _, key = file.issue(order, datetime.now(UTC) - timedelta(seconds=1))
+    assert own_broker.is_connected
+    async with start_intake(own_nats_server, auth_dir=tmp_path / "auth") as intake:
+        own_nats_server.kill()
+        proof = sign(key, "POST", PATH, BODY, int(time.time()))
+        assert (await post(intake.http, proof)).status_code not in {401, 403}, "let in, whatever comes of it"
+        assert (await post(intake.http, proof)).status_code == 401, "once"
