@@ -17,7 +17,13 @@ DEFAULT_PORT_BASE = 8000
 MIN_PORT_BASE = 1024
 MAX_PORT_BASE = 65_535 - 99
 
-SERVICE_OFFSETS: Mapping[str, int] = {"intake": 1, "scoring": 2, "notify": 3, "archive": 4}
+SERVICE_OFFSETS: Mapping[str, int] = {
+    "intake": 1,
+    "scoring": 2,
+    "notify": 3,
+    "archive": 4,
+    "rectify": 5,
+}
 """Every service of the platform, in the order of the data flow, with its port's distance from the base."""
 SERVICES = tuple(SERVICE_OFFSETS)
 UNIT_READERS = ("intake", "scoring", "notify")

@@ -15,6 +15,8 @@ from shared.kernel.errors import InvalidValueError, PermanentError, describe
 KEY_BYTES: Final = 32
 HMAC_FILE: Final = "hmac.key"
 VAULT_FILE: Final = "vault.key"
+CASES_FILE: Final = "cases.key"
+RECEIPT_FILE: Final = "receipt.key"
 
 _DERIVED_ID_LENGTH = 8
 _KEY_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
