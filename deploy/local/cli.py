@@ -31,6 +31,7 @@ COMMANDS: Final = (
     ("trace", "deploy.local.commands.trace:trace"),
     ("erase", "deploy.local.commands.erase:erase"),
     ("tokens", "deploy.local.commands.tokens:tokens"),
+    ("cases", "deploy.local.commands.cases:cases"),
     ("feedback", "deploy.local.commands.feedback:feedback"),
     ("approvals", "deploy.local.commands.approvals:approvals"),
     ("unmask", "deploy.local.commands.unmask:unmask"),

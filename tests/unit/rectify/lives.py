@@ -46,9 +46,7 @@ def answer(outcome: Outcome = Outcome.RESOLVED) -> c.GiveAnswer:
     return c.GiveAnswer(outcome, TEXT)
 
 
-def life(
-    *commands: c.Command, case: Case | None = None, now: datetime = MONDAY, terms: Terms = TERMS
-) -> Case:
+def life(*commands: c.Command, case: Case | None = None, now: datetime = MONDAY) -> Case:
     """`case` after `commands`, all given at `now`."""
     found = case or new_case()
     for command in commands:

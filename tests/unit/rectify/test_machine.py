@@ -213,13 +213,13 @@ def test_an_answer_after_the_deadline_is_late_though_no_timer_has_fired() -> Non
     assert (case.answer.on_time, case.overdue) == (False, True)
 
 
-def test_a_mark_is_announced_once_and_at_its_moment_only() -> None:
+def test_a_mark_is_announced_once() -> None:
     case = life(*TO_PROGRESS)
     clock = case.clock(ClockName.SOLVE)
     assert clock is not None
     mark = clock.marks[0]
     reach = c.ReachMark(ClockName.SOLVE, clock.round, mark.percent, mark.at)
-    refused(case, reach)
+    refused(case, c.ReachMark(ClockName.SOLVE, clock.round, mark.percent, mark.at - timedelta(hours=1)))
     after = decide(case, reach, TERMS, mark.at).case
     with pytest.raises(IllegalMoveError):
         decide(after, reach, TERMS, mark.at)
