@@ -2,7 +2,13 @@
 
 from typing import TypeVar
 
-from shared.events.cases import CaseChanged
+from shared.events.cases import (
+    CaseAnnulled,
+    CaseChanged,
+    CaseClockReached,
+    CaseExtended,
+    CaseSpotChecked,
+)
 from shared.kernel.clock import rfc3339
 from shared.kernel.ids import derived_id
 from shared.testing.builders import CITY, COUNTY, UNIT
@@ -10,6 +16,12 @@ from shared.testing.clock import NOON
 
 D = TypeVar("D", bound=CaseChanged)
 CASE_ID = derived_id("test-case", "1")
+_OWN_FIELDS: dict[type[CaseChanged], dict[str, object]] = {
+    CaseClockReached: {"clock": "solve", "percent": 100, "due_at": rfc3339(NOON)},
+    CaseSpotChecked: {"passed": True},
+    CaseExtended: {"working_days": 3},
+    CaseAnnulled: {"reason": "excluded"},
+}
 
 
 def case_fact(data: type[D], case: dict[str, object] | None = None, **fields: object) -> D:
@@ -38,5 +50,6 @@ def case_fact(data: type[D], case: dict[str, object] | None = None, **fields: ob
             "by": "system",
             "case": state | (case or {}),
         }
+        | _OWN_FIELDS.get(data, {})
         | fields
     )

@@ -195,7 +195,7 @@ def transfer(
     by: ByOption = DEFAULT_BY, key: KeyOption = None, etag: EtagOption = None,
     data: DataOption = DEFAULT_DATA, port_base: PortBaseOption = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Propose, accept or refuse a transfer 转办; until it is accepted, the first handler stays responsible."""
+    """Propose, accept or refuse a transfer 转办; until then the first handler stays responsible."""
     place, how = (data, port_base), (by, key, etag, as_json)
     if sum((accept, refuse, unit is not None and handler is not None)) != 1:
         raise typer.BadParameter("give --unit with --handler, or --accept, or --refuse")
