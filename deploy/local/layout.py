@@ -26,7 +26,7 @@ SERVICE_OFFSETS: Mapping[str, int] = {
 }
 """Every service of the platform, in the order of the data flow, with its port's distance from the base."""
 SERVICES = tuple(SERVICE_OFFSETS)
-UNIT_READERS = ("intake", "scoring", "notify")
+UNIT_READERS = ("intake", "scoring", "notify", "rectify")
 """Services that read the table of units at their start."""
 MONGODB_USER_OF: Mapping[str, str] = {"archive": APPEND, "provisioner": BOOTSTRAP}
 """Who of them uses the database, as which user."""

@@ -37,9 +37,11 @@ import nkeys
 from deploy.local.layout import AUTH, CLI_KEY, KEYS, SCORING_KEY, SERVICES, SIGNING_KEY
 from services.archive.domain.entries import LOG_ORIGIN
 from services.archive.domain.notes import SigningKey
+from services.intake.adapters.live_keys import REFERENCES_FILE
 from shared.auth.credential_file import CREDENTIALS_FILE, CredentialFile, Order
 from shared.auth.credentials import key_text, new_id, new_secret, split_key
 from shared.auth.issuer import ISSUER_FILE, JWKS_FILE, LocalIssuer
+from shared.auth.key_files import load_keys
 from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, UNKEYED, former_file
 from shared.auth.principals import Duty, Scope
 from shared.auth.secrets import CASES_FILE, HMAC_FILE, RECEIPT_FILE, load_key
@@ -62,7 +64,7 @@ def ensure_secrets(directory: Path, broker_users: Iterable[str] = BROKER_USERS) 
         EVENT_IDS_FILE: new_hex_key,
         TOKEN_FILE: new_hex_key,
         CASES_FILE: new_vault_key,
-        RECEIPT_FILE: lambda: receipt_key(load_key(directory / HMAC_FILE).secret).hex(),
+        RECEIPT_FILE: lambda: new_receipt_key(directory),
         "webhook.key": new_hex_key,
         SIGNING_KEY: new_signing_key,
         ISSUER_FILE: new_issuer_key,
@@ -112,6 +114,14 @@ def new_issuer_key() -> str:
 def new_hex_key() -> str:
     """A fresh random key of 32 bytes as 64 hexadecimal digits."""
     return secrets.token_hex(KEY_BYTES)
+
+
+def new_receipt_key(directory: Path) -> str:
+    """The key of receipts as intake has it: in its file of references, else derived from its first key."""
+    if (directory / REFERENCES_FILE).exists():
+        kept = load_keys(directory / REFERENCES_FILE)
+        return next(key.secret for key in kept if key.key_id.endswith("-receipt")).hex()
+    return receipt_key(load_keys(directory / HMAC_FILE).oldest.secret).hex()
 
 
 def new_vault_key() -> str:

@@ -28,6 +28,7 @@ from services.rectify.entrypoints.events import FeedbackLoop, durables
 from services.rectify.entrypoints.http import install_errors, make_citizens_router, make_router
 from services.rectify.metrics import RectifyMetrics
 from services.rectify.settings import Settings
+from shared.auth.access import Access, protect
 from shared.auth.secrets import CASES_FILE, RECEIPT_FILE, load_key
 from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.errors import TransientError, describe
@@ -186,7 +187,8 @@ def create_app(
     Raises:
         PermanentError: a key is missing, or the file of holidays can't be used.
     """
-    parts = _Parts(settings, clock or SystemClock(), units if units is not None else load_units())
+    registry = units if units is not None else load_units(settings.units_path)
+    parts = _Parts(settings, clock or SystemClock(), registry)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -214,6 +216,8 @@ def create_app(
     parts.health.register("consumers", parts.check_consumers)
     install(app, parts.metrics.service, parts.health)
     install_errors(app)
-    app.include_router(make_router(parts.desk, parts.read, parts.move, parts.open_by_hand, parts.texts))
+    app.include_router(
+        make_router(parts.desk, parts.read, parts.move, parts.open_by_hand, parts.texts, registry)
+    )
     app.include_router(make_citizens_router(parts.word))
-    return app
+    return protect(app, Access.of(settings))

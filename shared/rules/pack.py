@@ -14,8 +14,8 @@ from shared.rules.approvals import ApprovalRules
 from shared.rules.intake_policy import DEFAULT_CHANNELS, ChannelPolicy, Quotas, TokenRules
 from shared.rules.integrity import Integrity
 from shared.rules.people import People
-from shared.rules.screening import Screening
 from shared.rules.rectify import Rectify
+from shared.rules.screening import Screening
 
 
 class Severity(StrEnum):

@@ -53,8 +53,8 @@ from shared.rules.pack import (
     Windows,
 )
 from shared.rules.people import People, read_people
-from shared.rules.screening_parsing import parse_screening
 from shared.rules.rectify import Rectify, parse_rectify
+from shared.rules.screening_parsing import parse_screening
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 _SUM_TOLERANCE = 1e-9

@@ -14,13 +14,13 @@ from deploy.local.layout import DEFAULT_DATA, Layout
 cases = typer.Typer(no_args_is_help=True, help="Rectification cases 整改件: who answers for what, by when.")
 
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="Id of the case.")]
-ByOption = Annotated[str, typer.Option(help="Role or credential that acts; never a name.")]
+ByOption = Annotated[str | None, typer.Option(help="Role or credential that acts; never a name.")]
 KeyOption = Annotated[str | None, typer.Option(help="Idempotency-Key; a new one if left out.")]
 EtagOption = Annotated[str | None, typer.Option(help="Only if the case is still what this ETag says.")]
 TextOption = Annotated[str | None, typer.Option(help="What is written; numbers of people are taken out.")]
 ReasonOption = Annotated[str | None, typer.Option(help="Why.")]
 UnitOption = Annotated[str | None, typer.Option(help="About this unit, or assigned to it.")]
-DEFAULT_BY: Final = "operator"
+DEFAULT_BY: Final = None
 
 
 def _url(layout: Layout, path: str = "") -> str:
@@ -112,7 +112,9 @@ def open_case(
     as_json: JsonOption = False,
 ) -> None:
     """Open a case by hand 人工立案."""
-    body = {"by": by, "unit_id": unit, "reason": reason, "ref": inspection}
+    body: dict[str, Any] = {"unit_id": unit, "reason": reason, "ref": inspection}
+    if by is not None:
+        body["by"] = by
     body["origin"] = "manual" if inspection is None else "inspection"
     headers = {"Idempotency-Key": key or uuid4().hex}
     _print(call("POST", _url(find_platform(data, port_base)), body=body, headers=headers), as_json=as_json)
@@ -122,7 +124,7 @@ def _move(
     name: str,
     case: str,
     place: tuple[Path, int | None],
-    how: tuple[str, str | None, str | None, bool],
+    how: tuple[str | None, str | None, str | None, bool],
     **fields: object,
 ) -> None:
     """Make the move ``name``; ``place`` is the platform's, ``how`` by whom, key, ETag, as JSON."""
@@ -130,9 +132,9 @@ def _move(
     headers = {"Idempotency-Key": key or uuid4().hex}
     if etag is not None:
         headers["If-Match"] = etag
-    given = {field: value for field, value in fields.items() if value is not None}
+    given = {field: value for field, value in {"by": by, **fields}.items() if value is not None}
     url = _url(find_platform(*place), f"/{case}/moves")
-    _print(call("POST", url, body={"move": name, "by": by} | given, headers=headers), as_json=as_json)
+    _print(call("POST", url, body={"move": name} | given, headers=headers), as_json=as_json)
 
 
 def _print(answer: dict[str, Any], *, as_json: bool) -> None:

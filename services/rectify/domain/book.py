@@ -100,6 +100,7 @@ class CaseFilter:
         handler: whose; with `unit_id` of the unit that answers for it.
         overdue: those where something should have been done already, or those where not.
         open: those with something to do, or those without.
+        sees: what whoever asks may see.
     """
 
     unit_id: str | None = None
@@ -110,6 +111,7 @@ class CaseFilter:
     handler: str | None = None
     overdue: bool | None = None
     open: bool | None = None
+    sees: Callable[["Summary"], bool] | None = None
 
     def takes(self, case: Summary, now: datetime) -> bool:
         """Whether `case` is one of them at `now`."""
@@ -122,6 +124,7 @@ class CaseFilter:
             and (self.handler is None or case.handler == self.handler)
             and (self.overdue is None or case.is_overdue(now) is self.overdue)
             and (self.open is None or case.settled is not self.open)
+            and (self.sees is None or self.sees(case))
         )
 
 

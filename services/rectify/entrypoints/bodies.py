@@ -31,7 +31,10 @@ def _line(text: str) -> str:
 
 Post = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_line)]
 Role = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Role or credential; never a name.")
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Whoever asks, and nobody else; may be left out."
+    ),
 ]
 Text = Annotated[str, Field(max_length=4000)]
 UnitField = Annotated[str, Field(min_length=1, max_length=64)]
@@ -46,7 +49,7 @@ class Body(BaseModel):
 class MoveBody(Body):
     """What all moves have in common."""
 
-    by: Role
+    by: Role | None = None
 
     def asked(self) -> Asked:
         """What the body asks for."""
@@ -325,7 +328,7 @@ MoveIn = Annotated[
 class OpenIn(Body):
     """A case by hand, or for a finding of a spot check."""
 
-    by: Role
+    by: Role | None = None
     unit_id: UnitField
     origin: Literal[Origin.MANUAL, Origin.INSPECTION] = Origin.MANUAL
     ref: Annotated[str | None, Field(max_length=64, description="Id of the inspection.")] = None

@@ -11,6 +11,7 @@ from services.rectify.application.handlers import ByHand, CitizensWord, MoveCase
 from services.rectify.application.ports import StoredCase, Texts
 from services.rectify.domain.book import CaseFilter
 from services.rectify.domain.case import CaseClass, Status
+from services.rectify.entrypoints.access import Places
 from services.rectify.entrypoints.answers import (
     CaseOut,
     CasePage,
@@ -21,7 +22,11 @@ from services.rectify.entrypoints.answers import (
     Worklist,
 )
 from services.rectify.entrypoints.bodies import MoveIn, OpenIn, RefuseIn
+from shared.auth.access import PUBLIC, acting, requires
+from shared.auth.grants import Permission
+from shared.auth.principals import Principal
 from shared.kernel.errors import InvalidValueError
+from shared.kernel.units import UnitRegistry
 from shared.observability.problem import permanent_problem
 from shared.observability.tracing import current_context
 
@@ -99,19 +104,31 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(LostRaceError, on_lost_race)
 
 
+_Reader = Annotated[Principal, requires(Permission.CASES_READ)]
+_Mover = Annotated[Principal, requires(Permission.CASES_MOVE)]
+_Judge = Annotated[Principal, requires(Permission.CASES_JUDGE)]
+_Eraser = Annotated[Principal, requires(Permission.IDENTITY_ERASE)]
+
+JUDGING: Final = frozenset({"extend", "confirm", "review", "spot_check", "annul"})
+"""Moves that nobody makes on a case about themselves."""
+
+
 def make_router(
-    desk: Desk, read: ReadCases, move: MoveCase, open_case: OpenByHand, texts: Texts
+    desk: Desk, read: ReadCases, move: MoveCase, open_case: OpenByHand, texts: Texts, units: UnitRegistry
 ) -> APIRouter:
-    """Return the routes under ``/v1/cases``."""
+    """Return the routes under ``/v1/cases``; `units` tell where a case belongs."""
+    places = Places(units)
+
     router = APIRouter(prefix="/v1/cases", tags=["cases"])
 
     @router.get("", summary="Cases, the last changed first")
     async def list_cases(
         wanted: Wanted,
+        actor: _Reader,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
         cursor: Annotated[str | None, Query(max_length=32, description="From the previous page.")] = None,
     ) -> CasePage:
-        found, more = read.page(wanted, limit=limit, before=_cursor(cursor))
+        found, more = read.page(places.seen_by(actor, wanted), limit=limit, before=_cursor(cursor))
         now = desk.now()
         return CasePage(
             items=tuple(SummaryOut.of(case, now) for case in found), next=None if more is None else str(more)
@@ -120,34 +137,44 @@ def make_router(
     @router.get("/worklist", summary="What has to be done, what burns first at the top")
     async def worklist(
         wanted: Wanted,
+        actor: _Reader,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     ) -> Worklist:
         now = desk.now()
-        return Worklist(items=tuple(SummaryOut.of(case, now) for case in read.worklist(wanted, limit=limit)))
+        return Worklist(
+            items=tuple(
+                SummaryOut.of(case, now) for case in read.worklist(places.seen_by(actor, wanted), limit=limit)
+            )
+        )
 
     @router.get("/figures", summary="On time, confirmed, reopened, median days")
-    async def figures(wanted: Wanted) -> FiguresOut:
-        return FiguresOut.of(read.figures(wanted))
+    async def figures(wanted: Wanted, actor: _Reader) -> FiguresOut:
+        return FiguresOut.of(read.figures(places.seen_by(actor, wanted)))
 
     @router.post("", summary="Open a case by hand or for a finding", status_code=201)
-    async def open_by_hand(body: OpenIn, response: Response, key: Key = None) -> CaseOut:
+    async def open_by_hand(
+        body: OpenIn, request: Request, response: Response, actor: _Judge, key: Key = None
+    ) -> CaseOut:
         if key is None:
             raise InvalidValueError(
                 None, "an Idempotency-Key", "send a key of your own, so that a retry opens nothing twice",
                 field="Idempotency-Key",
             )  # fmt: skip
+        places.require_unit(actor, Permission.CASES_JUDGE, body.unit_id, request.url.path)
+        by = acting(actor, body.by, "by", request.url.path)
         context = current_context()
         stored = await open_case(
             ByHand(body.unit_id, body.origin, body.ref, body.reason),
-            by=body.by,
+            by=by,
             key=key,
             correlation_id=context.correlation_id or key,
         )
         return _answer(stored, response)
 
     @router.get("/{case_id}", summary="One case with plan, answer, history and open moves")
-    async def get_case(case_id: CaseId, response: Response) -> DetailOut:
+    async def get_case(case_id: CaseId, request: Request, response: Response, actor: _Reader) -> DetailOut:
         opened = await read.get(case_id)
+        places.require(actor, Permission.CASES_READ, opened.stored.case, request.url.path)
         response.headers["ETag"] = f'"{opened.stored.sequence}"'
         return DetailOut.of_opened(opened)
 
@@ -161,14 +188,18 @@ def make_router(
     async def move_case(
         case_id: CaseId,
         body: MoveIn,
+        request: Request,
         response: Response,
+        actor: _Mover,
         key: Key = None,
         if_match: Annotated[str | None, Header(alias="If-Match", max_length=64)] = None,
     ) -> CaseOut:
+        permission = Permission.CASES_JUDGE if body.move in JUDGING else Permission.CASES_MOVE
+        places.require(actor, permission, (await desk.load(case_id)).case, request.url.path)
         stored = await move(
             case_id,
             body.asked(),
-            by=body.by,
+            by=acting(actor, body.by, "by", request.url.path),
             key=key,
             if_match=parse_etag(if_match),
             traceparent=current_context().traceparent,
@@ -176,8 +207,9 @@ def make_router(
         return _answer(stored, response)
 
     @router.delete("/{case_id}/texts", summary="Erase all texts of a case, for good")
-    async def erase_texts(case_id: CaseId) -> dict[str, Any]:
-        await desk.load(case_id)
+    async def erase_texts(case_id: CaseId, request: Request, actor: _Eraser) -> dict[str, Any]:
+        stored = await desk.load(case_id)
+        places.require(actor, Permission.IDENTITY_ERASE, stored.case, request.url.path)
         return {"case_id": case_id, "erased": await texts.erase(case_id)}
 
     return router
@@ -187,15 +219,19 @@ def make_citizens_router(word: CitizensWord) -> APIRouter:
     """Return the routes under ``/v1/receipts``: open to whoever holds a code."""
     router = APIRouter(prefix="/v1/receipts", tags=["citizens"])
 
-    @router.get("/{code}/case", summary="Where one's own case stands")
+    @router.get("/{code}/case", summary="Where one's own case stands", dependencies=[PUBLIC])
     async def own_case(code: Code) -> CitizenOut:
         return CitizenOut.of(await word.look(code))
 
-    @router.post("/{code}/case/confirm", summary="Accept the answer")
+    @router.post("/{code}/case/confirm", summary="Accept the answer", dependencies=[PUBLIC])
     async def confirm(code: Code, key: Key = None) -> CitizenOut:
         return CitizenOut.of(await word.confirm(code, key=key))
 
-    @router.post("/{code}/case/refuse", summary="Don't accept the answer: the case is open again")
+    @router.post(
+        "/{code}/case/refuse",
+        summary="Don't accept the answer: it is open again",
+        dependencies=[PUBLIC],
+    )
     async def refuse(code: Code, body: RefuseIn, key: Key = None) -> CitizenOut:
         return CitizenOut.of(await word.refuse(code, body.reason, key=key))
 

@@ -23,6 +23,7 @@ from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.provisioner import provision
 from shared.messaging.publisher import JetStreamPublisher
 from shared.testing.builders import CITY, COUNTY, envelope_of, feedback_submitted
+from tests.support.access import as_staff, auth_dir
 
 LIMIT_S = 30.0
 
@@ -93,7 +94,11 @@ async def serving(settings: Settings, clock: Clock) -> AsyncIterator[Office]:
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app=app)
         http = await stack.enter_async_context(
-            httpx.AsyncClient(transport=transport, base_url="http://rectify")
+            httpx.AsyncClient(
+                transport=transport,
+                base_url="http://rectify",
+                headers=as_staff("county.handler", COUNTY, "county-handler"),
+            )
         )
         office = Office(app, http)
         await office.until("/readyz", lambda report: report["status"] == "ok")
@@ -106,7 +111,7 @@ def make_office(client: Client, nats_server: NatsServer, secrets_dir: Path) -> C
     del client
 
     def make(clock: Clock | None = None, **fields: object) -> Any:  # noqa: ANN401 - a context manager
-        values = {"nats_url": nats_server.url, "secrets_dir": secrets_dir} | fields
+        values = {"nats_url": nats_server.url, "secrets_dir": secrets_dir, "auth_dir": auth_dir()} | fields
         return serving(Settings.model_validate(values), clock or SystemClock())
 
     return make

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from deploy.local.embedded import free_ports
+from tests.support.access import auth_dir
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,6 +24,7 @@ class RectifyProcess:
             "NATS_URL": nats_url,
             "HTTP_PORT": str(self.port),
             "SECRETS_DIR": str(secrets_dir),
+            "AUTH_DIR": str(auth_dir()),
             "PYTHONPATH": str(ROOT),
         }
         self._log = log

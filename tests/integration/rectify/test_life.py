@@ -23,6 +23,7 @@ from shared.testing.builders import (
 )
 from shared.testing.clock import FixedClock
 from tests.integration.rectify.conftest import Office, rate, receipt
+from tests.support.access import as_staff
 
 pytestmark = pytest.mark.integration
 TO = {"unit_id": UNIT, "handler": "窗口负责人"}
@@ -68,7 +69,11 @@ async def test_a_bad_review_becomes_a_case_that_the_citizen_refuses_and_then_con
             confirmed = await office.http.post(f"/v1/receipts/{code}/case/confirm")
             assert (confirmed.status_code, confirmed.json()["confirmed_by"]) == (200, "citizen")
         closed = await office.moved(case_id, "close")
-        assert (closed["status"], closed["reopened"], closed["open_moves"]) == ("closed", 1, ["spot_check"])
+        assert (closed["status"], closed["reopened"], closed["open_moves"]) == (
+            "closed",
+            1,
+            ["spot_check", "annul"],
+        )
         case = await office.case(case_id)
         assert [step["fact"] for step in case["history"]] == [
             "opened", "contacted", "classified", "assigned", "planned", "progress-reported", "answered",
@@ -80,7 +85,9 @@ async def test_a_bad_review_becomes_a_case_that_the_citizen_refuses_and_then_con
         assert "道歉".encode() not in (stored.data or b"")
         figures = await office.until("/v1/cases/figures", lambda found: found["closed"] == 1, unit_id=UNIT)
         assert (figures["on_time_share"], figures["confirmed_share"], figures["reopened_share"]) == (1, 1, 1)
-        await office.http.delete(f"/v1/cases/{case_id}/texts")
+        forbidden = await office.http.delete(f"/v1/cases/{case_id}/texts")
+        assert forbidden.status_code == 403
+        await office.http.delete(f"/v1/cases/{case_id}/texts", headers=as_staff("province.admin", "360000"))
         erased = await office.case(case_id)
         assert (erased["answer"], erased["plan"]["goal"], erased["history"][7]["note"]) == (None, None, None)
 
@@ -124,9 +131,35 @@ async def test_redeliveries_and_drills_open_nothing_and_revisions_annul_and_revi
             ],
             1,
         ):
-            fields: dict[str, object] = {"target": bad} | more
-            data = make(target_id=rating, target_revision=number, **fields)
+            fields: dict[str, object] = {"target": bad, "target_id": rating, "target_revision": number}
+            data = make(**{**fields, **more})
             await publisher.publish(envelope_of(data, time=clock.now()), city=CITY, county=COUNTY)
             await office.until(f"/v1/cases/{case_id}", lambda case, status=status: case["status"] == status)
         listed = (await office.http.get("/v1/cases")).json()["items"]
         assert [case["case_id"] for case in listed] == [case_id]
+
+
+async def test_a_case_is_of_its_own_subtree_and_nobody_judges_their_own(
+    client: Client, make_office: Callable[..., Any]
+) -> None:
+    clock = FixedClock(NOW)
+    async with make_office(clock) as office:
+        case_id = case_id_of(await rate(client, clock), UNIT)
+        await office.until(f"/v1/cases/{case_id}", lambda case: case["status"] == "opened")
+        path = f"/v1/cases/{case_id}"
+        nothing = await office.http.get(path, headers={"Authorization": ""})
+        elsewhere = as_staff("county.handler", "360721")
+        assert (nothing.status_code, (await office.http.get(path, headers=elsewhere)).status_code) == (
+            401,
+            404,
+        )
+        assert (await office.http.get("/v1/cases", headers=elsewhere)).json()["items"] == []
+        body = {"move": "annul", "reason": "mistaken"}
+        viewer, city = as_staff("county.viewer", COUNTY), as_staff("city.supervisor", "360700")
+        for who in (viewer, city):  # may look; the city manages counties, not their windows
+            assert (await office.http.get(path, headers=who)).status_code == 200
+            assert (await office.http.post(f"{path}/moves", json=body, headers=who)).status_code == 403
+        named = await office.http.post(f"{path}/moves", json={"move": "contact", "by": "somebody-else"})
+        assert named.status_code == 403
+        annulled = await office.http.post(f"{path}/moves", json=body)
+        assert (annulled.status_code, annulled.json()["status"]) == (200, "annulled")

@@ -35,7 +35,7 @@ def new_case(**fields: object) -> Case:
     return opened(replace(case, **fields), TERMS)  # type: ignore[arg-type]  # a test's own fields
 
 
-def plan(now: datetime = MONDAY, **fields: object) -> c.MakePlan:
+def plan(now: datetime = MONDAY, /, **fields: object) -> c.MakePlan:
     """A plan with its six elements."""
     whole = c.MakePlan(TEXT, TEXT, now + timedelta(days=3), "U000532", "分管副局长", "窗口负责人")
     return replace(whole, **fields)  # type: ignore[arg-type]  # a test's own fields

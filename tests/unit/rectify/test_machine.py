@@ -57,7 +57,7 @@ def test_a_case_goes_from_its_opening_to_its_close() -> None:
 )  # fmt: skip
 def test_a_plan_needs_each_of_its_six_elements(element: str, word: str) -> None:
     case = life(c.Classify(CaseClass.B), c.Assign(HERE))
-    error = refused(case, plan(**{element: None}))
+    error = refused(case, plan(MONDAY, **{element: None}))
     assert word in error.missing[0]
     assert len(error.missing) == 1
 
