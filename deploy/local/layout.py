@@ -183,9 +183,9 @@ class Layout:
             variables["NATS_NKEY_SEED_FILE"] = str(self.nkey_seed(service))
         if service in SERVICE_OFFSETS:
             variables |= {"HTTP_HOST": LOOPBACK, "HTTP_PORT": str(self.service_port(service))}
+            variables["AUTH_DIR"] = str(self.secrets / AUTH)
         if service in UNIT_READERS and self.units_file.is_file():
             variables["UNITS_PATH"] = str(self.units_file)
-            variables["AUTH_DIR"] = str(self.secrets / AUTH)
         if service == "archive":
             variables["ARCHIVE_SIGNING_KEY"] = str(self.secrets / SIGNING_KEY)
             variables["ARCHIVE_WITNESS_KEYS"] = str(self.secrets / WITNESS_KEYS)

@@ -37,7 +37,6 @@ import nkeys
 from deploy.local.layout import AUTH, CLI_KEY, KEYS, SCORING_KEY, SERVICES, SIGNING_KEY
 from services.archive.domain.entries import LOG_ORIGIN
 from services.archive.domain.notes import SigningKey
-from services.intake.adapters.live_keys import REFERENCES_FILE
 from shared.auth.credential_file import CREDENTIALS_FILE, CredentialFile, Order
 from shared.auth.credentials import key_text, new_id, new_secret, split_key
 from shared.auth.issuer import ISSUER_FILE, JWKS_FILE, LocalIssuer
@@ -50,6 +49,7 @@ from shared.kernel.receipts import receipt_key
 
 KEY_BYTES = 32
 PROVINCE = "360000"
+REFERENCES_FILE = "references.key"
 BROKER_USERS = (*SERVICES, "provisioner", "cli")
 
 

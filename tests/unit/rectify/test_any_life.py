@@ -96,7 +96,7 @@ COMMANDS: st.SearchStrategy[c.Command] = st.one_of(
     st.builds(c.ProposeTransfer, st.sampled_from([HERE, THERE]), st.sampled_from([TEXT, None])),
     st.just(c.AcceptTransfer()),
     st.builds(c.RefuseTransfer, st.sampled_from([TEXT, None])),
-    st.sampled_from([plan(MONDAY + timedelta(days=900)), plan(MONDAY + timedelta(days=900), goal=None)]),
+    st.sampled_from([plan(MONDAY + timedelta(days=9000)), plan(MONDAY + timedelta(days=9000), goal=None)]),
     st.just(c.Report(TEXT)),
     st.builds(c.Extend, st.integers(0, 16), st.sampled_from([TEXT, None])),
     st.just(c.Pause(TEXT)),
@@ -108,13 +108,38 @@ COMMANDS: st.SearchStrategy[c.Command] = st.one_of(
     st.just(c.Close()),
     st.builds(c.Review, st.sampled_from(CaseClass), st.just(TEXT)),
     st.builds(c.SpotCheck, passed=st.booleans(), finding=st.just(TEXT)),
-    st.builds(c.Annul, st.sampled_from(AnnulmentReason), st.integers(0, 5)),
-    st.builds(c.Revive, st.integers(1, 5)),
+    st.builds(c.Annul, st.sampled_from(AnnulmentReason), st.integers(1, 99)),
+    st.builds(c.Revive, st.integers(1, 99)),
 )
-GOOD_WAY: tuple[c.Command, ...] = (
-    c.Contact(), c.Classify(CaseClass.B), c.Assign(HERE), plan(MONDAY + timedelta(days=900)), c.Report(TEXT),
-    answer(), c.Confirm(ConfirmedBy.CITIZEN), c.Close(),
-)  # fmt: skip
+
+
+HURRIED: st.SearchStrategy[c.Command] = st.one_of(
+    st.builds(answer, st.sampled_from(Outcome)),
+    st.sampled_from([c.GiveAnswer(Outcome.RESOLVED, None), c.Close(), plan(goal=None), c.Report(TEXT)]),
+    st.builds(c.Confirm, st.sampled_from(ConfirmedBy)),
+)
+"""What somebody tries who would rather be done with it."""
+
+
+def next_step(case: Case, case_class: CaseClass) -> c.Command | None:
+    """What brings a case ahead: without it, chance alone hardly ever gets to an answer."""
+    if case.status is Status.ANNULLED:
+        return c.Revive(case.rating_revision + 1)
+    if case.paused_since is not None:
+        return c.Resume()
+    if case.pending_transfer is not None:
+        return c.AcceptTransfer()
+    explains = case.case_class is CaseClass.C
+    ways: dict[Status, c.Command] = {
+        Status.OPENED: c.Classify(case_class),
+        Status.CLASSIFIED: c.Assign(HERE),
+        Status.ASSIGNED: answer(Outcome.EXPLAINED) if explains else plan(MONDAY + timedelta(days=9000)),
+        Status.PLANNED: c.Report(TEXT),
+        Status.IN_PROGRESS: answer(),
+        Status.ANSWERED: c.Confirm(ConfirmedBy.CITIZEN),
+        Status.CONFIRMED: c.Close(),
+    }
+    return ways.get(case.status)
 
 
 class AnyLife(RuleBasedStateMachine):
@@ -140,11 +165,12 @@ class AnyLife(RuleBasedStateMachine):
     def case(self) -> Case:
         return case_of(self.stream.events[-1].data)
 
-    @initialize()
-    def open(self) -> None:
+    @initialize(case_class=st.sampled_from(CaseClass), stage=st.integers(0, 9))
+    def open(self, case_class: CaseClass, stage: int) -> None:
         for _ in range(2):  # and a redelivery
             asyncio.run(self.desk.open(new_case(), by="system", provenance=Provenance("test")))
         assert len(self.stream.events) == 1
+        self.steps_ahead(case_class, stage)
 
     def ask(self, command: c.Command, mark: CommandMark) -> None:
         try:
@@ -165,13 +191,19 @@ class AnyLife(RuleBasedStateMachine):
             assert len(self.stream.events) == stored, "the repeat was carried out twice"
         self.stream.lose_answer = False
 
-    @rule()
-    def step_ahead(self) -> None:
-        for command in GOOD_WAY:
-            before = len(self.stream.events)
-            self.ask(command, CommandMark(f"{next(self.keys):032x}", "0" * 32))
-            if len(self.stream.events) > before:
-                return
+    @rule(case_class=st.sampled_from(CaseClass), steps=st.integers(1, 9))
+    def work_goes_on(self, case_class: CaseClass, steps: int) -> None:
+        self.steps_ahead(case_class, steps)
+
+    def steps_ahead(self, case_class: CaseClass, steps: int) -> None:
+        for _ in range(steps):
+            command = next_step(self.case, case_class)
+            if command is not None:
+                self.ask(command, CommandMark(f"{next(self.keys):032x}", "0" * 32))
+
+    @rule(command=HURRIED)
+    def somebody_hurries(self, command: c.Command) -> None:
+        self.ask(command, CommandMark(f"{next(self.keys):032x}", "1" * 32))
 
     @rule()
     def repeat(self) -> None:
