@@ -39,11 +39,10 @@ from services.archive.domain.entries import LOG_ORIGIN
 from services.archive.domain.notes import SigningKey
 from shared.auth.credential_file import CREDENTIALS_FILE, CredentialFile, Order
 from shared.auth.credentials import key_text, new_id, new_secret, split_key
-from shared.auth.issuer import ISSUER_FILE, JWKS_FILE, LocalIssuer
 from shared.auth.key_files import load_keys
 from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, UNKEYED, former_file
 from shared.auth.principals import Duty, Scope
-from shared.auth.secrets import CASES_FILE, HMAC_FILE, RECEIPT_FILE, load_key
+from shared.auth.secrets import CASES_FILE, HMAC_FILE, ISSUER_FILE, JWKS_FILE, RECEIPT_FILE, load_key
 from shared.kernel.grades import Channel
 from shared.kernel.receipts import receipt_key
 
@@ -86,7 +85,7 @@ def _ensure_access(directory: Path) -> None:
     for folder in (AUTH, KEYS):
         (directory / folder).mkdir(mode=0o700, exist_ok=True)
     if not (directory / AUTH / JWKS_FILE).exists():
-        _create(directory / AUTH / JWKS_FILE, LocalIssuer(load_key(directory / ISSUER_FILE)).jwks().strip())
+        _create(directory / AUTH / JWKS_FILE, _jwks(directory / ISSUER_FILE))
     file = CredentialFile(directory / AUTH / CREDENTIALS_FILE)
     known = {each.credential_id for each in file.read()}
     province = Scope.parse(PROVINCE)
@@ -164,3 +163,10 @@ def _create(path: Path, content: str) -> None:
         return
     finally:
         Path(temporary).unlink()
+
+
+def _jwks(issuer: Path) -> str:
+    """The public half of the local issuer's key."""
+    from shared.auth.issuer import LocalIssuer  # noqa: PLC0415 - once in a directory's life, and it loads much
+
+    return LocalIssuer(load_key(issuer)).jwks().strip()

@@ -74,9 +74,9 @@ class Wallet(httpx.Auth):
         if now - made < _HALF_A_LIFE_S:
             return known
         # Cryptography takes 0.1 s to load, and most commands need no token.
-        from shared.auth.issuer import ISSUER_FILE, LocalIssuer  # noqa: PLC0415 - as said
+        from shared.auth.issuer import LocalIssuer  # noqa: PLC0415 - as said
         from shared.auth.principals import Role, Scope  # noqa: PLC0415 - as said
-        from shared.auth.secrets import load_key  # noqa: PLC0415 - as said
+        from shared.auth.secrets import ISSUER_FILE, load_key  # noqa: PLC0415 - as said
 
         path = self._secrets / ISSUER_FILE
         if not path.exists():

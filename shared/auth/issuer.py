@@ -17,8 +17,6 @@ from shared.auth.secrets import SecretKey
 from shared.auth.tokens import LONGEST_S, Claims
 from shared.kernel.errors import InvalidValueError
 
-ISSUER_FILE: Final = "issuer.key"
-JWKS_FILE: Final = "jwks.json"
 LOCAL: Final = Claims("pingyi.local", "pingyi")
 """What the local issuer says of itself; the settings' defaults."""
 

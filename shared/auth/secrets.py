@@ -17,6 +17,10 @@ HMAC_FILE: Final = "hmac.key"
 VAULT_FILE: Final = "vault.key"
 CASES_FILE: Final = "cases.key"
 RECEIPT_FILE: Final = "receipt.key"
+ISSUER_FILE: Final = "issuer.key"
+"""Seed of the key of a machine's own issuer of staff's tokens, see `shared.auth.issuer`."""
+JWKS_FILE: Final = "jwks.json"
+"""Public keys of whoever issues staff's tokens."""
 
 _DERIVED_ID_LENGTH = 8
 _KEY_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)

@@ -18,7 +18,7 @@ import structlog
 
 from shared.auth.credential_file import CREDENTIALS_FILE
 from shared.auth.credentials import KeyRing, parse_credentials
-from shared.auth.issuer import JWKS_FILE
+from shared.auth.secrets import JWKS_FILE
 from shared.auth.settings import AccessSettings
 from shared.auth.tokens import TokenVerifier, parse_keys
 from shared.kernel.errors import InvalidValueError, TransientError

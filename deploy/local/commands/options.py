@@ -7,11 +7,9 @@ from typing import Annotated
 
 import typer
 
-from deploy.local import api
 from deploy.local.errors import NoPlatformError
 from deploy.local.layout import DEFAULT_DATA, DEFAULT_PORT_BASE, SERVICES, Layout
 from deploy.local.platform_file import read_running
-from deploy.local.wallet import Wallet
 
 DataOption = Annotated[
     Path, typer.Option("--data", metavar="DIR", help="Data directory of the platform.", file_okay=False)
@@ -44,6 +42,10 @@ def find_platform(
     Raises:
         NoPlatformError: there is neither of the three.
     """
+    # Here: whoever starts a platform imports this module too, and would wait for the HTTP client.
+    from deploy.local import api  # noqa: PLC0415 - as said
+    from deploy.local.wallet import Wallet  # noqa: PLC0415 - as said
+
     variables = os.environ if environ is None else environ
     layout = _find(data, port_base, variables)
     api.use(Wallet.of(layout, variables))

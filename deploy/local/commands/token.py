@@ -7,9 +7,9 @@ import typer
 
 from deploy.local.commands.options import DataOption
 from deploy.local.layout import DEFAULT_DATA, Layout
-from shared.auth.issuer import ISSUER_FILE, LocalIssuer
+from shared.auth.issuer import LocalIssuer
 from shared.auth.principals import Role, Scope
-from shared.auth.secrets import load_key
+from shared.auth.secrets import ISSUER_FILE, load_key
 
 MINUTES = 15
 

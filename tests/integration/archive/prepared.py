@@ -100,7 +100,7 @@ class PreparedLog:
             index
             for index in range(101, 250)
             if all(
-                entry["stream"] == FEEDBACK and entry["kind"] == "event" for entry in entries[index : index + 4]
+                each["stream"] == FEEDBACK and each["kind"] == "event" for each in entries[index : index + 4]
             )
         )
 

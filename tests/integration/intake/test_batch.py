@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client
 
 from deploy.local.embedded import NatsServer
-from tests.integration.intake.conftest import RATING, Intake, StartIntake, raw_messages, submitted
+from tests.integration.intake.conftest import RATING, Intake, StartIntake, submitted
 
 pytestmark = pytest.mark.integration
 

@@ -16,6 +16,7 @@ from services.archive.domain.leaves import seal
 from services.archive.domain.reads import Read
 from services.archive.settings import Settings as ArchiveSettings
 from services.intake import bootstrap as intake
+from services.intake.composition import people, safekeeping
 from services.intake.settings import Settings as IntakeSettings
 from services.notify import bootstrap as notify
 from services.notify.application.translation import raised_event
@@ -141,10 +142,10 @@ def _intake(directory: Path, patch: pytest.MonkeyPatch) -> FastAPI:
     patch.setattr(intake, "JetStreamFeedbackLog", lambda pseudonyms, **_: MemoryFeedbackLog(pseudonyms))
     patch.setattr(intake, "JetStreamVault", lambda *_, **__: MemoryVault())
     patch.setattr(intake, "SqliteAcceptedIndex", lambda *_, **__: MemoryIndex())
-    patch.setattr(intake, "PeopleFold", PeopleAway)
+    patch.setattr(people, "PeopleFold", PeopleAway)
     patch.setattr(intake, "GoodBadExport", Away)
     for spooling in ("SpoolingLog", "SpoolingVault", "SpoolingIndex", "AcceptingIndex"):
-        patch.setattr(intake, spooling, lambda behind, *_, **__: behind)  # no disk in between
+        patch.setattr(safekeeping, spooling, lambda behind, *_, **__: behind)  # no disk in between
     secrets = make_secrets(directory / "secrets")
     return intake.create_app(
         IntakeSettings(
