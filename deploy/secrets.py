@@ -27,13 +27,14 @@ from deploy.local.secrets import BROKER_USERS, broker_public_keys, ensure_secret
 from services.intake.adapters.live_keys import REFERENCES_FILE
 from shared.auth.credential_file import CREDENTIALS_FILE
 from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, former_file
-from shared.auth.secrets import JWKS_FILE
+from shared.auth.secrets import CASES_FILE, JWKS_FILE, RECEIPT_FILE
 
 PASSWORD_BYTES = 24
 MONGO_PASSWORDS = ("root-password", "archive-password", "bootstrap-password")
 SECRETS_OF: Mapping[str, tuple[str, ...]] = {
     "intake": ("hmac.key", "vault.key", EVENT_IDS_FILE, TOKEN_FILE, REFERENCES_FILE),
     "notify": ("webhook.key",),
+    "rectify": (CASES_FILE, RECEIPT_FILE),
     "archive": ("archive-password", SIGNING_KEY, WITNESS_KEYS),
     "provisioner": ("bootstrap-password",),
 }

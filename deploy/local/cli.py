@@ -32,6 +32,7 @@ COMMANDS: Final = (
     ("erase", "deploy.local.commands.erase:erase"),
     ("token", "deploy.local.commands.token:token"),
     ("tokens", "deploy.local.commands.tokens:tokens"),
+    ("cases", "deploy.local.commands.cases:cases"),
     ("feedback", "deploy.local.commands.feedback:feedback"),
     ("approvals", "deploy.local.commands.approvals:approvals"),
     ("unmask", "deploy.local.commands.unmask:unmask"),

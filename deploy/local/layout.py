@@ -17,10 +17,16 @@ DEFAULT_PORT_BASE = 8000
 MIN_PORT_BASE = 1024
 MAX_PORT_BASE = 65_535 - 99
 
-SERVICE_OFFSETS: Mapping[str, int] = {"intake": 1, "scoring": 2, "notify": 3, "archive": 4}
+SERVICE_OFFSETS: Mapping[str, int] = {
+    "intake": 1,
+    "scoring": 2,
+    "notify": 3,
+    "archive": 4,
+    "rectify": 5,
+}
 """Every service of the platform, in the order of the data flow, with its port's distance from the base."""
 SERVICES = tuple(SERVICE_OFFSETS)
-UNIT_READERS = ("intake", "scoring", "notify")
+UNIT_READERS = ("intake", "scoring", "notify", "rectify")
 """Services that read the table of units at their start."""
 MONGODB_USER_OF: Mapping[str, str] = {"archive": APPEND, "provisioner": BOOTSTRAP}
 """Who of them uses the database, as which user."""
@@ -177,9 +183,9 @@ class Layout:
             variables["NATS_NKEY_SEED_FILE"] = str(self.nkey_seed(service))
         if service in SERVICE_OFFSETS:
             variables |= {"HTTP_HOST": LOOPBACK, "HTTP_PORT": str(self.service_port(service))}
+            variables["AUTH_DIR"] = str(self.secrets / AUTH)
         if service in UNIT_READERS and self.units_file.is_file():
             variables["UNITS_PATH"] = str(self.units_file)
-            variables["AUTH_DIR"] = str(self.secrets / AUTH)
         if service == "archive":
             variables["ARCHIVE_SIGNING_KEY"] = str(self.secrets / SIGNING_KEY)
             variables["ARCHIVE_WITNESS_KEYS"] = str(self.secrets / WITNESS_KEYS)

@@ -18,7 +18,7 @@ from deploy.local.secrets import broker_public_keys, ensure_secrets
 from deploy.local.supervisor import ProcessSpec, ServerSpec, Supervisor
 from shared.auth.nats_permissions import authorization_config
 
-NICENESS = {"notify": 5, "archive": 5}
+NICENESS = {"notify": 5, "archive": 5, "rectify": 5}
 """On one machine all share its cores: taking ratings and ranking them goes first, the rest catches up."""
 
 

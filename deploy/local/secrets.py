@@ -8,6 +8,8 @@ file                     content (lines of text)
 ``vault.key``            ``<key id>:<hex>``: the key-encryption key of the vault, 32 bytes; likewise
 ``event-ids.key``        key of the ids of ratings with a reference, 32 bytes as hex
 ``token.key``            key that signs one-time tokens, 32 bytes as hex
+``cases.key``            ``<key id>:<hex>``: the key-encryption key of cases' texts, 32 bytes
+``receipt.key``          key of receipt codes, derived from ``hmac.key``
 ``webhook.key``          key that signs outgoing webhooks, 32 bytes as hex
 ``archive-signing.key``  Ed25519 key that signs the log's checkpoints, as C2SP signed-note has it
 ``issuer.key``           ``<key id>:<hex>``: Ed25519 seed of the issuer of staff's tokens on this machine
@@ -37,13 +39,16 @@ from services.archive.domain.entries import LOG_ORIGIN
 from services.archive.domain.notes import SigningKey
 from shared.auth.credential_file import CREDENTIALS_FILE, CredentialFile, Order
 from shared.auth.credentials import key_text, new_id, new_secret, split_key
+from shared.auth.key_files import load_keys
 from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, UNKEYED, former_file
 from shared.auth.principals import Duty, Scope
-from shared.auth.secrets import ISSUER_FILE, JWKS_FILE, load_key
+from shared.auth.secrets import CASES_FILE, HMAC_FILE, ISSUER_FILE, JWKS_FILE, RECEIPT_FILE, load_key
 from shared.kernel.grades import Channel
+from shared.kernel.receipts import receipt_key
 
 KEY_BYTES = 32
 PROVINCE = "360000"
+REFERENCES_FILE = "references.key"
 BROKER_USERS = (*SERVICES, "provisioner", "cli")
 
 
@@ -57,6 +62,8 @@ def ensure_secrets(directory: Path, broker_users: Iterable[str] = BROKER_USERS) 
         "vault.key": new_vault_key,
         EVENT_IDS_FILE: new_hex_key,
         TOKEN_FILE: new_hex_key,
+        CASES_FILE: new_vault_key,
+        RECEIPT_FILE: lambda: new_receipt_key(directory),
         "webhook.key": new_hex_key,
         SIGNING_KEY: new_signing_key,
         ISSUER_FILE: new_issuer_key,
@@ -106,6 +113,14 @@ def new_issuer_key() -> str:
 def new_hex_key() -> str:
     """A fresh random key of 32 bytes as 64 hexadecimal digits."""
     return secrets.token_hex(KEY_BYTES)
+
+
+def new_receipt_key(directory: Path) -> str:
+    """The key of receipts as intake has it: in its file of references, else derived from its first key."""
+    if (directory / REFERENCES_FILE).exists():
+        kept = load_keys(directory / REFERENCES_FILE)
+        return next(key.secret for key in kept if key.key_id.endswith("-receipt")).hex()
+    return receipt_key(load_keys(directory / HMAC_FILE).oldest.secret).hex()
 
 
 def new_vault_key() -> str:

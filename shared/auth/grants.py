@@ -27,6 +27,7 @@ class Permission(StrEnum):
     ALERTS_ACK = "alerts.ack"
     CASES_READ = "cases.read"
     CASES_MOVE = "cases.move"
+    CASES_JUDGE = "cases.judge"
     SANCTIONS_SIGN = "sanctions.sign"
     INSPECTIONS_WRITE = "inspections.write"
     CAMPAIGNS_WRITE = "campaigns.write"
@@ -58,6 +59,7 @@ WHAT: Final[Mapping[Permission, str]] = {
     Permission.ALERTS_ACK: "take an alert over",
     Permission.CASES_READ: "see cases",
     Permission.CASES_MOVE: "move a case on",
+    Permission.CASES_JUDGE: "open a case by hand; extend, review, check, annul it; confirm for the silent",
     Permission.SANCTIONS_SIGN: "sign a sanction",
     Permission.INSPECTIONS_WRITE: "record an inspection, an incident",
     Permission.CAMPAIGNS_WRITE: "plan a campaign, record its visits",
@@ -97,6 +99,7 @@ _HANDLE: Final = _SEE | {
     _P.FEEDBACK_APPEAL: Reach.HANDS_ON,
     _P.FEEDBACK_REVISE: Reach.ONE_DOWN,
     _P.INSPECTIONS_WRITE: Reach.ONE_DOWN,
+    _P.CASES_JUDGE: Reach.ONE_DOWN,
     _P.CAMPAIGNS_WRITE: Reach.SUBTREE,
 }
 _SUPERVISE: Final = _HANDLE | {
@@ -162,6 +165,7 @@ TIERS: Final[Mapping[Permission, frozenset[Tier]]] = {
     _P.PANELS_WRITE: _ABOVE_UNITS,
     _P.SANCTIONS_SIGN: _ABOVE_UNITS,
     _P.INSPECTIONS_WRITE: _ABOVE_UNITS,
+    _P.CASES_JUDGE: _ABOVE_UNITS,
     _P.CAMPAIGNS_WRITE: _ABOVE_UNITS,
     _P.IDENTITY_UNMASK: _ABOVE_UNITS,
     _P.IDENTITY_ERASE: _ABOVE_UNITS,

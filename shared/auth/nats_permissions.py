@@ -15,6 +15,7 @@ from shared.events.catalogue import folded_streams, producers_of, services, stre
 from shared.events.registry import ANY_SERVICE, EVENTS
 from shared.kernel.errors import InvalidValueError
 from shared.messaging.streams import (
+    CASEKEYS,
     CONSUMERS,
     INTEGRITY_BUCKET,
     LEASES_BUCKET,
@@ -23,6 +24,7 @@ from shared.messaging.streams import (
     RANKINGS_BUCKET,
     SNAPSHOTS_BUCKET,
     STREAMS,
+    TIMERS,
     VAULT,
     StreamSpec,
 )
@@ -34,9 +36,12 @@ ACCOUNT = "PINGYI"
 READERS_ACCOUNT = "READERS"
 
 RANKINGS_STREAM = f"KV_{RANKINGS_BUCKET}"
+KEYS = (VAULT, CASEKEYS)
+"""Streams of what opens people's texts: nobody but their owner reads them."""
 OWNED_STORES: Mapping[str, tuple[str, ...]] = {
     "intake": (VAULT, f"KV_{QUOTAS_BUCKET}"),
     "scoring": (RANKINGS_STREAM, f"KV_{INTEGRITY_BUCKET}"),
+    "rectify": (TIMERS, CASEKEYS),
 }
 """Streams without events that one service uses as its store: it writes, reads and deletes there."""
 OWNED_KEYS: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -44,6 +49,7 @@ OWNED_KEYS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "scoring": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.scoring"),
                 (f"KV_{SNAPSHOTS_BUCKET}", f"$KV.{SNAPSHOTS_BUCKET}.scoring")),
     "archive": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.archive"),),
+    "rectify": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.rectify"),),
 }  # fmt: skip
 """Single keys, by their stream, that one service writes and reads in a bucket that it shares with others."""
 WRITTEN_KEYS: Mapping[str, tuple[str, ...]] = {"intake": (f"$KV.{NONCES_BUCKET}.*",)}
@@ -130,8 +136,9 @@ def _service(name: str) -> Permissions:
 
 
 def _cli() -> Permissions:
-    readable = [stream.name for stream in STREAMS if stream.name != VAULT]
-    publish = [f"{_API}.INFO", f"{_API}.STREAM.NAMES", f"{_API}.STREAM.LIST", f"{_API}.STREAM.INFO.{VAULT}"]
+    readable = [stream.name for stream in STREAMS if stream.name not in KEYS]
+    publish = [f"{_API}.INFO", f"{_API}.STREAM.NAMES", f"{_API}.STREAM.LIST"]
+    publish += [f"{_API}.STREAM.INFO.{stream}" for stream in KEYS]
     for stream in readable:
         publish += [*_look(stream), *_read_by_ephemeral(stream)]
         publish += [f"{_API}.CONSUMER.LIST.{stream}", f"{_API}.CONSUMER.NAMES.{stream}"]

@@ -15,6 +15,8 @@ from shared.kernel.errors import InvalidValueError, PermanentError, describe
 KEY_BYTES: Final = 32
 HMAC_FILE: Final = "hmac.key"
 VAULT_FILE: Final = "vault.key"
+CASES_FILE: Final = "cases.key"
+RECEIPT_FILE: Final = "receipt.key"
 ISSUER_FILE: Final = "issuer.key"
 """Seed of the key of a machine's own issuer of staff's tokens, see `shared.auth.issuer`."""
 JWKS_FILE: Final = "jwks.json"

@@ -68,14 +68,20 @@ def _summary(spec: EventSpec) -> str:
     return (spec.data.__doc__ or spec.name).strip().splitlines()[0]
 
 
+def _parameters(spec: EventSpec) -> dict[str, Any]:
+    key = {} if spec.key is None else {spec.key: {"description": f"The {spec.key} of the data."}}
+    return ADDRESS_PARAMETERS | key
+
+
 def _channel(spec: EventSpec) -> dict[str, Any]:
     return {
-        "address": spec.subject_for("{city}", "{county}"),
+        "address": spec.subject_for("{city}", "{county}", f"{{{spec.key}}}"),
         "title": spec.name,
         "summary": _summary(spec),
         "description": f"Stream {spec.stream}: {spec.retention}.",
         "servers": [{"$ref": "#/servers/local"}],
-        "parameters": ADDRESS_PARAMETERS,
+        "parameters": ADDRESS_PARAMETERS
+        | ({spec.key: {"description": f"The {spec.key} of the data."}} if spec.key else {}),
         "messages": {spec.name: {"$ref": f"#/components/messages/{spec.name}"}},
         "tags": _tags(spec),
     }

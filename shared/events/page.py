@@ -34,27 +34,33 @@ def events_page() -> str:
         "| Event | Subject | Stream | Producer | Consumers | Public |",
         "|---|---|---|---|---|---|",
         *(
-            f"| [{spec.name}](#{spec.name.lower()}) | `{spec.subject_for('<city>', '<county>')}` "
+            f"| [{spec.name}](#{spec.name.lower()}) | `{_subject(spec)}` "
             f"| {spec.stream} | {_producers(spec)} | {', '.join(readers_of(spec))} "
             f"| {'yes' if spec.public else 'no'} |"
             for spec in EVENTS
         ),
     ]
+    told: set[str] = set()
     parts = [
         HEADING,
         "\n".join(overview) + "\n",
         "## Envelope\n\nThe attributes around every event's `data`.\n",
         "\n".join(_field_table(attributes_schema(), {})) + "\n",
-        *(_section(spec) for spec in EVENTS),
+        *(_section(spec, told) for spec in EVENTS),
     ]
     return "\n".join(parts)
+
+
+def _subject(spec: EventSpec) -> str:
+    return spec.subject_for("<city>", "<county>", f"<{spec.key}>")
 
 
 def _producers(spec: EventSpec) -> str:
     return "every service" if spec.producers == (ANY_SERVICE,) else ", ".join(producers_of(spec))
 
 
-def _section(spec: EventSpec) -> str:
+def _section(spec: EventSpec, told: set[str]) -> str:
+    """One event; parts that many events share are told once, with the first."""
     schema = data_schema(spec)
     definitions = schema.get("$defs", {})
     nested = {name: each for name, each in definitions.items() if "properties" in each}
@@ -72,7 +78,13 @@ def _section(spec: EventSpec) -> str:
         "",
         *_field_table(schema, definitions),
     ]
+    shared = [title for title in nested if title in told and title.startswith("Case")]
+    if shared:
+        lines += ["", f"{', '.join(f'`{title}`' for title in shared)}: see [CaseOpened](#caseopened)."]
     for title, each in nested.items():
+        if title in shared:
+            continue
+        told.add(title)
         lines += ["", f"**{title}**: {_one_line(each.get('description', ''))}", ""]
         lines += _field_table(each, definitions)
     example = next(iter(examples_of(spec).values()), None)

@@ -13,6 +13,30 @@ from shared.events import approvals, supervision, units
 from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
 from shared.events.audit import BatchSequenced, CheckpointSigned, StreamDiverged, StreamHistoryAccepted
 from shared.events.base import EventData
+from shared.events.cases import (
+    CaseAnnulled,
+    CaseAnswered,
+    CaseAnswerRefused,
+    CaseAssigned,
+    CaseClassified,
+    CaseClockReached,
+    CaseClosed,
+    CaseConfirmed,
+    CaseContacted,
+    CaseExtended,
+    CaseOpened,
+    CasePaused,
+    CasePlanned,
+    CaseProgressReported,
+    CaseRescheduled,
+    CaseResumed,
+    CaseReviewed,
+    CaseRevived,
+    CaseSpotChecked,
+    CaseTransferAccepted,
+    CaseTransferProposed,
+    CaseTransferRefused,
+)
 from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Envelope, InvalidEventError, Provenance
 from shared.events.feedback import (
@@ -49,6 +73,8 @@ class EventSpec:
         retention: how long the stream keeps it, in words.
         public: whether readers outside the platform may subscribe.
         major: version of the contract; a breaking change is a new spec with the next number.
+        topic: third token of the subject where facts share one subject; None: the fact.
+        key: what the sixth token of the subject is (``case_id``), where there is one.
     """
 
     context: str
@@ -60,6 +86,8 @@ class EventSpec:
     retention: str
     public: bool = False
     major: int = 1
+    topic: str | None = None
+    key: str | None = None
 
     @property
     def name(self) -> str:
@@ -86,9 +114,13 @@ class EventSpec:
         """Subject filter that matches every place: ``feedback.v1.submitted.*.*``."""
         return self.subject_for("*", "*")
 
-    def subject_for(self, city: str = EVERYWHERE, county: str = EVERYWHERE) -> str:
-        """NATS subject for a place; ``all`` stands for 'whole city' or 'whole province'."""
-        return f"{self.context}.v{self.major}.{self.fact}.{city}.{county}"
+    def subject_for(self, city: str = EVERYWHERE, county: str = EVERYWHERE, key: str = "*") -> str:
+        """NATS subject for a place; ``all`` stands for 'whole city' or 'whole province'.
+
+        ``key`` is the sixth token, where the event has one.
+        """
+        subject = f"{self.context}.v{self.major}.{self.topic or self.fact}.{city}.{county}"
+        return subject if self.key is None else f"{subject}.{key}"
 
     def wrap(  # noqa: PLR0913 - the attributes of a CloudEvent, keyword-only
         self,
@@ -125,6 +157,30 @@ class EventSpec:
 
 
 _AT_LEAST_400_DAYS = "at least 400 days in the stream, for good in the archive"
+_CASE_FACTS: tuple[tuple[str, type[EventData]], ...] = (
+    ("opened", CaseOpened),
+    ("classified", CaseClassified),
+    ("assigned", CaseAssigned),
+    ("transfer-proposed", CaseTransferProposed),
+    ("transfer-accepted", CaseTransferAccepted),
+    ("transfer-refused", CaseTransferRefused),
+    ("contacted", CaseContacted),
+    ("planned", CasePlanned),
+    ("progress-reported", CaseProgressReported),
+    ("extended", CaseExtended),
+    ("paused", CasePaused),
+    ("resumed", CaseResumed),
+    ("answered", CaseAnswered),
+    ("confirmed", CaseConfirmed),
+    ("answer-refused", CaseAnswerRefused),
+    ("closed", CaseClosed),
+    ("reviewed", CaseReviewed),
+    ("spot-checked", CaseSpotChecked),
+    ("annulled", CaseAnnulled),
+    ("revived", CaseRevived),
+    ("clock-reached", CaseClockReached),
+    ("rescheduled", CaseRescheduled),
+)
 _DERIVED = "90 days in the stream (derived, can be made again), for good in the archive"
 _LONGEST = "800 days in the stream, for good in the archive"
 
@@ -157,7 +213,8 @@ _REGISTRY: tuple[EventSpec, ...] = tuple(
 EVENTS: tuple[EventSpec, ...] = (
     EventSpec(
         "feedback", "submitted", FeedbackSubmitted, "FEEDBACK",
-        producers=("intake",), consumers=("intake", "scoring", "notify"), retention=_AT_LEAST_400_DAYS,
+        producers=("intake",), consumers=("intake", "scoring", "notify", "rectify"),
+        retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "feedback", "conflicted", FeedbackConflicted, "FEEDBACK",
@@ -165,19 +222,19 @@ EVENTS: tuple[EventSpec, ...] = (
     ),
     EventSpec(
         "feedback", "corrected", FeedbackCorrected, "FEEDBACK",
-        producers=("intake",), consumers=("intake", "scoring"), retention=_AT_LEAST_400_DAYS,
+        producers=("intake",), consumers=("intake", "scoring", "rectify"), retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "feedback", "withdrawn", FeedbackWithdrawn, "FEEDBACK",
-        producers=("intake",), consumers=("intake", "scoring"), retention=_AT_LEAST_400_DAYS,
+        producers=("intake",), consumers=("intake", "scoring", "rectify"), retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "feedback", "excluded", FeedbackExcluded, "FEEDBACK",
-        producers=("intake",), consumers=("intake", "scoring"), retention=_AT_LEAST_400_DAYS,
+        producers=("intake",), consumers=("intake", "scoring", "rectify"), retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "feedback", "reinstated", FeedbackReinstated, "FEEDBACK",
-        producers=("intake",), consumers=("intake", "scoring"), retention=_AT_LEAST_400_DAYS,
+        producers=("intake",), consumers=("intake", "scoring", "rectify"), retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "feedback", "quarantined", FeedbackQuarantined, "FEEDBACK",
@@ -254,6 +311,14 @@ EVENTS: tuple[EventSpec, ...] = (
             ("identity-unmasked", IdentityUnmasked),
             ("identity-erased", IdentityErased),
         )
+    ),
+    *(
+        EventSpec(
+            "cases", fact, data, "CASES",
+            producers=("rectify",), consumers=("rectify",), retention=_AT_LEAST_400_DAYS,
+            topic="changed", key="case_id",
+        )
+        for fact, data in _CASE_FACTS
     ),
     EventSpec(
         "deadletter", "rejected", MessageDeadLettered, "DEADLETTER",

@@ -75,12 +75,14 @@ class Outgoing:
         message_id: what the broker recognises repeats by.
         replaces: what the last sequence of the subject must be before, 0 for none; None: whatever it is. Of
             one call only the first message may say so. If it does not hold, nothing of the call is stored.
+        headers: further lines of the header, each with its line end.
     """
 
     subject: str
     message_id: str
     payload: bytes
     replaces: int | None = None
+    headers: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,7 +438,7 @@ class GroupCommit:
 
 def _own_headers(item: Outgoing) -> bytes:
     fence = b"" if item.replaces is None else b"Nats-Expected-Last-Subject-Sequence: %d\r\n" % item.replaces
-    return b"Nats-Msg-Id: %b\r\n%b" % (item.message_id.encode(), fence)
+    return b"Nats-Msg-Id: %b\r\n%b%b" % (item.message_id.encode(), fence, item.headers)
 
 
 def _answer(raw: bytes) -> dict[str, Any]:

@@ -64,10 +64,11 @@ def stream_config(spec: StreamSpec, replicas: int, storage_bytes: int) -> Stream
         duplicate_window=float(spec.duplicate_window_s),
         deny_delete=spec.truth,
         deny_purge=spec.truth,
-        allow_rollup_hdrs=spec.deletable,
+        allow_rollup_hdrs=spec.deletable or spec.schedules,
         allow_direct=True,
         allow_atomic=True,
         allow_msg_ttl=spec.message_ttl,
+        allow_msg_schedules=spec.schedules,
     )
 
 

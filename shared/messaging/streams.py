@@ -24,6 +24,8 @@ class StreamSpec:
         archived: whether the archive stores every sequence of it.
         share: per cent of the storage budget that its ``max_bytes`` is.
         message_ttl: single messages may carry a ``Nats-TTL`` and disappear by themselves (leases).
+        schedules: messages may be published for later (``Nats-Schedule``); such a stream drops its oldest
+            messages when full, which the server insists on, so whoever sets timers has to look after them.
     """
 
     name: str
@@ -37,6 +39,7 @@ class StreamSpec:
     last_per_subject: bool = False
     deletable: bool = False
     message_ttl: bool = False
+    schedules: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ ALERTS = "ALERTS"
 REGISTRY = "REGISTRY"
 DEADLETTER = "DEADLETTER"
 VAULT = "VAULT"
+CASEKEYS = "CASEKEYS"
+TIMERS = "TIMERS"
 RANKINGS_BUCKET = "rankings"
 INTEGRITY_BUCKET = "integrity"
 QUOTAS_BUCKET = "quotas"
@@ -95,7 +100,7 @@ STREAMS: tuple[StreamSpec, ...] = (
     ),
     StreamSpec(
         RANKING, ("ranking.v1.>",), "Rankings and scores: aggregated, suppressed, public.",
-        truth=False, archived=True, max_age_s=90 * DAY_S, share=7,
+        truth=False, archived=True, max_age_s=90 * DAY_S, share=4,
     ),
     StreamSpec(
         # Kept for good: who is appraised, and what two people decided, is the fold of all of it.
@@ -120,6 +125,16 @@ STREAMS: tuple[StreamSpec, ...] = (
         # Not the last per subject only: the broker unlinks what it drops so, but overwrites what is deleted.
         VAULT, ("vault.v1.>",), "Keys of sealed texts, and contacts; deletable: so a person is erased.",
         truth=False, archived=False, max_age_s=0, share=10, deletable=True,
+    ),
+    StreamSpec(
+        CASEKEYS, ("casekeys.v1.>",), "Keys of the texts of cases; deletable: so a case's texts are erased.",
+        truth=False, archived=False, max_age_s=0, share=1, last_per_subject=True, deletable=True,
+    ),
+    StreamSpec(
+        # Not archived: what a timer leads to is an event. One that is lost is made again from its case.
+        TIMERS, ("timers.v1.>",), "Reminders of cases, published for later by the broker itself.",
+        truth=False, archived=False, max_age_s=0, share=2, last_per_subject=True, message_ttl=True,
+        schedules=True,
     ),
     StreamSpec(
         f"KV_{RANKINGS_BUCKET}", (f"$KV.{RANKINGS_BUCKET}.>",), "Current rankings, for anyone to watch.",
@@ -179,6 +194,15 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
             max_ack_pending=5000,
         )
         for channel in ("console", "webhook", "email")
+    ),
+    ConsumerSpec(
+        # In order: what becomes of a rating must not be read before the rating itself.
+        FEEDBACK, "rectify-feedback", "rectify",
+        tuple(
+            f"feedback.v1.{fact}.>"
+            for fact in ("submitted", "corrected", "withdrawn", "excluded", "reinstated")
+        ),
+        "Bad reviews to cases.", ack_all=True, ack_wait_s=60, max_ack_pending=20_000,
     ),
     *(
         ConsumerSpec(

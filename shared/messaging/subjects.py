@@ -1,4 +1,4 @@
-"""The subject grammar ``<context>.v<major>.<fact>.<city>.<county>`` (ADR 0002)."""
+"""The subject grammar ``<context>.v<major>.<fact>.<city>.<county>`` (ADR 0002); cases add their id."""
 
 from dataclasses import dataclass
 
@@ -14,28 +14,30 @@ class InvalidSubjectError(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The five tokens of a subject."""
+    """The five tokens of a subject, and the sixth of a case's."""
 
     context: str
     major: int
     fact: str
     city: str
     county: str
+    key: str | None = None
 
     def __str__(self) -> str:
         """The subject as NATS takes it."""
-        return f"{self.context}.v{self.major}.{self.fact}.{self.city}.{self.county}"
+        subject = f"{self.context}.v{self.major}.{self.fact}.{self.city}.{self.county}"
+        return subject if self.key is None else f"{subject}.{self.key}"
 
     @classmethod
     def parse(cls, subject: str) -> "Subject":
         """Split a concrete subject.
 
         Raises:
-            InvalidSubjectError: other than five tokens, or a version that is not ``v<number>``.
+            InvalidSubjectError: other than five or six tokens, or a version that is not ``v<number>``.
         """
         tokens = subject.split(".")
         if (
-            len(tokens) != TOKENS
+            len(tokens) not in (TOKENS, TOKENS + 1)
             or not all(tokens)
             or not tokens[1][:1] == "v"
             or not tokens[1][1:].isdigit()
@@ -43,12 +45,12 @@ class Subject:
             raise InvalidSubjectError(
                 describe(
                     subject,
-                    "<context>.v<major>.<fact>.<city>.<county>",
+                    "<context>.v<major>.<fact>.<city>.<county>[.<case id>]",
                     "publish through EventSpec.subject_for",
                 )
             )
-        context, version, fact, city, county = tokens
-        return cls(context, int(version[1:]), fact, city, county)
+        context, version, fact, city, county, *key = tokens
+        return cls(context, int(version[1:]), fact, city, county, *key)
 
 
 def metric_label(subject: str) -> str:

@@ -14,6 +14,7 @@ from shared.rules.approvals import ApprovalRules
 from shared.rules.intake_policy import DEFAULT_CHANNELS, ChannelPolicy, Quotas, TokenRules
 from shared.rules.integrity import Integrity
 from shared.rules.people import People
+from shared.rules.rectify import Rectify
 from shared.rules.screening import Screening
 
 
@@ -206,6 +207,7 @@ class RulePack:
     integrity: Integrity
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
     people: People = field(default_factory=People)
+    rectify: Rectify = field(default_factory=Rectify)
 
     def kind_label(self, kind: str) -> str:
         """Return the Chinese label of a window kind.

@@ -53,6 +53,7 @@ from shared.rules.pack import (
     Windows,
 )
 from shared.rules.people import People, read_people
+from shared.rules.rectify import Rectify, parse_rectify
 from shared.rules.screening_parsing import parse_screening
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
@@ -458,6 +459,7 @@ def parse_pack(text: str, origin: str) -> RulePack:
     integrity = _integrity(top.table("integrity"))
     approvals = _approvals(top)
     people = read_people(top.table("people")) if "people" in top.keys() else People()  # noqa: SIM118 - ours
+    rectify = parse_rectify(top.table("rectify")) if "rectify" in top.keys() else Rectify()  # noqa: SIM118 - a method of ours
     top.done()
     if problems or valid_from is None:
         raise RulePackError(origin, tuple(problems))
@@ -480,4 +482,5 @@ def parse_pack(text: str, origin: str) -> RulePack:
         integrity=integrity,
         approvals=approvals,
         people=people,
+        rectify=rectify,
     )

@@ -27,7 +27,7 @@ TOP_LEVEL = {name.split("/")[0] for name in SKELETON} | {"__pycache__", "composi
 
 
 def test_the_services_of_the_first_release_are_there() -> None:
-    assert {"intake", "scoring", "notify", "archive"} <= set(service_names())
+    assert {"intake", "scoring", "notify", "archive", "rectify"} <= set(service_names())
 
 
 @pytest.mark.parametrize("service", service_names())

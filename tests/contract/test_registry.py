@@ -89,8 +89,9 @@ def test_an_events_type_subject_and_urn_follow_their_formats(spec: EventSpec) ->
     assert re.fullmatch(r"[a-z]+", spec.context)
     assert spec.event_type == f"cn.pingyi.{spec.context}.{spec.fact}.v{spec.major}"
     assert spec.dataschema == f"urn:pingyi:schema:{contract_name(spec)}"
-    assert Subject.parse(spec.subject_for("3607", "360702")) == Subject(
-        spec.context, spec.major, spec.fact, "3607", "360702"
+    key = None if spec.key is None else "one"
+    assert Subject.parse(spec.subject_for("3607", "360702", "one")) == Subject(
+        spec.context, spec.major, spec.topic or spec.fact, "3607", "360702", key
     )
 
 
@@ -138,6 +139,7 @@ def test_a_durables_filters_match_registered_events_that_name_the_service(consum
         ("archive", ()),
         ("intake", ("AUDIT", "FEEDBACK", "REGISTRY")),
         ("notify", ("ALERTS",)),
+        ("rectify", ("CASES",)),
         ("scoring", ("FEEDBACK",)),
     ],
 )

@@ -19,7 +19,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 VISIBLE_S = 20.0
 """Generous: the tests run beside others on two cores. The demonstration measures the real latency."""
-DEPENDENCIES = {"intake": {"nats"}, "scoring": {"nats"}, "notify": {"nats"}, "archive": {"nats", "mongodb"}}
+DEPENDENCIES = {
+    "intake": {"nats"},
+    "scoring": {"nats"},
+    "notify": {"nats"},
+    "archive": {"nats", "mongodb"},
+    "rectify": {"nats"},
+}
 FOREIGN_METRICS = re.compile(r"(process|python|python_gc)_")
 UNIT_ID = re.compile(r"U\d{6}")
 

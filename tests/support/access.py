@@ -14,7 +14,7 @@ from shared.auth.settings import AccessSettings
 from shared.auth.sources import Sources
 from shared.observability.health import Health
 
-HERE = ("http://intake", "http://scoring", "http://notify", "http://archive")
+HERE = ("http://intake", "http://scoring", "http://notify", "http://archive", "http://rectify")
 """Addresses of apps in the test's own process."""
 _kept: list[tempfile.TemporaryDirectory[str]] = []
 

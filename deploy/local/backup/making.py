@@ -25,6 +25,7 @@ from shared.kernel.errors import describe
 from shared.messaging.streams import (
     ALERTS,
     AUDIT,
+    CASEKEYS,
     CASES,
     DEADLETTER,
     FEEDBACK,
@@ -48,14 +49,16 @@ COPY_ORDER: Final = (
     f"KV_{INTEGRITY_BUCKET}",
     INTEGRITY,
     CASES,
+    CASEKEYS,
     FEEDBACK,
     REGISTRY,
     VAULT,
 )
 """After the database: what the log announced, then what was derived, last what everything is derived from.
 
-What two people decided comes after what it led to. The keys of sealed texts come after the ratings, since
-they are written before them. Leases are left out: they expire within seconds.
+What two people decided comes after what it led to. Keys of sealed texts come after what they open, since they
+are written before it. Leases are left out: they expire within seconds. So are timers: rectify makes them
+again from the cases.
 """
 
 Say = Callable[[str], None]

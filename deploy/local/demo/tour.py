@@ -23,7 +23,7 @@ OUTCOME_LABELS = {
     "conflict": "冲突",
     "rejected": "拒收（有误）",
 }
-SERVICE_LABELS = {"intake": "受理", "scoring": "排名", "notify": "预警", "archive": "存证"}
+SERVICE_LABELS = {"intake": "受理", "scoring": "排名", "notify": "预警", "archive": "存证", "rectify": "整改"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def test_stale_record_is_removed_by_the_next_supervisor(tmp_path: Path) -> None:
 
 def test_only_keeps_the_order_of_the_data_flow() -> None:
     assert chosen_services(["archive", "intake", "archive"]) == ("intake", "archive")
-    assert chosen_services(None) == ("intake", "scoring", "notify", "archive")
+    assert chosen_services(None) == ("intake", "scoring", "notify", "archive", "rectify")
 
 
 def test_only_refuses_an_unknown_service() -> None:

@@ -8,9 +8,9 @@ from deploy.local.layout import SERVICES, Layout
 
 def test_ports_follow_from_the_base() -> None:
     layout = Layout(Path("/data"), port_base=9000)
-    assert [layout.service_port(name) for name in SERVICES] == [9001, 9002, 9003, 9004]
+    assert [layout.service_port(name) for name in SERVICES] == [9001, 9002, 9003, 9004, 9005]
     assert (layout.nats_port, layout.nats_monitor_port, layout.mongo_port) == (9022, 9023, 9027)
-    assert len(layout.ports()) == 7
+    assert len(layout.ports()) == 8
 
 
 def test_service_learns_everything_from_its_environment() -> None:
@@ -19,6 +19,7 @@ def test_service_learns_everything_from_its_environment() -> None:
         "MONGODB_URL": "mongodb://127.0.0.1:8027/?directConnection=true",
         "NATS_NKEY_SEED_FILE": "/data/secrets/nats/intake.seed",
         "SECRETS_DIR": "/data/secrets",
+        "AUTH_DIR": "/data/secrets/auth",
         "DATA_DIR": "/data/intake",
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": "8001",
@@ -30,7 +31,7 @@ def test_external_servers_bring_their_own_credentials() -> None:
     layout = Layout.from_environment(Path("/data"), 8000, environ)
     layout.require_startable()
     assert layout.external
-    assert set(layout.ports()) == {8001, 8002, 8003, 8004}
+    assert set(layout.ports()) == {8001, 8002, 8003, 8004, 8005}
     assert layout.env_for("intake")["NATS_URL"] == "nats://n:4222"
     assert "NATS_NKEY_SEED_FILE" not in layout.env_for("intake")
 

@@ -26,6 +26,8 @@ def test_every_key_is_made_for_its_owner_only(tmp_path: Path) -> None:
         "vault.key",
         EVENT_IDS_FILE,
         "token.key",
+        "cases.key",
+        "receipt.key",
         "webhook.key",
         "archive-signing.key",
         "issuer.key",

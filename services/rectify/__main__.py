@@ -1,0 +1,22 @@
+"""``python -m services.rectify``: one process; of several replicas one does the background work."""
+
+import sys
+
+from services.rectify.bootstrap import SERVICE, create_app
+from services.rectify.settings import Settings
+from shared.observability.logging import configure_logging
+from shared.observability.server import run_service
+
+
+def main() -> int:
+    """Serve until SIGTERM; returns the exit code."""
+    settings = Settings()
+    configure_logging(SERVICE, settings.log_level)
+    app = create_app(settings)
+    return run_service(
+        app, service=SERVICE, host=settings.http_host, port=settings.http_port, log_level=settings.log_level
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

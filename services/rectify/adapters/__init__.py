@@ -1,0 +1,1 @@
+"""Technology that plays the roles of `application.ports`."""

@@ -1,0 +1,1 @@
+"""Use cases of rectify and the roles that they need."""

@@ -1,0 +1,63 @@
+"""What of the feedback opens a case, and what takes its ground away."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.rectify.domain.case import Case, Origin
+from services.rectify.domain.effects import opened
+from services.rectify.domain.terms import Terms
+from shared.kernel.grades import Channel, Grade, Verification
+from shared.kernel.ids import derived_id
+from shared.rules.rectify import Rectify
+
+VERIFIED = frozenset({Verification.TRANSACTION, Verification.REAL_NAME})
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """What of a rating decides about a case."""
+
+    rating_id: str
+    unit_id: str
+    kind: str | None
+    city: str
+    county: str
+    grade: Grade
+    channel: Channel
+    verification: Verification
+    has_text: bool
+    has_contact: bool
+    synthetic: bool
+
+
+def case_id_of(rating_id: str, unit_id: str) -> str:
+    """The id of the case that a rating of a unit may open: always the same, so it opens nothing twice."""
+    return derived_id("case", "rating", rating_id, unit_id)
+
+
+def origin_of(rating: Rating, policy: Rectify) -> Origin | None:
+    """Why `rating` opens a case; None: it does not. Probes and drills never do."""
+    if rating.synthetic or not rating.grade.is_bad:
+        return None
+    if rating.channel in policy.complaint_channels and rating.verification in VERIFIED:
+        return Origin.COMPLAINT
+    return Origin.RATING if rating.has_text or rating.has_contact else None
+
+
+def case_of_rating(rating: Rating, origin: Origin, terms: Terms, now: datetime) -> Case:
+    """The case that `rating` opens at `now`."""
+    return opened(
+        Case(
+            case_id=case_id_of(rating.rating_id, rating.unit_id),
+            origin=origin,
+            ref=rating.rating_id,
+            unit_id=rating.unit_id,
+            kind=rating.kind,
+            city=rating.city,
+            county=rating.county,
+            opened_at=now,
+            has_text=rating.has_text,
+            has_contact=rating.has_contact,
+        ),
+        terms,
+    )

@@ -1,0 +1,1 @@
+"""What comes in: the streams and HTTP."""

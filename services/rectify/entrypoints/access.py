@@ -1,0 +1,70 @@
+"""Where a case belongs, and so who may see and move it: the unit that it is about, those that work on it."""
+
+from dataclasses import replace
+
+from services.rectify.domain.book import CaseFilter, Summary
+from services.rectify.domain.case import Case
+from services.rectify.domain.errors import CaseNotFoundError
+from shared.auth.access import require_within
+from shared.auth.grants import Permission, Verdict, judge
+from shared.auth.principals import Place, Principal, Tier
+from shared.kernel.units import UnitRegistry
+
+
+class Places:
+    """Judges what somebody may do to a case.
+
+    A case is of the unit that it is about, of the one that answers for it, and of the one that is asked to:
+    who is granted it at one of these places may do it.
+    """
+
+    def __init__(self, units: UnitRegistry) -> None:
+        """`units` say where each of them is."""
+        self._units = units
+
+    def _place(self, city: str, county: str, unit_id: str) -> Place:
+        if unit_id in self._units:
+            return Place.of_unit(self._units.get(unit_id))
+        return Place.of_tokens(city, county, unit_id)
+
+    def require(self, actor: Principal, permission: Permission, case: Case, path: str) -> None:
+        """Return if `actor` may do it to `case`.
+
+        Raises:
+            CaseNotFoundError: it is none of theirs to know of.
+            ProblemError: 403, they see it, but it is not theirs to do.
+        """
+        parties = (case.responsible, case.pending_transfer)
+        units = [case.unit_id, *(party.unit_id for party in parties if party is not None)]
+        places = [self._place(case.city, case.county, unit_id) for unit_id in units]
+        verdicts = [judge(actor, permission, place) for place in places]
+        if Verdict.GRANTED in verdicts:
+            return
+        at = places[verdicts.index(Verdict.REFUSED)] if Verdict.REFUSED in verdicts else places[0]
+        require_within(actor, permission, at, lambda: _missing(case.case_id), path)
+
+    def require_unit(self, actor: Principal, permission: Permission, unit_id: str, path: str) -> None:
+        """Return if `actor` may do it to a unit.
+
+        Raises:
+            NotFoundError: no such unit, or none of theirs to know of.
+            ProblemError: 403, they see it, but it is not theirs to do.
+        """
+        place = Place.of_unit(self._units.get(unit_id))
+        require_within(actor, permission, place, lambda: _missing(unit_id), path)
+
+    def seen_by(self, actor: Principal, wanted: CaseFilter) -> CaseFilter:
+        """Of what is `wanted`, what `actor` may see."""
+        scope = actor.scope
+        if scope.tier is Tier.PROVINCE:
+            return wanted
+
+        def sees(case: Summary) -> bool:
+            units = (case.unit_id, case.responsible_unit, case.transfer_unit)
+            return any(scope.sees(self._place(case.city, case.county, unit)) for unit in units if unit)
+
+        return replace(wanted, sees=sees)
+
+
+def _missing(case_id: str) -> CaseNotFoundError:
+    return CaseNotFoundError(case_id, "the id of a case", "look it up in the list", field="case_id")

@@ -1,0 +1,238 @@
+"""The routes of rectify: cases for those who work on them, one's own case for citizens."""
+
+import re
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from services.rectify.application.desk import Desk, LostRaceError
+from services.rectify.application.handlers import ByHand, CitizensWord, MoveCase, OpenByHand, ReadCases
+from services.rectify.application.ports import StoredCase, Texts
+from services.rectify.domain.book import CaseFilter
+from services.rectify.domain.case import CaseClass, Status
+from services.rectify.entrypoints.access import Places
+from services.rectify.entrypoints.answers import (
+    CaseOut,
+    CasePage,
+    CitizenOut,
+    DetailOut,
+    FiguresOut,
+    SummaryOut,
+    Worklist,
+)
+from services.rectify.entrypoints.bodies import MoveIn, OpenIn, RefuseIn
+from shared.auth.access import PUBLIC, acting, requires
+from shared.auth.grants import Permission
+from shared.auth.principals import Principal
+from shared.kernel.errors import InvalidValueError
+from shared.kernel.units import UnitRegistry
+from shared.observability.problem import permanent_problem
+from shared.observability.tracing import current_context
+
+MAX_PAGE: Final = 200
+_CURSOR = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_ETAG = re.compile(r'(?:W/)?"([1-9][0-9]{0,18})"', re.ASCII)
+
+CaseId = Annotated[str, Path(max_length=64, description="Id of the case.")]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+Code = Annotated[str, Path(max_length=64, description="The code of the rating's receipt.")]
+
+
+def parse_etag(text: str | None) -> int | None:
+    """The sequence in an If-Match header; None without one, or for ``*``.
+
+    Raises:
+        InvalidValueError: it is no ETag of ours.
+    """
+    if text is None or text.strip() == "*":
+        return None
+    match = _ETAG.fullmatch(text.strip())
+    if match is None:
+        raise InvalidValueError(
+            text, 'an ETag of ours, such as "42"', "copy it from the case", field="If-Match"
+        )
+    return int(match[1])
+
+
+def _cursor(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if _CURSOR.fullmatch(text) is None:
+        raise InvalidValueError(
+            text, "the `next` of an earlier page", "start without a cursor", field="cursor"
+        )
+    return int(text)
+
+
+def _filter(  # noqa: PLR0913, PLR0917 - the parameters of a query
+    unit_id: Annotated[str | None, Query(max_length=64, description="About it, or assigned to it.")] = None,
+    city: Annotated[str | None, Query(pattern="^([0-9]{4}|all)$", description="Of this city.")] = None,
+    county: Annotated[str | None, Query(pattern="^([0-9]{6}|all)$", description="Of this county.")] = None,
+    status: Annotated[Status | None, Query(description="That stand there.")] = None,
+    case_class: Annotated[CaseClass | None, Query(description="Of this class.")] = None,
+    handler: Annotated[str | None, Query(max_length=64, description="Of this post or account.")] = None,
+    overdue: Annotated[bool | None, Query(description="Where something should have been done.")] = None,
+    open: Annotated[bool | None, Query(description="With something to do.")] = None,  # noqa: A002 - its name on the wire
+) -> CaseFilter:
+    return CaseFilter(unit_id, city, county, status, case_class, handler, overdue, open)
+
+
+Wanted = Annotated[CaseFilter, Depends(_filter)]
+
+
+def _answer(stored: StoredCase, response: Response) -> CaseOut:
+    response.headers["ETag"] = f'"{stored.sequence}"'
+    return CaseOut.of(stored)
+
+
+def install_errors(app: FastAPI) -> None:
+    """Answer a lost race with the newer state beside the problem, so that the loser can decide again."""
+
+    async def on_lost_race(request: Request, error: Exception) -> Response:
+        if not isinstance(error, LostRaceError):  # pragma: no cover - registered for it
+            raise error
+        problem = permanent_problem(error, request.url.path)
+        body = problem.as_json() | {"case": CaseOut.of(error.stored).model_dump(mode="json")}
+        return JSONResponse(
+            body,
+            problem.status,
+            headers={"ETag": f'"{error.stored.sequence}"'},
+            media_type="application/problem+json",
+        )
+
+    app.add_exception_handler(LostRaceError, on_lost_race)
+
+
+_Reader = Annotated[Principal, requires(Permission.CASES_READ)]
+_Mover = Annotated[Principal, requires(Permission.CASES_MOVE)]
+_Judge = Annotated[Principal, requires(Permission.CASES_JUDGE)]
+_Eraser = Annotated[Principal, requires(Permission.IDENTITY_ERASE)]
+
+JUDGING: Final = frozenset({"extend", "confirm", "review", "spot_check", "annul"})
+"""Moves that nobody makes on a case about themselves."""
+
+
+def make_router(
+    desk: Desk, read: ReadCases, move: MoveCase, open_case: OpenByHand, texts: Texts, units: UnitRegistry
+) -> APIRouter:
+    """Return the routes under ``/v1/cases``; `units` tell where a case belongs."""
+    places = Places(units)
+
+    router = APIRouter(prefix="/v1/cases", tags=["cases"])
+
+    @router.get("", summary="Cases, the last changed first")
+    async def list_cases(
+        wanted: Wanted,
+        actor: _Reader,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+        cursor: Annotated[str | None, Query(max_length=32, description="From the previous page.")] = None,
+    ) -> CasePage:
+        found, more = read.page(places.seen_by(actor, wanted), limit=limit, before=_cursor(cursor))
+        now = desk.now()
+        return CasePage(
+            items=tuple(SummaryOut.of(case, now) for case in found), next=None if more is None else str(more)
+        )
+
+    @router.get("/worklist", summary="What has to be done, what burns first at the top")
+    async def worklist(
+        wanted: Wanted,
+        actor: _Reader,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    ) -> Worklist:
+        now = desk.now()
+        return Worklist(
+            items=tuple(
+                SummaryOut.of(case, now) for case in read.worklist(places.seen_by(actor, wanted), limit=limit)
+            )
+        )
+
+    @router.get("/figures", summary="On time, confirmed, reopened, median days")
+    async def figures(wanted: Wanted, actor: _Reader) -> FiguresOut:
+        return FiguresOut.of(read.figures(places.seen_by(actor, wanted)))
+
+    @router.post("", summary="Open a case by hand or for a finding", status_code=201)
+    async def open_by_hand(
+        body: OpenIn, request: Request, response: Response, actor: _Judge, key: Key = None
+    ) -> CaseOut:
+        if key is None:
+            raise InvalidValueError(
+                None, "an Idempotency-Key", "send a key of your own, so that a retry opens nothing twice",
+                field="Idempotency-Key",
+            )  # fmt: skip
+        places.require_unit(actor, Permission.CASES_JUDGE, body.unit_id, request.url.path)
+        by = acting(actor, body.by, "by", request.url.path)
+        context = current_context()
+        stored = await open_case(
+            ByHand(body.unit_id, body.origin, body.ref, body.reason),
+            by=by,
+            key=key,
+            correlation_id=context.correlation_id or key,
+        )
+        return _answer(stored, response)
+
+    @router.get("/{case_id}", summary="One case with plan, answer, history and open moves")
+    async def get_case(case_id: CaseId, request: Request, response: Response, actor: _Reader) -> DetailOut:
+        opened = await read.get(case_id)
+        places.require(actor, Permission.CASES_READ, opened.stored.case, request.url.path)
+        response.headers["ETag"] = f'"{opened.stored.sequence}"'
+        return DetailOut.of_opened(opened)
+
+    @router.post(
+        "/{case_id}/moves",
+        summary="Move a case",
+        description="Idempotent by Idempotency-Key. 409: the case doesn't allow it, or has changed since "
+        "the ETag in If-Match; the answer says what is missing and which moves are open, or holds the newer "
+        "state.",
+    )
+    async def move_case(
+        case_id: CaseId,
+        body: MoveIn,
+        request: Request,
+        response: Response,
+        actor: _Mover,
+        key: Key = None,
+        if_match: Annotated[str | None, Header(alias="If-Match", max_length=64)] = None,
+    ) -> CaseOut:
+        permission = Permission.CASES_JUDGE if body.move in JUDGING else Permission.CASES_MOVE
+        places.require(actor, permission, (await desk.load(case_id)).case, request.url.path)
+        stored = await move(
+            case_id,
+            body.asked(),
+            by=acting(actor, body.by, "by", request.url.path),
+            key=key,
+            if_match=parse_etag(if_match),
+            traceparent=current_context().traceparent,
+        )
+        return _answer(stored, response)
+
+    @router.delete("/{case_id}/texts", summary="Erase all texts of a case, for good")
+    async def erase_texts(case_id: CaseId, request: Request, actor: _Eraser) -> dict[str, Any]:
+        stored = await desk.load(case_id)
+        places.require(actor, Permission.IDENTITY_ERASE, stored.case, request.url.path)
+        return {"case_id": case_id, "erased": await texts.erase(case_id)}
+
+    return router
+
+
+def make_citizens_router(word: CitizensWord) -> APIRouter:
+    """Return the routes under ``/v1/receipts``: open to whoever holds a code."""
+    router = APIRouter(prefix="/v1/receipts", tags=["citizens"])
+
+    @router.get("/{code}/case", summary="Where one's own case stands", dependencies=[PUBLIC])
+    async def own_case(code: Code) -> CitizenOut:
+        return CitizenOut.of(await word.look(code))
+
+    @router.post("/{code}/case/confirm", summary="Accept the answer", dependencies=[PUBLIC])
+    async def confirm(code: Code, key: Key = None) -> CitizenOut:
+        return CitizenOut.of(await word.confirm(code, key=key))
+
+    @router.post(
+        "/{code}/case/refuse",
+        summary="Don't accept the answer: it is open again",
+        dependencies=[PUBLIC],
+    )
+    async def refuse(code: Code, body: RefuseIn, key: Key = None) -> CitizenOut:
+        return CitizenOut.of(await word.refuse(code, body.reason, key=key))
+
+    return router

@@ -1,0 +1,155 @@
+"""What a rule pack says about cases: deadlines in working days, reminders, when each kind of window works.
+
+Optional in a pack: `[rectify]`; one without it goes by the defaults here, those of the shipped pack.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from shared.kernel.grades import Channel
+
+if TYPE_CHECKING:
+    from shared.rules.parsing import _Table
+
+_SPAN = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", re.ASCII)
+_MIDNIGHT: Final = 24 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingTime:
+    """When a kind of window works.
+
+    Attributes:
+        hours: pairs of minutes of the day; the gaps between them are breaks.
+        weekdays: 1 Monday … 7 Sunday.
+        holidays: whether the state's holidays and exchanged working days count.
+    """
+
+    hours: tuple[tuple[int, int], ...] = ((540, 720), (780, 1020))
+    weekdays: tuple[int, ...] = (1, 2, 3, 4, 5)
+    holidays: bool = True
+
+
+def _kinds() -> Mapping[str, WorkingTime]:
+    return MappingProxyType(
+        {
+            "funeral": WorkingTime(((0, _MIDNIGHT),), (1, 2, 3, 4, 5, 6, 7), holidays=False),
+            "marriage": WorkingTime(weekdays=(1, 2, 3, 4, 5, 6)),
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rectify:
+    """Deadlines in working days (wd) of the window's own calendar, and what opens a case.
+
+    Attributes:
+        contact_wd: to the first contact with the citizen.
+        classify_wd: to the class.
+        a_wd: to the answer of a class A case, from its opening.
+        b_wd: of a class B case.
+        c_wd: to the explanation of a class C case.
+        confirm_wd: the citizen's time to confirm or refuse; after it, silence may stand for consent.
+        extension_max_wd: most that the one extension gives.
+        review_days: calendar days until a class C case is looked at again.
+        reminders_percent: of a clock, at which somebody is told; 100 is always one.
+        complaint_channels: a bad, verified review that came through these is a complaint, text or not.
+        working_time: of windows whose kind is not in `kinds`.
+        kinds: those with a calendar of their own; not to be changed.
+    """
+
+    contact_wd: float = 1.0
+    classify_wd: float = 1.0
+    a_wd: float = 5.0
+    b_wd: float = 15.0
+    c_wd: float = 5.0
+    confirm_wd: float = 5.0
+    extension_max_wd: int = 15
+    review_days: int = 90
+    reminders_percent: tuple[int, ...] = (50, 80, 100)
+    complaint_channels: tuple[Channel, ...] = (Channel.COMPLAINT_DESK, Channel.HOTLINE)
+    working_time: WorkingTime = field(default_factory=WorkingTime)
+    kinds: Mapping[str, WorkingTime] = field(default_factory=_kinds)
+
+    def working_time_of(self, kind: str | None) -> WorkingTime:
+        """When windows of `kind` work; None is a bureau."""
+        return self.kinds.get(kind or "", self.working_time)
+
+
+def parse_rectify(table: "_Table") -> Rectify:
+    """Read `[rectify]`."""
+    kinds: dict[str, WorkingTime] = {}
+    if "kinds" in table.keys():  # noqa: SIM118 - a method of ours, not a dict
+        inner = table.table("kinds")
+        kinds = {kind: _working_time(inner.table(kind)) for kind in inner.keys()}  # noqa: SIM118 - the same
+        inner.done()
+    found = Rectify(
+        contact_wd=table.number("contact_wd", 0.1, 30),
+        classify_wd=table.number("classify_wd", 0.1, 30),
+        a_wd=table.number("a_wd", 0.1, 250),
+        b_wd=table.number("b_wd", 0.1, 250),
+        c_wd=table.number("c_wd", 0.1, 250),
+        confirm_wd=table.number("confirm_wd", 0.1, 250),
+        extension_max_wd=table.integer("extension_max_wd", 0, 250),
+        review_days=table.integer("review_days", 1, 400),
+        reminders_percent=table.integers("reminders_percent", 1, 100),
+        complaint_channels=_channels(table),
+        working_time=_working_time(table.table("working_time")),
+        kinds=MappingProxyType(kinds),
+    )
+    table.done()
+    return found
+
+
+def _working_time(table: "_Table") -> WorkingTime:
+    found = WorkingTime(_hours(table), table.integers("weekdays", 1, 7), holidays=_flag(table, "holidays"))
+    table.done()
+    return found
+
+
+def _flag(table: "_Table", key: str) -> bool:
+    value = table.value(key, "true or false")
+    if isinstance(value, bool):
+        return value
+    if value is not None:
+        table.note(key, value, "true or false", "write it without quotes")
+    return False
+
+
+def _channels(table: "_Table") -> tuple[Channel, ...]:
+    value = table.value("complaint_channels", "a list of channels")
+    names = {channel.value for channel in Channel}
+    if isinstance(value, list) and all(each in names for each in value):
+        return tuple(Channel(each) for each in value)
+    if value is not None:
+        table.note(
+            "complaint_channels", value, "a list of channels", f"use some of {', '.join(sorted(names))}"
+        )
+    return ()
+
+
+def _hours(table: "_Table") -> tuple[tuple[int, int], ...]:
+    expected = 'a list of spans such as "09:00-12:00", ascending and apart, until 24:00 at the latest'
+    value = table.value("hours", expected)
+    matches = (
+        [_SPAN.fullmatch(each) for each in value if isinstance(each, str)] if isinstance(value, list) else []
+    )
+    spans = tuple(
+        (int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])) for match in matches if match
+    )
+    flat = [moment for span in spans for moment in span]
+    if (
+        isinstance(value, list)
+        and value
+        and len(spans) == len(value)
+        and flat[-1] <= _MIDNIGHT
+        and all(earlier < later for earlier, later in pairwise(flat))
+    ):
+        return spans
+    if value is not None:
+        table.note("hours", value, expected, "correct the spans")
+    return ((0, _MIDNIGHT),)
