@@ -49,8 +49,6 @@ def find_platform(
     variables = os.environ if environ is None else environ
     layout = _find(data, port_base, variables)
     # Not at the top: `pingyi up` has no use for them, and its children wait while they are loaded.
-    from deploy.local import api  # noqa: PLC0415 - as said
-    from deploy.local.wallet import Wallet  # noqa: PLC0415 - as said
 
     api.use(Wallet.of(layout, variables))
     return layout
