@@ -44,6 +44,8 @@ COMMANDS: Final = (
     ("registry", "deploy.local.commands.registry:registry"),
     ("rules", "deploy.local.commands.rules:rules"),
     ("spool", "deploy.local.commands.spool:spool"),
+    ("alerts", "deploy.local.commands.alerts:alerts"),
+    ("recipients", "deploy.local.commands.recipients:recipients"),
     ("deadletter", "deploy.local.commands.deadletter:deadletter"),
 )
 """Name and place of every command, in the order of the help.

@@ -22,7 +22,9 @@ from shared.events import (
     EventData,
     FeedbackSubmitted,
     InvalidEventError,
+    MessageDeadLettered,
     StreamDiverged,
+    UnitFlagged,
     UnitScoreChanged,
     parse_envelope,
     spec_for_data,
@@ -30,7 +32,7 @@ from shared.events import (
 from shared.messaging.consuming import DurableConsumer
 from shared.messaging.failure import FailureHandling, current_attempt
 from shared.messaging.reading import DurableReader, StoredMessage
-from shared.messaging.streams import ALERTS, AUDIT, FEEDBACK, RANKING
+from shared.messaging.streams import ALERTS, AUDIT, DEADLETTER, FEEDBACK, INTEGRITY, RANKING
 from shared.observability.tracing import message_context
 
 D = TypeVar("D", bound=EventData)
@@ -43,6 +45,10 @@ FEEDBACK_DURABLE: Final = "notify-feedback"
 RANKING_DURABLE: Final = "notify-ranking"
 
 AUDIT_DURABLE: Final = "notify-audit"
+
+INTEGRITY_DURABLE: Final = "notify-integrity"
+
+DEADLETTER_DURABLE: Final = "notify-deadletter"
 
 INSTANT: Final = frozenset({"console"})
 """Channels that answer at once: hundreds of alerts may be under way, all of them end within the ack wait."""
@@ -63,6 +69,8 @@ def durables(channels: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         (FEEDBACK, FEEDBACK_DURABLE),
         (RANKING, RANKING_DURABLE),
         (AUDIT, AUDIT_DURABLE),
+        (INTEGRITY, INTEGRITY_DURABLE),
+        (DEADLETTER, DEADLETTER_DURABLE),
         *((ALERTS, _delivery_durable(name)) for name in channels),
     )
 
@@ -94,6 +102,18 @@ def consumers(
             DurableReader(client, AUDIT, AUDIT_DURABLE, pace_s=PACE_S),
             StreamDiverged,
             raise_alerts.on_stream_diverged,
+            failures,
+        ),
+        "integrity": _loop(
+            DurableReader(client, INTEGRITY, INTEGRITY_DURABLE, pace_s=PACE_S),
+            UnitFlagged,
+            raise_alerts.on_unit_flagged,
+            failures,
+        ),
+        "deadletter": _loop(
+            DurableReader(client, DEADLETTER, DEADLETTER_DURABLE, pace_s=PACE_S),
+            MessageDeadLettered,
+            raise_alerts.on_dead_letter,
             failures,
         ),
     }
