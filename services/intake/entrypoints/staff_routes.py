@@ -32,7 +32,7 @@ from services.intake.entrypoints.writing import (
 )
 from shared.auth.access import PUBLIC, acting, principal_of, refusal, requires
 from shared.auth.grants import Permission
-from shared.auth.principals import Tier
+from shared.auth.principals import Principal, Tier
 from shared.kernel.errors import TransientError
 from shared.kernel.grades import Level
 from shared.observability.problem import ProblemError, validation_problem
@@ -179,13 +179,18 @@ def _require_own_name(body: ActingBody, scope: Scope) -> None:
     """Let nobody act in another's name, nor above the own tier; who has a high one may act at a lower."""
     principal = principal_of(scope)
     acting(principal, body.decided_by, "decided_by", scope["path"])
-    own = Level.WINDOW if principal.scope.tier is Tier.UNIT else Level(principal.scope.tier.value)
+    own = level_of(principal)
     if _LEVELS.index(body.level) < _LEVELS.index(own):
         if "level" in body.model_fields_set:
             raise refusal(
                 f"level names the {body.level}, whoever asks is of the {own}.", scope["path"], "actor"
             )
         body.level = own
+
+
+def level_of(principal: Principal) -> Level:
+    """The level that somebody acts at unless they say a lower one."""
+    return Level.WINDOW if principal.scope.tier is Tier.UNIT else Level(principal.scope.tier.value)
 
 
 def _later(parts: HttpParts, error: TransientError, instance: str) -> ProblemError:
