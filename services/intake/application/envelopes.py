@@ -49,6 +49,7 @@ class _Alias(msgspec.Struct):
     address_hmac: str | UnsetType
     transaction_hmac: str | UnsetType
     text_hmac: str | UnsetType
+    similarity: str | UnsetType
 
 
 class _Data(msgspec.Struct):
@@ -140,7 +141,7 @@ def submitted_message(
         has_contact=sealed is not None and sealed.has_contact,
         contact_record=sealed.record_id if sealed is not None and sealed.has_contact else UNSET,
         digest=prepared.digest,
-        aliases=_aliases(prepared, text, pseudonyms) if pseudonyms.earlier else UNSET,
+        aliases=_aliases(prepared, text, signature, pseudonyms) if pseudonyms.earlier else UNSET,
     )
     envelope = _Envelope(
         specversion="1.0",
@@ -163,8 +164,10 @@ def submitted_message(
     return Outgoing(_subject(unit), prepared.event_id, _encode(envelope))
 
 
-def _aliases(prepared: Prepared, text: str | None, pseudonyms: Pseudonyms) -> list[_Alias] | UnsetType:
-    found = pseudonyms.aliases(prepared.submission, prepared.facts.address, text)
+def _aliases(
+    prepared: Prepared, text: str | None, signature: tuple[int, ...] | None, pseudonyms: Pseudonyms
+) -> list[_Alias] | UnsetType:
+    found = pseudonyms.aliases(prepared.submission, prepared.facts.address, text, signature)
     return [
         _Alias(
             alias.citizen_hmac or UNSET,
@@ -172,6 +175,7 @@ def _aliases(prepared: Prepared, text: str | None, pseudonyms: Pseudonyms) -> li
             alias.address_hmac or UNSET,
             alias.transaction_hmac or UNSET,
             alias.text_hmac or UNSET,
+            alias.similarity or UNSET,
         )
         for alias in found
     ] or UNSET
