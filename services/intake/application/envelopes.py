@@ -4,6 +4,7 @@ FeedbackSubmitted is written directly: building the pydantic models and dumping 
 much as the rest of the work on a rating. A test holds the bytes equal to ``EventSpec.wrap(…).to_json()``.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -102,6 +103,17 @@ class _Envelope(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 
 
+@dataclass(frozen=True, slots=True)
+class KeyedMessage(Outgoing):
+    """The message of a rating that an earlier key of ids would have given another id.
+
+    Attributes:
+        former: the receipts of those ids: the event has only its own.
+    """
+
+    former: tuple[bytes, ...] = ()
+
+
 def submitted_message(
     prepared: Prepared,
     text: str | None,
@@ -161,6 +173,8 @@ def submitted_message(
         synthetic=facts.synthetic,
         data=data,
     )
+    if prepared.former:
+        return KeyedMessage(_subject(unit), prepared.event_id, _encode(envelope), former=prepared.former)
     return Outgoing(_subject(unit), prepared.event_id, _encode(envelope))
 
 
