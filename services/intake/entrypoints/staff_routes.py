@@ -20,6 +20,7 @@ from services.intake.domain.approvals import Actor
 from services.intake.entrypoints.bodies import describe_errors, refuse_repeats
 from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.reading import read_body, require_readable
+from services.intake.entrypoints.revision_bodies import NamesNobody
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
     key_of,
@@ -39,6 +40,7 @@ from shared.observability.problem import ProblemError, validation_problem
 
 Credential = Annotated[
     str,
+    NamesNobody,
     Field(
         description="Role or credential that acts, such as city-3607-reviewer; never a person's name.",
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
