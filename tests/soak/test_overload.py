@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from deploy.local.embedded import NatsServer
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.provisioner import provision
 from tests.integration.intake.test_process import process
+from tests.support.access import proofs
 
 pytestmark = pytest.mark.soak
 
@@ -36,7 +38,12 @@ async def send(
     """Let a process of its own send."""
     arguments = [str(port), str(rate), str(seconds), channel, str(connections)]
     sender = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.flood", *arguments, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "tests.support.flood",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"FLOOD_KEY": proofs().key(channel) or ""},
     )
     out, _ = await sender.communicate()
     answer: dict[str, Any] = json.loads(out)

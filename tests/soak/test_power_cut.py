@@ -19,6 +19,7 @@ import pytest
 from deploy.local.embedded import free_ports
 from services.intake.adapters.spool_file import SpoolFile, spool_path
 from tests.integration.intake.conftest import RATING, make_secrets
+from tests.support.access import auth_dir, proofs
 
 pytestmark = pytest.mark.soak
 
@@ -60,7 +61,8 @@ async def promised_under_load(port: int, child: asyncio.subprocess.Process, name
             assert answer.status_code == 202, answer.text
             promised.add(answer.json()["event_id"])
 
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+    address = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=address, timeout=30, auth=proofs(address)) as client:
         for _ in range(200):
             try:
                 await client.get("/livez")
@@ -87,6 +89,7 @@ async def test_a_copy_of_the_disk_at_any_moment_has_every_promised_rating(tmp_pa
             environment = os.environ | {
                 "NATS_URL": f"nats://127.0.0.1:{nobody}",
                 "SECRETS_DIR": str(make_secrets(tmp_path / "secrets")),
+                "AUTH_DIR": str(auth_dir()),
                 "DATA_DIR": str(tmp_path / "intake"),
                 "SPOOL_DIR": str(place / "spool"),
                 "HTTP_PORT": str(port),

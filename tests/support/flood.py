@@ -1,6 +1,6 @@
 """An open-loop sender of single ratings: `python -m tests.support.flood`.
 
-Arguments: PORT RATE SECONDS CHANNEL CONNECTIONS.
+Arguments: PORT RATE SECONDS CHANNEL CONNECTIONS; the channel's key is in the variable FLOOD_KEY.
 
 Prints JSON: answers by status, and the latency of the accepted ones in milliseconds, from the moment when a
 request was sent. What is due while every connection waits is not sent: a sender has so many terminals.
@@ -8,6 +8,7 @@ request was sent. What is due while every connection waits is not sent: a sender
 
 import asyncio
 import json
+import os
 import random
 import sys
 import time
@@ -19,6 +20,7 @@ import uvloop
 
 ACCEPTED = 202
 WARM_SHARE = 0.25
+KEY = os.environ.get("FLOOD_KEY", "").encode()
 
 
 @dataclass
@@ -105,7 +107,7 @@ def _request(channel: str, reference: str) -> bytes:
     ).encode()
     return (
         b"POST /v1/feedback HTTP/1.1\r\nHost: intake\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b" % (KEY, len(body), body)
     )
 
 

@@ -30,6 +30,7 @@ from tests.integration.archive.support import (
     until_archived,
     write_signing_key,
 )
+from tests.support.access import proofs
 
 PLACES = (("3601", "360121"), ("3607", "360702"), ("3607", "360721"))
 
@@ -119,7 +120,7 @@ def _archived(items: list[dict[str, Any]]) -> list[int]:
     ],
 )
 async def test_conditions_select(answering: str, conditions: dict[str, str], count: int) -> None:
-    async with httpx.AsyncClient(base_url=answering, timeout=60) as api:
+    async with httpx.AsyncClient(base_url=answering, timeout=60, auth=proofs(answering)) as api:
         for limit in (7, 500):
             indexes = _archived(await all_pages(api, limit=limit, **conditions))
             assert len(indexes) == len(set(indexes)) == count

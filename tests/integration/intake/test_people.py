@@ -52,11 +52,16 @@ async def accepted(intake: Intake, ref: str = "ref-1", **more: object) -> dict[s
 
 
 async def post(
-    intake: Intake, path: str, body: object = None, by: str = OFFICER, region: str = "360000"
+    intake: Intake,
+    path: str,
+    body: object = None,
+    by: str = OFFICER,
+    region: str = "360000",
+    **headers: str,
 ) -> httpx.Response:
-    """Ask as this account there: who administers erases, who supervises unmasks."""
-    duty = "admin" if path.endswith("erasure") else "supervisor"
-    headers = as_staff(f"{Scope.parse(region).tier}.{duty}", region, by)
+    """Ask as this account there: who supervises unmasks, who administers does all else."""
+    duty = "supervisor" if "unmasking" in path else "admin"
+    headers |= as_staff(f"{Scope.parse(region).tier}.{duty}", region, by)
     return await intake.http.post(path, json=body, headers=headers)
 
 
@@ -237,7 +242,7 @@ async def test_after_a_change_of_pseudonyms_repeats_receipts_and_requests_are_kn
         before = await accepted(intake)
         path = f"/v1/feedback/{before['event_id']}"
         decision = {"reason": "burst", "decided_by": "reviewer"}
-        held = await post(intake, f"{path}/quarantine", decision, **{"Idempotency-Key": "k"})
+        held = await post(intake, f"{path}/quarantine", decision, "reviewer", **{"Idempotency-Key": "k"})
         directory = intake.settings.secrets_dir
     old = (await submitted(broker))[0].data
     add_pseudonym_key(directory, date(2026, 11, 26))
@@ -248,7 +253,9 @@ async def test_after_a_change_of_pseudonyms_repeats_receipts_and_requests_are_kn
             assert (await intake.submit(WITH_PERSON | {"grade": 1})).status_code == 409
             receipt = await intake.http.get(f"/v1/receipts/{before['receipt_code']}")
             assert receipt.json()["status"] == "quarantined"
-            repeated = await post(intake, f"{path}/quarantine", decision, **{"Idempotency-Key": "k"})
+            repeated = await post(
+                intake, f"{path}/quarantine", decision, "reviewer", **{"Idempotency-Key": "k"}
+            )
             assert repeated.json() == held.json()
     async with start_intake(nats_server) as intake:
         await accepted(intake, "after")
