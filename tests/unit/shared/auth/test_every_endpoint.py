@@ -190,6 +190,11 @@ TABLE: dict[str, Expected] = {
     "notify POST /v1/alerts/{alert_id}/ack": Expected(
         "D D HSD HSD", sees="HS HS - -", elsewhere=404, request={"json": {}}
     ),
+    "notify GET /v1/alerts/{alert_id}/explain": Expected(_ALL, elsewhere=404),
+    "notify POST /v1/alerts/{alert_id}/snooze": Expected(
+        "D D HSD HSD", sees="HS HS - -", elsewhere=404, request={"json": {"until": "2026-11-20T05:00:00Z"}}
+    ),
+    "notify GET /v1/recipients": Expected(_ALL),
     # archive
     "archive GET /v1/events": Expected("SAD SAD SAD -", elsewhere=200),
     "archive GET /v1/events/{event_id}": Expected("SAD SAD SAD -", elsewhere=404),
