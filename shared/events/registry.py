@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from shared.events import approvals, supervision, units
+from shared.events import approvals, endpoints, supervision, units
 from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
 from shared.events.audit import BatchSequenced, CheckpointSigned, StreamDiverged, StreamHistoryAccepted
 from shared.events.base import EventData
@@ -286,6 +286,14 @@ EVENTS: tuple[EventSpec, ...] = (
     ),
     EventSpec(
         "alerts", "acknowledged", AlertAcknowledged, "ALERTS",
+        producers=("notify",), consumers=("notify",), retention=_DERIVED,
+    ),
+    EventSpec(
+        "alerts", "endpoint-disabled", endpoints.EndpointDisabled, "ALERTS",
+        producers=("notify",), consumers=("notify",), retention=_DERIVED,
+    ),
+    EventSpec(
+        "alerts", "endpoint-enabled", endpoints.EndpointEnabled, "ALERTS",
         producers=("notify",), consumers=("notify",), retention=_DERIVED,
     ),
     EventSpec(

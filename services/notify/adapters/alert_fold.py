@@ -9,6 +9,7 @@ from nats.aio.client import Client
 from services.notify.application.translation import acknowledgement_of, alert_of, delivery_of
 from services.notify.domain.alert import AlertStatus
 from services.notify.domain.book import AlertBook, AlertFilter
+from services.notify.domain.channels import Disabled, DisabledEndpoints, Endpoint
 from services.notify.metrics import NotifyMetrics
 from shared.events import (
     AlertAcknowledged,
@@ -19,6 +20,8 @@ from shared.events import (
     InvalidEventError,
     parse_envelope,
 )
+from shared.events.endpoints import EndpointDisabled, EndpointEnabled
+from shared.kernel.clock import rfc3339
 from shared.kernel.errors import TransientError, describe
 from shared.messaging.reading import FoldReader, StoredMessage
 from shared.messaging.streams import ALERTS
@@ -33,13 +36,14 @@ class FoldBehindError(TransientError):
 
 
 class AlertFold:
-    """Plays `application.ports.AlertStates` on an `AlertBook` that one task keeps up to date."""
+    """Plays `AlertStates` and `EndpointStates` of `application.ports`; one task keeps it up to date."""
 
     def __init__(self, book: AlertBook, metrics: NotifyMetrics) -> None:
         """Fold into `book`."""
         self._book = book
         self._metrics = metrics
         self._position = 0
+        self._disabled = DisabledEndpoints()
         self._caught_up = asyncio.Event()
         self._advanced = asyncio.Condition()
 
@@ -89,6 +93,14 @@ class AlertFold:
         elif fact == "acknowledged":
             taken = parse_envelope(Envelope[AlertAcknowledged], message.data)
             self._book.acknowledged(taken.data.alert_id, acknowledgement_of(taken))
+        elif fact == "endpoint-disabled":
+            off = parse_envelope(Envelope[EndpointDisabled], message.data)
+            data = off.data
+            at = rfc3339(off.time)
+            self._disabled.disable(Disabled(data.endpoint, data.mark, data.alert_id, data.reason, at))
+        elif fact == "endpoint-enabled":
+            on = parse_envelope(Envelope[EndpointEnabled], message.data)
+            self._disabled.enable(on.data.endpoint, on.data.mark)
 
     async def _advance(self, position: int) -> None:
         self._metrics.open.set(self._book.open)
@@ -128,6 +140,10 @@ class AlertFold:
     def delivered(self, alert_id: str, channel: str) -> bool:
         """See `AlertStates.delivered`."""
         return self._book.delivered(alert_id, channel)
+
+    def disabled(self, endpoint: Endpoint) -> Disabled | None:
+        """See `EndpointStates.disabled`."""
+        return self._disabled.find(endpoint)
 
     def get(self, alert_id: str) -> AlertStatus | None:
         """See `AlertStates.get`."""

@@ -1,5 +1,6 @@
 """Raising alerts: an event comes in, the rules judge it, what they find becomes durable."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -35,12 +36,12 @@ class RaiseAlerts:
         states: AlertStates,
         packs: RulePacks,
         units: UnitRegistry,
-        channels: tuple[str, ...],
+        channels: Callable[[], tuple[str, ...]],
         max_age: timedelta,
         clock: Clock,
         metrics: NotifyMetrics,
     ) -> None:
-        """Address alerts to `channels`, the ones that are switched on."""
+        """Address alerts to what `channels` gives at that moment: the endpoints that are in use."""
         self._publisher = publisher
         self._states = states
         self._packs = packs
@@ -130,7 +131,7 @@ class RaiseAlerts:
             return  # a redelivery long after the broker has forgotten the message id
         envelope = raised_event(
             alert,
-            addressees(alert, self._channels),
+            addressees(alert, self._channels()),
             self._clock.now(),
             rules=rules.hash,
             provenance=Provenance.caused_by(event),
