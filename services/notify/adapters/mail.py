@@ -155,23 +155,25 @@ class MailChannel:
         self, message: EmailMessage, recipients: Sequence[str]
     ) -> tuple[dict[str, aiosmtplib.response.SMTPResponse], str]:
         server = self._server
-        connection = await self._connect()
+        client = aiosmtplib.SMTP(
+            hostname=server.host,
+            sock=await self._connect(),  # from here on the client's to close
+            local_hostname=self._greeting,
+            username=server.user,
+            password=server.password,
+            use_tls=server.implicit_tls,
+            start_tls=False if server.implicit_tls else server.starttls,
+            tls_context=server.tls,
+            timeout=self._timeout_s,
+        )
         try:
-            return await aiosmtplib.send(
-                message,
-                recipients=list(recipients),
-                hostname=server.host,
-                sock=connection,
-                local_hostname=self._greeting,
-                username=server.user,
-                password=server.password,
-                use_tls=server.implicit_tls,
-                start_tls=False if server.implicit_tls else server.starttls,
-                tls_context=server.tls,
-                timeout=self._timeout_s,
-            )
+            await client.connect()
+            sent = await client.send_message(message, recipients=list(recipients))
+            with contextlib.suppress(aiosmtplib.SMTPException):
+                await client.quit()
         finally:
-            connection.close()
+            client.close()  # without a farewell, which a server that hangs would not answer
+        return sent
 
     async def _connect(self) -> socket.socket:
         """Connect by ourselves: the library would look names up in the pool that everything else shares."""

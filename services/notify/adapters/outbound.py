@@ -9,7 +9,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,12 +78,23 @@ def _url_error(found: str, field: str, remedy: str | None = None) -> InvalidValu
     )
 
 
+Lookup = Callable[[str, int], tuple[str, ...]]
+"""Gives the addresses of a name for a port; may block. Raises OSError."""
+
+
+def system_addresses(host: str, port: int) -> tuple[str, ...]:
+    """Ask the system's name service."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
 class Resolver:
     """Looks names up and checks what they stand for."""
 
-    def __init__(self, reach: Reach) -> None:
-        """Allow what `reach` allows."""
+    def __init__(self, reach: Reach, lookup: Lookup | None = None) -> None:
+        """Allow what `reach` allows; `lookup` gives a name's addresses, the system's if None."""
         self._reach = reach
+        self._lookup = lookup or system_addresses
         self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve")
         self._running: dict[tuple[str, int], asyncio.Future[tuple[str, ...]]] = {}
 
@@ -123,7 +134,7 @@ class Resolver:
         running = self._running.get((host, port))
         if running is None or running.get_loop() is not asyncio.get_running_loop():
             loop = asyncio.get_running_loop()
-            running = asyncio.ensure_future(loop.run_in_executor(self._threads, self._addresses, host, port))
+            running = asyncio.ensure_future(loop.run_in_executor(self._threads, self._lookup, host, port))
             self._running[host, port] = running
             running.add_done_callback(lambda done: self._forget(host, port, done))
         return running
@@ -133,11 +144,6 @@ class Resolver:
             del self._running[host, port]
         if not done.cancelled():
             done.exception()  # whoever waited may have given up; asyncio would complain that nobody looked
-
-    @staticmethod
-    def _addresses(host: str, port: int) -> tuple[str, ...]:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
     def close(self) -> None:
         """Let the threads go; look-ups under way end by themselves."""

@@ -134,8 +134,8 @@ _MARKDOWN: Final = str.maketrans(_WIDE_MARKDOWN)
 def plain(line: str) -> str:
     """Return a line for a robot's text message: it mentions nobody, and nothing in it becomes a link.
 
-    Robots know mentions as ``<@id>``, ``<at user_id="all">`` and ``@number``, and document no escape. So these
-    characters become their full-width twins, which mean nothing.
+    Robots know mentions as ``<@id>``, ``<at user_id="all">`` and ``@number``, and document no escape. So
+    these characters become their full-width twins, which mean nothing.
     """
     return one_line(line).translate(_PLAIN).replace("://", _NO_LINK)
 
