@@ -128,6 +128,11 @@ class WebhookChannel:
         self._hmac_keys = tuple(hmac_keys)
         self._ed25519_seeds = tuple(ed25519_seeds)
 
+    @property
+    def public_keys(self) -> tuple[str, ...]:
+        """What the receiver verifies ``v1a`` signatures with."""
+        return tuple(public_key(seed) for seed in self._ed25519_seeds)
+
     async def deliver(self, alert: Alert) -> str:
         """See `Channel.deliver`."""
         content = render(alert)
