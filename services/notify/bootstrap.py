@@ -80,6 +80,12 @@ def _deliveries(
     return made
 
 
+def _lines(settings: Settings, clock: Clock, channels: Sequence[Channel] | None) -> Lines:
+    if channels is not None:
+        return Lines.of_channels(channels, settings.retry_delays_s)
+    return make_lines(settings, clock)
+
+
 def _by_kind(deliveries: Mapping[str, Deliveries]) -> dict[str, list[Deliveries]]:
     grouped: dict[str, list[Deliveries]] = {}
     for each in deliveries.values():
@@ -120,11 +126,7 @@ def create_app(
     """
     clock = clock or SystemClock()
     registry = units if units is not None else load_units(settings.units_path)
-    lines = (
-        Lines.of_channels(channels, settings.retry_delays_s)
-        if channels is not None
-        else make_lines(settings, clock)
-    )
+    lines = _lines(settings, clock, channels)
     metrics, health, bus = NotifyMetrics(), Health(), BusPublisher()
     tasks = TaskSupervisor(health)
     fold = AlertFold(AlertBook(settings.alerts_kept), metrics)
@@ -195,8 +197,9 @@ def create_app(
     health.register("consumers", check_consumers)
     install(app, metrics.service, health)
     read = ReadAlerts(fold)
-    acknowledge = AcknowledgeAlert(read, states=fold, publisher=bus, clock=clock)
-    app.include_router(make_router(read, acknowledge, registry))
+    app.include_router(
+        make_router(read, AcknowledgeAlert(read, states=fold, publisher=bus, clock=clock), registry)
+    )
     enable = EnableEndpoint(directory, fold, publisher=bus, clock=clock, reach=fold.reach)
     add_channel_routes(app, directory, fold, deliveries, enable)
     return protect(app, Access.of(settings))

@@ -84,7 +84,7 @@ def send(
 
 
 def _lines(file: Path | None, data: Path) -> tuple[Line, ...]:
-    """Return the endpoints as notify would have them; secrets are the platform's unless SECRETS_DIR is set."""
+    """Return the endpoints as notify would have them, with the platform's secrets unless others are set."""
     chosen: dict[str, Any] = {}
     if file is not None:
         chosen["channels_file"] = file

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Path
+from fastapi import APIRouter, FastAPI, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.notify.application.disabling import EnableEndpoint, EndpointDirectory
@@ -11,8 +11,14 @@ from services.notify.application.dispatching import Deliveries
 from services.notify.application.ports import EndpointStates
 from services.notify.domain.channels import Endpoint
 from services.notify.entrypoints.http import Line
+from shared.auth.access import acting, requires
+from shared.auth.grants import Permission
+from shared.auth.principals import Principal
 from shared.events import Provenance
 from shared.observability.tracing import current_context
+
+_Reader = Annotated[Principal, requires(Permission.CHANNELS_READ)]
+_Operator = Annotated[Principal, requires(Permission.CHANNELS_CHANGE)]
 
 
 class DisabledOut(BaseModel):
@@ -50,7 +56,12 @@ class EnableIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    by: Line = Field(min_length=1, max_length=64, description="Account or post; never a citizen.")
+    by: Line | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="Whoever asks, and nobody else; may be left out.",
+    )
 
 
 def add_channel_routes(
@@ -80,7 +91,8 @@ def add_channel_routes(
         )
 
     @router.get("", summary="Endpoints of all channels")
-    async def list_channels() -> ChannelList:
+    async def list_channels(actor: _Reader) -> ChannelList:
+        del actor  # endpoints are everybody's: the permission is the province's
         return ChannelList(items=tuple(shown(endpoint) for endpoint in directory.all()))
 
     @router.post(
@@ -88,11 +100,14 @@ def add_channel_routes(
         summary="Use an endpoint again that answered 410",
         description="Idempotent. What it missed meanwhile is not sent after; replay dead letters for that.",
     )
-    async def enable_channel(address: Annotated[str, Path(max_length=64)], request: EnableIn) -> ChannelOut:
+    async def enable_channel(
+        address: Annotated[str, Path(max_length=64)], body: EnableIn, request: Request, actor: _Operator
+    ) -> ChannelOut:
+        by = acting(actor, body.by, "by", request.url.path)
         context = current_context()
         provenance = Provenance(
             correlation_id=context.correlation_id or address, traceparent=context.traceparent
         )
-        return shown(await enable(address, by=request.by, provenance=provenance))
+        return shown(await enable(address, by=by, provenance=provenance))
 
     app.include_router(router)

@@ -25,6 +25,7 @@ from shared.events import AlertDelivered, AlertDeliveryFailed, AlertRaised, Mess
 from shared.events.endpoints import EndpointDisabled, EndpointEnabled
 from tests.integration.notify.support import Setup, bad_review, eventually, publish, running, stored
 from tests.integration.notify.vendors import Vendor, certificate, receiving, server_context, wecom
+from tests.support.access import as_staff
 from tests.unit.notify.support import alert
 
 pytestmark = pytest.mark.integration
@@ -104,17 +105,18 @@ async def test_a_receiver_that_answers_410_is_disabled_until_a_person_enables_it
         async with running(setup.app(channels_file=path)) as http:  # a restart forgets nothing
             (shown, _) = (await http.get("/v1/channels")).json()["items"]
             assert "410" in shown["disabled"]["reason"]
-            assert (
-                await http.post("/v1/channels/webhook.nobody/enable", json={"by": "zhang"})
-            ).status_code == 404
+            assert (await http.post("/v1/channels/webhook.nobody/enable", json={})).status_code == 404
             gone.status = 200
-            answer = await http.post("/v1/channels/webhook.gone/enable", json={"by": "zhang 13800000000"})
+            answer = await http.post("/v1/channels/webhook.gone/enable", json={})
             assert answer.json()["disabled"] is None
-            await http.post("/v1/channels/webhook.gone/enable", json={"by": "li"})
+            answer = await http.post("/v1/channels/webhook.gone/enable", json={})
+            assert answer.status_code == 200, "again changes nothing"
+            viewer = as_staff("city.admin", "360100")
+            assert (await http.get("/v1/channels", headers=viewer)).status_code == 403
             await publish(client, bad_review(3))
             await eventually(lambda: len(gone.posted) == 2, "it gets alerts again")
     (enabled,) = await stored(client, EndpointEnabled)
-    assert "13800000000" not in enabled.data.by
+    assert enabled.data.endpoint == "webhook.gone"
 
 
 async def test_another_address_makes_a_disabled_endpoint_live_again(
