@@ -272,8 +272,5 @@ async def measure(rounds: int) -> Section:
             ),
         ],
         [],
-        [
-            f"the burst: every alert arrived, {outcome['repeats']:.0f} twice, "
-            f"{outcome['cpu_us']:.0f} µs of processor time each"
-        ],
+        [f"every alert arrived, {outcome['repeats']:.0f} twice, for {outcome['cpu_us']:.0f} µs of CPU each"],
     )  # fmt: skip

@@ -6,6 +6,7 @@ import ssl
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,21 @@ from deploy.local.embedded import free_ports
 from services.notify.adapters.mail import MailChannel, MailFailedError, MailServer
 from services.notify.adapters.outbound import Resolver, tls_context
 from services.notify.adapters.webhook import public_key, sign
+from services.notify.application.translation import raised_event
 from services.notify.domain.alert import alert_id
 from services.notify.domain.reach import Reach
-from shared.events import AlertDelivered, AlertDeliveryFailed, AlertRaised, MessageDeadLettered
+from services.notify.entrypoints import deliveries
+from shared.events import AlertDelivered, AlertDeliveryFailed, AlertRaised, MessageDeadLettered, Provenance
 from shared.events.endpoints import EndpointDisabled, EndpointEnabled
-from tests.integration.notify.support import Setup, bad_review, eventually, publish, running, stored
+from tests.integration.notify.support import (
+    Setup,
+    bad_review,
+    eventually,
+    publish,
+    publish_many,
+    running,
+    stored,
+)
 from tests.integration.notify.vendors import Vendor, certificate, receiving, server_context, wecom
 from tests.support.access import as_staff
 from tests.unit.notify.support import alert
@@ -198,6 +209,37 @@ async def test_an_alert_for_an_endpoint_that_was_removed_is_a_dead_letter_and_no
     assert "webhook.old" in letter.data.reason
     (delivered,) = await stored(client, AlertDelivered)
     assert delivered.data.alert_id == alert_id("bad_review", bad_review(1).id)
+
+
+async def test_a_burst_to_many_recipients_loses_nothing_and_keeps_little_in_memory(
+    client: Client, setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The short form of `tests/bench/notify.py`, which sends 50,000 alerts to 1,000 recipients."""
+    monkeypatch.setattr(deliveries, "UNDER_WAY", 50)
+    async with receiving(Vendor()) as vendor:
+        text = "".join(webhook(f"r{number}", vendor, "all_alerts = false") for number in range(60))
+        now = datetime.now(UTC)
+        events = [
+            raised_event(
+                alert(number), (f"webhook.r{number % 60}",), now, rules="r", provenance=Provenance("burst")
+            )
+            for number in range(600)
+        ]
+        await publish_many(client, events)
+        seen = 0
+        async with running(setup.app(channels_file=configured(setup, tmp_path, text))):
+
+            async def arrived() -> bool:
+                nonlocal seen
+                info = await client.jetstream(timeout=5).consumer_info("ALERTS", "notify-deliver-webhook")
+                seen = max(seen, len([task for task in asyncio.all_tasks() if "_advance" in repr(task)]))
+                return len(vendor.posted) >= 600 and info.num_ack_pending == 0
+
+            await eventually(arrived, "all of them arrive", limit_s=40)
+    assert Counter(posted.headers["webhook-id"] for posted in vendor.posted) == {
+        event.id: 1 for event in events
+    }
+    assert 0 < seen <= 50
 
 
 class Post:
