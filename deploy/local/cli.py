@@ -45,6 +45,8 @@ COMMANDS: Final = (
     ("channels", "deploy.local.commands.channels:channels"),
     ("rules", "deploy.local.commands.rules:rules"),
     ("spool", "deploy.local.commands.spool:spool"),
+    ("alerts", "deploy.local.commands.alerts:alerts"),
+    ("recipients", "deploy.local.commands.recipients:recipients"),
     ("deadletter", "deploy.local.commands.deadletter:deadletter"),
 )
 """Name and place of every command, in the order of the help.

@@ -255,13 +255,13 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
             tally=metrics,
         ),
     )
-    registry.add_to(app, parts, log, pseudonyms, random_bytes)
+    approvals = registry.add_to(app, parts, log, pseudonyms, random_bytes)
     add_good_bad_review_routes(app, parts, to_submission, GoodBadExport(session.wait_ready, units).page)
     people = People(
         app, settings, key_file, session, service_metrics, reviser, parts,
         log=log, vault=vault, index=index, pseudonyms=pseudonyms, random_bytes=random_bytes,
     )  # fmt: skip
-    add_quarantine_routes(app, parts, screening.quarantine)
+    add_quarantine_routes(app, parts, screening.quarantine, approvals)
     return protect(app, parts.access)
 
 

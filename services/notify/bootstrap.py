@@ -1,8 +1,8 @@
 """Composition root of notify: settings → endpoints and adapters → use cases → loops and routes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
 from fastapi import FastAPI
@@ -11,17 +11,26 @@ from nats.js.errors import NotFoundError as ConsumerNotFoundError
 
 from services.notify.adapters.alert_fold import AlertFold
 from services.notify.adapters.bus import BusPublisher
+from services.notify.adapters.duties import Duties, People, make_people
 from services.notify.adapters.endpoints import Lines, make_lines
 from services.notify.adapters.rule_packs import FileRulePacks
 from services.notify.application.disabling import DisableEndpoint, EnableEndpoint, EndpointDirectory
 from services.notify.application.dispatching import Deliveries, DispatchAlert
+from services.notify.application.explaining import ExplainAlert
+from services.notify.application.following import FollowUp
 from services.notify.application.handlers import AcknowledgeAlert, DeliverAlert, RaiseAlerts, ReadAlerts
 from services.notify.application.ports import Channel
+from services.notify.application.routing import Router
+from services.notify.application.snoozing import SnoozeAlert
+from services.notify.application.watching import LookAround, Position
 from services.notify.domain.book import AlertBook
+from services.notify.domain.watch import Watch
 from services.notify.entrypoints.channels import add_channel_routes
 from services.notify.entrypoints.deliveries import DeliveryLoop, delivery_durable, delivery_loop
+from services.notify.entrypoints.duty import make_duty_router
 from services.notify.entrypoints.events import DURABLES, consumers
 from services.notify.entrypoints.http import make_router
+from services.notify.entrypoints.places import AlertPlaces
 from services.notify.metrics import NotifyMetrics
 from services.notify.settings import Settings
 from shared.auth.access import Access, protect
@@ -106,7 +115,64 @@ def _delivery_loops(
     }
 
 
-def create_app(
+def make_duties(  # noqa: PLR0913, PLR0917 - what the composition root has made
+    people: People,
+    raise_alerts: RaiseAlerts,
+    fold: AlertFold,
+    bus: BusPublisher,
+    packs: FileRulePacks,
+    units: UnitRegistry,
+    clock: Clock,
+    metrics: NotifyMetrics,
+) -> Duties:
+    """Return what notify does by itself beside events; it starts with the broker's connection."""
+    follow_up = FollowUp(
+        router=people.router, states=fold, publisher=bus, packs=packs, clock=clock, metrics=metrics
+    )
+
+    def look_around(watch: Watch, position: Position) -> LookAround:
+        return LookAround(
+            watch, raise_alerts=raise_alerts, packs=packs, units=units, position=position, clock=clock
+        )
+
+    return Duties(people, follow_up, look_around, packs=packs, units=units, clock=clock, metrics=metrics)
+
+
+def _add_routes(
+    app: FastAPI,
+    fold: AlertFold,
+    bus: BusPublisher,
+    packs: FileRulePacks,
+    clock: Clock,
+    router: Router,
+    units: UnitRegistry,
+) -> FastAPI:
+    read = ReadAlerts(fold)
+    snooze = SnoozeAlert(read, states=fold, publisher=bus, packs=packs, clock=clock)
+    app.include_router(
+        make_router(read, AcknowledgeAlert(read, states=fold, publisher=bus, clock=clock), units)
+    )
+    app.include_router(make_duty_router(ExplainAlert(read, fold), snooze, router, AlertPlaces(read, units)))
+    return app
+
+
+def _application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+    return FastAPI(
+        title="Pingyi notify",
+        version=VERSION,
+        description="Alerts about service windows: who was told what, and who takes it over.",
+        openapi_tags=[
+            {"name": "alerts", "description": "Recent alerts and their acknowledgement."},
+            {"name": "channels", "description": "Endpoints that alerts go to."},
+            {"name": "operations", "description": "Health and metrics."},
+        ],
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+
+
+def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     settings: Settings,
     *,
     clock: Clock | None = None,
@@ -129,22 +195,27 @@ def create_app(
     lines = _lines(settings, clock, channels)
     metrics, health, bus = NotifyMetrics(), Health(), BusPublisher()
     tasks = TaskSupervisor(health)
-    fold = AlertFold(AlertBook(settings.alerts_kept), metrics)
+    packs = FileRulePacks(settings.rules_path)
+    people = make_people(settings.recipients_path, packs, registry, clock, metrics)
+    fold = AlertFold(AlertBook(settings.alerts_kept), metrics, people.router.ledger)
     letters = DeadLetters(bus, clock, SERVICE)
     failures = FailureHandling(letters, settings.retry_delays_s)
     broker = make_broker(settings, SERVICE, inject=False)
     directory = EndpointDirectory([line.endpoint for line in lines.lines], fold)
+    people.router.deliver_to(directory.usable, default=directory.in_use)
     disable = DisableEndpoint(publisher=bus, clock=clock, in_use=directory.in_use)
     raise_alerts = RaiseAlerts(
         publisher=bus,
         states=fold,
-        packs=FileRulePacks(settings.rules_path),
+        packs=packs,
         units=registry,
         channels=directory.in_use,
         max_age=timedelta(seconds=settings.alert_max_age_s),
         clock=clock,
         metrics=metrics,
+        router=people.router,
     )
+    duties = make_duties(people, raise_alerts, fold, bus, packs, registry, clock, metrics)
     deliveries = _deliveries(lines, fold, bus, clock, metrics, disable)
     wanted = (*DURABLES, *((ALERTS, delivery_durable(kind)) for kind in _by_kind(deliveries)))
     loops: dict[str, DurableConsumer | DeliveryLoop] = {}
@@ -154,12 +225,14 @@ def create_app(
         await bus.bind(client)
         if "alert-fold" not in tasks.running:
             tasks.start("alert-fold", fold.run(client))
+        await people.caught_up(client, tasks)
         await fold.caught_up()  # before any delivery: it must know what was delivered in an earlier life
         if not loops:
             loops.update(consumers(client, raise_alerts, failures))
             loops.update(_delivery_loops(client, deliveries, metrics, letters, clock))
             for name, loop in loops.items():
                 tasks.start(name, loop.run(), may_finish=True)
+            duties.start(client, tasks, settings.follow_up_every_s)
 
     session = BrokerSession(broker, on_connect)
 
@@ -179,27 +252,12 @@ def create_app(
             await bus.close()
             lines.close()
 
-    app = FastAPI(
-        title="Pingyi notify",
-        version=VERSION,
-        description="Alerts about service windows: who was told what, and who takes it over.",
-        openapi_tags=[
-            {"name": "alerts", "description": "Recent alerts and their acknowledgement."},
-            {"name": "channels", "description": "Endpoints that alerts go to."},
-            {"name": "operations", "description": "Health and metrics."},
-        ],
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-    )
+    app = _application(lifespan)
     health.register("nats", session.check)
     health.register("alerts", fold.check)
     health.register("consumers", check_consumers)
     install(app, metrics.service, health)
-    read = ReadAlerts(fold)
-    app.include_router(
-        make_router(read, AcknowledgeAlert(read, states=fold, publisher=bus, clock=clock), registry)
-    )
+    _add_routes(app, fold, bus, packs, clock, people.router, registry)
     enable = EnableEndpoint(directory, fold, publisher=bus, clock=clock, reach=fold.reach)
     add_channel_routes(app, directory, fold, deliveries, enable)
     return protect(app, Access.of(settings))

@@ -18,6 +18,12 @@ class NotifyMetrics:
         delivery_seconds: time of one attempt, by ``channel``.
         first_attempt_seconds: from receiving the cause to an alert's first attempt, by ``channel``.
         open: alerts that nobody has acknowledged.
+        waiting: alerts that wait for an acknowledgement before the next person is told.
+        held: tellings held back for digests.
+        recipients: recipients of the file in force.
+        recipients_invalid: whether a newer version of that file has problems.
+        calendar_guessed: days of a year whose public holidays are not known.
+        watched: events counted for surges and the like.
         unreadable: messages of the ALERTS stream that the fold could not read.
     """
 
@@ -38,4 +44,17 @@ class NotifyMetrics:
             LATENCY_BUCKETS_S,
         )
         self.open = metrics.gauge("open", "alerts", "Alerts that nobody has acknowledged.")
+        self.waiting = metrics.gauge(
+            "waiting", "alerts", "Alerts that are escalated unless somebody acknowledges."
+        )
+        self.held = metrics.gauge("held", "alerts", "Alerts held back for recipients' digests.")
+        self.recipients = metrics.gauge("recipients", "items", "Recipients of the file in force.")
+        self.recipients_invalid = metrics.flag(
+            "recipients_file_invalid",
+            "1: the file's newest version has problems; an older one stands.",
+        )
+        self.calendar_guessed = metrics.counter(
+            "calendar_guesses", "Days judged by the week alone: their year's holidays are not known."
+        )
+        self.watched = metrics.counter("watched_events", "Events of FEEDBACK that were counted for surges.")
         self.unreadable = metrics.counter("fold_unreadable_messages", "Alert messages that are no events.")

@@ -3,7 +3,14 @@
 Import from here, not from the modules below: ``FeedbackSubmitted``, ``EVENTS``, ``Envelope`` …
 """
 
-from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
+from shared.events.alerts import (
+    AlertAcknowledged,
+    AlertDelivered,
+    AlertDeliveryFailed,
+    AlertRaised,
+    AlertSnoozed,
+    AlertTelling,
+)
 from shared.events.audit import (
     BatchSequenced,
     CheckpointSigned,
@@ -40,6 +47,8 @@ __all__ = [
     "AlertDelivered",
     "AlertDeliveryFailed",
     "AlertRaised",
+    "AlertSnoozed",
+    "AlertTelling",
     "BatchSequenced",
     "CheckpointSigned",
     "CountedFields",

@@ -56,6 +56,7 @@ class Alias(EventData):
     address_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the network address.")] = None
     transaction_hmac: Annotated[KeyedHmac | None, Field(description="Pseudonym of the transaction.")] = None
     text_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the normalised text.")] = None
+    similarity: Annotated[TextBands | None, Field(description="The bands of a rating's text.")] = None
 
 
 Aliases = Annotated[

@@ -10,7 +10,13 @@ from functools import cached_property
 from typing import Any
 
 from shared.events import approvals, endpoints, supervision, units
-from shared.events.alerts import AlertAcknowledged, AlertDelivered, AlertDeliveryFailed, AlertRaised
+from shared.events.alerts import (
+    AlertAcknowledged,
+    AlertDelivered,
+    AlertDeliveryFailed,
+    AlertRaised,
+    AlertSnoozed,
+)
 from shared.events.audit import BatchSequenced, CheckpointSigned, StreamDiverged, StreamHistoryAccepted
 from shared.events.base import EventData
 from shared.events.cases import (
@@ -188,7 +194,8 @@ _FOR_GOOD = "for good in the stream and in the archive"
 
 _REGISTRY: tuple[EventSpec, ...] = tuple(
     EventSpec(
-        context, fact, data, "REGISTRY", producers=("intake",), consumers=("intake",), retention=_FOR_GOOD,
+        context, fact, data, "REGISTRY", producers=("intake",),
+        consumers=("intake", "notify") if context == "registry" else ("intake",), retention=_FOR_GOOD,
     )
     for context, fact, data in (
         ("approvals", "requested", approvals.ApprovalRequested),
@@ -222,27 +229,31 @@ EVENTS: tuple[EventSpec, ...] = (
     ),
     EventSpec(
         "feedback", "corrected", FeedbackCorrected, "FEEDBACK",
-        producers=("intake",), consumers=("intake", "scoring", "rectify"), retention=_AT_LEAST_400_DAYS,
+        producers=("intake",), consumers=("intake", "scoring", "notify", "rectify"),
+        retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "feedback", "withdrawn", FeedbackWithdrawn, "FEEDBACK",
-        producers=("intake",), consumers=("intake", "scoring", "rectify"), retention=_AT_LEAST_400_DAYS,
+        producers=("intake",), consumers=("intake", "scoring", "notify", "rectify"),
+        retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "feedback", "excluded", FeedbackExcluded, "FEEDBACK",
-        producers=("intake",), consumers=("intake", "scoring", "rectify"), retention=_AT_LEAST_400_DAYS,
+        producers=("intake",), consumers=("intake", "scoring", "notify", "rectify"),
+        retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "feedback", "reinstated", FeedbackReinstated, "FEEDBACK",
-        producers=("intake",), consumers=("intake", "scoring", "rectify"), retention=_AT_LEAST_400_DAYS,
+        producers=("intake",), consumers=("intake", "scoring", "notify", "rectify"),
+        retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "feedback", "quarantined", FeedbackQuarantined, "FEEDBACK",
-        producers=("intake",), consumers=("intake", "scoring"), retention=_AT_LEAST_400_DAYS,
+        producers=("intake",), consumers=("intake", "scoring", "notify"), retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "feedback", "released", FeedbackReleased, "FEEDBACK",
-        producers=("intake",), consumers=("intake", "scoring"), retention=_AT_LEAST_400_DAYS,
+        producers=("intake",), consumers=("intake", "scoring", "notify"), retention=_AT_LEAST_400_DAYS,
     ),
     EventSpec(
         "audit", "stream-diverged", StreamDiverged, "AUDIT",
@@ -254,7 +265,7 @@ EVENTS: tuple[EventSpec, ...] = (
     ),
     EventSpec(
         "ranking", "revised", RankingRevised, "RANKING",
-        producers=("scoring",), consumers=(), retention=_DERIVED, public=True,
+        producers=("scoring",), consumers=("notify",), retention=_DERIVED, public=True,
     ),
     EventSpec(
         "ranking", "score-changed", UnitScoreChanged, "RANKING",
@@ -270,7 +281,7 @@ EVENTS: tuple[EventSpec, ...] = (
     ),
     EventSpec(
         "integrity", "unit-flagged", UnitFlagged, "INTEGRITY",
-        producers=("scoring",), consumers=(), retention=_DERIVED,
+        producers=("scoring",), consumers=("notify",), retention=_DERIVED,
     ),
     EventSpec(
         "alerts", "raised", AlertRaised, "ALERTS",
@@ -286,6 +297,10 @@ EVENTS: tuple[EventSpec, ...] = (
     ),
     EventSpec(
         "alerts", "acknowledged", AlertAcknowledged, "ALERTS",
+        producers=("notify",), consumers=("notify",), retention=_DERIVED,
+    ),
+    EventSpec(
+        "alerts", "snoozed", AlertSnoozed, "ALERTS",
         producers=("notify",), consumers=("notify",), retention=_DERIVED,
     ),
     EventSpec(
@@ -330,7 +345,7 @@ EVENTS: tuple[EventSpec, ...] = (
     ),
     EventSpec(
         "deadletter", "rejected", MessageDeadLettered, "DEADLETTER",
-        producers=(ANY_SERVICE,), consumers=(), retention=_LONGEST,
+        producers=(ANY_SERVICE,), consumers=("notify",), retention=_LONGEST,
     ),
     *_REGISTRY,
 )  # fmt: skip

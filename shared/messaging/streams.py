@@ -184,6 +184,12 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
     ConsumerSpec(
         AUDIT, "notify-audit", "notify", ("audit.v1.stream-diverged.>",), "Diverged streams to alerts.",
     ),
+    ConsumerSpec(
+        INTEGRITY, "notify-integrity", "notify", ("integrity.v1.unit-flagged.>",), "Flags to alerts.",
+    ),
+    ConsumerSpec(
+        DEADLETTER, "notify-deadletter", "notify", ("deadletter.v1.rejected.>",), "Dead letters to alerts.",
+    ),
     *(
         ConsumerSpec(
             ALERTS, f"notify-deliver-{channel}", "notify", ("alerts.v1.raised.>",),

@@ -4,10 +4,11 @@
 another.
 """
 
+from shared.rules.alerting import Severity
 from shared.rules.checking import Examination, examine_packs
 from shared.rules.differences import Setting, pack_differences, pack_settings
 from shared.rules.loading import UnknownPackError, load_pack, load_packs, pack_by_hash
-from shared.rules.pack import RulePack, Severity
+from shared.rules.pack import RulePack
 from shared.rules.parsing import RulePackError, parse_pack
 
 __all__ = [

@@ -6,24 +6,24 @@ Plain dataclasses, so that a service's domain may use them.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from enum import StrEnum
 
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Grade, Verification
+from shared.rules.alerting import (
+    DeadLettersRule,
+    QuarantineShareRule,
+    RankingStaleRule,
+    RoutingRules,
+    Severity,
+    SurgeRule,
+    TooGoodRule,
+)
 from shared.rules.approvals import ApprovalRules
 from shared.rules.intake_policy import DEFAULT_CHANNELS, ChannelPolicy, Quotas, TokenRules
 from shared.rules.integrity import Integrity
 from shared.rules.people import People
 from shared.rules.rectify import Rectify
 from shared.rules.screening import Screening
-
-
-class Severity(StrEnum):
-    """How urgent an alert is, rising."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,11 @@ class Alerts:
     bad_review: BadReviewRule
     rank_drop: RankDropRule
     band_change: BandChangeRule
+    surge: SurgeRule = field(default_factory=SurgeRule)
+    too_good: TooGoodRule = field(default_factory=TooGoodRule)
+    quarantine_share: QuarantineShareRule = field(default_factory=QuarantineShareRule)
+    ranking_stale: RankingStaleRule = field(default_factory=RankingStaleRule)
+    dead_letters: DeadLettersRule = field(default_factory=DeadLettersRule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +213,7 @@ class RulePack:
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
     people: People = field(default_factory=People)
     rectify: Rectify = field(default_factory=Rectify)
+    routing: RoutingRules = field(default_factory=RoutingRules)
 
     def kind_label(self, kind: str) -> str:
         """Return the Chinese label of a window kind.

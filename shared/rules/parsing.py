@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 from shared.kernel.errors import PermanentError, describe
 from shared.kernel.grades import Grade, Verification
+from shared.rules.alerting import Severity, read_routing, read_warnings
 from shared.rules.approvals import RANGES, ApprovalRules
 from shared.rules.intake_policy import (
     DEFAULT_CHANNELS,
@@ -48,7 +49,6 @@ from shared.rules.pack import (
     Publication,
     RankDropRule,
     RulePack,
-    Severity,
     Suppression,
     Windows,
 )
@@ -286,6 +286,7 @@ def _intake(table: _Table) -> Intake:
 
 def _alerts(table: _Table) -> Alerts:
     bad, drop, band = table.table("bad_review"), table.table("rank_drop"), table.table("band_change")
+    more = read_warnings(table)
     alerts = Alerts(
         bad_review=BadReviewRule(
             grades=tuple(Grade(grade) for grade in bad.integers("grades", int(min(Grade)), int(max(Grade)))),
@@ -293,6 +294,11 @@ def _alerts(table: _Table) -> Alerts:
         ),
         rank_drop=RankDropRule(drop.integer("places", 1, 1_000_000), drop.choice("severity", Severity)),
         band_change=BandChangeRule(band.choice("severity", Severity)),
+        surge=more.surge,
+        too_good=more.too_good,
+        quarantine_share=more.quarantine_share,
+        ranking_stale=more.ranking_stale,
+        dead_letters=more.dead_letters,
     )
     for part in (bad, drop, band, table):
         part.done()
@@ -458,6 +464,7 @@ def parse_pack(text: str, origin: str) -> RulePack:
     alerts = _alerts(top.table("alerts"))
     integrity = _integrity(top.table("integrity"))
     approvals = _approvals(top)
+    routing = read_routing(top)
     people = read_people(top.table("people")) if "people" in top.keys() else People()  # noqa: SIM118 - ours
     rectify = parse_rectify(top.table("rectify")) if "rectify" in top.keys() else Rectify()  # noqa: SIM118 - a method of ours
     top.done()
@@ -483,4 +490,5 @@ def parse_pack(text: str, origin: str) -> RulePack:
         approvals=approvals,
         people=people,
         rectify=rectify,
+        routing=routing,
     )

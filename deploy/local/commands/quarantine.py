@@ -1,6 +1,7 @@
 """``pingyi quarantine``: the ratings that are held, and what becomes of them."""
 
 import json
+import uuid
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -101,7 +102,7 @@ def exclude(
     port_base: PortBaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Exclude held ratings for good; an appeal reinstates one with `pingyi feedback reinstate`."""
+    """Ask that held ratings never count; another person has to approve it (`pingyi approvals approve`)."""
     _decide("exclude", reason.value, events, cluster, decided_by, data, port_base, as_json=as_json)
 
 
@@ -122,10 +123,15 @@ def _decide(
     chosen: dict[str, Any] = {"event_ids": events} if events else {"cluster": cluster}
     body = {"move": move, "reason": reason, "decided_by": decided_by} | chosen
     results: list[dict[str, Any]] = []
+    asked: list[str] = []
     while True:
-        answer = call("POST", url, body=body, timeout_s=TIMEOUT_S, attempts=5)
-        results += answer["results"]
-        if not answer["remaining"] or not answer["done"]:
+        # A key for each request, so that asking again after a lost answer is the same request for approval.
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        answer = call("POST", url, body=body, headers=headers, timeout_s=TIMEOUT_S, attempts=5)
+        results += [each | {"approval_id": answer["approval_id"]} for each in answer["results"]]
+        asked += filter(None, [answer["approval_id"]])
+        body["cursor"] = answer["next"]
+        if not answer["next"] and (not answer["remaining"] or not answer["done"]):
             break
     if as_json:
         typer.echo(json.dumps(results, ensure_ascii=False))
@@ -135,3 +141,5 @@ def _decide(
         if result["outcome"] in {"not_open", "not_found"}:
             typer.echo(f"{result['event_id']}  {result['outcome']}  {result['state'] or ''}".rstrip())
     typer.echo(", ".join(f"{name}: {count}" for name, count in sorted(counts.items())) or "nothing is held")
+    for approval in asked:
+        typer.echo(f"Another person decides: pingyi approvals approve {approval} --by <role>")

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from deploy.local.api import call
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
+from deploy.local.commands.rule_test import rule_test
 from deploy.local.errors import LocalError
 from deploy.local.layout import DEFAULT_DATA
 from deploy.local.showing import shown
@@ -27,6 +28,8 @@ PacksArgument = Annotated[
 ]
 
 rules = typer.Typer(no_args_is_help=True, help="The rule packs: every number that policy decides.")
+
+rules.command("test")(rule_test)
 
 
 @rules.command("check")

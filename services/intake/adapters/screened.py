@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from services.intake.domain.screening import Seen
+from services.intake.domain.screening import Fingerprints, Seen
 from services.intake.domain.similarity import split_bands
 from services.intake.domain.submission import unix_ms
 from shared.events import FeedbackQuarantined, FeedbackSubmitted, spec_for_data
@@ -13,6 +13,13 @@ from shared.kernel.errors import InvalidValueError
 
 SUBMITTED: Final = spec_for_data(FeedbackSubmitted)
 QUARANTINED: Final = spec_for_data(FeedbackQuarantined)
+
+
+class _Alias(msgspec.Struct, gc=False):
+    device_hmac: str | None = None
+    address_hmac: str | None = None
+    text_hmac: str | None = None
+    similarity: str | None = None
 
 
 class _Data(msgspec.Struct, gc=False):
@@ -25,6 +32,7 @@ class _Data(msgspec.Struct, gc=False):
     address_hmac: str | None = None
     text_hmac: str | None = None
     similarity: str | None = None
+    aliases: tuple[_Alias, ...] = ()
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -75,6 +83,10 @@ def read_seen(data: bytes, sequence: int) -> Seen | None:
         split_bands(said.similarity),
         envelope.importid is not None,
         envelope.synthetic,
+        tuple(
+            Fingerprints(each.device_hmac, each.address_hmac, each.text_hmac, split_bands(each.similarity))
+            for each in reversed(said.aliases)
+        ),
     )
 
 

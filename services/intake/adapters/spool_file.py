@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,8 @@ CREATE TABLE IF NOT EXISTS entries (
     subject TEXT NOT NULL, payload BLOB NOT NULL, record_id TEXT, record BLOB, uncertain INTEGER NOT NULL,
     spooled_ms INTEGER NOT NULL, checksum BLOB NOT NULL, reason TEXT
 );
+CREATE TABLE IF NOT EXISTS former_receipts (row INTEGER NOT NULL, receipt BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS former_receipts_row ON former_receipts (row);
 CREATE INDEX IF NOT EXISTS entries_about ON entries (about, kind) WHERE reason IS NULL;
 CREATE INDEX IF NOT EXISTS entries_record ON entries (record_id) WHERE record IS NOT NULL;
 CREATE INDEX IF NOT EXISTS entries_aside ON entries (row) WHERE reason IS NOT NULL;
@@ -109,6 +111,8 @@ class SpoolFile:
         run("PRAGMA synchronous = FULL")
         run("PRAGMA secure_delete = ON")
         self._connection.executescript(_CREATE)
+        # An intake of before this table leaves receipts behind, and rows are numbered anew.
+        run("DELETE FROM former_receipts WHERE row NOT IN (SELECT row FROM entries)")
         (verdict,) = run("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(str(verdict))
@@ -181,7 +185,13 @@ class SpoolFile:
                 "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
                 (_to_row(row, entry, spooled_ms) for row, entry in entries),
             )
-            self._connection.executemany("DELETE FROM entries WHERE row = ?", ((row,) for row in forgotten))
+            self._connection.executemany(
+                "INSERT INTO former_receipts VALUES (?, ?)",
+                ((row, receipt) for row, entry in entries for receipt in entry.kinship.former),
+            )
+            gone = [(row,) for row in forgotten]
+            self._connection.executemany("DELETE FROM entries WHERE row = ?", gone)
+            self._connection.executemany("DELETE FROM former_receipts WHERE row = ?", gone)
         return Amount(messages, size)
 
     def set_aside(self, row: int, reason: str) -> None:
@@ -225,7 +235,14 @@ class SpoolFile:
         Raises:
             sqlite3.Error: it can't be read.
         """
-        return self._select("reason IS NULL ORDER BY row LIMIT ?", (most,))
+        found = self._select("reason IS NULL ORDER BY row LIMIT ?", (most,))
+        if not found:
+            return found
+        former: dict[int, list[bytes]] = {}
+        query = "SELECT row, receipt FROM former_receipts WHERE row BETWEEN ? AND ? ORDER BY rowid"
+        for row, receipt in self._connection.execute(query, (found[0].row, found[-1].row)):
+            former.setdefault(row, []).append(receipt)
+        return [_with_former(kept, former[kept.row]) if kept.row in former else kept for kept in found]
 
     def aside(self, most: int) -> list[tuple[Kept, str]]:
         """What was set aside, with the reasons.
@@ -335,6 +352,11 @@ def _to_row(row: int, entry: Entry, spooled_ms: int) -> tuple[object, ...]:
         spooled_ms,
         _checksum(row, message, entry.record),
     )
+
+
+def _with_former(kept: Kept, former: Sequence[bytes]) -> Kept:
+    kinship = replace(kept.entry.kinship, former=tuple(former))
+    return replace(kept, entry=replace(kept.entry, kinship=kinship))
 
 
 def _to_kept(found: _Row) -> Kept:

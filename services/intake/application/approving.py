@@ -92,9 +92,25 @@ class Approvals:
         return tuple(reversed(tuple(self._book)))
 
     async def exclude(
-        self, targets: Sequence[str], reason: str, actor: Actor, facts: RequestFacts, import_id: str | None
+        self,
+        targets: Sequence[str],
+        reason: str,
+        actor: Actor,
+        facts: RequestFacts,
+        import_id: str | None,
+        *,
+        chosen_by: Sequence[str] | None = None,
     ) -> Approval:
         """Ask that ratings be excluded; `targets` are event ids or receipt codes, mixed as they come.
+
+        Args:
+            targets: the ratings.
+            reason: why.
+            actor: who asks.
+            facts: of the request.
+            import_id: the bulk import that is undone.
+            chosen_by: what the request named instead of each of them; a repeat is one that names the same,
+                though meanwhile there may be others of that name.
 
         Raises:
             RejectedError: some are no ratings; names the first of them.
@@ -127,7 +143,9 @@ class Approvals:
                 requested_by=actor,
                 requested_at=facts.received_at,
                 expires_at=_after(facts.received_at, limits.pending_hours),
-                content=derived_id("exclusion", reason, actor.credential, import_id or "", *sorted(ids)),
+                content=derived_id(
+                    "exclusion", reason, actor.credential, import_id or "", *(chosen_by or sorted(ids))
+                ),
                 targets=ids,
                 import_id=import_id,
                 city=city,

@@ -1,6 +1,6 @@
 """Bringing what was spooled to the broker: in order, and each message once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -21,6 +21,7 @@ BATCH: Final = 500
 
 _DAMAGED: Final = "it does not read as it was written: its checksum differs"
 _UNREADABLE: Final = "it can't be read"
+_ELSEWHERE: Final = "its rating stands in the stream under an id of a former key, by another receipt"
 _LOST_RACE: Final = "another revision of the rating has its number"
 
 
@@ -96,7 +97,8 @@ class Drainer:
 
     async def _publish(self, kept: list[Kept]) -> list[Kept]:
         """Publish `kept` up to the first whose fate depends on those before it; what is left."""
-        known = self._index.find([one.entry.kinship.about for one in kept])
+        kinships = [one.entry.kinship for one in kept]
+        known = self._index.find([each for of in kinships for each in (of.about, *of.former)])
         publish: list[Kept] = []
         stored: list[Kept] = []
         abouts: set[bytes] = set()
@@ -106,7 +108,7 @@ class Drainer:
             if kind is Kind.REVISION and about in abouts:
                 break  # its rating must be in the stream first
             done += 1
-            fate = await self._fate(one, known.get(about))
+            fate = await self._fate(one, _standing(one, known))
             if fate is Fate.PUBLISH:
                 publish.append(one)
                 abouts.add(about)
@@ -123,7 +125,9 @@ class Drainer:
         kind = one.entry.kinship.kind
         if kind is Kind.RATING:
             return await self._fate_of_rating(one, standing)
-        return await self._fate_of_revision(one) if kind is Kind.REVISION else Fate.PUBLISH
+        if kind is Kind.REVISION:
+            return await self._fate_of_revision(one, standing)
+        return Fate.PUBLISH
 
     async def _fate_of_rating(self, one: Kept, standing: Accepted | None) -> Fate | None:
         rating = self._readers.rating(one.entry.message.payload, -one.row)
@@ -136,7 +140,11 @@ class Drainer:
             return None
         return fate
 
-    async def _fate_of_revision(self, one: Kept) -> Fate | None:
+    async def _fate_of_revision(self, one: Kept, standing: Accepted | None) -> Fate | None:
+        if standing is None:
+            # It was spooled behind its rating, which must be in the stream by now, unless by another id.
+            await self._aside(one, _ELSEWHERE)
+            return None
         revision = self._readers.revision(one.entry.message.payload, -one.row)
         if revision is None:
             await self._aside(one, _UNREADABLE)
@@ -225,3 +233,10 @@ class Drainer:
             await self._vault.erase(own)
         await self._spool.done((one.row,))
         self._tally.drained(Fate.CONFLICT, 1)
+
+
+def _standing(one: Kept, known: Mapping[bytes, Accepted]) -> Accepted | None:
+    """What the stream holds under a rating's id, or under one that a former key would have given it."""
+    kinship = one.entry.kinship
+    found = (known.get(receipt) for receipt in (kinship.about, *kinship.former))
+    return next((each for each in found if each is not None), None)

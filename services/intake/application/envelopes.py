@@ -4,6 +4,7 @@ FeedbackSubmitted is written directly: building the pydantic models and dumping 
 much as the rest of the work on a rating. A test holds the bytes equal to ``EventSpec.wrap(…).to_json()``.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -49,6 +50,7 @@ class _Alias(msgspec.Struct):
     address_hmac: str | UnsetType
     transaction_hmac: str | UnsetType
     text_hmac: str | UnsetType
+    similarity: str | UnsetType
 
 
 class _Data(msgspec.Struct):
@@ -101,6 +103,17 @@ class _Envelope(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 
 
+@dataclass(frozen=True, slots=True)
+class KeyedMessage(Outgoing):
+    """The message of a rating that an earlier key of ids would have given another id.
+
+    Attributes:
+        former: the receipts of those ids: the event has only its own.
+    """
+
+    former: tuple[bytes, ...] = ()
+
+
 def submitted_message(
     prepared: Prepared,
     text: str | None,
@@ -140,7 +153,7 @@ def submitted_message(
         has_contact=sealed is not None and sealed.has_contact,
         contact_record=sealed.record_id if sealed is not None and sealed.has_contact else UNSET,
         digest=prepared.digest,
-        aliases=_aliases(prepared, text, pseudonyms) if pseudonyms.earlier else UNSET,
+        aliases=_aliases(prepared, text, signature, pseudonyms) if pseudonyms.earlier else UNSET,
     )
     envelope = _Envelope(
         specversion="1.0",
@@ -160,11 +173,15 @@ def submitted_message(
         synthetic=facts.synthetic,
         data=data,
     )
+    if prepared.former:
+        return KeyedMessage(_subject(unit), prepared.event_id, _encode(envelope), former=prepared.former)
     return Outgoing(_subject(unit), prepared.event_id, _encode(envelope))
 
 
-def _aliases(prepared: Prepared, text: str | None, pseudonyms: Pseudonyms) -> list[_Alias] | UnsetType:
-    found = pseudonyms.aliases(prepared.submission, prepared.facts.address, text)
+def _aliases(
+    prepared: Prepared, text: str | None, signature: tuple[int, ...] | None, pseudonyms: Pseudonyms
+) -> list[_Alias] | UnsetType:
+    found = pseudonyms.aliases(prepared.submission, prepared.facts.address, text, signature)
     return [
         _Alias(
             alias.citizen_hmac or UNSET,
@@ -172,6 +189,7 @@ def _aliases(prepared: Prepared, text: str | None, pseudonyms: Pseudonyms) -> li
             alias.address_hmac or UNSET,
             alias.transaction_hmac or UNSET,
             alias.text_hmac or UNSET,
+            alias.similarity or UNSET,
         )
         for alias in found
     ] or UNSET

@@ -6,9 +6,10 @@ fold is a function of the set of ratings, so they may overtake.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
-from services.intake.application.envelopes import SUBMITTED
+from services.intake.application.envelopes import SUBMITTED, KeyedMessage
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.ports import (
     AcceptedIndex,
@@ -135,6 +136,8 @@ class SpoolingLog:
                 if rating is None and failure is None:
                     return await self._log.append(messages)  # only the broker can take it
                 self._require_behind_its_rating(rating, failure)
+            if isinstance(message, KeyedMessage):
+                kinship = replace(kinship, former=message.former)
             record = self._held.pop(kinship.record_id, None) if kinship.record_id is not None else None
             entries.append(Entry(message, kinship, record, uncertain))
         try:

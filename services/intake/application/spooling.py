@@ -35,11 +35,13 @@ class Kinship:
     Attributes:
         about: receipt of the rating that it is, revises or conflicts with.
         record_id: its vault record; None without one.
+        former: receipts that the rating would have under former keys of ids; it may be in the stream by one.
     """
 
     kind: Kind
     about: bytes
     record_id: str | None = None
+    former: tuple[bytes, ...] = ()
 
 
 Classify = Callable[[bytes], Kinship | None]

@@ -60,8 +60,8 @@ class Registry:
         feedback: JetStreamFeedbackLog,
         pseudonyms: Pseudonyms,
         random: RandomBytes,
-    ) -> None:
-        """Compose the use cases and add their routes to `app`."""
+    ) -> Approvals:
+        """Compose the use cases and add their routes to `app`; gives what other routes ask approvals of."""
         books, reviser = self.books, parts.reviser
         approvals = Approvals(
             book=books.approvals,
@@ -97,3 +97,4 @@ class Registry:
         )
         RegistryRoutes(parts, registering).add_to(app)
         parts.metrics.watch_registry(books, parts.clock)
+        return approvals

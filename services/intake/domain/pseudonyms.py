@@ -70,6 +70,7 @@ class Alias:
     address_hmac: str | None
     transaction_hmac: str | None
     text_hmac: str | None
+    similarity: str | None = None
 
     def __bool__(self) -> bool:
         """Whether there is anything."""
@@ -193,7 +194,13 @@ class Pseudonyms:
                 return each.digest(submission)
         return None
 
-    def aliases(self, submission: Submission, address: str | None, text: str | None) -> tuple[Alias, ...]:
+    def aliases(
+        self,
+        submission: Submission,
+        address: str | None,
+        text: str | None,
+        signature: tuple[int, ...] | None = None,
+    ) -> tuple[Alias, ...]:
         """What the earlier live keys make of a rating, the latest first; without those that say nothing."""
         found = (
             Alias(
@@ -202,6 +209,7 @@ class Pseudonyms:
                 each.address(address),
                 each.transaction(submission.transaction_id),
                 each.text(text),
+                each.bands(submission.unit_id, signature),
             )
             for each in self.earlier
         )

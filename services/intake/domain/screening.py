@@ -47,6 +47,15 @@ REASONS: Final = {
 """The reason that goes into the event, for each trait."""
 
 
+class Fingerprints(NamedTuple):
+    """What one key makes of a rating: keyed hashes, None where unknown; bands see `similarity`."""
+
+    device: str | None = None
+    address: str | None = None
+    text: str | None = None
+    text_bands: Sequence[str] = ()
+
+
 class Seen(NamedTuple):
     """What screening looks at of one rating; the fingerprints are keyed hashes, None where unknown.
 
@@ -55,6 +64,8 @@ class Seen(NamedTuple):
         received_ms: when it was received, Unix milliseconds.
         text_bands: what it shares with nearly the same texts, see `similarity`; empty for short ones.
         imported: whether it came with a bulk import.
+        earlier: its fingerprints under earlier keys that are live still, the oldest key's first; while keys
+            are changed, a cluster goes on under the key that it began with.
     """
 
     event_id: str
@@ -71,6 +82,7 @@ class Seen(NamedTuple):
     text_bands: Sequence[str] = ()
     imported: bool = False
     synthetic: bool = False
+    earlier: Sequence[Fingerprints] = ()
 
 
 class Hold(NamedTuple):
@@ -190,8 +202,8 @@ class Screen:
         explained = False
         for trait, rule, fingerprint in self._traits(seen):
             key = f"{trait.value}:{seen.unit_id}:{fingerprint}"
-            if trait is Trait.DEVICE:
-                member.device = key
+            if trait is Trait.DEVICE and not member.device:
+                member.device = key  # the oldest key's: that cluster is the whole one
             for each in self._join(key, member, rule, usual_day, now_ms):
                 if each.explained:
                     continue
@@ -240,18 +252,24 @@ class Screen:
         return released
 
     def _traits(self, seen: Seen) -> Iterator[tuple[Trait, ClusterRule, str]]:
+        """What the rating may share with others: under every live key, since these may know either."""
         rules = self.rules
-        if seen.device is not None:
-            if seen.channel in self._shared:
-                yield Trait.SHARED_DEVICE, rules.shared_device, seen.device
-            else:
-                yield Trait.DEVICE, rules.device, seen.device
-        if seen.address is not None:
-            yield Trait.ADDRESS, rules.address, seen.address
-        if seen.text_bands:
-            if seen.text is not None:
-                yield Trait.TEXT, rules.text, seen.text
-            for number, band in enumerate(seen.text_bands):
+        now: tuple[Fingerprints | Seen, ...] = (*seen.earlier, seen) if seen.earlier else (seen,)
+        shared = seen.channel in self._shared
+        for each in now:
+            if each.device is not None:
+                if shared:
+                    yield Trait.SHARED_DEVICE, rules.shared_device, each.device
+                else:
+                    yield Trait.DEVICE, rules.device, each.device
+        for each in now:
+            if each.address is not None:
+                yield Trait.ADDRESS, rules.address, each.address
+        for each in now:
+            if each.text_bands and each.text is not None:
+                yield Trait.TEXT, rules.text, each.text
+        for each in now:
+            for number, band in enumerate(each.text_bands):
                 yield Trait.NEAR_TEXT, rules.near_text, f"{number}.{band}"
 
     def _join(

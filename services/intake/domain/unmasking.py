@@ -134,7 +134,10 @@ class Unmasking:
 
 
 class Unmaskings:
-    """The fold: every unmasking that is known, by the facts in their order. The first decision stands."""
+    """The fold: every unmasking that is known, by the facts in their order. The first decision stands.
+
+    Nothing is forgotten: less than 1 kB for each, and each took the minutes of two people.
+    """
 
     def __init__(self) -> None:
         """Know of none."""
@@ -163,11 +166,3 @@ class Unmaskings:
         known = self._known.get(request_id)
         if known is not None:
             self._known[request_id] = replace(known, shown=known.shown + 1)
-
-    def forget(self, before: datetime) -> None:
-        """Drop those that nobody can decide about or read since `before`."""
-        self._known = {
-            name: each
-            for name, each in self._known.items()
-            if max(each.expires_at, each.approval.expires_at if each.approval else each.expires_at) >= before
-        }

@@ -1,6 +1,7 @@
 """Whose request it is, and whether that goes together with what it says: channel, region, rating."""
 
 from collections.abc import Callable
+from typing import Final
 
 from starlette.types import Scope
 
@@ -12,7 +13,10 @@ from shared.auth.access import acting, principal_of, refusal, require_within
 from shared.auth.grants import Permission
 from shared.auth.principals import Place, Principal, Tier
 from shared.kernel.errors import NotFoundError
+from shared.kernel.grades import Channel
 from shared.kernel.units import UnitRegistry
+
+IMPORT_HEADER: Final = "X-Import-Id"
 
 
 def require_may_submit(scope: Scope, submission: Submission, units: UnitRegistry) -> None:
@@ -25,6 +29,26 @@ def require_may_submit(scope: Scope, submission: Submission, units: UnitRegistry
     if issue is not None:
         detail = f"{issue.field}: got {issue.value}, expected {issue.expected}: {issue.remedy}."
         raise refusal(detail, scope["path"], "foreign-channel")
+
+
+def require_may_import(scope: Scope) -> None:
+    """Return if whoever asks may say that ratings come with a bulk import.
+
+    An import is believed its transactions and its sources, and no device has a quota in it. So it takes a
+    credential with the channel ``import``: a terminal's or a website's is for what it takes down itself.
+
+    Raises:
+        ProblemError: 403, the credential is for other channels.
+    """
+    channels = principal_of(scope).channels
+    if Channel.IMPORT not in channels:
+        raise refusal(
+            f"{IMPORT_HEADER}: this credential is for {', '.join(sorted(channels))}, expected one with the "
+            f"channel {Channel.IMPORT.value} among them: leave the header out, or import with the credential "
+            "of imports.",
+            scope["path"],
+            "foreign-import",
+        )
 
 
 def own_lines(

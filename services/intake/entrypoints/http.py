@@ -52,7 +52,12 @@ from services.intake.entrypoints.bodies import (
     parse_line,
     with_token,
 )
-from services.intake.entrypoints.channels import own_lines, require_may_submit
+from services.intake.entrypoints.channels import (
+    IMPORT_HEADER,
+    own_lines,
+    require_may_import,
+    require_may_submit,
+)
 from services.intake.entrypoints.reading import read_body, read_body_in_time, require_readable
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
@@ -82,7 +87,6 @@ SINGLE_PATH: Final = "/v1/feedback"
 BATCH_PATH: Final = "/v1/feedback/batch"
 NDJSON_TYPES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
-IMPORT_HEADER: Final = "X-Import-Id"
 _IMPORT_ID: Final = re.compile(rb"(?!(?:[._-]*[0-9]){11,}[._-]*[Xx]?$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """It goes into events for good: digits alone, as many as a telephone number has, are none."""
 
@@ -248,7 +252,10 @@ class _Submissions:
         headers = dict(scope["headers"])
         require_readable(headers, NDJSON_TYPES)
         # No address: whoever uploads a batch is not who rated, and all its lines would be one cluster.
-        facts = self._facts(headers, import_id=_import_id(headers))
+        import_id = _import_id(headers)
+        if import_id is not None:
+            require_may_import(scope)
+        facts = self._facts(headers, import_id=import_id)
         if self._batches_waiting >= self._settings.max_batches_waiting:
             self._parts.metrics.refused("batch", Refusal.FULL.value)
             raise self._part_later(_too_many_batches(self._batches_waiting), scope["path"])
@@ -344,7 +351,10 @@ _ImportId = Annotated[
     Header(
         alias=IMPORT_HEADER,
         max_length=64,
-        description="Bulk import that the batch is part of; goes into the events, so that it can be undone.",
+        description=(
+            "Bulk import that the batch is part of; goes into the events, so that it can be undone. Takes a "
+            "credential with the channel import."
+        ),
     ),
 ]
 _RatingToken = Annotated[

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
+from services.intake.application.approving import Approvals
 from services.intake.application.errors import (
     KeyReusedError,
     LostRaceError,
@@ -22,6 +23,7 @@ from services.intake.application.errors import (
     RejectedError,
 )
 from services.intake.application.prepared import KEY_HEADER, RequestFacts
+from services.intake.domain.approvals import Actor
 from services.intake.domain.decisions import Decision
 from services.intake.domain.quarantine import (
     MAX_PAGE,
@@ -31,7 +33,7 @@ from services.intake.domain.quarantine import (
     read_cursor,
     write_cursor,
 )
-from services.intake.domain.revisions import Move
+from services.intake.domain.revisions import History, Move
 from services.intake.entrypoints.bodies import describe_errors
 from services.intake.entrypoints.channels import acting_reviewer, require_may_revise
 from services.intake.entrypoints.http import HttpParts
@@ -47,6 +49,7 @@ from services.intake.entrypoints.quarantine_bodies import (
     parse_decisions,
 )
 from services.intake.entrypoints.reading import read_body_in_time, require_readable
+from services.intake.entrypoints.staff_routes import level_of
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
     MAX_KEY,
@@ -68,11 +71,10 @@ PATH: Final = "/v1/quarantine"
 DECISIONS_PATH: Final = "/v1/quarantine/decisions"
 MAX_BODY_BYTES: Final = 1024 * 1024
 AT_ONCE: Final = 64
-_TAKES: Final = {Move.RELEASE: Permission.FEEDBACK_REVIEW, Move.EXCLUDE: Permission.FEEDBACK_EXCLUDE}
-
 _READING: Final = problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 _DECIDING: Final = problems(
     HTTPStatus.BAD_REQUEST,
+    HTTPStatus.CONFLICT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -117,16 +119,16 @@ def _theirs(
 _Theirs = Annotated[HeldFilter, Depends(_theirs)]
 
 
-def add_quarantine_routes(app: FastAPI, parts: HttpParts, held: HeldRatings) -> None:
-    """Add the routes of the review to `app`."""
-    decisions = _Decisions(parts, held)
+def add_quarantine_routes(app: FastAPI, parts: HttpParts, held: HeldRatings, approvals: Approvals) -> None:
+    """Add the routes of the review to `app`; exclusions are asked of `approvals`."""
+    decisions = _Decisions(parts, held, approvals)
     route = APIRoute(
         DECISIONS_PATH,
         _describe_decisions,
         methods=["POST"],
         dependencies=[requires(Permission.FEEDBACK_REVIEW)],
         tags=["quarantine"],
-        summary="Release or exclude many held ratings",
+        summary="Release many held ratings, or ask that they be excluded",
         operation_id="decide_quarantine",
         response_model=DecisionsAnswer,
         responses=_DECIDING,
@@ -182,11 +184,16 @@ def _narrowed(wanted: HeldFilter, actor: Principal) -> HeldFilter:
 
 
 class _Decisions:
-    """Answers requests to decide about many ratings: each by a revision of its own, durable on return."""
+    """Answers requests to decide about many ratings.
 
-    def __init__(self, parts: HttpParts, held: HeldRatings) -> None:
+    Releasing takes one person: a revision of each, durable on return. Excluding takes two: one request for
+    approval about all of them, durable on return.
+    """
+
+    def __init__(self, parts: HttpParts, held: HeldRatings, approvals: Approvals) -> None:
         self._parts = parts
         self._held = held
+        self._approvals = approvals
 
     async def decide(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -206,13 +213,59 @@ class _Decisions:
         decision = replace(decision, decided_by=acting_reviewer(scope, decision.decided_by))
         facts = self._parts.desk.preparer.facts(provenance(), idempotency_key=key_of(headers))
         try:
-            answer = await self._decide(body, decision, facts, scope)
+            if decision.move is Move.EXCLUDE:
+                answer = await self._ask(body, decision, facts, scope)
+            else:
+                answer = await self._release(body, decision, facts, scope)
         except TransientError as error:
             again = "Some may have been decided: send the same request again after {seconds} s."
             raise unavailable(error, again, scope["path"], self._parts.random) from error
         await send_json(send, 200, answer.model_dump_json().encode())
 
-    async def _decide(
+    async def _ask(
+        self, body: DecisionsBody, decision: Decision, facts: RequestFacts, scope: Scope
+    ) -> DecisionsAnswer:
+        chosen, more = self._chosen(body, facts, scope)
+        results = [self._standing(event_id, scope) for event_id in chosen]
+        asked = [each.event_id for each in results if each.outcome == "asked"]
+        answer = _summed(results, 0)
+        if asked:
+            principal = principal_of(scope)
+            actor = Actor(principal.subject, level_of(principal))
+            named = (body.cluster, body.cursor or "") if body.cluster is not None else sorted(chosen)
+            approval = await self._approvals.exclude(
+                asked, decision.reason, actor, facts, None, chosen_by=named
+            )
+            answer.approval_id = approval.request.approval_id
+        answer.next = more
+        return answer
+
+    def _chosen(
+        self, body: DecisionsBody, facts: RequestFacts, scope: Scope
+    ) -> tuple[Sequence[str], str | None]:
+        """The ratings of a request to exclude, and the cursor of the rest of the cluster."""
+        if body.cluster is None:
+            return list(dict.fromkeys(body.event_ids or ())), None
+        wanted = _narrowed(HeldFilter(cluster=body.cluster), principal_of(scope))
+        most = min(MOST_AT_ONCE, self._parts.rules.at(facts.received_at).approvals.max_targets)
+        found = self._held.page(wanted, read_cursor(body.cursor), most + 1)
+        more = write_cursor(found[most - 1].sequence) if len(found) > most else None
+        return [each.event_id for each in found[:most]], more
+
+    def _standing(self, event_id: str, scope: Scope) -> DecidedAnswer:
+        """Whether a rating can be excluded."""
+        try:
+            history = self._parts.reviser.history(event_id)
+            require_may_revise(scope, Permission.FEEDBACK_EXCLUDE, history, self._parts.units)
+        except (NotFoundError, InvalidValueError):
+            return DecidedAnswer(event_id=event_id, outcome="not_found", state=None, revision=None)
+        if Move.EXCLUDE in history.moves:
+            return DecidedAnswer(
+                event_id=event_id, outcome="asked", state=history.state, revision=history.number
+            )
+        return _not_open(history, Move.EXCLUDE)
+
+    async def _release(
         self, body: DecisionsBody, decision: Decision, facts: RequestFacts, scope: Scope
     ) -> DecisionsAnswer:
         remaining = 0
@@ -236,30 +289,31 @@ class _Decisions:
         reviser = self._parts.reviser
         try:
             history = reviser.history(event_id)
-            require_may_revise(scope, _TAKES[decision.move], history, self._parts.units)
+            require_may_revise(scope, Permission.FEEDBACK_REVIEW, history, self._parts.units)
         except (NotFoundError, InvalidValueError):
             return DecidedAnswer(event_id=event_id, outcome="not_found", state=None, revision=None)
         try:
             revision = await reviser.revise(history, decision, facts)
         except (MoveNotOpenError, LostRaceError, KeyReusedError):
-            history = reviser.history(event_id)
-            outcome = "already" if history.state is decision.move.leads_to else "not_open"
-            return DecidedAnswer.model_validate(
-                {
-                    "event_id": event_id,
-                    "outcome": outcome,
-                    "state": history.state,
-                    "revision": history.number,
-                }
-            )
+            return _not_open(reviser.history(event_id), decision.move)
         state = revision.move.leads_to
         return DecidedAnswer(event_id=event_id, outcome="done", state=state, revision=revision.number)
+
+
+def _not_open(history: History, move: Move) -> DecidedAnswer:
+    return DecidedAnswer(
+        event_id=history.accepted.event_id,
+        outcome="already" if history.state is move.leads_to else "not_open",
+        state=history.state,
+        revision=history.number,
+    )
 
 
 def _summed(results: Sequence[DecidedAnswer], remaining: int) -> DecisionsAnswer:
     counts = Counter(result.outcome for result in results)
     return DecisionsAnswer(
         done=counts["done"],
+        asked=counts["asked"],
         already=counts["already"],
         not_open=counts["not_open"],
         not_found=counts["not_found"],
@@ -282,5 +336,7 @@ async def _describe_decisions(
 ) -> None:
     """Decide about a whole cluster, or about single ratings; the answer says what became of each.
 
-    At most 10,000 of a cluster in one request: while `remaining` is more than 0, send it again.
+    To release is done at once. To exclude takes two people: the ratings are held until somebody else has
+    approved `approval_id`. At most 10,000 of a cluster in one request: release again while `remaining` is
+    more than 0, ask for the exclusion of the others with `next` as the `cursor`.
     """

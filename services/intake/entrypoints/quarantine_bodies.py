@@ -84,12 +84,17 @@ class DecisionsBody(BaseModel):
         list[Annotated[str, Field(max_length=64)]] | None,
         Field(description="Single ratings.", min_length=1, max_length=MOST_AT_ONCE),
     ] = None
+    cursor: Annotated[
+        str | None, Field(description="Of an exclusion: the `next` of the answer before.", max_length=32)
+    ] = None
     decided_by: DecidedBy = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "DecisionsBody":
         if (self.cluster is None) == (self.event_ids is None):
             raise ValueError("name either a cluster or event_ids")
+        if self.cursor is not None and (self.cluster is None or self.move != Move.EXCLUDE.value):
+            raise ValueError("a cursor goes with the exclusion of a cluster")
         return self
 
 
@@ -98,9 +103,10 @@ class DecidedAnswer(BaseModel):
 
     event_id: str
     outcome: Annotated[
-        Literal["done", "already", "not_open", "not_found"],
+        Literal["done", "asked", "already", "not_open", "not_found"],
         Field(
-            description="done: decided now, or by this very request before; already: it was in that state; "
+            description="done: released now, or by this very request before; asked: another person has to "
+            "approve its exclusion, until then it is held; already: it was in that state; "
             "not_open: somebody has decided otherwise; not_found: no such rating."
         ),
     ]
@@ -111,11 +117,21 @@ class DecidedAnswer(BaseModel):
 class DecisionsAnswer(BaseModel):
     """What became of each rating."""
 
+    approval_id: Annotated[
+        str | None, Field(description="The request that its ratings with `asked` wait in; see /v1/approvals.")
+    ] = None
     done: int
+    asked: int
     already: int
     not_open: int
     not_found: int
-    remaining: Annotated[int, Field(description="Ratings of the cluster that are held still: ask again.")]
+    remaining: Annotated[
+        int, Field(description="Of a release: ratings of the cluster that are held still; ask again.")
+    ]
+    next: Annotated[
+        str | None,
+        Field(description="Of an exclusion: cursor for the rest of the cluster; null where none is left."),
+    ] = None
     results: list[DecidedAnswer]
 
 

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.intake.domain.decisions import Changes, Decision
 from services.intake.domain.revisions import Move
 from services.intake.entrypoints.bodies import DimensionsBody, refuse_repeats
+from shared.kernel.ids import is_uuid
 from shared.kernel.reasons import (
     CorrectionReason,
     QuarantineReason,
@@ -14,9 +15,21 @@ from shared.kernel.reasons import (
     ReleaseReason,
     WithdrawalReason,
 )
+from shared.kernel.scrubbing import scrub
+
+
+def _without_number(name: str | None) -> str | None:
+    if name is not None and not is_uuid(name) and scrub(name, mistyped=True) != name:
+        raise ValueError("a person's number: name a role or a credential")
+    return name
+
+
+NamesNobody: Final = AfterValidator(_without_number)
+"""Refuses what would lead to a person: who acts goes into events for good."""
 
 DecidedBy = Annotated[
     str | None,
+    NamesNobody,
     Field(
         description="Role or credential that decides, such as city-3607-reviewer; never a person's name.",
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",

@@ -20,6 +20,7 @@ from services.intake.domain.approvals import Actor
 from services.intake.entrypoints.bodies import describe_errors, refuse_repeats
 from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.reading import read_body, require_readable
+from services.intake.entrypoints.revision_bodies import NamesNobody
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
     key_of,
@@ -32,13 +33,14 @@ from services.intake.entrypoints.writing import (
 )
 from shared.auth.access import PUBLIC, acting, principal_of, refusal, requires
 from shared.auth.grants import Permission
-from shared.auth.principals import Tier
+from shared.auth.principals import Principal, Tier
 from shared.kernel.errors import TransientError
 from shared.kernel.grades import Level
 from shared.observability.problem import ProblemError, validation_problem
 
 Credential = Annotated[
     str,
+    NamesNobody,
     Field(
         description="Role or credential that acts, such as city-3607-reviewer; never a person's name.",
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
@@ -179,13 +181,18 @@ def _require_own_name(body: ActingBody, scope: Scope) -> None:
     """Let nobody act in another's name, nor above the own tier; who has a high one may act at a lower."""
     principal = principal_of(scope)
     acting(principal, body.decided_by, "decided_by", scope["path"])
-    own = Level.WINDOW if principal.scope.tier is Tier.UNIT else Level(principal.scope.tier.value)
+    own = level_of(principal)
     if _LEVELS.index(body.level) < _LEVELS.index(own):
         if "level" in body.model_fields_set:
             raise refusal(
                 f"level names the {body.level}, whoever asks is of the {own}.", scope["path"], "actor"
             )
         body.level = own
+
+
+def level_of(principal: Principal) -> Level:
+    """The level that somebody acts at unless they say a lower one."""
+    return Level.WINDOW if principal.scope.tier is Tier.UNIT else Level(principal.scope.tier.value)
 
 
 def _later(parts: HttpParts, error: TransientError, instance: str) -> ProblemError:

@@ -6,16 +6,26 @@ from typing import Final
 import structlog
 from nats.aio.client import Client
 
-from services.notify.application.translation import acknowledgement_of, alert_of, delivery_of
+from services.notify.application.translation import (
+    acknowledgement_of,
+    alert_of,
+    background_of,
+    delivery_of,
+    snooze_of,
+    tellings_of,
+)
 from services.notify.domain.alert import AlertStatus
 from services.notify.domain.book import AlertBook, AlertFilter
 from services.notify.domain.channels import Disabled, DisabledEndpoints, Endpoint
+from services.notify.domain.follow_ups import enter, escalations_of
+from services.notify.domain.ledger import Ledger
 from services.notify.metrics import NotifyMetrics
 from shared.events import (
     AlertAcknowledged,
     AlertDelivered,
     AlertDeliveryFailed,
     AlertRaised,
+    AlertSnoozed,
     Envelope,
     InvalidEventError,
     parse_envelope,
@@ -38,9 +48,10 @@ class FoldBehindError(TransientError):
 class AlertFold:
     """Plays `AlertStates` and `EndpointStates` of `application.ports`; one task keeps it up to date."""
 
-    def __init__(self, book: AlertBook, metrics: NotifyMetrics) -> None:
-        """Fold into `book`."""
+    def __init__(self, book: AlertBook, metrics: NotifyMetrics, ledger: Ledger | None = None) -> None:
+        """Fold into `book`, and who was told of what into `ledger`."""
         self._book = book
+        self._ledger = ledger or Ledger()
         self._metrics = metrics
         self._position = 0
         self._disabled = DisabledEndpoints()
@@ -77,13 +88,7 @@ class AlertFold:
     def _apply(self, message: StoredMessage) -> None:
         fact = message.subject.split(".")[FACT]
         if fact == "raised":
-            raised = parse_envelope(Envelope[AlertRaised], message.data)
-            self._book.raised(
-                alert_of(raised),
-                sequence=message.sequence,
-                channels=raised.data.channels,
-                raised_at=raised.receivedat,
-            )
+            self._raised(parse_envelope(Envelope[AlertRaised], message.data), message.sequence)
         elif fact == "delivered":
             delivered = parse_envelope(Envelope[AlertDelivered], message.data)
             self._book.settled(delivered.data.alert_id, delivery_of(delivered))
@@ -92,7 +97,12 @@ class AlertFold:
             self._book.settled(failed.data.alert_id, delivery_of(failed))
         elif fact == "acknowledged":
             taken = parse_envelope(Envelope[AlertAcknowledged], message.data)
-            self._book.acknowledged(taken.data.alert_id, acknowledgement_of(taken))
+            self._acknowledged(taken)
+        elif fact == "snoozed":
+            snoozed = parse_envelope(Envelope[AlertSnoozed], message.data)
+            for alert in (snoozed.data.alert_id, *self._book.escalated_from(snoozed.data.alert_id)):
+                self._book.snoozed(alert, snooze_of(snoozed))
+                self._ledger.snoozed(alert, snoozed.data.until)
         elif fact == "endpoint-disabled":
             off = parse_envelope(Envelope[EndpointDisabled], message.data)
             data = off.data
@@ -101,6 +111,29 @@ class AlertFold:
         elif fact == "endpoint-enabled":
             on = parse_envelope(Envelope[EndpointEnabled], message.data)
             self._disabled.enable(on.data.endpoint, on.data.mark)
+
+    def _raised(self, event: Envelope[AlertRaised], sequence: int) -> None:
+        alert = alert_of(event)
+        new = self._book.raised(
+            alert,
+            sequence=sequence,
+            channels=event.data.channels,
+            raised_at=event.receivedat,
+            background=background_of(event),
+        )
+        if new:
+            enter(self._ledger, alert, event.data.about, tellings_of(event))
+
+    def _acknowledged(self, event: Envelope[AlertAcknowledged]) -> None:
+        """Note who took an alert over, and with it all that it escalates and that escalate it."""
+        alert_id = event.data.alert_id
+        alerts = {alert_id, *self._book.escalated_from(alert_id)}
+        for each in tuple(alerts):
+            alerts.update(escalations_of(each))
+        for each in alerts:
+            self._book.acknowledged(each, acknowledgement_of(event))
+            if each in self._book:
+                self._ledger.acknowledged(each)
 
     async def _advance(self, position: int) -> None:
         self._metrics.open.set(self._book.open)

@@ -46,6 +46,10 @@ class EndpointDirectory:
             )
         return self._endpoints[address]
 
+    def usable(self) -> tuple[str, ...]:
+        """Return the addresses that alerts may name, without those that are disabled."""
+        return tuple(each.address for each in self.all() if self._states.disabled(each) is None)
+
     def in_use(self) -> tuple[str, ...]:
         """Return the addresses that get every alert, without those that are disabled."""
         return tuple(

@@ -7,12 +7,30 @@ from typing import Any
 import structlog
 
 from services.notify.application.ports import AlertStates, Publisher, RulePacks
-from services.notify.application.translation import divergence_of, move_of, raised_event, review_of
-from services.notify.domain.alert import Alert
+from services.notify.application.routing import Addressed, Router
+from services.notify.application.translation import (
+    divergence_of,
+    flag_of,
+    letter_of,
+    move_of,
+    raised_event,
+    review_of,
+)
+from services.notify.domain.alert import Alert, Background
+from services.notify.domain.catalogue import RULES
 from services.notify.domain.routing import addressees
 from services.notify.domain.rules import concerns_reviews_of, review_alerts, score_alerts, stream_diverged
+from services.notify.domain.watch_rules import dead_letter, failing_channel, too_good
 from services.notify.metrics import NotifyMetrics
-from shared.events import Envelope, FeedbackSubmitted, Provenance, StreamDiverged, UnitScoreChanged
+from shared.events import (
+    Envelope,
+    FeedbackSubmitted,
+    MessageDeadLettered,
+    Provenance,
+    StreamDiverged,
+    UnitFlagged,
+    UnitScoreChanged,
+)
 from shared.kernel.clock import Clock, business_day
 from shared.kernel.errors import PermanentError
 from shared.kernel.units import UnitRegistry
@@ -40,8 +58,10 @@ class RaiseAlerts:
         max_age: timedelta,
         clock: Clock,
         metrics: NotifyMetrics,
+        router: Router | None = None,
     ) -> None:
-        """Address alerts to what `channels` gives at that moment: the endpoints that are in use."""
+        """Address alerts as `router` says; without one, to all that `channels` gives at that moment."""
+        self._router = router
         self._publisher = publisher
         self._states = states
         self._packs = packs
@@ -109,6 +129,29 @@ class RaiseAlerts:
             "stream_diverged", (stream_diverged(divergence_of(event)),), event, rules
         )
 
+    async def on_unit_flagged(self, event: Envelope[UnitFlagged]) -> tuple[str, ...]:
+        """Report that a unit's ratings look made up; returns and raises like `on_feedback`."""
+        if self._ignored("unit_flagged", event):
+            return ()
+        rules = self._packs.on(business_day(event.receivedat))
+        found = too_good(flag_of(event, self._units), rules)
+        return await self._raise_all("unit_flagged", () if found is None else (found,), event, rules)
+
+    async def on_dead_letter(self, event: Envelope[MessageDeadLettered]) -> tuple[str, ...]:
+        """Report that a consumer gave up on a message; returns and raises like `on_feedback`."""
+        if self._ignored("dead_letter", event):
+            return ()
+        rules = self._packs.on(business_day(event.receivedat))
+        return await self._raise_all("dead_letter", (dead_letter(letter_of(event), rules),), event, rules)
+
+    async def raise_found(self, alert: Alert, rules: RulePack, provenance: Provenance) -> None:
+        """Raise what no single event shows.
+
+        Raises:
+            TransientError: the alert is not known to be stored; raise it again.
+        """
+        await self._raise(alert, rules, provenance)
+
     def _ignored(self, kind: str, event: Envelope[Any]) -> bool:
         if event.synthetic:
             self._metrics.events.labels(kind, "synthetic").inc()
@@ -122,19 +165,29 @@ class RaiseAlerts:
         self, kind: str, alerts: tuple[Alert, ...], event: Envelope[Any], rules: RulePack
     ) -> tuple[str, ...]:
         for alert in alerts:
-            await self._raise(alert, event, rules)
+            await self._raise(alert, rules, Provenance.caused_by(event))
         self._metrics.events.labels(kind, "alert" if alerts else "quiet").inc()
         return tuple(alert.alert_id for alert in alerts)
 
-    async def _raise(self, alert: Alert, event: Envelope[Any], rules: RulePack) -> None:
+    async def _raise(self, alert: Alert, rules: RulePack, provenance: Provenance) -> None:
         if self._states.known(alert.alert_id):
             return  # a redelivery long after the broker has forgotten the message id
+        now = self._clock.now()
+        addressed = (
+            Addressed((), addressees(alert, self._channels()))
+            if self._router is None
+            else self._router.first(alert, rules, now)
+        )
+        info = RULES.get(alert.rule)
+        failing = failing_channel(alert)
         envelope = raised_event(
             alert,
-            addressees(alert, self._channels()),
-            self._clock.now(),
+            tuple(each for each in addressed.channels if each != failing),
+            now,
             rules=rules.hash,
-            provenance=Provenance.caused_by(event),
+            provenance=provenance,
+            background=Background(condition=info.condition(rules) if info else None),
+            tellings=addressed.tellings,
         )
         await self._publisher.publish(envelope, city=alert.city, county=alert.county)
         self._metrics.raised.labels(alert.rule, alert.severity.value).inc()
@@ -144,6 +197,6 @@ class RaiseAlerts:
             rule=alert.rule,
             severity=alert.severity.value,
             unit_id=alert.unit_id,
-            cause_id=event.id,
-            correlation_id=event.correlationid,
+            cause_id=provenance.causation_id,
+            correlation_id=provenance.correlation_id,
         )

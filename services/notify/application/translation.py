@@ -1,18 +1,33 @@
 """Between events, which travel, and the domain's values: the only place that knows both."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from services.notify.domain.alert import Acknowledgement, Alert, Delivery, Outcome
+from services.notify.domain.alert import (
+    Acknowledgement,
+    Alert,
+    Background,
+    Delivery,
+    Outcome,
+    Snooze,
+    Told,
+)
 from services.notify.domain.facts import Band, Cause, Divergence, Review, ScoreMove
+from services.notify.domain.findings import DeadLetter, Flag
+from services.notify.domain.ledger import Held, Telling
 from shared.events import (
     AlertAcknowledged,
     AlertDelivered,
     AlertDeliveryFailed,
     AlertRaised,
+    AlertSnoozed,
+    AlertTelling,
     Envelope,
     FeedbackSubmitted,
+    MessageDeadLettered,
     Provenance,
     StreamDiverged,
+    UnitFlagged,
     UnitScoreChanged,
     spec_for_data,
 )
@@ -68,14 +83,54 @@ def divergence_of(event: Envelope[StreamDiverged]) -> Divergence:
     )
 
 
+def flag_of(event: Envelope[UnitFlagged], units: UnitRegistry) -> Flag:
+    """Return what scoring flagged; the place comes from the registry."""
+    data = event.data
+    city = county = ALL
+    if data.unit_id in units:
+        unit = units.get(data.unit_id)
+        city, county = unit.city, unit.county
+    return Flag(
+        cause=Cause(event.id, event.receivedat, data.unit_id, data.name, city, county),
+        signal=data.signal,
+        raised=data.raised,
+        statistic=data.statistic,
+        threshold=data.threshold,
+        probability=data.probability,
+        window_days=data.window_days,
+    )
+
+
+def letter_of(event: Envelope[MessageDeadLettered]) -> DeadLetter:
+    """Return which consumer gave up on what; never why in its own words, which may quote."""
+    data = event.data
+    return DeadLetter(
+        event.id,
+        event.receivedat,
+        data.service,
+        data.consumer,
+        data.stream,
+        data.sequence,
+        data.error,
+    )
+
+
 def _band(name: str | None) -> Band | None:
     return None if name is None else Band[name.upper()]
 
 
 def raised_event(
-    alert: Alert, channels: tuple[str, ...], now: datetime, *, rules: str, provenance: Provenance
+    alert: Alert,
+    channels: tuple[str, ...],
+    now: datetime,
+    *,
+    rules: str,
+    provenance: Provenance,
+    background: Background | None = None,
+    tellings: Sequence[Telling] = (),
 ) -> Envelope[AlertRaised]:
     """Return the event of `alert`: ``time`` is when its cause became known, ``receivedat`` the decision."""
+    behind = background or Background()
     data = AlertRaised(
         rule=alert.rule,
         severity=alert.severity.value,
@@ -88,6 +143,9 @@ def raised_event(
         evidence=alert.evidence,
         figures=dict(alert.figures),
         channels=channels,
+        tellings=tuple(_telling(each) for each in tellings),
+        about=behind.about,
+        condition=behind.condition,
     )
     return spec_for_data(AlertRaised).wrap(
         data,
@@ -99,6 +157,48 @@ def raised_event(
         provenance=provenance,
         rules=rules,
     )
+
+
+def _telling(telling: Telling) -> AlertTelling:
+    return AlertTelling.model_validate(
+        {
+            "recipient": telling.recipient,
+            "role": telling.role,
+            "step": telling.step,
+            "channels": telling.channels,
+            "held": None if telling.held is None else telling.held.value,
+            "due_at": telling.due_at,
+        }
+    )
+
+
+def tellings_of(event: Envelope[AlertRaised]) -> tuple[Telling, ...]:
+    """Return who is told, as `raised_event` put it."""
+    return tuple(
+        Telling(
+            each.recipient,
+            each.role,
+            each.step,
+            each.channels,
+            None if each.held is None else Held(each.held),
+            each.due_at,
+        )
+        for each in event.data.tellings
+    )
+
+
+def background_of(event: Envelope[AlertRaised]) -> Background:
+    """Return what the event says beside the alert."""
+    tellings = tuple(
+        Told(each.recipient, each.role, each.step, each.channels, each.held, each.due_at)
+        for each in event.data.tellings
+    )
+    return Background(tellings, event.data.about, event.data.condition, event.rules)
+
+
+def snooze_of(event: Envelope[AlertSnoozed]) -> Snooze:
+    """Return who put an alert off, and until when."""
+    return Snooze(event.data.by, event.data.until, event.data.note, event.time)
 
 
 def alert_of(event: Envelope[AlertRaised]) -> Alert:

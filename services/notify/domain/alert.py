@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from shared.kernel.ids import derived_id
-from shared.rules.pack import Severity
+from shared.rules.alerting import Severity
 
 SEVERITY_LABELS: Final[Mapping[Severity, str]] = {
     Severity.INFO: "提示",
@@ -85,6 +85,45 @@ class Acknowledgement:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Snooze:
+    """A person put the alert off until then."""
+
+    by: str
+    until: datetime
+    note: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One recipient of an alert, as its event says; see `ledger.Telling`."""
+
+    recipient: str
+    role: str
+    step: int | None
+    channels: tuple[str, ...]
+    held: str | None
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What an alert's event says beside the alert.
+
+    Attributes:
+        tellings: who is told.
+        about: alerts that a follow-up is about.
+        condition: when the rule fires, in Chinese.
+        rules: hash of the rule pack.
+    """
+
+    tellings: tuple[Told, ...] = ()
+    about: tuple[str, ...] = ()
+    condition: str | None = None
+    rules: str | None = None
+
+
 class AlertState(StrEnum):
     """Whether somebody has taken the alert over."""
 
@@ -102,6 +141,8 @@ class AlertStatus:
         raised_at: when notify decided it, aware.
         deliveries: outcomes so far, at most one for each channel.
         acknowledgement: None while open.
+        snooze: the last one, also when it is over.
+        background: who is told, and why.
     """
 
     alert: Alert
@@ -110,6 +151,8 @@ class AlertStatus:
     raised_at: datetime
     deliveries: tuple[Delivery, ...] = ()
     acknowledgement: Acknowledgement | None = None
+    snooze: Snooze | None = None
+    background: Background = Background()
 
     @property
     def state(self) -> AlertState:

@@ -5,17 +5,30 @@ compressed and unpacked only for the few alerts of one page.
 """
 
 import json
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from services.notify.domain.alert import Acknowledgement, Alert, AlertState, AlertStatus, Delivery, Outcome
+from services.notify.domain.alert import (
+    Acknowledgement,
+    Alert,
+    AlertState,
+    AlertStatus,
+    Background,
+    Delivery,
+    Outcome,
+    Snooze,
+    Told,
+)
+from services.notify.domain.catalogue import ESCALATION, FOLLOW_UPS
 from shared.kernel.errors import InvalidValueError
-from shared.rules.pack import Severity
+from shared.rules.alerting import Severity
 
 DEFAULT_CAPACITY: Final = 50_000
+_NOTHING: Final = Background()
 
 _COMMON_TEXT: Final = (
     '{"body":"收到一条“不满意”评价。请责任人尽快核实、整改,并给评价人答复。在近30天榜单中由第名降至第名。'
@@ -34,8 +47,9 @@ class AlertFilter:
     rule: str | None = None
     severity: Severity | None = None
     state: AlertState | None = None
-    within: Callable[[str, str, str | None], bool] | None = None
-    """Tells from city, county and unit whether it is for the eyes of whoever asks."""
+    within: Callable[[str, str, str | None, str], bool] | None = None
+    """Tells from city, county, unit and rule whether it is for the eyes of whoever asks."""
+    recipient: str | None = None
 
 
 @dataclass(slots=True)
@@ -52,6 +66,10 @@ class _Entry:
     packed: bytes
     deliveries: tuple[Delivery, ...] = ()
     acknowledgement: Acknowledgement | None = None
+    snooze: Snooze | None = None
+    recipients: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
+    rules: str | None = None
 
     def meets(self, wanted: AlertFilter) -> bool:
         state = AlertState.OPEN if self.acknowledgement is None else AlertState.ACKNOWLEDGED
@@ -60,7 +78,8 @@ class _Entry:
             and (wanted.rule is None or wanted.rule == self.rule)
             and (wanted.severity is None or wanted.severity is self.severity)
             and (wanted.state is None or wanted.state is state)
-            and (wanted.within is None or wanted.within(self.city, self.county, self.unit_id))
+            and (wanted.within is None or wanted.within(self.city, self.county, self.unit_id, self.rule))
+            and (wanted.recipient is None or wanted.recipient in self.recipients)
         )
 
 
@@ -81,7 +100,7 @@ class AlertBook:
             raise InvalidValueError(capacity, "at least 1 alert", "raise ALERTS_KEPT", field="capacity")
         self._capacity = capacity
         self._entries: dict[str, _Entry] = {}
-        self._acknowledged = 0
+        self._open = 0
 
     def __len__(self) -> int:
         """Count the alerts in the book."""
@@ -93,16 +112,24 @@ class AlertBook:
 
     @property
     def open(self) -> int:
-        """Number of alerts that nobody has acknowledged."""
-        return len(self._entries) - self._acknowledged
+        """Number of alerts that nobody has acknowledged; escalations and digests are none of their own."""
+        return self._open
 
-    def raised(self, alert: Alert, *, sequence: int, channels: tuple[str, ...], raised_at: datetime) -> bool:
+    def raised(
+        self,
+        alert: Alert,
+        *,
+        sequence: int,
+        channels: tuple[str, ...],
+        raised_at: datetime,
+        background: Background = _NOTHING,
+    ) -> bool:
         """Enter an alert, the oldest one leaves a full book. Returns whether it is new."""
         if alert.alert_id in self._entries:
             return False
         if len(self._entries) >= self._capacity:
             oldest = self._entries.pop(next(iter(self._entries)))
-            self._acknowledged -= oldest.acknowledgement is not None
+            self._open -= oldest.acknowledgement is None and oldest.rule not in FOLLOW_UPS
         self._entries[alert.alert_id] = _Entry(
             sequence,
             alert.rule,
@@ -113,8 +140,12 @@ class AlertBook:
             alert.known_at,
             raised_at,
             channels,
-            _pack(alert),
+            _pack(alert, background),
+            recipients=tuple(sys.intern(each.recipient) for each in background.tellings),
+            about=background.about if alert.rule == ESCALATION else (),
+            rules=None if background.rules is None else sys.intern(background.rules),
         )
+        self._open += alert.rule not in FOLLOW_UPS
         return True
 
     def settled(self, alert_id: str, delivery: Delivery) -> None:
@@ -130,7 +161,18 @@ class AlertBook:
         entry = self._entries.get(alert_id)
         if entry is not None and entry.acknowledgement is None:
             entry.acknowledgement = acknowledgement
-            self._acknowledged += 1
+            self._open -= entry.rule not in FOLLOW_UPS
+
+    def snoozed(self, alert_id: str, snooze: Snooze) -> None:
+        """Note that the alert was put off; the last in the stream stands."""
+        entry = self._entries.get(alert_id)
+        if entry is not None:
+            entry.snooze = snooze
+
+    def escalated_from(self, alert_id: str) -> tuple[str, ...]:
+        """Return the alerts that an escalation is about: whoever takes it over has taken them over."""
+        entry = self._entries.get(alert_id)
+        return () if entry is None else entry.about
 
     def delivered(self, alert_id: str, channel: str) -> bool:
         """Tell whether `channel` is known to have delivered the alert."""
@@ -164,14 +206,23 @@ class AlertBook:
         return iter(reversed(self._entries.items()))
 
 
-def _pack(alert: Alert) -> bytes:
-    texts = {
+def _pack(alert: Alert, background: Background) -> bytes:
+    texts: dict[str, object] = {
         "body": alert.body,
         "evidence": alert.evidence,
         "figures": dict(alert.figures),
         "title": alert.title,
         "unit_name": alert.unit_name,
     }
+    if background.tellings:
+        texts["tellings"] = [
+            [each.recipient, each.role, each.step, each.channels, each.held, each.due_at.isoformat()]
+            for each in background.tellings
+        ]
+    if background.about:
+        texts["about"] = background.about
+    if background.condition is not None:
+        texts["condition"] = background.condition
     packer = zlib.compressobj(level=1, zdict=_COMMON_TEXT)
     raw = json.dumps(texts, ensure_ascii=False, separators=(",", ":")).encode()
     return packer.compress(raw) + packer.flush()
@@ -194,4 +245,19 @@ def _status(alert_id: str, entry: _Entry) -> AlertStatus:
         figures=texts["figures"],
     )
     status = AlertStatus(alert, entry.sequence, entry.channels, entry.raised_at)
-    return replace(status, deliveries=entry.deliveries, acknowledgement=entry.acknowledgement)
+    background = Background(
+        tuple(
+            Told(recipient, role, step, tuple(channels), held, datetime.fromisoformat(due_at))
+            for recipient, role, step, channels, held, due_at in texts.get("tellings", ())
+        ),
+        tuple(texts.get("about", ())),
+        texts.get("condition"),
+        entry.rules,
+    )
+    return replace(
+        status,
+        deliveries=entry.deliveries,
+        acknowledgement=entry.acknowledgement,
+        snooze=entry.snooze,
+        background=background,
+    )

@@ -11,7 +11,8 @@ from typing import Final
 from services.notify.domain.alert import Alert, alert_id
 from services.notify.domain.facts import Cause, Divergence, Review, ScoreMove
 from shared.kernel.units import ALL
-from shared.rules.pack import RulePack, Severity
+from shared.rules.alerting import Severity
+from shared.rules.pack import RulePack
 
 _SEVERITIES: Final = tuple(Severity)
 

@@ -12,7 +12,7 @@ from typing import Final
 from services.notify.domain.alert import SEVERITY_LABELS, Alert
 from services.notify.domain.channels import Language
 from shared.kernel.clock import SHANGHAI
-from shared.rules.pack import Severity
+from shared.rules import Severity
 
 ELLIPSIS: Final = "…"
 

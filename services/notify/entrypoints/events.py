@@ -17,7 +17,9 @@ from shared.events import (
     EventData,
     FeedbackSubmitted,
     InvalidEventError,
+    MessageDeadLettered,
     StreamDiverged,
+    UnitFlagged,
     UnitScoreChanged,
     parse_envelope,
     spec_for_data,
@@ -25,7 +27,7 @@ from shared.events import (
 from shared.messaging.consuming import DurableConsumer
 from shared.messaging.failure import FailureHandling
 from shared.messaging.reading import DurableReader, StoredMessage
-from shared.messaging.streams import AUDIT, FEEDBACK, RANKING
+from shared.messaging.streams import AUDIT, DEADLETTER, FEEDBACK, INTEGRITY, RANKING
 from shared.observability.tracing import message_context
 
 D = TypeVar("D", bound=EventData)
@@ -36,10 +38,20 @@ RANKING_DURABLE: Final = "notify-ranking"
 
 AUDIT_DURABLE: Final = "notify-audit"
 
+INTEGRITY_DURABLE: Final = "notify-integrity"
+
+DEADLETTER_DURABLE: Final = "notify-deadletter"
+
 PACE_S: Final = 0.4
 """How often messages are fetched while they keep coming; an alert passes two such loops within a second."""
 
-DURABLES: Final = ((FEEDBACK, FEEDBACK_DURABLE), (RANKING, RANKING_DURABLE), (AUDIT, AUDIT_DURABLE))
+DURABLES: Final = (
+    (FEEDBACK, FEEDBACK_DURABLE),
+    (RANKING, RANKING_DURABLE),
+    (AUDIT, AUDIT_DURABLE),
+    (INTEGRITY, INTEGRITY_DURABLE),
+    (DEADLETTER, DEADLETTER_DURABLE),
+)
 """(stream, durable) of every consumer that is read here; all must be provisioned."""
 
 
@@ -70,6 +82,18 @@ def consumers(
             DurableReader(client, AUDIT, AUDIT_DURABLE, pace_s=PACE_S),
             StreamDiverged,
             raise_alerts.on_stream_diverged,
+            failures,
+        ),
+        "integrity": _loop(
+            DurableReader(client, INTEGRITY, INTEGRITY_DURABLE, pace_s=PACE_S),
+            UnitFlagged,
+            raise_alerts.on_unit_flagged,
+            failures,
+        ),
+        "deadletter": _loop(
+            DurableReader(client, DEADLETTER, DEADLETTER_DURABLE, pace_s=PACE_S),
+            MessageDeadLettered,
+            raise_alerts.on_dead_letter,
             failures,
         ),
     }

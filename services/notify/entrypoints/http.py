@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from dataclasses import fields
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -12,20 +11,21 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from services.notify.application.handlers import AcknowledgeAlert, ReadAlerts
 from services.notify.domain.alert import AlertState, AlertStatus
 from services.notify.domain.book import AlertFilter
-from shared.auth.access import acting, require_within, requires
+from services.notify.domain.catalogue import FOLLOW_UPS, RULES
+from services.notify.entrypoints.places import AlertPlaces
+from shared.auth.access import acting, requires
 from shared.auth.grants import Permission
-from shared.auth.principals import Place, Principal, Tier
+from shared.auth.principals import Principal
 from shared.events import Provenance
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.units import UnitRegistry
 from shared.observability.tracing import current_context
 from shared.rules import Severity
-from shared.rules.pack import Alerts
 
 MAX_PAGE: Final = 200
 HEX: Final = 16
-RULES: Final = tuple(rule.name for rule in fields(Alerts))
-"""Names of the rules: those that a rule pack sets thresholds for."""
+NAMES: Final = (*RULES, *FOLLOW_UPS)
+"""What an alert's rule can be."""
 
 _CURSOR: Final = re.compile(r"[1-9a-f][0-9a-f]{0,15}")
 
@@ -52,7 +52,7 @@ class AlertOut(BaseModel):
     """An alert with its state."""
 
     alert_id: str = Field(description="Stable id; also webhook-id and part of the mail's Message-ID.")
-    rule: str = Field(description="bad_review, rank_drop or band_change.")
+    rule: str = Field(description="Name of the rule; escalation and digest are about other alerts.")
     severity: Severity
     state: AlertState
     unit_id: str | None
@@ -68,6 +68,10 @@ class AlertOut(BaseModel):
     channels: tuple[str, ...] = Field(description="Channels that it is addressed to.")
     deliveries: tuple[DeliveryOut, ...]
     acknowledgement: AcknowledgementOut | None
+    recipients: tuple[str, ...] = Field(description="Ids of those who are told; see explain.")
+    about: tuple[str, ...] = Field(description="Alerts that an escalation or a digest is about.")
+    condition: str | None = Field(description="When the rule fires, in Chinese.")
+    snoozed_until: datetime | None = Field(description="Not escalated before; may be past.")
 
     @classmethod
     def of(cls, status: AlertStatus) -> "AlertOut":
@@ -101,6 +105,10 @@ class AlertOut(BaseModel):
                 for each in status.deliveries
             ),
             acknowledgement=AcknowledgementOut(by=taken.by, note=taken.note, at=taken.at) if taken else None,
+            recipients=tuple(each.recipient for each in status.background.tellings),
+            about=status.background.about,
+            condition=status.background.condition,
+            snoozed_until=status.snooze.until if status.snooze else None,
         )
 
 
@@ -152,7 +160,8 @@ class ProblemOut(BaseModel):
     detail: str
 
 
-def _problems(*statuses: tuple[int, str]) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: tuple[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Describe answers with an error, for the documentation of a route."""
     return {
         status: {"description": text, "content": {"application/problem+json": {"schema": {
             "$ref": "#/components/schemas/ProblemOut"}}}, "model": ProblemOut}
@@ -180,8 +189,8 @@ def parse_cursor(cursor: str | None) -> int | None:
 
 
 def _known_rule(rule: str | None) -> str | None:
-    if rule is not None and rule not in RULES:
-        raise InvalidValueError(rule, f"one of {', '.join(RULES)}", "name a rule", field="rule")
+    if rule is not None and rule not in NAMES:
+        raise InvalidValueError(rule, f"one of {', '.join(NAMES)}", "name a rule", field="rule")
     return rule
 
 
@@ -192,51 +201,38 @@ _Officer = Annotated[Principal, requires(Permission.ALERTS_ACK)]
 def make_router(read: ReadAlerts, acknowledge: AcknowledgeAlert, units: UnitRegistry) -> APIRouter:
     """Return the routes under ``/v1/alerts``; `units` tell where an alert belongs."""
     router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
+    places = AlertPlaces(read, units)
 
-    def place_of(city: str, county: str, unit_id: str | None) -> Place:
-        if unit_id is not None and unit_id in units:
-            return Place.of_unit(units.get(unit_id))
-        return Place.of_tokens(city, county, unit_id)
-
-    def require(actor: Principal, permission: Permission, alert_id: str, path: str) -> AlertStatus:
-        status = read.get(alert_id)
-        alert = status.alert
-        place = place_of(alert.city, alert.county, alert.unit_id)
-        require_within(actor, permission, place, lambda: read.missing(alert_id), path)
-        return status
-
-    @router.get("", summary="Recent alerts, newest first", responses=_problems(_INVALID, _AWAY))
-    async def list_alerts(
+    @router.get("", summary="Recent alerts, newest first", responses=problems(_INVALID, _AWAY))
+    async def list_alerts(  # noqa: PLR0913, PLR0917 - its query
         actor: _Reader,
         unit_id: Annotated[str | None, Query(max_length=64, description="Only this unit.")] = None,
         rule: Annotated[str | None, Query(max_length=64, description="Only this rule.")] = None,
         severity: Annotated[Severity | None, Query(description="Only this severity.")] = None,
         state: Annotated[AlertState | None, Query(description="Only open or acknowledged ones.")] = None,
+        recipient: Annotated[str | None, Query(max_length=64, description="Only theirs.")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most alerts to return.")] = 50,
         cursor: Annotated[str | None, Query(max_length=32, description="From the previous page.")] = None,
     ) -> AlertPage:
-        scope = actor.scope
-        within = None if scope.tier is Tier.PROVINCE else lambda *place: scope.sees(place_of(*place))
-        wanted = AlertFilter(unit_id, _known_rule(rule), severity, state, within)
+        within = places.eyes_of(actor)
+        wanted = AlertFilter(unit_id, _known_rule(rule), severity, state, within, recipient)
         page, before = read.page(wanted, limit=limit, before=parse_cursor(cursor))
         return AlertPage(
             items=tuple(AlertOut.of(status) for status in page),
             next=None if before is None else f"{before:x}",
         )
 
-    @router.get(
-        "/{alert_id}", summary="One alert", responses=_problems((404, "No such recent alert."), _AWAY)
-    )
+    @router.get("/{alert_id}", summary="One alert", responses=problems((404, "No such recent alert."), _AWAY))
     async def get_alert(
         request: Request, alert_id: Annotated[str, Path(max_length=64)], actor: _Reader
     ) -> AlertOut:
-        return AlertOut.of(require(actor, Permission.ALERTS_READ, alert_id, request.url.path))
+        return AlertOut.of(places.require(actor, Permission.ALERTS_READ, alert_id, request.url.path))
 
     @router.post(
         "/{alert_id}/ack",
         summary="Take an alert over",
         description="In the name of whoever asks. Idempotent for them; answers once it is durable.",
-        responses=_problems(
+        responses=problems(
             (404, "No such recent alert."), (409, "Another person has taken it over."), _INVALID, _AWAY
         ),
     )
@@ -246,7 +242,7 @@ def make_router(read: ReadAlerts, acknowledge: AcknowledgeAlert, units: UnitRegi
         request: Request,
         actor: _Officer,
     ) -> AlertOut:
-        require(actor, Permission.ALERTS_ACK, alert_id, request.url.path)
+        places.require(actor, Permission.ALERTS_ACK, alert_id, request.url.path)
         by = acting(actor, body.by, "by", request.url.path)
         context = current_context()
         provenance = Provenance(

@@ -23,7 +23,7 @@ from shared.kernel.grades import Level
 from shared.kernel.units import load_units
 from tests.integration.intake.conftest import Intake, eventually, raw_messages, submitted
 from tests.integration.intake.test_process import process
-from tests.support.access import secrets_directory
+from tests.support.access import as_channel, secrets_directory
 
 pytestmark = pytest.mark.integration
 
@@ -199,3 +199,17 @@ async def test_an_import_id_of_another_form_is_refused(intake: Intake) -> None:
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["field"] == "X-Import-Id"
     assert (await intake.submit_lines(line, **{"X-Import-Id": "2026-03.a_b"})).status_code == 200
+
+
+async def test_only_a_credential_for_imports_may_say_that_a_batch_is_one(intake: Intake) -> None:
+    """Else any terminal could have its transactions believed, and stuff past the quota of devices."""
+    line = '{"unit_id": "U000200", "grade": 5, "channel": "web", "client_ref": "w", "transaction_id": "T9"}'
+    header = {"X-Import-Id": "imp-1"}
+    refused = await intake.submit_lines(line, **as_channel("web"), **header)
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:pingyi:problem:foreign-import")
+    assert "for web, expected one with the channel import" in refused.json()["detail"]
+    without = await intake.submit_lines(line, **as_channel("web"))
+    assert (without.status_code, without.json()["accepted"]) == (200, 1)
+    own = line.replace('"web"', '"import"').replace('"w"', '"i"')
+    imported = await intake.submit_lines(own, **as_channel("import"), **header)
+    assert (imported.status_code, imported.json()["accepted"]) == (200, 1)

@@ -78,15 +78,22 @@ async def test_stuffed_ratings_are_held_within_seconds_and_reviewed_in_one_reque
     assert sum(cluster["ratings"] for cluster in clusters) == 2000
     largest = clusters[0]
 
-    body = {
-        "move": "exclude",
-        "reason": "stuffed",
-        "cluster": largest["cluster"],
-        "decided_by": "city-reviewer",
-    }
-    decided = (await intake.http.post("/v1/quarantine/decisions", json=body)).json()
-    assert (decided["done"], decided["remaining"]) == (largest["ratings"], 0)
+    asked = await ask_for_exclusion(intake.http, largest["cluster"])
+    assert (asked["asked"], asked["done"], asked["next"]) == (largest["ratings"], 0, None)
+    assert {each["outcome"] for each in asked["results"]} == {"asked"}
+    again = await ask_for_exclusion(intake.http, largest["cluster"])
+    assert again["approval_id"] == asked["approval_id"], "the same key is the same request"
+    await asyncio.sleep(0.3)
+    assert (await page(intake.http))["total"] == 2000, "one person excludes nothing"
+    path = f"/v1/approvals/{asked['approval_id']}"
+    shown = (await intake.http.get(path)).json()
+    assert set(shown["targets"]) == {each["event_id"] for each in asked["results"]}
+    own = await intake.http.post(f"{path}/approve", json={"decided_by": "city-reviewer", "level": "city"})
+    assert own.status_code == 403, own.text
+    other = {"decided_by": "province-reviewer", "level": "province"}
+    assert (await intake.http.post(f"{path}/approve", json=other)).status_code == 202
     await held(intake.http, 2000 - largest["ratings"])
+    assert (await ask_for_exclusion(intake.http, largest["cluster"], key="later"))["approval_id"] is None
 
     some = [item["event_id"] for item in (await page(intake.http, limit=3))["items"]]
     release = {"move": "release", "reason": "found_genuine", "event_ids": [*some, "not-an-id"]}
@@ -99,6 +106,19 @@ async def test_stuffed_ratings_are_held_within_seconds_and_reviewed_in_one_reque
         assert {each["revision"] for each in decided["results"][:3]} == {2}
     excluded = decided_ids(await raw_messages(broker), ".excluded.")
     assert len(excluded) == largest["ratings"]
+
+
+async def ask_for_exclusion(http: httpx.AsyncClient, cluster: str, key: str = "exclude-1") -> dict[str, Any]:
+    """Ask as a reviewer of a city that nothing of a cluster count."""
+    answer = await http.post(
+        "/v1/quarantine/decisions",
+        json={"move": "exclude", "reason": "stuffed", "cluster": cluster, "decided_by": "city-reviewer"},
+        headers={"Idempotency-Key": key},
+        extensions={"subject": "city-reviewer"},
+    )
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 def decided_ids(messages: list[tuple[str, bytes]], fact: str) -> set[str]:

@@ -2,10 +2,14 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from services.intake.application.errors import RejectedError
 from services.intake.domain.acceptance import Issue
-from services.intake.entrypoints.bodies import parse_feedback, parse_line
+from services.intake.entrypoints.bodies import describe_errors, parse_feedback, parse_line
+from services.intake.entrypoints.quarantine_bodies import DecisionsBody
+from services.intake.entrypoints.revision_bodies import ReleaseBody
+from services.intake.entrypoints.staff_routes import ActingBody
 
 RATING: dict[str, Any] = {"unit_id": "U000200", "grade": 5}
 
@@ -111,3 +115,24 @@ def test_a_repeat_is_found_beside_any_spelling_of_a_time(time: str) -> None:
     for repeat in ('"grade": 5', '"grade": 5, "unit_id": "U000112"', f'"occurred_at": "{time}"'):
         with pytest.raises(RejectedError, match="more than once"):
             parse_feedback(f"{once[:-1]}, {repeat}}}".encode())
+
+
+@pytest.mark.parametrize(
+    "name", ["13812345678", "1-3-8-1234-5678", "36010219900101123x", "clerk-13812345678"]
+)
+@pytest.mark.parametrize("body", [ReleaseBody, DecisionsBody, ActingBody])
+def test_who_decides_is_never_a_persons_number(body: type[BaseModel], name: str) -> None:
+    """It goes into an event that nobody can take back."""
+    bodies: dict[type[BaseModel], dict[str, object]] = {
+        ReleaseBody: {"reason": "found_genuine"},
+        DecisionsBody: {"move": "release", "reason": "found_genuine", "event_ids": ["x"]},
+        ActingBody: {},
+    }
+    rest = bodies[body]
+    for fine in ("city-3607-reviewer", "0197a3c2-7b8e-7c5d-9d3e-1f2a3b4c5d6e", "office.12"):
+        body.model_validate(rest | {"decided_by": fine})
+    with pytest.raises(ValidationError) as refused:
+        body.model_validate(rest | {"decided_by": name})
+    (issue,) = describe_errors(refused.value)
+    assert issue["loc"] == ("decided_by",)
+    assert name not in str(issue)

@@ -18,6 +18,7 @@ from services.intake.application.safekeeping import AcceptingIndex, SpoolingInde
 from services.intake.domain.accepted import Verdict
 from services.intake.domain.circuit import Circuit
 from services.intake.domain.decisions import Decision
+from services.intake.domain.event_ids import EventIds
 from services.intake.domain.revisions import Move, State
 from shared.messaging.group_commit import Outgoing, PublishOverloadedError, Stored
 from shared.messaging.publisher import BrokerUnavailableError, NothingSentError
@@ -196,6 +197,36 @@ async def test_other_content_that_was_first_stands_and_the_spooled_one_is_report
 
 def _message(rating: Prepared) -> Outgoing:
     return submitted_message(rating, None, None, PSEUDONYMS)
+
+
+async def test_a_repeat_from_before_the_key_of_ids_changed_is_recognised_when_it_is_drained(
+    intake: Intake,
+) -> None:
+    """The index did not know the stream when it was spooled, and the event has no trace of its former id."""
+    first, other = prepared("a"), prepared("b", grade=1)
+    await intake.broker.append([_message(each) for each in (first, other)])
+
+    def again(ref: str, grade: int = 5) -> Prepared:
+        return replace(_rekeyed(ref, grade), former=(prepared(ref).receipt,))
+
+    intake.broker.away = True
+    same, differs, fresh = again("a"), again("b"), again("c")
+    assert await intake.accept(same, differs, fresh) == [Verdict.ACCEPTED] * 3
+    assert await intake.withdraw(same) is State.WITHDRAWN
+    intake.broker.away = False
+    intake.index.add([(await intake.broker.read(number)).accepted for number in (1, 2)])
+    await intake.drain()
+    assert intake.broker.facts == ["submitted", "submitted", "conflicted", "submitted"]
+    assert intake.broker.messages[-1].message_id == fresh.event_id
+    assert intake.fates == {"stored": 1, "conflict": 1, "publish": 1, "set_aside": 1}
+    assert (intake.spool.depth, intake.spool.set_aside_messages) == (0, 1), "the withdrawal is for a person"
+
+
+def _rekeyed(ref: str, grade: int = 5) -> Prepared:
+    """The rating that `prepared` gives, under another key of ids."""
+    rating = prepared(ref, grade=grade)
+    event_id = EventIds(b"2" * 32).of("client_ref", "qr", ref)
+    return replace(rating, event_id=event_id, receipt=PSEUDONYMS.receipt(event_id))
 
 
 async def test_what_belongs_to_a_spooled_rating_goes_behind_it_and_others_overtake(intake: Intake) -> None:

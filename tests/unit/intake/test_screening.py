@@ -9,9 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.intake.domain.screening import Hold, Release, Screen, Seen
+from services.intake.adapters.screened import read_seen
+from services.intake.application.envelopes import submitted_message
+from services.intake.domain.pseudonyms import Pseudonyms
+from services.intake.domain.screening import Fingerprints, Hold, Release, Screen, Seen
+from services.intake.domain.similarity import BANDS, SIGNATURE
+from shared.events import Envelope, FeedbackSubmitted, parse_envelope
 from shared.kernel.reasons import QuarantineReason
 from shared.rules.screening import Screening
+from tests.unit.intake.port_suites import prepared
 
 DAY_MS = 86_400_000
 MORNING_MS = 20_400 * DAY_MS + 2 * 3_600_000  # ten o'clock in Shanghai
@@ -64,6 +70,44 @@ def test_of_a_device_that_nobody_honest_has_none_counts() -> None:
     desk = Desk()
     twenty = desk.many(20, device="bot", every_ms=1000)
     assert set(desk.held) == set(twenty)
+
+
+@pytest.mark.parametrize("trait", ["device", "address", "text", "near_text"])
+def test_a_cluster_does_not_split_when_the_key_of_the_fingerprints_changes(trait: str) -> None:
+    """The same cluster, and the same ratings of it, as if the key had stayed."""
+
+    def under(key: str) -> Fingerprints:
+        mine = f"{key}.one"
+        match trait:
+            case "device":
+                return Fingerprints(device=mine)
+            case "address":
+                return Fingerprints(address=mine)
+            case "text":
+                return Fingerprints(text=mine, text_bands=(mine,))
+            case _:
+                return Fingerprints(text_bands=(mine,))
+
+    def held(*keys: tuple[str, ...]) -> dict[str, Hold]:
+        """Of 48 ratings; each of `keys`, the oldest first, are those of as many in a row."""
+        desk = Desk(unverified=20)
+        for number in range(48):
+            *earlier, newest = map(under, keys[number * len(keys) // 48])
+            now = newest._asdict()
+            desk.rate(
+                MORNING_MS + number * 300_000,
+                device=now.pop("device"),
+                earlier=tuple(earlier),
+                **now,
+            )
+        return desk.held
+
+    whole = held(("a",))
+    assert len(whole) > 20
+    assert held(("a",), ("a", "b")) == whole
+    assert held(("a",), ("a", "b"), ("a",), ("a", "b", "c"), ("a", "c"), ("a", "b")) == whole
+    split = held(("a",), ("b",))
+    assert split != whole, "without the earlier key's fingerprints it would have been two clusters"
 
 
 def test_a_surge_is_held_back_to_its_beginning_and_only_at_that_unit() -> None:
@@ -243,3 +287,22 @@ def test_a_cluster_below_its_limit_does_not_grow_for_ever(trait: str) -> None:
         desk.rate(MORNING_MS + day * 5 * DAY_MS, **{trait: "same"})
     assert desk.held == {}
     assert len(desk.screen.dump()["members"]) < 100
+
+
+def test_what_every_live_key_makes_of_a_rating_reaches_screening_the_oldest_first() -> None:
+    oldest, older = Pseudonyms("k1", bytes(32)), Pseudonyms("k2", b"2" * 32)
+    newest = Pseudonyms("k3", b"3" * 32, earlier=[older, oldest], references=oldest.references)
+    rating = prepared(text="排队两个小时")
+    rating = replace(rating, submission=replace(rating.submission, device_id="phone"))
+    signature = tuple(range(SIGNATURE))
+    message = submitted_message(rating, "排队两个小时", None, newest, signature)
+    parse_envelope(Envelope[FeedbackSubmitted], message.payload)
+    seen = read_seen(message.payload, 1)
+    assert seen is not None
+    assert seen.device == newest.device("phone")
+    assert [each.device for each in seen.earlier] == [key.device("phone") for key in (oldest, older)]
+    alone = [
+        read_seen(submitted_message(rating, None, None, key, signature).payload, 1) for key in (oldest, older)
+    ]
+    assert [each.text_bands for each in seen.earlier] == [each and each.text_bands for each in alone]
+    assert all(each.text is not None and len(each.text_bands) == BANDS for each in seen.earlier)

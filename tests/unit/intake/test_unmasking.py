@@ -95,5 +95,3 @@ def test_time_ends_both_the_decision_and_the_reading() -> None:
     assert approved is not None
     assert approved.refusal_of_reading(actor("one"), NOW + timedelta(hours=24)) is None
     assert approved.refusal_of_reading(actor("one"), NOW + timedelta(hours=24, seconds=1)) is Refusal.EXPIRED
-    state.forget(late)
-    assert state.get("r1") is None

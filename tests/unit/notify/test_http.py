@@ -8,7 +8,8 @@ from fastapi import FastAPI
 
 from services.notify.application.handlers import AcknowledgeAlert, ReadAlerts
 from services.notify.application.translation import raised_event
-from services.notify.entrypoints.http import RULES, make_router
+from services.notify.domain.catalogue import RULES
+from services.notify.entrypoints.http import make_router
 from shared.events import AlertAcknowledged, Provenance
 from shared.kernel.units import load_units
 from shared.observability.problem import install_handlers
@@ -109,3 +110,30 @@ async def test_nobody_takes_an_alert_over_in_the_name_of_somebody_else() -> None
     assert answer.status_code == 403
     assert "by names somebody else than who asks, li" in answer.json()["detail"]
     assert api.stream.of(AlertAcknowledged) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "role", "region", "seen"),
+    [
+        ("too_good", "unit.supervisor", "U000112", False),
+        ("quarantine_share", "unit.handler", "U000112", False),
+        ("bad_review", "unit.handler", "U000112", True),
+        ("too_good", "county.supervisor", "360102", True),
+        ("too_good", "province.admin", "360000", True),
+    ],
+)
+async def test_a_unit_does_not_see_that_its_ratings_look_made_up_and_those_above_do(
+    rule: str, role: str, region: str, *, seen: bool
+) -> None:
+    api = Api()
+    event = raised_event(
+        alert(2, rule=rule, unit_id="U000112"), (), NOW, rules="sha256:00", provenance=Provenance("r")
+    )
+    await api.stream.publish(event)
+    transport = httpx.ASGITransport(api.app)
+    headers = as_staff(role, region)
+    async with httpx.AsyncClient(transport=transport, base_url="http://notify") as client:
+        one = await client.get(f"/v1/alerts/{event.id}", headers=headers)
+        page = (await client.get("/v1/alerts", headers=headers)).json()
+    assert (one.status_code == 200) is seen
+    assert [each["alert_id"] for each in page["items"]] == ([event.id] if seen else [])

@@ -1,0 +1,115 @@
+"""The people, and what notify does by itself: looking around, following up, reading its file."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from nats.aio.client import Client
+
+from services.notify.adapters.office_fold import OfficeFold
+from services.notify.adapters.recipients_file import RecipientsFile
+from services.notify.adapters.watch_fold import WatchFold, ranked_position
+from services.notify.adapters.working_days import WorkingDays
+from services.notify.application.following import FollowUp
+from services.notify.application.ports import RulePacks
+from services.notify.application.routing import Router
+from services.notify.application.watching import LookAround
+from services.notify.domain.directory import Directory
+from services.notify.domain.ledger import Ledger
+from services.notify.domain.offices import Offices
+from services.notify.domain.watch import Watch, start_of
+from services.notify.metrics import NotifyMetrics
+from shared.kernel.clock import Clock, business_day
+from shared.kernel.units import UnitRegistry
+from shared.observability.lifecycle import TaskSupervisor
+
+FILE_EVERY_S: Final = 10.0
+
+
+class People:
+    """Who can be told: the file of recipients, and the registry's responsible people."""
+
+    def __init__(self, file: RecipientsFile, router: Router, offices: Offices) -> None:
+        """Keep the router's directory by `file` and `offices`."""
+        self.router = router
+        self._file = file
+        self._offices = OfficeFold(offices)
+
+    async def caught_up(self, client: Client, tasks: TaskSupervisor) -> None:
+        """Return once the registry has been read to its end; nobody is to be told before."""
+        if "office-fold" not in tasks.running:
+            tasks.start("office-fold", self._offices.run(client))
+        await self._offices.caught_up()
+
+    async def follow_file(self) -> None:
+        """Take changes of the file in until cancelled."""
+        while True:
+            await asyncio.sleep(FILE_EVERY_S)
+            self._file.refresh(self.router.directory)
+
+
+def make_people(
+    path: Path | None,
+    packs: RulePacks,
+    units: UnitRegistry,
+    clock: Clock,
+    metrics: NotifyMetrics,
+) -> People:
+    """Read the people.
+
+    Args:
+        path: file of recipients; None: there is none.
+        packs: name the kinds of windows.
+        units: the registry.
+        clock: today's pack counts.
+        metrics: the service's.
+
+    Raises:
+        RecipientsError: the file can't be used.
+        OSError: it can't be read.
+    """
+    file = RecipientsFile(path, units, packs.on(business_day(clock.now())).kinds, metrics)
+    offices = Offices()
+    directory = Directory(file.read(), units, offices)
+    return People(file, Router(directory, Ledger(), WorkingDays(metrics)), offices)
+
+
+class Duties:
+    """Starts the tasks, once."""
+
+    def __init__(
+        self,
+        people: People,
+        follow_up: FollowUp,
+        look_around: Callable[[Watch, Callable[[], Awaitable[int | None]]], LookAround],
+        *,
+        packs: RulePacks,
+        units: UnitRegistry,
+        clock: Clock,
+        metrics: NotifyMetrics,
+    ) -> None:
+        """Follow up, and look at what `look_around` is given."""
+        self._people = people
+        self._follow_up = follow_up
+        self._look_around = look_around
+        self._packs = packs
+        self._units = units
+        self._clock = clock
+        self._metrics = metrics
+
+    def start(self, client: Client, tasks: TaskSupervisor, every_s: float) -> None:
+        """Start following up every `every_s` seconds, the look around, and the file."""
+        now = self._clock.now()
+        rule = self._packs.on(business_day(now)).alerts.surge
+        watch = Watch(rule)
+        around = self._look_around(watch, partial(ranked_position, client))
+        fold = WatchFold(watch, self._units, self._metrics)
+        tasks.start("follow-up", self._follow_up.run(every_s))
+        tasks.start(
+            "watch",
+            fold.run(client, start_of(rule, now.astimezone(UTC)), around.look, around.look_at_rankings),
+        )
+        tasks.start("recipients", self._people.follow_file())

@@ -1,0 +1,200 @@
+"""The fold of FEEDBACK that counts: where surges and the like are seen. From the baseline's first day on.
+
+Each rating is read once more than by the rule for single ratings, so only the few fields that are counted are
+taken out of a message; the rule for single ratings holds every message against the whole contract.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+
+from services.notify.domain.watch import Rating, Watch
+from services.notify.metrics import NotifyMetrics
+from shared.kernel.errors import TransientError
+from shared.kernel.units import UnitRegistry
+from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.streams import FEEDBACK, RANKING
+
+log = structlog.get_logger(__name__)
+FACT: Final = 2
+PUBLIC: Final = "public"
+HELD: Final = "quarantined"
+OUT: Final = frozenset({HELD, "excluded", "withdrawn"})
+BACK: Final = frozenset({"released", "reinstated"})
+PAUSE_S: Final = 1.0
+"""How long to wait between looks: what trickles in is counted a hundred at a time."""
+RANKING_EVERY_S: Final = 30.0
+REVISED: Final = "ranking.v1.revised.>"
+
+
+class _Counted(msgspec.Struct):
+    unit_id: str
+    grade: int
+    source: str
+    occurred_at: datetime
+    received_at: datetime
+    synthetic: bool = False
+
+
+class _Data(msgspec.Struct):
+    city: str
+    county: str
+    unit_id: str = ""
+    kind: str | None = None
+    grade: int = 0
+    source: str = ""
+    target_id: str = ""
+    target: _Counted | None = None
+    corrected: _Counted | None = None
+
+
+class _Event(msgspec.Struct):
+    id: str
+    time: datetime
+    receivedat: datetime
+    data: _Data
+    synthetic: bool = False
+
+
+class _Positions(msgspec.Struct):
+    positions: dict[str, int] = {}
+
+
+class _Revised(msgspec.Struct):
+    data: _Positions
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+_decode_revised = msgspec.json.Decoder(_Revised).decode
+
+
+class WatchFold:
+    """Keeps a `Watch` up to date, and has it looked at."""
+
+    def __init__(self, watch: Watch, units: UnitRegistry, metrics: NotifyMetrics) -> None:
+        """Fold into `watch`; kinds of windows come from `units`."""
+        self._watch = watch
+        self._units = units
+        self._metrics = metrics
+
+    async def run(
+        self,
+        client: Client,
+        since: datetime,
+        look: Callable[[], Awaitable[object]],
+        look_at_rankings: Callable[[], Awaitable[object]],
+    ) -> None:
+        """Follow the stream from `since` on until cancelled; look whenever its end is reached.
+
+        Raises:
+            HistoryChangedError: the stream is another one than before; only a fresh start helps.
+        """
+        reader = FoldReader(client, FEEDBACK, after=await first_since(client, FEEDBACK, since) - 1)
+        now = asyncio.get_running_loop().time
+        ranking_due = now() + RANKING_EVERY_S
+        try:
+            while True:
+                messages = await reader.take(wait_s=PAUSE_S)
+                for message in messages:
+                    self.fold(message)
+                if not reader.caught_up:
+                    continue
+                try:
+                    await look()
+                    if now() >= ranking_due:
+                        ranking_due = now() + RANKING_EVERY_S
+                        await look_at_rankings()
+                except TransientError as error:
+                    log.warning("watch_waits", reason=str(error))
+                await asyncio.sleep(PAUSE_S)
+        finally:
+            await reader.close()
+
+    def fold(self, message: StoredMessage) -> None:
+        """Take one message in; one that can't be read is left out: its consumer dead-letters it."""
+        fact = message.subject.split(".")[FACT]
+        try:
+            event = _decode(message.data)
+        except msgspec.DecodeError as error:
+            log.warning("watch_skips", sequence=message.sequence, reason=str(error))
+            return
+        self._metrics.watched.inc()
+        if fact == "submitted":
+            self._watch.rated(self._submitted(event), message.sequence)
+        elif event.data.target is not None:
+            self._revised(fact, event, event.data.target)
+
+    def _submitted(self, event: _Event) -> Rating:
+        data = event.data
+        return Rating(
+            event.id,
+            data.unit_id,
+            data.city,
+            data.county,
+            self._kind(data.unit_id, data.kind),
+            data.grade,
+            event.time,
+            event.receivedat,
+            counted=not event.synthetic and data.source == PUBLIC,
+        )
+
+    def _revised(self, fact: str, event: _Event, target: _Counted) -> None:
+        rating = self._rating(event, target)
+        if fact in OUT:
+            self._watch.taken_out(rating, event_id=event.id, held=fact == HELD)
+        elif fact in BACK:
+            self._watch.put_back(rating)
+        elif fact == "corrected" and event.data.corrected is not None:
+            self._watch.corrected(rating, self._rating(event, event.data.corrected))
+
+    def _rating(self, event: _Event, fields: _Counted) -> Rating:
+        return Rating(
+            event.data.target_id,
+            fields.unit_id,
+            event.data.city,
+            event.data.county,
+            self._kind(fields.unit_id, None),
+            fields.grade,
+            fields.occurred_at,
+            event.receivedat,
+            counted=not fields.synthetic and fields.source == PUBLIC,
+        )
+
+    def _kind(self, unit_id: str, kind: str | None) -> str:
+        if kind is not None:
+            return kind
+        return self._units.get(unit_id).kind if unit_id in self._units else ""
+
+
+async def first_since(client: Client, stream: str, since: datetime) -> int:
+    """Return the first sequence of a stream that was stored at `since` or later; else the next one."""
+    jetstream = client.jetstream(timeout=5)
+    state = (await jetstream.stream_info(stream)).state
+    low, high = max(1, state.first_seq), state.last_seq + 1
+    while low < high:
+        middle = (low + high) // 2
+        try:
+            message = await jetstream.get_msg(stream, middle)
+        except NotFoundError:
+            low = middle + 1  # deleted, or expired meanwhile
+            continue
+        if message.time is not None and message.time < since:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+async def ranked_position(client: Client) -> int | None:
+    """Return the last sequence of FEEDBACK that the newest announcement of a ranking contains."""
+    try:
+        message = await client.jetstream(timeout=5).get_last_msg(RANKING, REVISED)
+    except NotFoundError:
+        return None
+    return _decode_revised(message.data or b"").data.positions.get(FEEDBACK)

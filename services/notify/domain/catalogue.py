@@ -1,0 +1,137 @@
+"""Every rule by name: what it watches, when it fires, whom it concerns. The one place to register a rule."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from shared.kernel.errors import InvalidValueError
+from shared.rules.pack import RulePack
+
+
+class Audience(StrEnum):
+    """Whom a rule's alerts concern first."""
+
+    UNIT = "unit"
+    SUPERVISORS = "supervisors"
+    OPERATORS = "operators"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleInfo:
+    """A rule as people know it.
+
+    Attributes:
+        name: as in `Alert.rule` and the rule pack.
+        label: Chinese.
+        watches: events that it looks at, by class name.
+        audience: whom it concerns first.
+        public: whether people outside may subscribe to it: only what is published anyway.
+        condition: says in Chinese when it fires, with the pack's numbers.
+    """
+
+    name: str
+    label: str
+    watches: tuple[str, ...]
+    audience: Audience
+    public: bool
+    condition: Callable[[RulePack], str]
+
+
+def _bad_review(pack: RulePack) -> str:
+    grades = "、".join(f"“{grade.label}”" for grade in sorted(pack.alerts.bad_review.grades, reverse=True))
+    return f"收到{grades}评价"
+
+
+def _surge(pack: RulePack) -> str:
+    rule = pack.alerts.surge
+    return (
+        f"同一县区同类窗口{rule.hours}小时内差评(等级不高于{rule.worst_grade})不少于{rule.min_ratings}条,"
+        f"达到此前{rule.baseline_days}天同时长均值的{rule.min_ratio:g}倍,且在无特殊原因时出现的概率不超过"
+        f"{rule.probability:g}(负二项分布,无过度离散时为泊松分布)"
+    )
+
+
+def _quarantine(pack: RulePack) -> str:
+    rule = pack.alerts.quarantine_share
+    return f"{rule.hours}小时内被暂扣的评价不少于{rule.min_held}条且占比不低于{rule.share:.0%}"
+
+
+def _stale(pack: RulePack) -> str:
+    rule = pack.alerts.ranking_stale
+    return f"不少于{rule.min_ratings}条评价超过{rule.minutes}分钟未计入已发布的排名"
+
+
+RULES: Final[Mapping[str, RuleInfo]] = MappingProxyType(
+    {
+        info.name: info
+        for info in (
+            RuleInfo(
+                "bad_review", "差评", ("FeedbackSubmitted",), Audience.UNIT, public=False,
+                condition=_bad_review,
+            ),
+            RuleInfo(
+                "rank_drop", "排名下降", ("UnitScoreChanged",), Audience.UNIT, public=True,
+                condition=lambda pack: f"当日排名累计下降不少于{pack.alerts.rank_drop.places}位(及其倍数)",
+            ),
+            RuleInfo(
+                "band_change", "等次变化", ("UnitScoreChanged",), Audience.UNIT, public=True,
+                condition=lambda pack: (
+                    f"等次变化:优秀线{pack.bands.excellent_line:g},判定概率{pack.bands.probability:g}"
+                ),
+            ),
+            RuleInfo(
+                "surge", "群体性事件预警",
+                ("FeedbackSubmitted", "FeedbackQuarantined", "FeedbackExcluded", "FeedbackWithdrawn",
+                 "FeedbackReleased", "FeedbackReinstated", "FeedbackCorrected"),
+                Audience.SUPERVISORS, public=False, condition=_surge,
+            ),
+            RuleInfo(
+                "too_good", "评价数据存疑", ("UnitFlagged",), Audience.SUPERVISORS, public=False,
+                condition=lambda _pack: "评分服务标记该单位评价存疑(阈值见规则包[integrity])",
+            ),
+            RuleInfo(
+                "quarantine_share", "暂扣比例过高",
+                ("FeedbackSubmitted", "FeedbackQuarantined", "FeedbackReleased"),
+                Audience.SUPERVISORS, public=False, condition=_quarantine,
+            ),
+            RuleInfo(
+                "ranking_stale", "排名停滞", ("FeedbackSubmitted", "RankingRevised"), Audience.OPERATORS,
+                public=False, condition=_stale,
+            ),
+            RuleInfo(
+                "dead_letters", "死信", ("MessageDeadLettered",), Audience.OPERATORS, public=False,
+                condition=lambda pack: (
+                    f"消费者放弃消息,同一消费者{pack.alerts.dead_letters.period_minutes}分钟一次"
+                ),
+            ),
+            RuleInfo(
+                "stream_diverged", "存证核对", ("StreamDiverged",), Audience.OPERATORS, public=False,
+                condition=lambda _pack: "事件流与存证不一致,或重新一致",
+            ),
+        )
+    }
+)  # fmt: skip
+"""Rules by name, in the order of the documentation."""
+
+ESCALATION: Final = "escalation"
+DIGEST: Final = "digest"
+FOLLOW_UPS: Final[Mapping[str, str]] = MappingProxyType({ESCALATION: "升级提醒", DIGEST: "汇总"})
+"""Alerts about alerts: the next person is told, or one person is told of many. Label by name."""
+
+
+def audience_of(rule: str) -> Audience:
+    """Whom alerts of `rule` concern first; of a rule that is not registered (any more): the operators."""
+    return RULES[rule].audience if rule in RULES else Audience.OPERATORS
+
+
+def require_rule(rule: str) -> RuleInfo:
+    """Return a rule.
+
+    Raises:
+        InvalidValueError: there is none of that name.
+    """
+    if rule not in RULES:
+        raise InvalidValueError(rule, f"one of {', '.join(RULES)}", "name a rule", field="rule")
+    return RULES[rule]

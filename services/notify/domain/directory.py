@@ -1,0 +1,201 @@
+"""Who can be told, and who answers for what: recipients, chains, supervisors, subscriptions, operators."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+from services.notify.domain.alert import Alert
+from services.notify.domain.catalogue import Audience, audience_of
+from services.notify.domain.duty import Recipient
+from services.notify.domain.offices import BACKUP, DEPUTY, HEAD, OFFICER, Offices
+from shared.kernel.units import ALL, BUREAU, Unit, UnitRegistry
+from shared.rules.alerting import Severity
+
+PROVINCE: Final = "province"
+STEP_LABELS: Final[Mapping[str, str]] = {
+    OFFICER: "责任人",
+    DEPUTY: "分管领导",
+    HEAD: "一把手",
+    "supervisor": "上级",
+    "operator": "运维",
+    "subscription": "订阅",
+    "digest": "汇总",
+}
+"""Why somebody is told, in Chinese."""
+
+_COVERS_FOLLOWED: Final = 5
+_SEVERITIES: Final = tuple(Severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a recipient wants to hear of beside their own duty; an empty filter lets everything pass.
+
+    Attributes:
+        regions: subject tokens: cities (4 digits), counties (6 digits); `PROVINCE` is no filter.
+        kinds: kinds of window.
+        rules: names of rules.
+        severity: from this on.
+    """
+
+    recipient: str
+    regions: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    rules: frozenset[str] = frozenset()
+    severity: Severity = Severity.INFO
+
+    def wants(self, alert: Alert, kind: str | None) -> bool:
+        """Whether the alert passes all filters."""
+        return (
+            (not self.regions or alert.county in self.regions or alert.city in self.regions)
+            and (not self.kinds or kind in self.kinds)
+            and (not self.rules or alert.rule in self.rules)
+            and _SEVERITIES.index(alert.severity) >= _SEVERITIES.index(self.severity)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What the file of recipients says.
+
+    Attributes:
+        recipients: by id.
+        chains: unit → role → recipient; wins over the registry.
+        supervisors: subject token of a region (county, city, `ALL` for the province) → recipients.
+        operators: recipients of alerts about the platform, and of what nobody else is there for.
+    """
+
+    recipients: Mapping[str, Recipient] = field(default_factory=dict)
+    chains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    supervisors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    subscriptions: tuple[Subscription, ...] = ()
+    operators: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """People who are told together, and in which role."""
+
+    role: str
+    recipients: tuple[Recipient, ...]
+
+
+class Directory:
+    """Finds the people of an alert: the unit's chain first, then one level up (下管一级)."""
+
+    def __init__(self, book: Book, units: UnitRegistry, offices: Offices) -> None:
+        """Look people up in `book` and `offices`."""
+        self.book = book
+        self._units = units
+        self._offices = offices
+        self._bureaus: dict[tuple[str, str], Unit] = {}
+        for unit in units:
+            if unit.kind == BUREAU:
+                self._bureaus.setdefault((unit.city, unit.county), unit)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nobody to be told by name: then every channel gets every alert."""
+        return not self.book.recipients
+
+    def kind_of(self, alert: Alert) -> str | None:
+        """Kind of window that an alert is about, where it is about one."""
+        if alert.unit_id is not None and alert.unit_id in self._units:
+            return self._units.get(alert.unit_id).kind
+        return alert.figures.get("kind")
+
+    def steps(self, alert: Alert, day: date) -> tuple[Step, ...]:
+        """Return who is told first, and who after them if nobody acknowledges; nobody twice, none empty.
+
+        Where nobody of the alert's own people can be told, the operators are.
+        """
+        found: list[Step] = []
+        seen: set[str] = set()
+        for role, people in self._ladder(alert, day):
+            fresh = tuple(
+                each for each in dict.fromkeys(people) if each.recipient_id not in seen and not each.outside
+            )
+            if fresh:
+                found.append(Step(role, fresh))
+                seen |= {each.recipient_id for each in fresh}
+        return tuple(found) or self._operator_steps(day)
+
+    def subscribers(self, alert: Alert, day: date) -> tuple[Recipient, ...]:
+        """Return who has subscribed to the alert and is there."""
+        kind = self.kind_of(alert)
+        found = (
+            self._present(each.recipient, None, day)
+            for each in self.book.subscriptions
+            if each.wants(alert, kind)
+        )
+        return tuple(dict.fromkeys(each for each in found if each is not None))
+
+    def _ladder(self, alert: Alert, day: date) -> Sequence[tuple[str, Sequence[Recipient]]]:
+        audience = audience_of(alert.rule)
+        if audience is Audience.OPERATORS:
+            return ()
+        unit = self._units.get(alert.unit_id) if alert.unit_id in self._units and alert.unit_id else None
+        if unit is None:
+            # About a place: its bureau's people, then those one level up.
+            place = self._bureau(alert.city, alert.county)
+            above = self._above(alert.city, alert.county, place)
+            return (
+                ("supervisor", self._supervisors(alert.city, alert.county, place, day)),
+                ("supervisor", self._supervisors(*above, day) if above else ()),
+            )
+        above = self._above(unit.city, unit.county, unit)
+        supervisors = ("supervisor", self._supervisors(*above, day) if above else ())
+        if audience is Audience.SUPERVISORS:
+            return (supervisors,)
+        return (*self._chain(unit.unit_id, day), supervisors)
+
+    def _chain(self, unit_id: str, day: date) -> list[tuple[str, Sequence[Recipient]]]:
+        return [(role, self._holder(unit_id, role, day)) for role in (OFFICER, DEPUTY, HEAD)]
+
+    def _supervisors(self, city: str, county: str, bureau: Unit | None, day: date) -> Sequence[Recipient]:
+        """Those named for a region, else the first of its bureau's chain who is there."""
+        named = self.book.supervisors.get(county if county != ALL else city, ())
+        people = [each for name in named if (each := self._present(name, None, day)) is not None]
+        if people or bureau is None:
+            return people
+        return next((people for _, people in self._chain(bureau.unit_id, day) if people), ())
+
+    def _above(self, city: str, county: str, unit: Unit | None) -> tuple[str, str, Unit | None] | None:
+        """Region and bureau one level above a unit or place; None above the province."""
+        if unit is not None and unit.parent_id is not None:
+            parent = self._units.get(unit.parent_id)
+            return parent.city, parent.county, parent
+        if county != ALL:
+            return city, ALL, self._bureau(city, ALL)
+        return (ALL, ALL, self._bureau(ALL, ALL)) if city != ALL else None
+
+    def _bureau(self, city: str, county: str) -> Unit | None:
+        return self._bureaus.get((city, county))
+
+    def _holder(self, unit_id: str, role: str, day: date) -> tuple[Recipient, ...]:
+        name = self.book.chains.get(unit_id, {}).get(role) or self._offices.person(unit_id, role, day)
+        found = None if name is None else self._present(name, unit_id, day)
+        if found is None and role == OFFICER:
+            backup = self._backup(unit_id, day)
+            found = None if backup is None else self._present(backup, None, day)
+        return () if found is None else (found,)
+
+    def _backup(self, unit_id: str, day: date) -> str | None:
+        return self.book.chains.get(unit_id, {}).get(BACKUP) or self._offices.person(unit_id, BACKUP, day)
+
+    def _present(self, name: str, unit_id: str | None, day: date) -> Recipient | None:
+        """The person, or whoever stands in for them; None if none of them is there or known."""
+        for _ in range(_COVERS_FOLLOWED):
+            person = self.book.recipients.get(name)
+            if person is None or person.present(day):
+                return person
+            cover = person.cover or (self._backup(unit_id, day) if unit_id else None)
+            if cover is None or cover == name:
+                return None
+            name, unit_id = cover, None
+        return None
+
+    def _operator_steps(self, day: date) -> tuple[Step, ...]:
+        people = [each for name in self.book.operators if (each := self._present(name, None, day))]
+        return (Step("operator", tuple(dict.fromkeys(people))),) if people else ()
