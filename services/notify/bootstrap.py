@@ -1,7 +1,7 @@
-"""Composition root of notify: settings → channels and adapters → use cases → subscribers and routes."""
+"""Composition root of notify: settings → endpoints and adapters → use cases → loops and routes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
@@ -11,11 +11,11 @@ from nats.js.errors import NotFoundError as ConsumerNotFoundError
 
 from services.notify.adapters.alert_fold import AlertFold
 from services.notify.adapters.bus import BusPublisher
-from services.notify.adapters.console import ConsoleChannel
 from services.notify.adapters.duties import Duties, People, make_people
-from services.notify.adapters.mail import MailChannel, read_password
+from services.notify.adapters.endpoints import Lines, make_lines
 from services.notify.adapters.rule_packs import FileRulePacks
-from services.notify.adapters.webhook import WebhookChannel, load_key
+from services.notify.application.disabling import DisableEndpoint, EnableEndpoint, EndpointDirectory
+from services.notify.application.dispatching import Deliveries, DispatchAlert
 from services.notify.application.explaining import ExplainAlert
 from services.notify.application.following import FollowUp
 from services.notify.application.handlers import AcknowledgeAlert, DeliverAlert, RaiseAlerts, ReadAlerts
@@ -25,20 +25,23 @@ from services.notify.application.snoozing import SnoozeAlert
 from services.notify.application.watching import LookAround, Position
 from services.notify.domain.book import AlertBook
 from services.notify.domain.watch import Watch
+from services.notify.entrypoints.channels import add_channel_routes
+from services.notify.entrypoints.deliveries import DeliveryLoop, delivery_durable, delivery_loop
 from services.notify.entrypoints.duty import make_duty_router
-from services.notify.entrypoints.events import consumers, durables, subscribe
+from services.notify.entrypoints.events import DURABLES, consumers
 from services.notify.entrypoints.http import make_router
 from services.notify.entrypoints.places import AlertPlaces
 from services.notify.metrics import NotifyMetrics
-from services.notify.settings import Settings, smtp_address
+from services.notify.settings import Settings
 from shared.auth.access import Access, protect
 from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.errors import TransientError, describe
 from shared.kernel.units import UnitRegistry, load_units
 from shared.messaging.connection import make_broker
 from shared.messaging.consuming import DurableConsumer
-from shared.messaging.failure import DeadLetters, FailureHandling, failure_policy
+from shared.messaging.failure import DeadLetters, FailureHandling
 from shared.messaging.session import BrokerSession
+from shared.messaging.streams import ALERTS
 from shared.observability.health import Health
 from shared.observability.http import install
 from shared.observability.lifecycle import TaskSupervisor
@@ -49,35 +52,6 @@ VERSION = "1"
 
 class ConsumerMissingError(TransientError):
     """A durable consumer is not provisioned (yet)."""
-
-
-def make_channels(settings: Settings, clock: Clock) -> tuple[Channel, ...]:
-    """Return the channels that the settings switch on.
-
-    Raises:
-        PermanentError: a channel is on, but its key or password is missing.
-    """
-    channels: list[Channel] = []
-    if settings.console_alerts:
-        channels.append(ConsoleChannel())
-    if settings.webhook_url is not None:
-        key = load_key(settings.secrets_dir / "webhook.key")
-        channels.append(
-            WebhookChannel(settings.webhook_url, key, clock=clock, timeout_s=settings.delivery_timeout_s)
-        )
-    if settings.smtp_url is not None:
-        has_user = smtp_address(settings.smtp_url).username is not None
-        channels.append(
-            MailChannel(
-                settings.smtp_url,
-                password=read_password(settings.secrets_dir / "smtp.password") if has_user else None,
-                starttls=settings.smtp_starttls,
-                sender=settings.mail_from,
-                recipients=settings.recipients,
-                timeout_s=settings.delivery_timeout_s,
-            )
-        )
-    return tuple(channels)
 
 
 async def require_consumers(client: Client, wanted: Sequence[tuple[str, str]]) -> None:
@@ -94,6 +68,51 @@ async def require_consumers(client: Client, wanted: Sequence[tuple[str, str]]) -
             raise ConsumerMissingError(
                 describe(f"no {durable} on {stream}", "it provisioned", "run `python -m deploy.provision`")
             ) from error
+
+
+def _deliveries(
+    lines: Lines,
+    fold: AlertFold,
+    bus: BusPublisher,
+    clock: Clock,
+    metrics: NotifyMetrics,
+    disable: DisableEndpoint,
+) -> dict[str, Deliveries]:
+    """Return the endpoints by address."""
+    made: dict[str, Deliveries] = {}
+    for line in lines.lines:
+        delays = line.endpoint.retry_delays_s
+        deliver = DeliverAlert(
+            line.channel, states=fold, publisher=bus, clock=clock, metrics=metrics, retry_delays_s=delays
+        )
+        made[line.endpoint.address] = Deliveries(line.endpoint, deliver, states=fold, disable=disable)
+    return made
+
+
+def _lines(settings: Settings, clock: Clock, channels: Sequence[Channel] | None) -> Lines:
+    if channels is not None:
+        return Lines.of_channels(channels, settings.retry_delays_s)
+    return make_lines(settings, clock)
+
+
+def _by_kind(deliveries: Mapping[str, Deliveries]) -> dict[str, list[Deliveries]]:
+    grouped: dict[str, list[Deliveries]] = {}
+    for each in deliveries.values():
+        grouped.setdefault(each.endpoint.kind, []).append(each)
+    return grouped
+
+
+def _delivery_loops(
+    client: Client,
+    deliveries: Mapping[str, Deliveries],
+    metrics: NotifyMetrics,
+    letters: DeadLetters,
+    clock: Clock,
+) -> dict[str, DeliveryLoop]:
+    return {
+        f"deliver-{kind}": delivery_loop(client, kind, DispatchAlert(kind, mine, metrics), letters, clock)
+        for kind, mine in _by_kind(deliveries).items()
+    }
 
 
 def make_duties(  # noqa: PLR0913, PLR0917 - what the composition root has made
@@ -144,6 +163,7 @@ def _application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]
         description="Alerts about service windows: who was told what, and who takes it over.",
         openapi_tags=[
             {"name": "alerts", "description": "Recent alerts and their acknowledgement."},
+            {"name": "channels", "description": "Endpoints that alerts go to."},
             {"name": "operations", "description": "Health and metrics."},
         ],
         lifespan=lifespan,
@@ -152,7 +172,7 @@ def _application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]
     )
 
 
-def create_app(
+def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     settings: Settings,
     *,
     clock: Clock | None = None,
@@ -172,51 +192,44 @@ def create_app(
     """
     clock = clock or SystemClock()
     registry = units if units is not None else load_units(settings.units_path)
-    ways = tuple(channels) if channels is not None else make_channels(settings, clock)
-    names = tuple(channel.name for channel in ways)
+    lines = _lines(settings, clock, channels)
     metrics, health, bus = NotifyMetrics(), Health(), BusPublisher()
     tasks = TaskSupervisor(health)
     packs = FileRulePacks(settings.rules_path)
-    registry = units if units is not None else load_units(settings.units_path)
-    people = make_people(settings.recipients_path, packs, registry, names, clock, metrics)
+    people = make_people(settings.recipients_path, packs, registry, clock, metrics)
     fold = AlertFold(AlertBook(settings.alerts_kept), metrics, people.router.ledger)
-    failures = FailureHandling(DeadLetters(bus, clock, SERVICE), settings.retry_delays_s)
-    broker = make_broker(settings, SERVICE, middlewares=(failure_policy(failures),), inject=False)
+    letters = DeadLetters(bus, clock, SERVICE)
+    failures = FailureHandling(letters, settings.retry_delays_s)
+    broker = make_broker(settings, SERVICE, inject=False)
+    directory = EndpointDirectory([line.endpoint for line in lines.lines], fold)
+    people.router.deliver_to(directory.usable, default=directory.in_use)
+    disable = DisableEndpoint(publisher=bus, clock=clock, in_use=directory.in_use)
     raise_alerts = RaiseAlerts(
         publisher=bus,
         states=fold,
         packs=packs,
         units=registry,
-        channels=names,
+        channels=directory.in_use,
         max_age=timedelta(seconds=settings.alert_max_age_s),
         clock=clock,
         metrics=metrics,
         router=people.router,
     )
     duties = make_duties(people, raise_alerts, fold, bus, packs, registry, clock, metrics)
-    deliver = {
-        way.name: DeliverAlert(
-            way,
-            states=fold,
-            publisher=bus,
-            clock=clock,
-            metrics=metrics,
-            retry_delays_s=settings.retry_delays_s,
-        )
-        for way in ways
-    }
-    subscribe(broker, deliver)
-    loops: dict[str, DurableConsumer] = {}
+    deliveries = _deliveries(lines, fold, bus, clock, metrics, disable)
+    wanted = (*DURABLES, *((ALERTS, delivery_durable(kind)) for kind in _by_kind(deliveries)))
+    loops: dict[str, DurableConsumer | DeliveryLoop] = {}
 
     async def on_connect(client: Client) -> None:
-        await require_consumers(client, durables(names))
+        await require_consumers(client, wanted)
         await bus.bind(client)
         if "alert-fold" not in tasks.running:
             tasks.start("alert-fold", fold.run(client))
         await people.caught_up(client, tasks)
         await fold.caught_up()  # before any delivery: it must know what was delivered in an earlier life
         if not loops:
-            loops.update(consumers(client, raise_alerts, deliver, failures))
+            loops.update(consumers(client, raise_alerts, failures))
+            loops.update(_delivery_loops(client, deliveries, metrics, letters, clock))
             for name, loop in loops.items():
                 tasks.start(name, loop.run(), may_finish=True)
             duties.start(client, tasks, settings.follow_up_every_s)
@@ -224,7 +237,7 @@ def create_app(
     session = BrokerSession(broker, on_connect)
 
     async def check_consumers() -> None:
-        await require_consumers(session.client, durables(names))
+        await require_consumers(session.client, wanted)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -237,13 +250,14 @@ def create_app(
             await tasks.stop()
             await session.stop()
             await bus.close()
-            for way in ways:
-                if isinstance(way, WebhookChannel):
-                    await way.close()
+            lines.close()
 
     app = _application(lifespan)
     health.register("nats", session.check)
     health.register("alerts", fold.check)
     health.register("consumers", check_consumers)
     install(app, metrics.service, health)
-    return protect(_add_routes(app, fold, bus, packs, clock, people.router, registry), Access.of(settings))
+    _add_routes(app, fold, bus, packs, clock, people.router, registry)
+    enable = EnableEndpoint(directory, fold, publisher=bus, clock=clock, reach=fold.reach)
+    add_channel_routes(app, directory, fold, deliveries, enable)
+    return protect(app, Access.of(settings))

@@ -1,6 +1,5 @@
-"""Settings of notify, from the environment; a channel is on when its address is set."""
+"""Settings of notify, from the environment; a channel is on when its address is set or its file names one."""
 
-import ipaddress
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Final, Literal, Self
@@ -29,6 +28,12 @@ class Settings(BrokerSettings, AccessSettings):
     units_path: Path | None = Field(default=None, description="Table of units; the committed one if not set.")
 
     console_alerts: bool = Field(default=True, description="Write each alert as a line of the log.")
+    channels_file: Path | None = Field(
+        default=None, description="notify.toml with further endpoints; see docs/channels.md."
+    )
+    allow_loopback: bool = Field(
+        default=False, description="Let alerts go to this machine, also by http: for development."
+    )
     webhook_url: str | None = Field(default=None, description="Receiver of signed webhooks; unset: off.")
     smtp_url: str | None = Field(
         default=None, description="smtp[s]://[user@]host[:port]; unset: mail is off."
@@ -57,8 +62,6 @@ class Settings(BrokerSettings, AccessSettings):
 
     @model_validator(mode="after")
     def _check_addresses(self) -> Self:
-        if self.webhook_url is not None:
-            check_webhook_url(self.webhook_url)
         if self.smtp_url is not None:
             smtp_address(self.smtp_url)
             if not self.recipients:
@@ -73,34 +76,6 @@ class Settings(BrokerSettings, AccessSettings):
     def recipients(self) -> tuple[str, ...]:
         """Receivers of mail, in order."""
         return tuple(address.strip() for address in self.mail_to.split(",") if address.strip())
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether `host` names this machine: ``localhost`` or an address such as 127.0.0.1 or ::1."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def check_webhook_url(url: str) -> str:
-    """Return `url` if alerts may go there: https, or http on this machine alone.
-
-    Raises:
-        InvalidValueError: another scheme, no host, or credentials in the URL.
-    """
-    parts = _split(url, "WEBHOOK_URL")
-    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
-    if not secure or not parts.hostname or parts.username is not None:
-        raise InvalidValueError(
-            url,
-            "https://host/path without credentials (http only on 127.0.0.1, ::1 or localhost)",
-            "correct WEBHOOK_URL; the signature authenticates us",
-            field="WEBHOOK_URL",
-        )
-    return url
 
 
 def smtp_address(url: str) -> SplitResult:

@@ -25,6 +25,8 @@ class Permission(StrEnum):
     TOKENS_ISSUE = "tokens.issue"
     ALERTS_READ = "alerts.read"
     ALERTS_ACK = "alerts.ack"
+    CHANNELS_READ = "channels.read"
+    CHANNELS_CHANGE = "channels.change"
     CASES_READ = "cases.read"
     CASES_MOVE = "cases.move"
     CASES_JUDGE = "cases.judge"
@@ -57,6 +59,8 @@ WHAT: Final[Mapping[Permission, str]] = {
     Permission.TOKENS_ISSUE: "issue one-time tokens",
     Permission.ALERTS_READ: "see alerts",
     Permission.ALERTS_ACK: "take an alert over",
+    Permission.CHANNELS_READ: "see where alerts go",
+    Permission.CHANNELS_CHANGE: "use an endpoint again that was disabled",
     Permission.CASES_READ: "see cases",
     Permission.CASES_MOVE: "move a case on",
     Permission.CASES_JUDGE: "open a case by hand; extend, review, check, annul it; confirm for the silent",
@@ -113,7 +117,15 @@ _SUPERVISE: Final = _HANDLE | {
     _P.RECORDS_READ: Reach.SUBTREE,
 }
 _AUDIT: Final = _SEE | dict.fromkeys(
-    (_P.INTEGRITY_READ, _P.RECORDS_READ, _P.RECORDS_EXPORT, _P.LOG_VERIFY, _P.LOG_EXPORT), Reach.SUBTREE
+    (
+        _P.INTEGRITY_READ,
+        _P.RECORDS_READ,
+        _P.RECORDS_EXPORT,
+        _P.LOG_VERIFY,
+        _P.LOG_EXPORT,
+        _P.CHANNELS_READ,
+    ),
+    Reach.SUBTREE,
 )
 _ADMINISTER: Final = _AUDIT | dict.fromkeys(
     (
@@ -126,6 +138,7 @@ _ADMINISTER: Final = _AUDIT | dict.fromkeys(
         _P.INSPECTIONS_WRITE,
         _P.TOKENS_ISSUE,
         _P.ALERTS_ACK,
+        _P.CHANNELS_CHANGE,
         _P.CAMPAIGNS_WRITE,
         _P.IDENTITY_ERASE,
         _P.VAULT_READ,
@@ -151,6 +164,8 @@ _PROVINCE: Final = frozenset({Tier.PROVINCE})
 _ABOVE_UNITS: Final = frozenset({Tier.PROVINCE, Tier.CITY, Tier.COUNTY})
 TIERS: Final[Mapping[Permission, frozenset[Tier]]] = {
     # Of the log and of a stream there are no parts, and one rule pack is everybody's.
+    _P.CHANNELS_READ: _PROVINCE,
+    _P.CHANNELS_CHANGE: _PROVINCE,
     _P.LOG_VERIFY: _PROVINCE,
     _P.VAULT_READ: _PROVINCE,
     _P.LOG_EXPORT: _PROVINCE,

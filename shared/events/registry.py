@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from shared.events import approvals, supervision, units
+from shared.events import approvals, endpoints, supervision, units
 from shared.events.alerts import (
     AlertAcknowledged,
     AlertDelivered,
@@ -301,6 +301,14 @@ EVENTS: tuple[EventSpec, ...] = (
     ),
     EventSpec(
         "alerts", "snoozed", AlertSnoozed, "ALERTS",
+        producers=("notify",), consumers=("notify",), retention=_DERIVED,
+    ),
+    EventSpec(
+        "alerts", "endpoint-disabled", endpoints.EndpointDisabled, "ALERTS",
+        producers=("notify",), consumers=("notify",), retention=_DERIVED,
+    ),
+    EventSpec(
+        "alerts", "endpoint-enabled", endpoints.EndpointEnabled, "ALERTS",
         producers=("notify",), consumers=("notify",), retention=_DERIVED,
     ),
     EventSpec(

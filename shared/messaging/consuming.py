@@ -23,6 +23,9 @@ LINGER_S: Final = 0.1
 """Pause after a small batch, so that messages that trickle in are settled a hundred at a time: each round
 costs a wake-up, a write and the broker's work on it. Far below what anybody notices of an alert."""
 LINGER_BELOW: Final = TAKE_MESSAGES // 2
+AT_WORK: Final = TAKE_MESSAGES
+"""Most messages that are being handled. Those behind them are screened meanwhile: with one batch at a time,
+the wait for its slowest message, a commit of a quarter of a second, is what decides the rate."""
 DRAIN_S: Final = 4.0
 """Limit of :meth:`DurableConsumer.drain`: below the time that a supervisor leaves for a stop."""
 
@@ -54,6 +57,8 @@ class DurableConsumer:
         self._failures = failures
         self._screen = screen
         self._draining = False
+        self._at_work: dict[asyncio.Task[None], int] = {}
+        self._defect: BaseException | None = None
         self._ended: asyncio.Event | None = None
 
     async def run(self) -> None:
@@ -61,13 +66,23 @@ class DurableConsumer:
         self._ended = asyncio.Event()
         try:
             while not self._draining:
-                messages = await self._reader.take(TAKE_MESSAGES, TAKE_WAIT_S)
+                if self._defect is not None:
+                    raise self._defect
+                room = AT_WORK - sum(self._at_work.values())
+                if room <= 0:
+                    await asyncio.wait(self._at_work, return_when=asyncio.FIRST_COMPLETED)
+                    continue
+                messages = await self._reader.take(min(room, TAKE_MESSAGES), TAKE_WAIT_S)
                 await self._settle(messages)
-                if 0 < len(messages) < LINGER_BELOW:
+                if 0 < len(messages) < min(room, LINGER_BELOW):
                     await asyncio.sleep(LINGER_S)
+            if self._at_work:
+                await asyncio.wait(self._at_work)
             left = await self._reader.drain()
             await self._reader.answer([(message, nak()) for message in left])
         finally:
+            for task in self._at_work:
+                task.cancel()
             await self._reader.close()
             self._ended.set()
 
@@ -92,8 +107,18 @@ class DurableConsumer:
                 work.append(message)
         await self._reader.answer(passed)
         if work:
-            answers = await asyncio.gather(*(self._handled(message) for message in work))
-            await self._reader.answer(zip(work, answers, strict=True))
+            task = asyncio.create_task(self._work(work))
+            self._at_work[task] = len(work)
+            task.add_done_callback(self._worked)
+
+    async def _work(self, messages: list[StoredMessage]) -> None:
+        answers = await asyncio.gather(*(self._handled(message) for message in messages))
+        await self._reader.answer(zip(messages, answers, strict=True))
+
+    def _worked(self, task: "asyncio.Task[None]") -> None:
+        del self._at_work[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._defect = error  # `run` raises it: the supervisor starts the service anew
 
     async def _handled(self, message: StoredMessage) -> bytes:
         """Handle one message; the word for the broker."""

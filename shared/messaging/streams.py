@@ -194,12 +194,12 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
         ConsumerSpec(
             ALERTS, f"notify-deliver-{channel}", "notify", ("alerts.v1.raised.>",),
             f"Delivers alerts by {channel}: each channel at its own pace.",
-            # Alerts that wait for another attempt (10 minutes, an hour if the receiver asks so) count as
-            # outstanding. With a small bound, a receiver that refuses some alerts holds up all others.
-            # It costs the broker's bookkeeping only: notify pulls a few at a time.
-            max_ack_pending=5000,
+            # Alerts that wait for another attempt (a day for a webhook) or for their turn at a robot count as
+            # outstanding. At the bound, one receiver that is away would hold up all others. It costs the
+            # broker's bookkeeping only: notify has a thousand in memory at a time.
+            max_ack_pending=100_000,
         )
-        for channel in ("console", "webhook", "email")
+        for channel in ("console", "webhook", "email", "wecom", "dingtalk", "feishu", "sms")
     ),
     ConsumerSpec(
         # In order: what becomes of a rating must not be read before the rating itself.

@@ -27,6 +27,7 @@ from tests.bench import (
     growth,
     importing,
     memory,
+    notify,
     quality,
     query,
     ranking,
@@ -50,6 +51,7 @@ class Part(StrEnum):
     BATCH = "batch"
     IMPORT = "import"
     BUS = "bus"
+    NOTIFY = "notify"
     ARCHIVE = "archive"
     AUDIT = "audit"
     RANKING = "ranking"
@@ -91,6 +93,7 @@ class _Run:
         if self._parts & {Part.SINGLE, Part.BATCH, Part.MEMORY}:
             await self._on_platform(SERVICES, EVERYTHING)
         await self._part(Part.BUS, lambda: bus.measure(self._rounds))
+        await self._part(Part.NOTIFY, lambda: notify.measure(self._rounds))
         await self._part(Part.ARCHIVE, lambda: archive.measure(self._rounds))
         await self._part(Part.AUDIT, lambda: audit.measure(self._rounds))
         await self._part(Part.QUERY, lambda: query.measure(self._rounds))

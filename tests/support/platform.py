@@ -256,7 +256,9 @@ def _start(data: Path, inbox: WebhookReceiver, arguments: tuple[str, ...]) -> Pl
                 stderr=stderr,
                 stdin=subprocess.DEVNULL,
                 cwd=ROOT,
-                env=clean_environment(WEBHOOK_URL=inbox.url, CHECKPOINT_EVERY_S=CHECKPOINT_EVERY_S),
+                env=clean_environment(
+                    WEBHOOK_URL=inbox.url, ALLOW_LOOPBACK="true", CHECKPOINT_EVERY_S=CHECKPOINT_EVERY_S
+                ),
                 start_new_session=True,
             )
         try:

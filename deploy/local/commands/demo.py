@@ -72,6 +72,7 @@ async def _demo(
             # Children inherit it: notify addresses its alerts there. Real ratings come without: one in three
             # is bad, and what they are to show is the ranking.
             os.environ["WEBHOOK_URL"] = receiver.url
+            os.environ["ALLOW_LOOPBACK"] = "true"
         try:
             async with running_platform(
                 layout, say=lambda sentence: console.print(f"[dim]{sentence}[/]")

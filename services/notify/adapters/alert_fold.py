@@ -16,6 +16,7 @@ from services.notify.application.translation import (
 )
 from services.notify.domain.alert import AlertStatus
 from services.notify.domain.book import AlertBook, AlertFilter
+from services.notify.domain.channels import Disabled, DisabledEndpoints, Endpoint
 from services.notify.domain.follow_ups import enter, escalations_of
 from services.notify.domain.ledger import Ledger
 from services.notify.metrics import NotifyMetrics
@@ -29,6 +30,8 @@ from shared.events import (
     InvalidEventError,
     parse_envelope,
 )
+from shared.events.endpoints import EndpointDisabled, EndpointEnabled
+from shared.kernel.clock import rfc3339
 from shared.kernel.errors import TransientError, describe
 from shared.messaging.reading import FoldReader, StoredMessage
 from shared.messaging.streams import ALERTS
@@ -43,7 +46,7 @@ class FoldBehindError(TransientError):
 
 
 class AlertFold:
-    """Plays `application.ports.AlertStates` on an `AlertBook` that one task keeps up to date."""
+    """Plays `AlertStates` and `EndpointStates` of `application.ports`; one task keeps it up to date."""
 
     def __init__(self, book: AlertBook, metrics: NotifyMetrics, ledger: Ledger | None = None) -> None:
         """Fold into `book`, and who was told of what into `ledger`."""
@@ -51,6 +54,7 @@ class AlertFold:
         self._ledger = ledger or Ledger()
         self._metrics = metrics
         self._position = 0
+        self._disabled = DisabledEndpoints()
         self._caught_up = asyncio.Event()
         self._advanced = asyncio.Condition()
 
@@ -99,6 +103,14 @@ class AlertFold:
             for alert in (snoozed.data.alert_id, *self._book.escalated_from(snoozed.data.alert_id)):
                 self._book.snoozed(alert, snooze_of(snoozed))
                 self._ledger.snoozed(alert, snoozed.data.until)
+        elif fact == "endpoint-disabled":
+            off = parse_envelope(Envelope[EndpointDisabled], message.data)
+            data = off.data
+            at = rfc3339(off.time)
+            self._disabled.disable(Disabled(data.endpoint, data.mark, data.alert_id, data.reason, at))
+        elif fact == "endpoint-enabled":
+            on = parse_envelope(Envelope[EndpointEnabled], message.data)
+            self._disabled.enable(on.data.endpoint, on.data.mark)
 
     def _raised(self, event: Envelope[AlertRaised], sequence: int) -> None:
         alert = alert_of(event)
@@ -161,6 +173,10 @@ class AlertFold:
     def delivered(self, alert_id: str, channel: str) -> bool:
         """See `AlertStates.delivered`."""
         return self._book.delivered(alert_id, channel)
+
+    def disabled(self, endpoint: Endpoint) -> Disabled | None:
+        """See `EndpointStates.disabled`."""
+        return self._disabled.find(endpoint)
 
     def get(self, alert_id: str) -> AlertStatus | None:
         """See `AlertStates.get`."""

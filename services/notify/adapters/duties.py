@@ -55,7 +55,6 @@ def make_people(
     path: Path | None,
     packs: RulePacks,
     units: UnitRegistry,
-    channels: tuple[str, ...],
     clock: Clock,
     metrics: NotifyMetrics,
 ) -> People:
@@ -65,7 +64,6 @@ def make_people(
         path: file of recipients; None: there is none.
         packs: name the kinds of windows.
         units: the registry.
-        channels: those that are switched on.
         clock: today's pack counts.
         metrics: the service's.
 
@@ -76,7 +74,7 @@ def make_people(
     file = RecipientsFile(path, units, packs.on(business_day(clock.now())).kinds, metrics)
     offices = Offices()
     directory = Directory(file.read(), units, offices)
-    return People(file, Router(directory, Ledger(), channels, WorkingDays(metrics)), offices)
+    return People(file, Router(directory, Ledger(), WorkingDays(metrics)), offices)
 
 
 class Duties:

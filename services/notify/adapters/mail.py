@@ -1,38 +1,29 @@
-"""Mail over SMTP, in Chinese, one message for each alert."""
+"""Mail over SMTP, in Chinese or English, one message for each alert and endpoint."""
 
 import asyncio
-import unicodedata
+import contextlib
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import aiosmtplib
 
-from services.notify.domain.alert import SEVERITY_LABELS, Alert
-from services.notify.settings import smtp_address
-from shared.kernel.clock import SHANGHAI
+from services.notify.adapters.outbound import OutboundError, Resolver
+from services.notify.domain.alert import Alert
+from services.notify.domain.channels import Language
+from services.notify.domain.texts import one_line, render
 from shared.kernel.errors import PermanentError, TransientError, describe
 
 _PERMANENT_FROM: Final = 500
 _SUBJECT_LENGTH: Final = 120
-_PORTS: Final = {"smtp": 25, "smtps": 465}
-_FIGURES: Final = {
-    "grade": "评价等级",
-    "threshold": "阈值",
-    "rank": "现排名",
-    "previous_rank": "原排名",
-    "day_start_rank": "今日起始排名",
-    "lost": "下降位数",
-    "list": "榜单",
-    "window_days": "统计天数",
-    "score": "得分",
-    "ratings": "评价数",
-    "band": "现等次",
-    "previous_band": "原等次",
-    "probability": "把握度",
-}
+_TAKEN_KEPT: Final = 10_000
+_LATER: Final = 400
 
 
 class MailRefusedError(PermanentError):
@@ -44,43 +35,54 @@ class MailFailedError(TransientError):
 
 
 class MailPasswordError(PermanentError):
-    """A user is named in SMTP_URL, but there is no password."""
+    """A user of the mail server is named, but there is no password."""
 
 
-def one_line(text: str) -> str:
-    """Return `text` without any control or line-separating character: nothing in it can start a header."""
-    kept = (" " if unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp", "Cs"} else char for char in text)
-    return " ".join("".join(kept).split())
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """A mail server that we hand messages to.
+
+    Attributes:
+        host: its name, which its certificate must carry.
+        port: TCP port.
+        implicit_tls: TLS from the first byte.
+        starttls: True: required; None: where the server offers it; False: never.
+        user: None for none. A password goes over TLS only, except to this machine.
+        password: of the user.
+        sender: address in From.
+        tls: verifies the certificate.
+    """
+
+    host: str
+    port: int
+    implicit_tls: bool
+    starttls: bool | None
+    sender: str
+    tls: ssl.SSLContext
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
 
 
-def render(alert: Alert, *, sender: str, recipients: tuple[str, ...]) -> EmailMessage:
+def message_of(
+    alert: Alert, *, sender: str, recipients: Sequence[str], language: Language = Language.ZH
+) -> EmailMessage:
     """Return the message; its Message-ID derives from the alert's id, so repeats can be recognised."""
+    text = render(alert, language)
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
     message["To"] = ", ".join(recipients)
-    subject = one_line(f"[{SEVERITY_LABELS[alert.severity]}] {alert.title}")
-    message["Subject"] = subject[:_SUBJECT_LENGTH]
+    message["Subject"] = text.title[:_SUBJECT_LENGTH]
     message["Date"] = format_datetime(alert.known_at)
     message["Message-ID"] = f"<{alert.alert_id}@{sender.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
     message["X-Pingyi-Alert-Id"] = alert.alert_id
     message["X-Pingyi-Rule"] = one_line(alert.rule)
-    known = alert.known_at.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M")
-    lines = [
-        alert.body,
-        "",
-        f"单位:{alert.unit_name or '平台'}({alert.unit_id or '-'})",
-        f"时间:{known}",
-        *(f"{_FIGURES.get(key, key)}:{value}" for key, value in alert.figures.items()),
-        f"依据事件:{'、'.join(alert.evidence)}",
-        f"预警编号:{alert.alert_id}",
-    ]
-    message.set_content("\n".join(lines) + "\n", cte="base64")
+    message.set_content("\n".join(text.lines) + "\n", cte="base64")
     return message
 
 
 def read_password(path: Path) -> str:
-    """Read the password of the SMTP user.
+    """Read the password of a user of a mail server.
 
     Raises:
         MailPasswordError: the file can't be read.
@@ -98,56 +100,111 @@ def read_password(path: Path) -> str:
 class MailChannel:
     """Plays `application.ports.Channel`: one SMTP conversation for each alert.
 
-    Answers from 500 on are final, except refused log-ins: those are ours to correct while the alert waits.
+    Answers from 500 on are final, except refused log-ins: those are ours to correct while the alert waits. Of
+    several recipients, those whom the server puts off are tried again, without the others.
     """
-
-    name: Final = "email"
 
     def __init__(
         self,
-        url: str,
+        name: str,
+        server: MailServer,
+        recipients: Sequence[str],
         *,
-        password: str | None,
-        starttls: Literal["auto", "always", "never"],
-        sender: str,
-        recipients: tuple[str, ...],
+        resolver: Resolver,
         timeout_s: float,
+        language: Language = Language.ZH,
     ) -> None:
-        """Send through the server at `url`; one attempt takes at most `timeout_s`.
-
-        Raises:
-            InvalidValueError: see `smtp_address`.
-        """
-        parts = smtp_address(url)
-        self._host = parts.hostname or ""
-        self._port = parts.port or _PORTS[parts.scheme]
-        self._implicit_tls = parts.scheme == "smtps"
-        self._starttls = {"auto": None, "always": True, "never": False}[starttls]
-        self._user = parts.username
-        self._password = password
-        self._sender = sender
-        self._recipients = recipients
+        """Send to `recipients` through `server`; one attempt takes at most `timeout_s`."""
+        self.name = name
+        self._server = server
+        self._recipients = tuple(recipients)
+        self._resolver = resolver
         self._timeout_s = timeout_s
+        self._language = language
+        self._done: dict[str, frozenset[str]] = {}
+        self._greeting = socket.gethostname()  # the library would ask the name service, without a limit
 
     async def deliver(self, alert: Alert) -> str:
         """See `Channel.deliver`."""
-        message = render(alert, sender=self._sender, recipients=self._recipients)
+        message = message_of(
+            alert, sender=self._server.sender, recipients=self._recipients, language=self._language
+        )
+        done = self._done.get(alert.alert_id, frozenset())
+        wanted = [recipient for recipient in self._recipients if recipient not in done]
         try:
             async with asyncio.timeout(self._timeout_s):  # the library's limit is per SMTP step
-                refused, answer = await aiosmtplib.send(
-                    message,
-                    hostname=self._host,
-                    port=self._port,
-                    username=self._user,
-                    password=self._password,
-                    use_tls=self._implicit_tls,
-                    start_tls=False if self._implicit_tls else self._starttls,
-                    timeout=self._timeout_s,
-                )
-        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+                refused, answer = await self._send(message, wanted)
+        except (aiosmtplib.SMTPException, OutboundError, OSError, TimeoutError) as error:
             raise _failure(error) from error
+        later = [recipient for recipient, reply in refused.items() if _is_temporary(reply.code)]
+        if later:
+            self._remember(alert.alert_id, done | {one for one in wanted if one not in later})
+            codes = " ".join(sorted({str(refused[one].code) for one in later}))
+            raise MailFailedError(
+                describe(
+                    f"SMTP {codes} for {len(later)} of {len(self._recipients)} recipients",
+                    "250 from the mail server",
+                    "these are tried again",
+                )
+            )
+        self._done.pop(alert.alert_id, None)
         taken = len(self._recipients) - len(refused)
         return one_line(f"{taken}/{len(self._recipients)} recipients: {answer}")
+
+    async def _send(
+        self, message: EmailMessage, recipients: Sequence[str]
+    ) -> tuple[dict[str, aiosmtplib.response.SMTPResponse], str]:
+        server = self._server
+        client = aiosmtplib.SMTP(
+            hostname=server.host,
+            sock=await self._connect(),  # from here on the client's to close
+            local_hostname=self._greeting,
+            username=server.user,
+            password=server.password,
+            use_tls=server.implicit_tls,
+            start_tls=False if server.implicit_tls else server.starttls,
+            tls_context=server.tls,
+            timeout=self._timeout_s,
+        )
+        try:
+            await client.connect()
+            sent = await client.send_message(message, recipients=list(recipients))
+            with contextlib.suppress(aiosmtplib.SMTPException):
+                await client.quit()
+        finally:
+            client.close()  # without a farewell, which a server that hangs would not answer
+        return sent
+
+    async def _connect(self) -> socket.socket:
+        """Connect by ourselves: the library would look names up in the pool that everything else shares."""
+        server = self._server
+        loop = asyncio.get_running_loop()
+        failure: OSError | None = None
+        for address in await self._resolver.resolve(server.host, server.port, private=True):
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            connection = socket.socket(family, socket.SOCK_STREAM)
+            connection.setblocking(False)  # noqa: FBT003 - the standard library takes it by place
+            try:
+                await loop.sock_connect(connection, (address, server.port))
+            except OSError as error:
+                connection.close()
+                failure = error
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        raise failure or OSError(server.host)
+
+    def _remember(self, alert_id: str, done: frozenset[str]) -> None:
+        if len(self._done) >= _TAKEN_KEPT:
+            with contextlib.suppress(StopIteration):
+                del self._done[next(iter(self._done))]
+        self._done[alert_id] = done
+
+
+def _is_temporary(code: int) -> bool:
+    return _LATER <= code < _PERMANENT_FROM
 
 
 def _failure(error: Exception) -> PermanentError | TransientError:
@@ -156,7 +213,7 @@ def _failure(error: Exception) -> PermanentError | TransientError:
     if codes and min(codes) >= _PERMANENT_FROM and not isinstance(error, aiosmtplib.SMTPAuthenticationError):
         return MailRefusedError(
             describe(
-                f"SMTP {said}", "a server that takes the message", "correct MAIL_FROM, MAIL_TO or SMTP_URL"
+                f"SMTP {said}", "a server that takes the message", "correct sender, recipients or server"
             )
         )
     return MailFailedError(describe(f"SMTP {said}", "250 from the mail server", "it is tried again"))

@@ -1,27 +1,28 @@
-"""Signed webhooks after the Standard Webhooks specification, version 1 signatures (HMAC-SHA256)."""
+"""Signed webhooks after the Standard Webhooks specification: HMAC-SHA256 (``v1``) and Ed25519 (``v1a``)."""
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from services.notify.adapters.answers import LONGEST_PAUSE_S, pause_asked
+from services.notify.adapters.outbound import Outbound, OutboundError
+from services.notify.application.errors import ReceiverGoneError
 from services.notify.domain.alert import Alert
-from services.notify.settings import check_webhook_url
+from shared.auth.key_files import load_keys
+from shared.auth.secrets import KEY_BYTES, SecretMissingError
 from shared.events import AlertRaised, spec_for_data
 from shared.kernel.clock import Clock, rfc3339
-from shared.kernel.errors import PermanentError, TransientError, describe
+from shared.kernel.errors import InvalidValueError, PermanentError, TransientError, describe
 
-KEY_BYTES: Final = 32
-LONGEST_PAUSE_S: Final = 3600.0
-"""A receiver may ask for a longer pause, but not for silence."""
+__all__ = ["LONGEST_PAUSE_S", "WebhookChannel", "load_keys_of", "pause_asked", "render", "sign"]
 
 _SUCCESS: Final = range(200, 300)
 
@@ -30,7 +31,7 @@ class WebhookKeyError(PermanentError):
     """The signing key can't be used."""
 
 
-class WebhookGoneError(PermanentError):
+class WebhookGoneError(ReceiverGoneError):
     """The receiver answered 410: it wants no more of this."""
 
 
@@ -38,31 +39,47 @@ class WebhookFailedError(TransientError):
     """No success this time."""
 
 
-def load_key(path: Path) -> bytes:
-    """Read a signing key: 32 bytes as 64 hexadecimal digits.
+def load_keys_of(path: Path) -> tuple[bytes, ...]:
+    """Read signing keys, newest first, from a file of `shared.auth.key_files`: 64 hex digits in each line.
+
+    While a key is being changed both stand in the file, and both sign.
 
     Raises:
         WebhookKeyError: missing, unreadable or of another form; the content is never repeated.
     """
-    expected = f"a file with {2 * KEY_BYTES} hexadecimal digits"
     try:
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "its content is something else"
+        ring = load_keys(path)
+    except (SecretMissingError, InvalidValueError) as error:
         raise WebhookKeyError(
-            describe(str(path), expected, f"make one with `openssl rand -hex {KEY_BYTES}` ({reason})")
+            describe(
+                str(path),
+                f"a file with {2 * KEY_BYTES} hexadecimal digits in a line",
+                f"make one with `openssl rand -hex {KEY_BYTES}`",
+            )
         ) from error
-    if len(key) != KEY_BYTES:
-        raise WebhookKeyError(
-            describe(f"{path} of {len(key)} bytes", expected, f"use `openssl rand -hex {KEY_BYTES}`")
-        )
-    return key
+    return tuple(key.secret for key in (ring.newest, *ring.earlier))
 
 
 def sign(key: bytes, message_id: str, timestamp: int, content: bytes) -> str:
-    """Return the ``webhook-signature`` header: ``v1,`` and the base64 HMAC over ``id.timestamp.content``."""
-    signed = b".".join((message_id.encode(), str(timestamp).encode(), content))
-    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    """Return a ``webhook-signature``: ``v1,`` and the base64 HMAC over ``id.timestamp.content``."""
+    digest = hmac.new(key, _signed(message_id, timestamp, content), hashlib.sha256).digest()
+    return "v1," + base64.b64encode(digest).decode()
+
+
+def sign_ed25519(seed: bytes, message_id: str, timestamp: int, content: bytes) -> str:
+    """Return a ``webhook-signature``: ``v1a,`` and the base64 Ed25519 signature over the same bytes."""
+    signature = Ed25519PrivateKey.from_private_bytes(seed).sign(_signed(message_id, timestamp, content))
+    return "v1a," + base64.b64encode(signature).decode()
+
+
+def public_key(seed: bytes) -> str:
+    """Return the key that receivers verify ``v1a`` with, in the standard's form: ``whpk_`` and base64."""
+    key = Ed25519PrivateKey.from_private_bytes(seed).public_key()
+    return "whpk_" + base64.b64encode(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
+
+
+def _signed(message_id: str, timestamp: int, content: bytes) -> bytes:
+    return b".".join((message_id.encode(), str(timestamp).encode(), content))
 
 
 def render(alert: Alert) -> bytes:
@@ -87,89 +104,65 @@ def render(alert: Alert) -> bytes:
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def pause_asked(header: str | None, now: datetime) -> float | None:
-    """Read ``Retry-After`` (seconds or an HTTP date); at most `LONGEST_PAUSE_S`, None if absent or odd."""
-    if header is None:
-        return None
-    text = header.strip()
-    if text.isascii() and text.isdigit():
-        # A huge number of digits is a long pause, whatever it says.
-        return LONGEST_PAUSE_S if len(text) > len(str(int(LONGEST_PAUSE_S))) else _bounded(float(text))
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return _bounded((aware - now).total_seconds())
-
-
-def _bounded(seconds: float) -> float:
-    return min(max(seconds, 0.0), LONGEST_PAUSE_S)
-
-
 class WebhookChannel:
     """Plays `application.ports.Channel` by POST: 2xx is delivered, 410 is final, all else is tried again.
 
-    Redirects are not followed and proxies of the environment not used: the alert goes to the address that
-    was set, or nowhere. The answer's body is not read, so a receiver can't flood us.
+    The answer's body means nothing here; a bounded part of it is read.
     """
 
-    name: Final = "webhook"
-
-    def __init__(self, url: str, key: bytes, *, clock: Clock, timeout_s: float) -> None:
-        """Send to `url`; one attempt takes at most `timeout_s`.
-
-        Raises:
-            InvalidValueError: see `check_webhook_url`.
-        """
-        self._url = check_webhook_url(url)
-        self._key = key
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        *,
+        outbound: Outbound,
+        clock: Clock,
+        hmac_keys: Sequence[bytes] = (),
+        ed25519_seeds: Sequence[bytes] = (),
+    ) -> None:
+        """Send to `url` (see `check_url`), signed with every key."""
+        self.name = name
+        self._url = url
+        self._outbound = outbound
         self._clock = clock
-        self._timeout_s = timeout_s
-        self._client = httpx.AsyncClient(
-            timeout=timeout_s,
-            follow_redirects=False,
-            trust_env=False,
-            limits=httpx.Limits(max_connections=50, max_keepalive_connections=10),
-        )
+        self._hmac_keys = tuple(hmac_keys)
+        self._ed25519_seeds = tuple(ed25519_seeds)
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+    @property
+    def public_keys(self) -> tuple[str, ...]:
+        """What the receiver verifies ``v1a`` signatures with."""
+        return tuple(public_key(seed) for seed in self._ed25519_seeds)
 
     async def deliver(self, alert: Alert) -> str:
         """See `Channel.deliver`."""
         content = render(alert)
         timestamp = int(self._clock.now().timestamp())
+        what = (alert.alert_id, timestamp, content)
+        signatures = [
+            *(sign(key, *what) for key in self._hmac_keys),
+            *(sign_ed25519(seed, *what) for seed in self._ed25519_seeds),
+        ]
         headers = {
             "content-type": "application/json",
-            "user-agent": "pingyi-notify",
             "webhook-id": alert.alert_id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign(self._key, alert.alert_id, timestamp, content),
+            "webhook-signature": " ".join(signatures),
         }
         try:
-            # The client's own limits are per read, so a receiver that trickles bytes would hold us for ever.
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._client.stream("POST", self._url, content=content, headers=headers) as answer,
-            ):
-                status, pause = answer.status_code, answer.headers.get("retry-after")
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise WebhookFailedError(
-                describe(
-                    type(error).__name__,
-                    f"an answer of the webhook receiver within {self._timeout_s:g} s",
-                    "it is tried again",
-                )
-            ) from error
-        if status in _SUCCESS:
-            return f"HTTP {status}"
-        if status == HTTPStatus.GONE:
+            answer = await self._outbound.post(self._url, content, headers)
+        except OutboundError as error:
+            raise WebhookFailedError(str(error)) from error
+        if answer.status in _SUCCESS:
+            return f"HTTP {answer.status}"
+        if answer.status == HTTPStatus.GONE:
             raise WebhookGoneError(
-                describe(f"HTTP {status}", "a receiver that wants alerts", "unset or correct WEBHOOK_URL")
+                describe(
+                    f"HTTP {answer.status}",
+                    "a receiver that wants alerts",
+                    "correct its address or enable it again",
+                )
             )
         raise WebhookFailedError(
-            describe(f"HTTP {status}", "2xx from the webhook receiver", "it is tried again"),
-            pause_asked(pause, self._clock.now()),
+            describe(f"HTTP {answer.status}", "2xx from the webhook receiver", "it is tried again"),
+            pause_asked(answer.retry_after, self._clock.now()),
         )

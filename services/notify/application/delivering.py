@@ -1,4 +1,4 @@
-"""Delivering alerts: one use case for each channel, with a consumer of its own, so none waits for another."""
+"""Delivering alerts to one endpoint; which of them, when and side by side is `dispatching`'s business."""
 
 from time import perf_counter
 
@@ -26,7 +26,7 @@ UNRECORDED_KEPT = 10_000
 
 
 class DeliverAlert:
-    """Delivers through one channel, at least once, with ids that make every repeat recognisable.
+    """Delivers to one endpoint, at least once, with ids that make every repeat recognisable.
 
     A repeat happens only when the process or the broker dies between the receiver's answer and the record of
     it. How often and when to try again is the shared failure policy's decision; this class only records the
@@ -52,8 +52,15 @@ class DeliverAlert:
         self._retry_delays_s = retry_delays_s
         self._unrecorded: dict[str, tuple[int, str]] = {}
 
-    async def __call__(self, event: Envelope[AlertRaised], attempt: int) -> None:
+    async def __call__(
+        self, event: Envelope[AlertRaised], attempt: int, *, first: bool | None = None
+    ) -> None:
         """Make attempt number `attempt` (from 1) at the alert, unless it is not ours or already delivered.
+
+        Args:
+            event: the alert.
+            attempt: counts towards giving up.
+            first: whether the endpoint was never tried; None: the first attempt is.
 
         Raises:
             PermanentError: see `Channel.deliver`; the failure is recorded.
@@ -65,7 +72,10 @@ class DeliverAlert:
             return
         done = self._unrecorded.get(event.id)
         if done is None:
-            done = (attempt, await self._attempt(event, attempt))
+            done = (
+                attempt,
+                await self._attempt(event, attempt, first=attempt == 1 if first is None else first),
+            )
             # If the broker is away now, the next attempt must only record, not deliver once more.
             if len(self._unrecorded) < UNRECORDED_KEPT:
                 self._unrecorded[event.id] = done
@@ -75,9 +85,22 @@ class DeliverAlert:
         )
         self._unrecorded.pop(event.id, None)
 
-    async def _attempt(self, event: Envelope[AlertRaised], attempt: int) -> str:
+    async def give_up(self, event: Envelope[AlertRaised], attempt: int, error: Exception) -> None:
+        """Record that the endpoint did not get the alert, because of `error`, without another attempt.
+
+        Raises:
+            TransientError: not known to be recorded.
+        """
+        self._metrics.deliveries.labels(self._channel.name, "failed").inc()
+        await self._record_failure(event, attempt, error)
+
+    def is_settled(self, alert_id: str) -> bool:
+        """Tell whether the endpoint has the alert, as far as is known."""
+        return self._states.delivered(alert_id, self._channel.name)
+
+    async def _attempt(self, event: Envelope[AlertRaised], attempt: int, *, first: bool) -> str:
         name = self._channel.name
-        if attempt == 1:
+        if first:
             waited = (self._clock.now() - event.time).total_seconds()
             self._metrics.first_attempt_seconds.labels(name).observe(max(0.0, waited))
         started = perf_counter()
@@ -87,15 +110,7 @@ class DeliverAlert:
             last = isinstance(decide(error, attempt, self._retry_delays_s), GiveUp)
             self._finish(event, attempt, "failed" if last else "retried", started, str(error))
             if last:
-                await self._record(
-                    event,
-                    AlertDeliveryFailed(
-                        alert_id=event.id,
-                        channel=name,
-                        attempts=attempt,
-                        reason=(str(error) or type(error).__name__)[:REASON_LENGTH],
-                    ),
-                )
+                await self._record_failure(event, attempt, error)
             raise
         self._finish(event, attempt, "delivered", started, answer)
         return answer
@@ -117,6 +132,17 @@ class DeliverAlert:
             detail=detail[:DETAIL_LENGTH],
             unit_id=event.data.unit_id,
             correlation_id=event.correlationid,
+        )
+
+    async def _record_failure(self, event: Envelope[AlertRaised], attempt: int, error: Exception) -> None:
+        await self._record(
+            event,
+            AlertDeliveryFailed(
+                alert_id=event.id,
+                channel=self._channel.name,
+                attempts=attempt,
+                reason=(str(error) or type(error).__name__)[:REASON_LENGTH],
+            ),
         )
 
     async def _record(self, event: Envelope[AlertRaised], data: AlertDelivered | AlertDeliveryFailed) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from services.notify.domain.alert import Alert, AlertStatus
 from services.notify.domain.book import AlertFilter
+from services.notify.domain.channels import Disabled, Endpoint
 from shared.events import Envelope
 from shared.rules import RulePack
 
@@ -22,11 +23,11 @@ class Publisher(Protocol):
 
 
 class Channel(Protocol):
-    """One way to reach somebody."""
+    """One endpoint: a way to reach somebody."""
 
     @property
     def name(self) -> str:
-        """Name in ``AlertRaised.channels``, metrics and consumer names."""
+        """Its address in ``AlertRaised.channels`` and deliveries: ``<kind>`` or ``<kind>.<name>``."""
         ...
 
     async def deliver(self, alert: Alert) -> str:
@@ -74,6 +75,14 @@ class AlertStates(Protocol):
         Raises:
             TransientError: that takes too long.
         """
+        ...
+
+
+class EndpointStates(Protocol):
+    """Which endpoints are disabled: a fold of the ALERTS stream."""
+
+    def disabled(self, endpoint: Endpoint) -> Disabled | None:
+        """Return why `endpoint`, as it is now, is disabled; None if it is not."""
         ...
 
 

@@ -1,5 +1,6 @@
 """Raising alerts: an event comes in, the rules judge it, what they find becomes durable."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -53,13 +54,13 @@ class RaiseAlerts:
         states: AlertStates,
         packs: RulePacks,
         units: UnitRegistry,
-        channels: tuple[str, ...],
+        channels: Callable[[], tuple[str, ...]],
         max_age: timedelta,
         clock: Clock,
         metrics: NotifyMetrics,
         router: Router | None = None,
     ) -> None:
-        """Address alerts as `router` says; without one, to all of `channels`, those that are switched on."""
+        """Address alerts as `router` says; without one, to all that `channels` gives at that moment."""
         self._router = router
         self._publisher = publisher
         self._states = states
@@ -173,7 +174,7 @@ class RaiseAlerts:
             return  # a redelivery long after the broker has forgotten the message id
         now = self._clock.now()
         addressed = (
-            Addressed((), addressees(alert, self._channels))
+            Addressed((), addressees(alert, self._channels()))
             if self._router is None
             else self._router.first(alert, rules, now)
         )

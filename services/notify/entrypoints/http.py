@@ -33,7 +33,7 @@ _CURSOR: Final = re.compile(r"[1-9a-f][0-9a-f]{0,15}")
 class DeliveryOut(BaseModel):
     """How a channel ended with the alert."""
 
-    channel: str = Field(description="console, webhook or email.")
+    channel: str = Field(description="Address of the endpoint, such as webhook or wecom.duty.")
     outcome: Literal["delivered", "failed"]
     attempts: int = Field(description="Attempts made.")
     at: datetime

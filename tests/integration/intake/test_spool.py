@@ -22,7 +22,8 @@ from tests.integration.intake.conftest import RATING, Intake, StartIntake, event
 from tests.integration.intake.test_failures import shorten_window
 
 pytestmark = pytest.mark.integration
-LINES = [json.dumps(RATING | {"client_ref": f"r{n}"}) for n in range(600)]
+LINES = [json.dumps(RATING | {"unit_id": f"U000{300 + n % 200}", "client_ref": f"r{n}"}) for n in range(600)]
+"""Of many units: a surge at one would be held, and a withdrawal then find its number taken."""
 
 
 def assert_unavailable(answer: httpx.Response) -> None:

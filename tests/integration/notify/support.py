@@ -293,6 +293,7 @@ class Setup:
                 "console_alerts": False,
                 "retry_delays_s": (0.1, 0.2, 0.3, 0.4, 0.5),
                 "delivery_timeout_s": 1.0,
+                "allow_loopback": True,
                 **self.options,
                 **options,
             },

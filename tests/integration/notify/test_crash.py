@@ -35,6 +35,7 @@ async def process(setup: Setup, receiver: WebhookReceiver) -> AsyncIterator[asyn
         "HTTP_PORT": str(free_ports(1)[0]),
         "WEBHOOK_URL": receiver.url,
         "CONSOLE_ALERTS": "false",
+        "ALLOW_LOOPBACK": "true",
         "RETRY_DELAYS_S": "[0.2, 0.5, 1, 2, 5]",
         "LOG_LEVEL": "WARNING",
     }

@@ -51,7 +51,9 @@ def given(at: datetime = NOW, rules: RoutingRules | None = None) -> Circumstance
 
 
 def router(of: Book | None = None, ledger: Ledger | None = None) -> Router:
-    return Router(directory(of), ledger or Ledger(), CHANNELS, weekdays)
+    made = Router(directory(of), ledger or Ledger(), weekdays)
+    made.deliver_to(lambda: CHANNELS, default=lambda: CHANNELS)
+    return made
 
 
 def minutes(number: float) -> timedelta:

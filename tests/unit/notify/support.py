@@ -7,6 +7,7 @@ from typing import Any
 from services.notify.application.translation import acknowledgement_of, alert_of, delivery_of
 from services.notify.domain.alert import Alert, AlertStatus
 from services.notify.domain.book import AlertBook, AlertFilter
+from services.notify.domain.channels import Disabled, Endpoint
 from services.notify.domain.facts import Band, Cause, Review, ScoreMove
 from shared.events import (
     AlertAcknowledged,
@@ -80,6 +81,10 @@ class Stream:
 
     def delivered(self, alert_id: str, channel: str) -> bool:
         return self.book.delivered(alert_id, channel)
+
+    def disabled(self, endpoint: Endpoint) -> Disabled | None:
+        del endpoint
+        return None
 
     def get(self, alert_id: str) -> AlertStatus | None:
         return self.book.get(alert_id)

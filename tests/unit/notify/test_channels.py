@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 
 from services.notify.adapters import mail, webhook
 from services.notify.adapters.console import ConsoleChannel
-from services.notify.settings import Settings, check_webhook_url
+from services.notify.adapters.outbound import check_url
+from services.notify.settings import Settings
 from shared.kernel.errors import InvalidValueError
 from tests.unit.notify.support import NOW, alert
 
@@ -64,7 +65,7 @@ def test_no_retry_after_header_can_break_the_delivery(header: str) -> None:
 def test_a_key_of_another_form_is_refused_without_repeating_it(tmp_path: Path, content: str) -> None:
     (tmp_path / "webhook.key").write_text(content)
     with pytest.raises(webhook.WebhookKeyError, match="openssl rand -hex 32") as caught:
-        webhook.load_key(tmp_path / "webhook.key")
+        webhook.load_keys_of(tmp_path / "webhook.key")
     assert not content or content not in str(caught.value)
 
 
@@ -79,7 +80,7 @@ def test_a_key_of_another_form_is_refused_without_repeating_it(tmp_path: Path, c
     ],
 )
 def test_alerts_may_go_over_https_or_stay_on_this_machine(url: str) -> None:
-    assert check_webhook_url(url) == url
+    assert check_url(url, loopback=True) == url
 
 
 @pytest.mark.parametrize(
@@ -99,11 +100,16 @@ def test_alerts_may_go_over_https_or_stay_on_this_machine(url: str) -> None:
 )
 def test_any_other_address_is_refused_with_the_remedy(url: str) -> None:
     with pytest.raises(InvalidValueError, match="WEBHOOK_URL"):
-        check_webhook_url(url)
+        check_url(url, loopback=True, field="WEBHOOK_URL")
+
+
+def test_http_to_this_machine_needs_a_setting() -> None:
+    with pytest.raises(InvalidValueError, match="ALLOW_LOOPBACK"):
+        check_url("http://127.0.0.1:9/a")
 
 
 def parsed(**changes: Any) -> Any:  # noqa: ANN401 - fields of Alert, and the parsed mail
-    message = mail.render(alert(**changes), sender="pingyi@example.org", recipients=("a@b.c", "d@e.f"))
+    message = mail.message_of(alert(**changes), sender="pingyi@example.org", recipients=("a@b.c", "d@e.f"))
     return message_from_bytes(message.as_bytes(), policy=default)
 
 
@@ -137,7 +143,6 @@ def test_no_text_of_an_alert_can_add_a_header_or_a_recipient(title: str, body: s
         ({"smtp_url": "smtp://u:secret@mail.example.org", "mail_to": "a@b.c"}, "smtp.password"),
         ({"smtp_url": "smtp://h", "mail_to": "a@b.c\r\nBcc: x@y.z"}, "one address"),
         ({"smtp_url": "smtp://h", "mail_to": "nobody"}, "one address"),
-        ({"webhook_url": "http://example.org"}, "https://host/path"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_and_names_the_remedy(options: dict[str, Any], expected: str) -> None:

@@ -40,7 +40,7 @@ class Life:
         self.catch_up()
         packs = OnePack()
         self.raise_alerts = RaiseAlerts(
-            publisher=self, states=self.fold, packs=packs, units=UNITS, channels=("email",),
+            publisher=self, states=self.fold, packs=packs, units=UNITS, channels=lambda: ("email",),
             max_age=minutes(60 * 24), clock=clock, metrics=self.metrics, router=self.router,
         )  # fmt: skip
         self.follow = FollowUp(

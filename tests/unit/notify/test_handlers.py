@@ -47,7 +47,7 @@ def raising(stream: Stream, clock: SetClock | None = None, packs: RulePacks | No
         states=stream,
         packs=packs or OnePack(),
         units=UNITS,
-        channels=("webhook",),
+        channels=lambda: ("webhook",),
         max_age=timedelta(days=1),
         clock=clock or SetClock(),
         metrics=NotifyMetrics(),

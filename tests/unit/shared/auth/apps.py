@@ -19,6 +19,7 @@ from services.intake import bootstrap as intake
 from services.intake.composition import people, safekeeping
 from services.intake.settings import Settings as IntakeSettings
 from services.notify import bootstrap as notify
+from services.notify.adapters.console import ConsoleChannel
 from services.notify.application.translation import raised_event
 from services.notify.settings import Settings as NotifySettings
 from services.scoring import bootstrap as scoring
@@ -170,7 +171,9 @@ def _notify(patch: pytest.MonkeyPatch, ids: dict[str, str]) -> FastAPI:
     ids["alert_id"] = event.id
     patch.setattr(notify, "AlertFold", lambda *_: known)
     patch.setattr(notify, "BusPublisher", lambda: known)
-    return notify.create_app(NotifySettings(nats_url=NOWHERE, auth_dir=auth_dir()), channels=())
+    return notify.create_app(
+        NotifySettings(nats_url=NOWHERE, auth_dir=auth_dir()), channels=(ConsoleChannel(),)
+    )
 
 
 def _archive(directory: Path, patch: pytest.MonkeyPatch, ids: dict[str, str]) -> FastAPI:

@@ -185,6 +185,8 @@ TABLE: dict[str, Expected] = {
     "scoring GET /v1/books": OPEN_TO_ALL,
     "scoring GET /v1/integrity": Expected("SAD SAD SAD -", elsewhere=200),
     # notify
+    "notify GET /v1/channels": Expected("AD - - -"),
+    "notify POST /v1/channels/{address}/enable": Expected("D - - -", request={"json": {}}),
     "notify GET /v1/alerts": Expected(_ALL, elsewhere=200),
     "notify GET /v1/alerts/{alert_id}": Expected(_ALL, elsewhere=404),
     "notify POST /v1/alerts/{alert_id}/ack": Expected(
@@ -277,6 +279,7 @@ async def test_a_guarded_endpoint_lets_in_who_it_should_and_nobody_else(
     path = template.format(
         event_id=rated if service == "intake" else ids["archived_id"],
         alert_id=ids["alert_id"],
+        address="console",
         asked=ids["archived_id"],
         stream="FEEDBACK",
         request_id=rated,

@@ -1,0 +1,103 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.notify.adapters.robots import VENDORS, encoded, message
+from services.notify.adapters.sms import text_of
+from services.notify.domain.channels import Language
+from services.notify.domain.texts import cut, markdown, one_line, plain, render
+from shared.kernel.ids import derived_id
+from tests.unit.notify.support import alert
+
+TEXT = st.text(max_size=120)
+NASTY = '<@all> @所有人 <at user_id="all">x</at> https://evil.example [点我](http://e) **急**\r\nBcc: x@y.z'
+
+
+@given(st.text(alphabet="甲é👨‍👩‍👧e\u0301a\ufe0f👍🏽", max_size=60), st.integers(0, 120))
+def test_a_text_is_cut_by_bytes_and_never_inside_a_character(text: str, limit: int) -> None:
+    short = cut(text, limit)
+    assert len(short.encode()) <= limit
+    if short != text:
+        kept = short.removesuffix("…")
+        assert text.startswith(kept)
+        following = text[len(kept) : len(kept) + 1]
+        if kept:
+            assert unicodedata.category(following) not in {"Mn", "Me", "Mc"}
+            assert following != "\u200d"
+            assert not kept.endswith("\u200d")
+
+
+def test_what_fits_is_left_alone_and_what_does_not_ends_in_an_ellipsis() -> None:
+    assert cut("差评", 6) == "差评"
+    assert cut("差评差评", 9) == "差评…"
+    assert cut("差评", 5) == "…"
+    assert cut("差评", 2) == ""
+
+
+@pytest.mark.parametrize("escape", [plain, markdown])
+def test_a_name_mentions_nobody_and_links_nowhere(escape: object) -> None:
+    assert callable(escape)
+    harmless = escape(NASTY)
+    assert not set(harmless) & set("<>@\r\n")
+    assert "://" not in harmless
+    if escape is markdown:
+        assert not set(harmless) & set("*_`[]()#~|!\\")
+
+
+@given(title=TEXT, body=TEXT, name=TEXT)
+def test_no_text_of_an_alert_gets_markup_or_a_mention_into_a_robots_message(
+    title: str, body: str, name: str
+) -> None:
+    nasty = alert(title=title + NASTY, body=body + NASTY, unit_name=name + NASTY, figures={"x": NASTY})
+    for (_kind, form), vendor in VENDORS.items():
+        _, text = message(nasty, Language.ZH, vendor, marked=form == "markdown")
+        assert not set(text) & set("<>@")
+        if form == "markdown":
+            assert text.count("*") == 4, "only our own markup, around the title"
+
+
+@pytest.mark.parametrize(("key", "limit"), [(("wecom", "text"), 2048), (("wecom", "markdown"), 4096)])
+def test_wecom_gets_at_most_the_bytes_that_it_documents(key: tuple[str, str], limit: int) -> None:
+    long = alert(body="请责任人尽快核实。" * 220)
+    _, text = message(long, Language.ZH, VENDORS[key], marked=False)
+    assert limit - 4 < len(text.encode()) <= limit
+    assert text.endswith("…")
+
+
+def test_a_request_stays_within_the_vendors_bytes_even_where_json_needs_more_than_the_text() -> None:
+    _, text = message(alert(body='"' * 2000), Language.ZH, VENDORS["dingtalk", "text"], marked=False)
+    assert len(encoded({"text": text})) <= 20_000
+
+
+def test_there_are_templates_in_chinese_and_english() -> None:
+    chinese, english = render(alert()), render(alert(), Language.EN)
+    assert chinese.title == "[警告] 东湖区婚姻登记处收到差评"
+    assert english.title == "[warning] Bad review: 东湖区婚姻登记处"
+    assert english.lines[0].startswith("A review of grade 1 came in.")
+    assert "Time: 2026-11-20 10:30" in english.lines
+    assert "Threshold: 1,2" in english.lines
+
+
+def test_a_rule_without_an_english_template_shows_its_own_text() -> None:
+    text = render(alert(rule="case_overdue"), Language.EN)
+    assert text.title == "[warning] case_overdue: 东湖区婚姻登记处"
+    assert text.lines[0] == alert().body
+
+
+def test_a_name_with_braces_is_no_template() -> None:
+    text = render(alert(unit_name="{grade.__class__} {0}"), Language.EN)
+    assert "{grade.__class__} {0}" in text.title
+
+
+@given(st.text())
+def test_one_line_has_no_control_character(text: str) -> None:
+    line = one_line(text)
+    assert not any(unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp", "Cs"} for char in line)
+
+
+def test_an_sms_is_short_and_keeps_the_number_of_the_alert() -> None:
+    text = text_of(alert(body="长" * 2000), Language.ZH, 70)
+    assert len(text) == 70
+    assert text.endswith(f"… #{derived_id('test-alert', '1')[:8]}")
