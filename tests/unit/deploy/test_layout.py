@@ -19,7 +19,6 @@ def test_service_learns_everything_from_its_environment() -> None:
         "MONGODB_URL": "mongodb://127.0.0.1:8027/?directConnection=true",
         "NATS_NKEY_SEED_FILE": "/data/secrets/nats/intake.seed",
         "SECRETS_DIR": "/data/secrets",
-        "AUTH_DIR": "/data/secrets/auth",
         "DATA_DIR": "/data/intake",
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": "8001",
