@@ -26,6 +26,9 @@ _BODY: Final = {
     "415": "The media type of the body is not supported.",
 }
 
+_LATER: Final = {"503": "Something that it takes is away, or not ready yet; see Retry-After."}
+_PLACED: Final = {"404": "There is no such thing, or none that is yours to see."}
+
 _TEXT: Final = {"type": "string"}
 _PROBLEM: Final[dict[str, Any]] = {
     "title": SCHEMA,
@@ -74,11 +77,12 @@ def describe_problems(app: FastAPI) -> None:
 
 
 def _complete(document: dict[str, Any]) -> None:
-    for operation in _operations(document):
+    for path, operation in _operations(document):
         if _OPERATIONS in operation.get("tags", ()):
             continue
         responses = operation["responses"]
-        for status, text in (_INVALID | _BODY if "requestBody" in operation else _INVALID).items():
+        common = _INVALID | _LATER | (_BODY if "requestBody" in operation else {})
+        for status, text in (common | _PLACED if "{" in path else common).items():
             responses.setdefault(status, {"description": text})
         for status, response in responses.items():
             if status.isdigit() and int(status) >= _FIRST_ERROR:
@@ -101,6 +105,7 @@ def _drop_unused(document: dict[str, Any], schemas: dict[str, Any]) -> None:
             del schemas[name]
 
 
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for operations in document.get("paths", {}).values():
-        yield from operations.values()
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, operations in document.get("paths", {}).items():
+        for operation in operations.values():
+            yield path, operation
