@@ -32,6 +32,7 @@ from shared.auth.signing import SCHEME, TOLERANCE_S, Signature, parse_signature
 from shared.auth.sources import Sources
 from shared.auth.tokens import TokenError, UnknownKeyError
 from shared.messaging.session import BrokerSession
+from shared.observability.openapi import SCHEMA
 from shared.observability.problem import MEDIA_TYPE, Problem, ProblemError, urn
 
 OPEN: Final = frozenset(
@@ -399,7 +400,7 @@ _REFUSALS: Final[Mapping[str, str]] = {
 def _describe(app: FastAPI) -> None:
     """Add the refusals to the OpenAPI document of guarded routes; FastAPI adds the scheme by itself."""
     make: Callable[[], dict[str, Any]] = app.openapi
-    content = {MEDIA_TYPE: {"schema": {"type": "object"}}}
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{SCHEMA}"}}}
 
     def openapi() -> dict[str, Any]:
         fresh = app.openapi_schema is None

@@ -17,7 +17,7 @@ from fastapi import FastAPI, Response
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,6 +26,7 @@ from shared.observability.docs_page import install_docs
 from shared.observability.health import Health
 from shared.observability.logging import get_logger
 from shared.observability.metrics import ServiceMetrics, watch_loop_lag
+from shared.observability.openapi import describe_problems
 from shared.observability.problem import (
     MEDIA_TYPE,
     ErrorResponder,
@@ -58,6 +59,9 @@ _DIGITS_OF_A_PERSON: Final = re.compile(rb"(?:[._-]*[0-9]){6,}[._-]*[Xx]?|.*(?:[
 """Digits alone, or as many in a row as a telephone number has: ids go into logs and events for good."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SERVER_ERROR: Final = 500
+_UNFIT: Final[dict[int | str, dict[str, Any]]] = {
+    503: {"description": "It is not; the body says why.", "content": {"application/json": {"schema": {}}}}
+}
 
 _log = get_logger()
 
@@ -325,14 +329,24 @@ def install(app: FastAPI, metrics: ServiceMetrics, health: Health) -> None:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     tags = ["operations"]
-    app.add_api_route("/livez", livez, tags=list(tags), summary="Is the process alive?")
-    app.add_api_route("/readyz", readyz, tags=list(tags), summary="Can it do its work?")
-    app.add_api_route("/metrics", expose, tags=list(tags), summary="Metrics for Prometheus")
+    for path, probe, summary in (
+        ("/livez", livez, "Is the process alive?"),
+        ("/readyz", readyz, "Can it do its work?"),
+    ):
+        app.add_api_route(path, probe, tags=list(tags), summary=summary, responses=_UNFIT)
+    app.add_api_route(
+        "/metrics",
+        expose,
+        tags=list(tags),
+        summary="Metrics for Prometheus",
+        response_class=PlainTextResponse,
+    )
     for path, probe in (("/livez", livez), ("/readyz", readyz)):
         # A route of its own, or both methods would have the same id in OpenAPI.
         app.add_api_route(path, probe, methods=["HEAD"], include_in_schema=False)
     install_docs(app)
     install_handlers(app)
+    describe_problems(app)
     app.state.health = health  # for `server.run_service`
     app.state.requests = requests = Requests(metrics)  # for `serve_directly`
     lag = metrics.gauge("event_loop_lag", "seconds", "Greatest recent delay of the event loop.")

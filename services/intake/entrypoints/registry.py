@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from services.intake.application.registering import Plan, Registering, Tables
@@ -23,6 +23,12 @@ from shared.kernel.unit_tables import units_text
 
 MOST_SHOWN = 1_000
 _Csv = Annotated[str, Field(description="CSV with its header; empty: nothing of this kind changes.")]
+
+
+class CsvResponse(Response):
+    """A table as a file."""
+
+    media_type = "text/csv"
 
 
 class TablesBody(Strict):
@@ -140,12 +146,12 @@ class RegistryRoutes:
             "/v1/registry/units.csv",
             summary="The table of units in force",
             dependencies=[PUBLIC],
-            response_class=PlainTextResponse,
+            response_class=CsvResponse,
             responses=later,
         )
-        async def table() -> PlainTextResponse:
+        async def table() -> CsvResponse:
             """Hand the table out as people edit it."""
-            return PlainTextResponse(units_text(self._registering.book.units), media_type="text/csv")
+            return CsvResponse(units_text(self._registering.book.units))
 
         @router.get(
             "/v1/units/{unit_id}/responsible", summary="Who answers for a unit", responses=READ_PROBLEMS

@@ -104,6 +104,9 @@ def install_errors(app: FastAPI) -> None:
     app.add_exception_handler(LostRaceError, on_lost_race)
 
 
+_LOST: Final[dict[int | str, dict[str, Any]]] = {
+    409: {"description": "The case does not allow it as it stands, or somebody was faster."}
+}
 _Reader = Annotated[Principal, requires(Permission.CASES_READ)]
 _Mover = Annotated[Principal, requires(Permission.CASES_MOVE)]
 _Judge = Annotated[Principal, requires(Permission.CASES_JUDGE)]
@@ -119,7 +122,7 @@ def make_router(
     """Return the routes under ``/v1/cases``; `units` tell where a case belongs."""
     places = Places(units)
 
-    router = APIRouter(prefix="/v1/cases", tags=["cases"])
+    router = APIRouter(prefix="/v1/cases", tags=["cases"], responses=_LOST)
 
     @router.get("", summary="Cases, the last changed first")
     async def list_cases(
@@ -217,7 +220,7 @@ def make_router(
 
 def make_citizens_router(word: CitizensWord) -> APIRouter:
     """Return the routes under ``/v1/receipts``: open to whoever holds a code."""
-    router = APIRouter(prefix="/v1/receipts", tags=["citizens"])
+    router = APIRouter(prefix="/v1/receipts", tags=["citizens"], responses=_LOST)
 
     @router.get("/{code}/case", summary="Where one's own case stands", dependencies=[PUBLIC])
     async def own_case(code: Code) -> CitizenOut:

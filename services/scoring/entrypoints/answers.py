@@ -28,6 +28,7 @@ UNPROCESSABLE: Final = problem(
     422, "No such level, kind, span, parent, day or cursor; the answer names what exists."
 )
 REVISED: Final = problem(409, "Revised after the page before: begin at the first page.")
+NO_PROOF: Final = problem(401, "A proof came, and it is not good (any more).")
 NO_UNIT: Final = problem(404, "No such unit; the answer proposes near ids.")
 NO_LIST: Final = problem(404, "No such list; the answer names the levels, kinds and spans that there are.")
 UNAVAILABLE: Final = problem(

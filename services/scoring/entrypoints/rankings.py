@@ -19,6 +19,7 @@ from services.scoring.entrypoints.answers import (
     DEFAULT_LIMIT,
     MOST_ROWS,
     NO_LIST,
+    NO_PROOF,
     NO_UNIT,
     NOT_MODIFIED,
     PREFIX,
@@ -149,7 +150,7 @@ def make_rankings_router(read: ReadRankings, look_back: LookBack, sees_all: Sees
     @router.get(
         "/rankings/{key}/changes",
         response_model=ChangesBody,
-        responses={**NOT_MODIFIED, **NO_LIST, **REVISED, **UNPROCESSABLE, **UNAVAILABLE},
+        responses={**NOT_MODIFIED, **NO_PROOF, **NO_LIST, **REVISED, **UNPROCESSABLE, **UNAVAILABLE},
     )
     async def get_changes(
         request: Request,

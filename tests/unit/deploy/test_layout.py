@@ -19,11 +19,16 @@ def test_service_learns_everything_from_its_environment() -> None:
         "MONGODB_URL": "mongodb://127.0.0.1:8027/?directConnection=true",
         "NATS_NKEY_SEED_FILE": "/data/secrets/nats/intake.seed",
         "SECRETS_DIR": "/data/secrets",
-        "AUTH_DIR": "/data/secrets/auth",
         "DATA_DIR": "/data/intake",
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": "8001",
+        "AUTH_DIR": "/data/secrets/auth",
     }
+
+
+def test_every_service_learns_where_credentials_are_kept_even_without_a_loaded_table() -> None:
+    layout = Layout(Path("/data"))
+    assert {layout.env_for(service)["AUTH_DIR"] for service in SERVICES} == {"/data/secrets/auth"}
 
 
 def test_external_servers_bring_their_own_credentials() -> None:

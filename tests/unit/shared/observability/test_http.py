@@ -259,3 +259,26 @@ async def test_unknown_parameters_of_a_direct_route_are_refused(direct: Probe) -
     async with direct.client() as client:
         response = await client.post("/v1/hot?grade=1")
     assert response.status_code == 422
+
+
+# --- the description ---------------------------------------------------------------------------------
+
+
+async def test_the_description_names_the_problems_that_every_route_has(probe: Probe) -> None:
+    async with probe.client() as client:
+        document = (await client.get("/openapi.json")).json()
+    operations = [each for methods in document["paths"].values() for each in methods.values()]
+    errors = [
+        response["content"]
+        for operation in operations
+        if "operations" not in operation.get("tags", ())
+        for status, response in operation["responses"].items()
+        if status >= "400"
+    ]
+    assert errors
+    assert {tuple(content) for content in errors} == {("application/problem+json",)}
+    assert all("422" in each["responses"] for each in operations if "operations" not in each.get("tags", ()))
+    assert all({"400", "415"} <= each["responses"].keys() for each in operations if "requestBody" in each)
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    assert document["paths"]["/readyz"]["get"]["responses"].keys() == {"200", "503"}
+    assert "text/plain" in document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
