@@ -101,7 +101,7 @@ async def test_a_receiver_that_answers_410_is_disabled_until_a_person_enables_it
 
             await eventually(told, "an alert tells the other endpoint")
             await publish(client, bad_review(2))
-            await eventually(lambda: len(good.posted) == 3, "the other one goes on")
+            await eventually(lambda: len(good.posted) >= 3, "the other one goes on")
 
             async def buried() -> bool:
                 return bool(await stored(client, MessageDeadLettered))
