@@ -172,6 +172,9 @@ def send_good_ones(send: Sender, unit: str) -> list[dict[str, Any]]:
     people, answers = persons(), []
     for channel in (each for each in Channel if each is not Channel.IMPORT):
         answer = send("POST", "intake", "/v1/feedback", json=rating(unit, channel.value, "one", next(people)))
+        if channel is Channel.ASSESSOR:
+            assert answer.status_code == 422, "nobody is enrolled"
+            continue
         assert answer.status_code == 202, answer.text
         answers.append(answer.json())
     lines = [

@@ -91,7 +91,7 @@ class FeedbackLoop:
         return True
 
     async def _follow_up(self, message: StoredMessage) -> None:
-        head = Envelope[dict[str, Any]].model_validate_json(message.data)  # type: ignore[type-var]  # its type only
+        head = parse_envelope(Envelope[dict[str, Any]], message.data)  # type: ignore[type-var]  # its type only
         event = parse_envelope(spec_for_type(head.type).envelope, message.data)
         with message_context(
             correlation_id=event.correlationid,

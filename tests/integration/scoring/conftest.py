@@ -19,7 +19,7 @@ from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.provisioner import provision
 from shared.messaging.streams import FEEDBACK
-from tests.support.access import auth_dir, secrets_directory
+from tests.support.access import auth_dir, proofs, secrets_directory
 
 ROOT = Path(__file__).parents[3]
 START_LIMIT_S = 40.0
@@ -99,7 +99,9 @@ class ScoringProcess:
         )
 
     async def get(self, path: str, **params: Any) -> httpx.Response:  # noqa: ANN401 - query parameters
-        async with httpx.AsyncClient(base_url=self.url, timeout=5) as client:
+        # Rankings as everybody sees them; flags are for staff.
+        auth = proofs(self.url) if path.startswith("/v1/integrity") else None
+        async with httpx.AsyncClient(base_url=self.url, timeout=5, auth=auth) as client:
             return await client.get(path, params=params)
 
     async def answer(self, path: str, until: Callable[[Any], bool] = lambda _: True, **params: Any) -> Any:  # noqa: ANN401 - JSON
