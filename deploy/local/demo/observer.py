@@ -16,6 +16,7 @@ from shared.messaging.reading import StoredMessage
 from shared.messaging.streams import FEEDBACK
 
 WATCHED_LIST = "county.all.30"
+SUBMITTED = "feedback.v1.submitted."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ def accepted_ratings(messages: Sequence[StoredMessage]) -> list[AcceptedRating]:
     """The ratings among the messages, each event id once, in order; synthetic ones left out."""
     seen: dict[str, AcceptedRating] = {}
     for message in messages:
+        if not message.subject.startswith(SUBMITTED):
+            continue  # what became of a rating, not another one
         try:
             event = json.loads(message.data)
             rating = AcceptedRating(

@@ -1,6 +1,6 @@
 """How likely a count is without any cause: the upper tail of the Poisson or the negative binomial law."""
 
-from math import exp, lgamma, log
+from math import exp, fsum, lgamma, log, log1p
 from statistics import fmean
 from typing import Final
 
@@ -51,13 +51,9 @@ def _log_mass(k: int, mean: float, variance: float) -> float:
     shape = _shape(mean, variance)
     if shape is None:
         return k * log(mean) - mean - lgamma(k + 1)
-    return (
-        lgamma(k + shape)
-        - lgamma(shape)
-        - lgamma(k + 1)
-        + shape * log(shape / (shape + mean))
-        + k * log(mean / (shape + mean))
-    )
+    # Factor by factor: two gamma functions of a large shape would cancel out all their digits.
+    rising = fsum(log((shape + i) * mean / (shape + mean)) for i in range(k))
+    return rising - lgamma(k + 1) - shape * log1p(mean / shape)
 
 
 def _step(k: int, mean: float, variance: float) -> float:

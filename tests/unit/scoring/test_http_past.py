@@ -300,7 +300,7 @@ async def test_the_description_names_every_status() -> None:
     }  # fmt: skip
     assert statuses == {
         "/rankings": {"200", "304", "404", "409", "422", "503"},
-        "/rankings/{key}/changes": {"200", "304", "404", "409", "422", "503"},
+        "/rankings/{key}/changes": {"200", "304", "401", "404", "409", "422", "503"},
         "/rankings/{key}/stream": {"200", "404", "422", "503"},
         "/units/{unit_id}/score": {"200", "304", "404", "422", "503"},
         "/units/{unit_id}/history": {"200", "304", "404", "422", "503"},

@@ -28,7 +28,11 @@ BUILDERS = {
     for module in (builders, people_builders)
     for name in dir(module)
     if name.replace("_", "") == spec.name.lower()
-} | {spec.name: partial(example_of, spec.data) for spec in EVENTS if spec.stream == "REGISTRY"}
+} | {
+    spec.name: partial(example_of, spec.data)
+    for spec in EVENTS
+    if spec.stream == "REGISTRY" or spec.name in {"AlertSnoozed", "EndpointDisabled", "EndpointEnabled"}
+}
 
 
 @pytest.mark.parametrize("spec", EVENTS, ids=lambda spec: spec.name)
