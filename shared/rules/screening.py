@@ -64,7 +64,7 @@ class Baseline:
     peer_days: float = 2.0
     dispersion: float = 0.1
     min_days: int = 7
-    fresh_day: float = 50.0
+    fresh_day: float = 300.0
     busy_damping: float = 5.0
 
 

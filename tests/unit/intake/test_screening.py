@@ -195,11 +195,11 @@ def test_a_good_day_brings_verified_ratings_too_and_is_no_surge() -> None:
 def test_a_young_platform_judges_by_a_day_that_any_unit_may_have() -> None:
     screen = Screen(RULES)
     held = []
-    for number in range(200):
+    for number in range(450):
         seen = Seen(f"e{number}", number, UNIT, "k", MORNING_MS + number * 1000, "public", "web", "anonymous")
         held += screen.look_at(seen)
-        assert bool(held) == (number >= 60)
-    assert len(held) == 200
+        assert bool(held) == (number >= 360)
+    assert len(held) == 450
 
 
 def test_switched_off_nothing_is_held() -> None:
