@@ -73,8 +73,9 @@ up: $(VENV)/.installed-local ## Run the platform on this machine without the dem
 test: setup ## Run all tests, on a real nats-server and mongod (TESTS=… to choose)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
-properties: setup ## Run the property tests with all their examples; make test tries a share of them
-	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m hypothesis --timeout 400 tests/unit $(TESTS)
+properties: setup ## Run scoring's property tests with all their examples; make test tries a share (TESTS=… for others)
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m hypothesis --timeout 400 \
+	  $(or $(TESTS),tests/unit/scoring)
 
 unit: setup ## Run the tests that start no server
 	@$(BIN)/python -m pytest tests/unit tests/architecture $(TESTS)
