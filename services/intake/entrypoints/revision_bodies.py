@@ -18,8 +18,8 @@ from shared.kernel.reasons import (
 from shared.kernel.scrubbing import scrub
 
 
-def _without_number(name: str | None) -> str | None:
-    if name is not None and not is_uuid(name) and scrub(name, mistyped=True) != name:
+def _without_number(name: str) -> str:
+    if not is_uuid(name) and scrub(name, mistyped=True) != name:
         raise ValueError("a person's number: name a role or a credential")
     return name
 
@@ -27,13 +27,10 @@ def _without_number(name: str | None) -> str | None:
 NamesNobody: Final = AfterValidator(_without_number)
 """Refuses what would lead to a person: who acts goes into events for good."""
 
+_Decider = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$"), NamesNobody]
 DecidedBy = Annotated[
-    str | None,
-    NamesNobody,
-    Field(
-        description="Role or credential that decides, such as city-3607-reviewer; never a person's name.",
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
-    ),
+    _Decider | None,
+    Field(description="Role or credential that decides, such as city-3607-reviewer; never a person's name."),
 ]
 
 

@@ -183,5 +183,5 @@ async def test_a_gateways_answer_decides_what_comes_next(
 
 async def test_many_deliveries_at_once_do_not_mix(vendor: Vendor) -> None:
     channel = sms(vendor, code_field=None)
-    await asyncio.gather(*(channel.deliver(alert(number)) for number in range(30)))
-    assert len({posted.json["id"] for posted in vendor.posted}) == 30
+    await asyncio.gather(*(channel.deliver(alert(number)) for number in range(8)))
+    assert len({posted.json["id"] for posted in vendor.posted}) == 8
