@@ -125,7 +125,6 @@ class Setup:
                 transport=transport, base_url="http://archive", timeout=60, auth=proofs()
             ) as api,
         ):
-            await connected(api)  # what it hands out of citizens' records is an event first
             yield api
             await connected(api)
 

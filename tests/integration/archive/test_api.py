@@ -130,6 +130,7 @@ async def test_conditions_select(answering: str, conditions: dict[str, str], cou
 
 async def test_an_item_has_the_envelope_as_it_was_published(archived: Setup) -> None:
     async with archived.running() as api:
+        await connected(api)  # what is handed out of citizens' records is an event first
         (item,) = (await api.get("/v1/events", params={"limit": 1, "stream": FEEDBACK})).json()["items"]
         same = (await api.get(f"/v1/events/{item['event']['id']}")).json()
     assert item["event"]["type"] == "cn.pingyi.feedback.submitted.v1"
