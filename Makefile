@@ -96,7 +96,7 @@ bench: $(VENV)/.installed-bench ## Measure rates and quality, beside baselines i
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
 soak: setup ## Minutes of load with random kills of every part (SOAK_MINUTES=10 SOAK_RATINGS=200000; SOAK_AUDITS=100, in parts: SOAK_RECORD=FILE SOAK_PART=25)
-	@$(BIN)/python -m pytest tests/soak -m soak -s -q --timeout 0 $(TESTS)
+	@$(BIN)/python -m pytest tests/soak tests/integration/rectify -m soak -s -q --timeout 0 $(TESTS)
 
 # --- generate ---------------------------------------------------------------------------------------------------------
 
