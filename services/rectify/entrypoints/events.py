@@ -6,25 +6,36 @@ handled becomes a dead letter, what the broker's absence prevents is tried until
 """
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
 
 from services.rectify.application.following import FollowFeedback
 from shared.events import Envelope, FeedbackSubmitted, parse_envelope, spec_for_type
 from shared.kernel.grades import Grade
 from shared.messaging.failure import FailedMessage, FailureHandling, Retry
 from shared.messaging.reading import NANO, DurableReader, StoredMessage
-from shared.messaging.streams import FEEDBACK
+from shared.messaging.streams import CONSUMERS, FEEDBACK
 from shared.observability.tracing import message_context
 
 FEEDBACK_DURABLE: Final = "rectify-feedback"
 PACE_S: Final = 0.4
 RETRY_S: Final = 1.0
+REQUEST_S: Final = 5.0
 SUBMITTED: Final = "feedback.v1.submitted."
+FOLLOWED: Final = tuple(
+    subject.removesuffix(">")
+    for consumer in CONSUMERS
+    if consumer.durable == FEEDBACK_DURABLE
+    for subject in consumer.filters
+)
 
 
 class _Data(msgspec.Struct):
@@ -57,20 +68,50 @@ class FeedbackLoop:
     async def run(self, leads: Callable[[], bool]) -> None:
         """Follow as long as `leads` says so."""
         reader = DurableReader(self._client, FEEDBACK, FEEDBACK_DURABLE, pace_s=PACE_S)
+        delivered = -1
         try:
             while leads():
                 messages = await reader.take(wait_s=0.5)
                 for message in messages:
-                    if not matters(message):
-                        continue
-                    while not await self._handled(message):
-                        if not leads():
-                            return
-                        await asyncio.sleep(RETRY_S)
+                    if message.consumer_sequence != delivered + 1:
+                        # An acknowledgement covers all before it, also what a reader that died or a broken
+                        # connection took along. So that has its effect first.
+                        for missed in await self._unacknowledged(message.sequence):
+                            if not await self._done(missed, leads):
+                                return
+                    if not await self._done(message, leads):
+                        return
+                    delivered = message.consumer_sequence
                 if messages:
                     await reader.acknowledge(messages[-1])
         finally:
             await reader.close()
+
+    async def _done(self, message: StoredMessage, leads: Callable[[], bool]) -> bool:
+        """Give a message its effect, however often it takes; False: this replica leads no more."""
+        while matters(message) and not await self._handled(message):
+            if not leads():
+                return False
+            await asyncio.sleep(RETRY_S)
+        return True
+
+    async def _unacknowledged(self, before: int) -> list[StoredMessage]:
+        """What the stream holds for this consumer from its first unacknowledged sequence up to `before`."""
+        jetstream = self._client.jetstream(timeout=REQUEST_S)
+        while True:
+            try:
+                floor = (await jetstream.consumer_info(FEEDBACK, FEEDBACK_DURABLE)).ack_floor
+                first = (await jetstream.stream_info(FEEDBACK)).state.first_seq
+                found: list[StoredMessage] = []
+                for sequence in range(max(first, (floor.stream_seq if floor else 0) + 1), before):
+                    with contextlib.suppress(NotFoundError):
+                        raw = await jetstream.get_msg(FEEDBACK, sequence, direct=True)
+                        if (raw.subject or "").startswith(FOLLOWED):
+                            found.append(_again(raw.subject or "", raw.data or b"", sequence))
+            except (NatsError, TimeoutError):
+                await asyncio.sleep(RETRY_S)
+            else:
+                return found
 
     async def _handled(self, message: StoredMessage) -> bool:
         """Give one message its effect; False: try again."""
@@ -103,6 +144,10 @@ class FeedbackLoop:
                 await self._follow.on_submitted(event)
             else:
                 await self._follow.on_revised(event)
+
+
+def _again(subject: str, data: bytes, sequence: int) -> StoredMessage:
+    return StoredMessage(subject, data, FEEDBACK, sequence, 0, 1, 0, int(time.time() * NANO), "")
 
 
 def matters(message: StoredMessage) -> bool:

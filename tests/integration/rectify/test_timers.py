@@ -138,8 +138,8 @@ async def test_a_holiday_that_is_announced_later_moves_deadlines_and_their_timer
         assert due["solve"] > next(each["due_at"] for each in before["clocks"] if each["name"] == "solve")
 
 
-# In `make soak`: on a machine that is busy with other tests not every reminder came within 100 s; why is not
-# known yet.
+# In `make soak`: beside other tests not every reminder came within 100 s. One cause is mended (a later
+# acknowledgement covered what a killed rectify had been given); it has not been tried under load since.
 @pytest.mark.soak
 async def test_no_timer_is_lost_and_none_fires_twice_when_rectify_and_the_broker_are_killed(
     own_nats_server: NatsServer, secrets_dir: Path, tmp_path: Path
