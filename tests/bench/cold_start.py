@@ -5,6 +5,7 @@ made of it, every list of every span ranked and hashed as a first publication do
 published and publishing are not in it. A million events by default, ten with ``--long``.
 """
 
+import time
 from typing import Any, Final
 
 from shared.messaging.connection import BrokerSettings, connect
@@ -36,14 +37,26 @@ async def measure(rounds: int, *, long: bool) -> Section:
         await client.close()
         made = await run_program(
             "tests.bench.cold_start_point",
-            {"side": "make", "url": server.url, "events": events, "units": UNITS},
+            {
+                "side": "make",
+                "url": server.url,
+                "events": events,
+                "units": UNITS,
+                "born_s": time.time(),
+            },
         )
         for _ in range(rounds):
             for name in SIDES:
                 outcomes[name].append(
                     await run_program(
                         "tests.bench.cold_start_point",
-                        {"side": name, "url": server.url, "events": events, "units": UNITS},
+                        {
+                            "side": name,
+                            "url": server.url,
+                            "events": events,
+                            "units": UNITS,
+                            "born_s": time.time(),
+                        },
                     )
                 )
     return _section(events, made, outcomes)
