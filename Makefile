@@ -19,7 +19,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
         --no-annotate --custom-compile-command "make lock"
 
-.PHONY: help setup demo up test properties unit lint types format bench soak docs docs-check lock hooks ci clean
+.PHONY: explore help setup demo up test properties unit lint types format bench soak docs docs-check lock hooks ci clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ test: setup ## Run all tests, on a real nats-server and mongod (TESTS=… to cho
 properties: setup ## Run scoring's property tests with all their examples; make test tries a share (TESTS=… for others)
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m hypothesis --timeout 400 \
 	  $(or $(TESTS),tests/unit/scoring)
+
+explore: setup ## Run all property tests with examples that nobody has tried yet (TESTS=… to choose)
+	@HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m hypothesis --timeout 900 \
+	  $(or $(TESTS),tests/unit)
 
 unit: setup ## Run the tests that start no server
 	@$(BIN)/python -m pytest tests/unit tests/architecture $(TESTS)

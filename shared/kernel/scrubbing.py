@@ -61,8 +61,12 @@ _BANK_ISSUERS = re.compile(
     r"62\d{14,17}|4\d{15}|5[1-5]\d{14}|35\d{14}|(?:60|68|69)\d{14,17}|(?:9558|9559)\d{15}", re.ASCII
 )
 _PROVINCE = re.compile(r"1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[12]|91", re.ASCII)
-# "13.5 2024.01.05": eleven digits in all, but a year with its month is a date and no part of a number.
-_DATED = re.compile(r"(?<!\d)(?:19|20)\d{2}([\-./])(?:0?[1-9]|1[0-2])\1(?:[0-2]?\d|3[01])(?!\d)", re.ASCII)
+# "13.5 2024.01.05": eleven digits in all, but a date that stands by itself is no part of a number. In
+# "1991-01-01-234" it does not.
+_DATED = re.compile(
+    r"(?<!\d)(?<!\d[\-./])(?:19|20)\d{2}([\-./])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])(?![\-./]?\d)",
+    re.ASCII,
+)
 
 _LONG: Final = 18
 _SHORT: Final = 15

@@ -1,7 +1,8 @@
 """How many examples a property is tried with: a share in ``make test``, all of them in ``make properties``.
 
-Every run draws other examples, so that the many short runs of a day find what one long run does; the build
-server runs both. HYPOTHESIS_PROFILE=thorough chooses the second, for any pytest command.
+Both draw the same examples every time: whether a change may land depends on the change, not on luck, and
+what failed once fails again. ``make explore`` draws others every time, as many as ``make properties``, for all
+property tests; what it finds becomes an example. HYPOTHESIS_PROFILE chooses, for any pytest command.
 """
 
 import os
@@ -11,11 +12,12 @@ from hypothesis import settings
 
 QUICK: Final = "quick"
 THOROUGH: Final = "thorough"
+EXPLORE: Final = "explore"
 PROFILE: Final = os.environ.get("HYPOTHESIS_PROFILE") or QUICK
 
 SHARE_PERCENT: Final = 15
 LEAST: Final = 20
-DEFAULT: Final = {QUICK: 40, THOROUGH: 1000}
+DEFAULT: Final = {QUICK: 40, THOROUGH: 1000, EXPLORE: 1000}
 """Examples of a property that asks for no number."""
 
 
@@ -23,13 +25,13 @@ def load_profile() -> None:
     """Make the chosen profile hypothesis' own; to be called before a test module is imported."""
     for name, number in DEFAULT.items():
         # The machines that run the tests are shared: how long an example takes says nothing about the code.
-        settings.register_profile(name, deadline=None, max_examples=number)
+        settings.register_profile(name, deadline=None, max_examples=number, derandomize=name != EXPLORE)
     settings.load_profile(PROFILE)
 
 
 def number_of(thorough: int, profile: str = PROFILE) -> int:
     """How many of ``thorough`` examples are tried under ``profile``."""
-    return thorough if profile == THOROUGH else min(thorough, max(LEAST, thorough * SHARE_PERCENT // 100))
+    return min(thorough, max(LEAST, thorough * SHARE_PERCENT // 100)) if profile == QUICK else thorough
 
 
 def examples(thorough: int, **options: Any) -> settings:  # noqa: ANN401 - hypothesis' own settings
