@@ -1,8 +1,8 @@
 """How many examples a property is tried with: a share in ``make test``, all of them in ``make properties``.
 
 Both draw the same examples every time: whether a change may land depends on the change, not on luck, and
-what failed once fails again. ``make explore`` draws others every time, as many as ``make properties``, for all
-property tests; what it finds becomes an example. HYPOTHESIS_PROFILE chooses, for any pytest command.
+what failed once fails again. ``make explore`` draws others every time, as many as ``make properties``, for
+all property tests; what it finds becomes an example. HYPOTHESIS_PROFILE chooses, for any pytest command.
 """
 
 import os
