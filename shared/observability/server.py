@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Final, Literal
@@ -29,6 +30,10 @@ BROKEN_STOP_S: Final = 20.0
 _GC_THRESHOLDS: Final = (20_000, 20, 20)
 """Python's own (700, 10, 10) look for cycles some 100 times a second under load, a tenth of a batch's time.
 Our values and pydantic's hold no cycles, tracebacks do; 20,000 objects of garbage are a few megabytes."""
+
+_SWITCH_S: Final = 0.000_2
+"""How long a thread that waits for the interpreter lets the event loop go on. With Python's own 5 ms each step
+of a request to MongoDB or to SQLite, which runs in a thread, waits as long as a whole small one takes."""
 
 _log = get_logger(component="server")
 
@@ -116,6 +121,7 @@ def run_service(
         lines,
     )
     _calm_garbage_collector()
+    sys.setswitchinterval(_SWITCH_S)
     # uvicorn raises the signal once more after its shutdown; without these, that would end the process
     # by the signal (exit -15) although everything was finished in order.
     previous = {number: signal.signal(number, _already_handled) for number in (signal.SIGTERM, signal.SIGINT)}
