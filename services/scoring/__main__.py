@@ -7,6 +7,7 @@ from services.scoring.entrypoints.memory import uncollected
 with uncollected():
     from services.scoring.bootstrap import SERVICE, create_app
     from services.scoring.settings import Settings
+    from shared.observability.allocator import LARGE
     from shared.observability.logging import configure_logging
     from shared.observability.server import run_service
 
@@ -17,7 +18,12 @@ def main() -> int:
     configure_logging(SERVICE, settings.log_level)
     app = create_app(settings)
     return run_service(
-        app, service=SERVICE, host=settings.http_host, port=settings.http_port, log_level=settings.log_level
+        app,
+        service=SERVICE,
+        host=settings.http_host,
+        port=settings.http_port,
+        log_level=settings.log_level,
+        block_bytes=LARGE,
     )
 
 

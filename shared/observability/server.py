@@ -11,6 +11,7 @@ from typing import Final, Literal
 import uvicorn
 from fastapi import FastAPI
 
+from shared.observability import allocator
 from shared.observability.health import Health
 from shared.observability.logging import LineWriter, configure_logging, get_logger
 
@@ -32,8 +33,8 @@ _GC_THRESHOLDS: Final = (20_000, 20, 20)
 Our values and pydantic's hold no cycles, tracebacks do; 20,000 objects of garbage are a few megabytes."""
 
 _SWITCH_S: Final = 0.000_2
-"""How long a thread that waits for the interpreter lets the event loop go on. With Python's own 5 ms each step
-of a request to MongoDB or to SQLite, which runs in a thread, waits as long as a whole small one takes."""
+"""How long a thread that waits for the interpreter lets the event loop go on. With Python's own 5 ms each
+step of a request to MongoDB or SQLite, which runs in a thread, waits as long as a whole small one takes."""
 
 _log = get_logger(component="server")
 
@@ -66,7 +67,7 @@ class _Server(uvicorn.Server):
         return ends
 
 
-def run_service(
+def run_service(  # noqa: PLR0913 - what a process has to know, keyword-only
     app: FastAPI,
     *,
     service: str,
@@ -75,6 +76,7 @@ def run_service(
     log_level: str = "INFO",
     grace_s: int = GRACE_S,
     loop: Literal["uvloop", "asyncio", "auto"] = "auto",
+    block_bytes: int = allocator.SMALL,
 ) -> int:
     """Serve `app` until SIGTERM or SIGINT, or until its health is fatal; blocks.
 
@@ -90,10 +92,12 @@ def run_service(
         log_level: see `logging.configure_logging`.
         grace_s: see above.
         loop: auto means uvloop where it exists.
+        block_bytes: see `allocator.keep_little_memory`.
 
     Returns:
         The process's exit code: 0 after a clean stop, 3 if start-up failed, 4 if the health became fatal.
     """
+    allocator.keep_little_memory(block_bytes)
     lines = configure_logging(service, log_level)
     server = _Server(
         uvicorn.Config(
