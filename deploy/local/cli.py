@@ -42,6 +42,7 @@ COMMANDS: Final = (
     ("events", "deploy.local.commands.events:events"),
     ("audit", "deploy.local.commands.audit:audit"),
     ("registry", "deploy.local.commands.registry:registry"),
+    ("bulletin", "deploy.local.commands.bulletin:bulletin"),
     ("channels", "deploy.local.commands.channels:channels"),
     ("rules", "deploy.local.commands.rules:rules"),
     ("spool", "deploy.local.commands.spool:spool"),

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError as ConsumerNotFoundError
 
+from services.rectify.adapters.bulletin_store import JetStreamBulletins
 from services.rectify.adapters.case_fold import CaseFold
 from services.rectify.adapters.case_store import JetStreamCases
 from services.rectify.adapters.due_timers import TimerLoop
@@ -18,12 +19,14 @@ from services.rectify.adapters.holidays import FileHolidays
 from services.rectify.adapters.rule_packs import FileRulePacks
 from services.rectify.adapters.sealing import CaseTexts
 from services.rectify.adapters.timer_store import JetStreamTimers
+from services.rectify.application.bulletins import PublishBulletin, ReadCasesOfPeriod
 from services.rectify.application.desk import Desk
 from services.rectify.application.following import FollowFeedback
 from services.rectify.application.handlers import CitizensWord, MoveCase, OpenByHand, ReadCases
 from services.rectify.application.leading import LeadersWork, Upkeep
 from services.rectify.application.timekeeping import FireTimer, RecomputeClocks, TimerKeeper
 from services.rectify.domain.book import CaseBook
+from services.rectify.entrypoints.bulletins import make_bulletins_router
 from services.rectify.entrypoints.events import FeedbackLoop, durables
 from services.rectify.entrypoints.http import install_errors, make_citizens_router, make_router
 from services.rectify.metrics import RectifyMetrics
@@ -90,6 +93,7 @@ class _Parts:
         self.metrics, self.health = RectifyMetrics(), Health()
         self.tasks = TaskSupervisor(self.health)
         self.holidays = FileHolidays(settings.holidays_path)
+        self.bulletins = JetStreamBulletins()
         self.cases = JetStreamCases()
         self.texts = CaseTexts(kek, os.urandom)
         self.timers = JetStreamTimers(lambda: new_id(clock.now()))
@@ -113,6 +117,7 @@ class _Parts:
 
     async def _on_connect(self, client: Client) -> None:
         await require_consumers(client, durables())
+        await self.bulletins.start(client, self.tasks)
         await self.cases.bind(client)
         await self.timers.bind(client)
         self.texts.bind(client)
@@ -152,6 +157,7 @@ class _Parts:
         await self.tasks.stop()
         if self.lease is not None:
             await self.lease.release()
+        await self.bulletins.close()
         await self.cases.close()
         await self.timers.close()
         await self.session.stop()
@@ -203,6 +209,7 @@ def create_app(
         version=VERSION,
         description="Cases: who answers for a complaint, by when, and what became of it.",
         openapi_tags=[
+            {"name": "bulletins", "description": "Bulletins: what they rest on, which were published."},
             {"name": "cases", "description": "Cases, for those who work on them."},
             {"name": "citizens", "description": "One's own case, by the receipt's code."},
             {"name": "operations", "description": "Health and metrics."},
@@ -216,6 +223,15 @@ def create_app(
     parts.health.register("consumers", parts.check_consumers)
     install(app, parts.metrics.service, parts.health)
     install_errors(app)
+    now = clock or SystemClock()
+    app.include_router(
+        make_bulletins_router(
+            parts.bulletins,
+            PublishBulletin(parts.bulletins, registry, now),
+            ReadCasesOfPeriod(parts.fold, now),
+            registry,
+        )
+    )
     app.include_router(
         make_router(parts.desk, parts.read, parts.move, parts.open_by_hand, parts.texts, registry)
     )

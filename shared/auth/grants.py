@@ -35,6 +35,8 @@ class Permission(StrEnum):
     CAMPAIGNS_WRITE = "campaigns.write"
     PANELS_WRITE = "panels.write"
     SUPERVISION_READ = "supervision.read"
+    BULLETINS_DRAFT = "bulletins.draft"
+    BULLETINS_PUBLISH = "bulletins.publish"
     INTEGRITY_READ = "integrity.read"
     IDENTITY_UNMASK = "identity.unmask"
     IDENTITY_ERASE = "identity.erase"
@@ -69,6 +71,8 @@ WHAT: Final[Mapping[Permission, str]] = {
     Permission.CAMPAIGNS_WRITE: "plan a campaign, record its visits",
     Permission.PANELS_WRITE: "enrol assessors",
     Permission.SUPERVISION_READ: "see campaigns, findings, panels, and who answers for a unit",
+    Permission.BULLETINS_DRAFT: "see what a bulletin says of cases",
+    Permission.BULLETINS_PUBLISH: "publish a bulletin",
     Permission.INTEGRITY_READ: "see which ratings look made up",
     Permission.IDENTITY_UNMASK: "ask for a citizen's identity, or approve it",
     Permission.IDENTITY_ERASE: "erase a citizen's identity and words",
@@ -111,6 +115,7 @@ _SUPERVISE: Final = _HANDLE | {
     _P.FEEDBACK_REVIEW: Reach.ONE_DOWN,
     _P.APPROVALS_DECIDE: Reach.SUBTREE,  # escalation goes up; never of the own unit or bureau
     _P.PANELS_WRITE: Reach.SUBTREE,
+    _P.BULLETINS_PUBLISH: Reach.HANDS_ON,
     _P.SANCTIONS_SIGN: Reach.ONE_DOWN,
     _P.IDENTITY_UNMASK: Reach.SUBTREE,  # of what is below, never of the own unit or bureau
     _P.INTEGRITY_READ: Reach.SUBTREE,
@@ -149,12 +154,14 @@ _ADMINISTER: Final = _AUDIT | dict.fromkeys(
     Reach.SUBTREE,
 )
 
+_DRAFT: Final = {_P.BULLETINS_DRAFT: Reach.SUBTREE}
+
 GRANTS: Final[Mapping[Duty, Mapping[Permission, Reach]]] = {
-    Duty.VIEWER: _SEE,
-    Duty.HANDLER: _HANDLE,
-    Duty.SUPERVISOR: _SUPERVISE,
-    Duty.AUDITOR: _AUDIT,
-    Duty.ADMIN: _ADMINISTER,
+    Duty.VIEWER: _SEE | _DRAFT,
+    Duty.HANDLER: _HANDLE | _DRAFT,
+    Duty.SUPERVISOR: _SUPERVISE | _DRAFT,
+    Duty.AUDITOR: _AUDIT | _DRAFT,
+    Duty.ADMIN: _ADMINISTER | _DRAFT,
     Duty.CHANNEL: {_P.FEEDBACK_SUBMIT: Reach.SUBTREE, _P.TOKENS_ISSUE: Reach.SUBTREE},
     Duty.SERVICE: {_P.RECORDS_REPLAY: Reach.SUBTREE},
 }
@@ -182,6 +189,8 @@ TIERS: Final[Mapping[Permission, frozenset[Tier]]] = {
     _P.INSPECTIONS_WRITE: _ABOVE_UNITS,
     _P.CASES_JUDGE: _ABOVE_UNITS,
     _P.CAMPAIGNS_WRITE: _ABOVE_UNITS,
+    _P.BULLETINS_DRAFT: _ABOVE_UNITS,  # a bulletin is of a division
+    _P.BULLETINS_PUBLISH: _ABOVE_UNITS,
     _P.IDENTITY_UNMASK: _ABOVE_UNITS,
     _P.IDENTITY_ERASE: _ABOVE_UNITS,
     _P.INTEGRITY_READ: _ABOVE_UNITS,

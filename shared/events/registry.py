@@ -19,6 +19,7 @@ from shared.events.alerts import (
 )
 from shared.events.audit import BatchSequenced, CheckpointSigned, StreamDiverged, StreamHistoryAccepted
 from shared.events.base import EventData
+from shared.events.bulletins import BulletinPublished
 from shared.events.cases import (
     CaseAnnulled,
     CaseAnswered,
@@ -342,6 +343,10 @@ EVENTS: tuple[EventSpec, ...] = (
             topic="changed", key="case_id",
         )
         for fact, data in _CASE_FACTS
+    ),
+    EventSpec(
+        "bulletins", "published", BulletinPublished, "REGISTRY",
+        producers=("rectify",), consumers=("rectify",), retention=_FOR_GOOD, key="period",
     ),
     EventSpec(
         "deadletter", "rejected", MessageDeadLettered, "DEADLETTER",

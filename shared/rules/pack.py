@@ -19,6 +19,7 @@ from shared.rules.alerting import (
     TooGoodRule,
 )
 from shared.rules.approvals import ApprovalRules
+from shared.rules.bulletin import Bulletin
 from shared.rules.intake_policy import DEFAULT_CHANNELS, ChannelPolicy, Quotas, TokenRules
 from shared.rules.integrity import Integrity
 from shared.rules.people import People
@@ -210,6 +211,7 @@ class RulePack:
     intake: Intake
     alerts: Alerts
     integrity: Integrity
+    bulletin: Bulletin = field(default_factory=Bulletin)
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
     people: People = field(default_factory=People)
     rectify: Rectify = field(default_factory=Rectify)

@@ -19,6 +19,7 @@ from shared.kernel.errors import PermanentError, describe
 from shared.kernel.grades import Grade, Verification
 from shared.rules.alerting import Severity, read_routing, read_warnings
 from shared.rules.approvals import RANGES, ApprovalRules
+from shared.rules.bulletin import read_bulletin
 from shared.rules.intake_policy import (
     DEFAULT_CHANNELS,
     Quotas,
@@ -490,5 +491,6 @@ def parse_pack(text: str, origin: str) -> RulePack:
         approvals=approvals,
         people=people,
         rectify=rectify,
+        bulletin=read_bulletin(top),
         routing=routing,
     )

@@ -14,7 +14,12 @@ from shared.kernel.scrubbing import scrub
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """`text`, if it is one line that everybody sees, without numbers of people.
+
+    Raises:
+        InvalidValueError: it isn't.
+    """
     for character in text:
         if unicodedata.category(character) in _UNSEEN:
             raise InvalidValueError(
@@ -29,7 +34,7 @@ def _line(text: str) -> str:
     return text
 
 
-Post = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_line)]
+Post = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(one_line)]
 Role = Annotated[
     str,
     Field(
