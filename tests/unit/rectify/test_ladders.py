@@ -285,3 +285,17 @@ def test_the_time_of_a_late_reminder_is_when_the_deadline_was() -> None:
     world.tell("case-1", "clock-reached", clock=ClockName.SOLVE, percent=100, due_at=was)
     world.settle()
     assert world.strikes()[0].occurred_at == was
+
+
+def test_a_rejection_of_what_was_counted_before_does_not_end_what_is_counted_anew() -> None:
+    world = World()
+    world.overdue("case-1")
+    world.settle()
+    (proposal,) = world.standing()
+    world.tell("case-1", "annulled")
+    asyncio.run(world.keep.settle([UNIT]))  # the strike is gone, the proposal not yet
+    world.ask(proposal, "reject", SIGNER)
+    world.tell("case-1", "revived")
+    world.settle()
+    assert [(strike.number, strike.ended) for strike in world.strikes()] == [(2, None)]
+    assert world.steps() == [("U", 1)]
