@@ -9,7 +9,6 @@ import structlog
 
 from services.rectify.application.ladder_ports import LadderBooks, LadderStore
 from services.rectify.application.ladder_translation import due_event
-from services.rectify.domain.ladder_book import Due
 from services.rectify.domain.ladders import Ladderer
 from services.rectify.metrics import RectifyMetrics
 from shared.events import Envelope
@@ -88,13 +87,12 @@ class KeepLadders:
         """
         self._books.require_caught_up()
         now = self._clock.now()
-        due: list[Due[Any]] = []
+        events: list[tuple[Envelope[Any], int]] = []
         for unit_id in unit_ids:
-            due += self._due(unit_id, now)
+            events += self._due(unit_id, now)
             await asyncio.sleep(0)
-        if not due:
+        if not events:
             return 0
-        events: list[tuple[Envelope[Any], int]] = [(due_event(each, now), each.replaces) for each in due]
         outcomes = await self._store.store(events)
         for (event, _), outcome in zip(events, outcomes, strict=True):
             fact = event.type.split(".")[3]
@@ -104,18 +102,18 @@ class KeepLadders:
         # What is due next rests on what was stored now; and who lost looks at what was stored instead.
         await self._folded(max(outcome.sequence for outcome in outcomes))
         self.changed(frozenset(unit_ids))
-        if all(outcome.sequence == 0 for outcome in outcomes):
-            await asyncio.sleep(RETRY_S)
+        if all(outcome.sequence == 0 or outcome.repeated for outcome in outcomes):
+            await asyncio.sleep(RETRY_S)  # the book is behind, or can't read what is stored: without haste
         return sum(outcome.sequence > 0 for outcome in outcomes)
 
-    def _due(self, unit_id: str, now: datetime) -> tuple[Due[Any], ...]:
+    def _due(self, unit_id: str, now: datetime) -> list[tuple[Envelope[Any], int]]:
         try:
-            return self._ladderer.due(unit_id, now)
+            return [(due_event(due, now), due.replaces) for due in self._ladderer.due(unit_id, now)]
         except Exception:
             # Of one unit only: a defect must not keep everybody's timers from firing.
             self._metrics.ladder_events.labels("none", "failed").inc()
             log.exception("ladders_of_a_unit_left_out", unit_id=unit_id)
-            return ()
+            return []
 
     async def _folded(self, sequence: int) -> None:
         try:

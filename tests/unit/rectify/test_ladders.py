@@ -299,3 +299,21 @@ def test_a_rejection_of_what_was_counted_before_does_not_end_what_is_counted_ane
     world.settle()
     assert [(strike.number, strike.ended) for strike in world.strikes()] == [(2, None)]
     assert world.steps() == [("U", 1)]
+
+
+def test_a_defect_in_the_ladders_of_one_unit_leaves_all_others_their_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.overdue("case-1", OTHER)
+    world.overdue("case-2", UNIT)
+    monkeypatch.setattr(
+        world.ladderer.__class__, "due",
+        lambda self, unit_id, now, usual=world.ladderer.__class__.due: (
+            usual(self, unit_id, now) if unit_id == UNIT else 1 / 0
+        ),
+    )  # fmt: skip
+    asyncio.run(world.keep.settle([OTHER, UNIT]))
+    assert [event.data.unit_id for _, event in world.store.events] == [UNIT]
+    failed = world.metrics.ladder_events.labels("none", "failed")
+    assert failed._value.get() == 1  # noqa: SLF001 - the library has no other way to read it
