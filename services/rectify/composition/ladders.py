@@ -9,6 +9,7 @@ from nats.aio.client import Client
 from services.rectify.adapters.case_fold import CaseFold
 from services.rectify.adapters.ladder_fold import LadderFold
 from services.rectify.adapters.ladder_store import JetStreamLadders
+from services.rectify.adapters.rule_packs import SpannedRulePacks
 from services.rectify.application.laddering import KeepLadders
 from services.rectify.application.ports import HolidayTable, RulePacks
 from services.rectify.application.sanctioning import Sanctioning
@@ -17,8 +18,7 @@ from services.rectify.domain.ladder_book import LadderBook, Whereabouts
 from services.rectify.domain.ladders import Ladderer
 from services.rectify.entrypoints.sanctions import install_sanction_errors, make_sanctions_router
 from services.rectify.metrics import RectifyMetrics
-from shared.kernel.clock import Clock, business_day
-from shared.kernel.errors import PermanentError
+from shared.kernel.clock import Clock
 from shared.kernel.units import UnitRegistry
 from shared.observability.health import Health
 from shared.observability.lifecycle import TaskSupervisor
@@ -37,17 +37,11 @@ class Ladders:
         metrics: RectifyMetrics,
     ) -> None:
         """Watch `cases`."""
-        known: dict[date, RulesOfADay] = {}
+        spanned = SpannedRulePacks(packs, clock)
 
         def rules_on(day: date) -> RulesOfADay:
-            found = known.get(day)
-            if found is None:
-                try:
-                    pack = packs.on(day)
-                except PermanentError:  # from before the first pack: a finding may be of any day
-                    pack = packs.on(business_day(clock.now()))
-                found = known[day] = RulesOfADay(pack.ladders, pack.lists, pack.hash)
-            return found
+            pack = spanned.on(day)
+            return RulesOfADay(pack.ladders, pack.lists, pack.hash)
 
         def find(unit_id: str) -> Whereabouts | None:
             if unit_id not in units:

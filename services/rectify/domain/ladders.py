@@ -47,22 +47,21 @@ def months_before(day: date, months: int) -> date:
     raise ValueError(day)  # pragma: no cover - every month has a first day
 
 
-def counting_with(strike: Strike, standing: Sequence[Strike], months: int, most: int) -> list[Strike]:
+def counting_with(strike: Strike, before: Sequence[Strike], months: int, most: int) -> list[Strike]:
     """What makes `strike` the first, second, third …: those counted before it and not too far apart, and it.
 
     Args:
-        strike: one of `standing`.
-        standing: strikes of one unit on one ladder, the first counted first.
+        strike: of a unit on a ladder.
+        before: the unit's standing strikes on it that were counted before, the first counted first.
         months: how long a strike counts.
         most: so many are enough, the last ones.
     """
     day, found = business_day(strike.occurred_at), [strike]
-    for each in reversed(standing):
+    for each in reversed(before):
         if len(found) >= most:
             break
         other = business_day(each.occurred_at)
-        apart = months_before(max(day, other), months) >= min(day, other)
-        if each.order < strike.order and not apart:
+        if months_before(max(day, other), months) < min(day, other):
             found.append(each)
     return found[::-1]
 
@@ -136,8 +135,8 @@ class Ladderer:
         wanted: dict[str, tuple[Sanction, Strike]] = {}
         for ladder in Ladder:
             standing = [strike for strike in self.book.strikes(unit_id, ladder) if strike.ended is None]
-            for strike in standing:
-                sanction = self.wanted(strike, standing, where, signing, now)
+            for place, strike in enumerate(standing):
+                sanction = self.wanted(strike, standing[:place], where, signing, now)
                 wanted[sanction.sanction_id] = (sanction, strike)
         for sanction, kept in tuple(self.book.sanctions(unit_id)):
             on_ladder = sanction.ground in {Why.U, Why.C}
@@ -158,12 +157,12 @@ class Ladderer:
                 yield due
 
     def wanted(
-        self, strike: Strike, standing: Sequence[Strike], where: Whereabouts, signing: Level, now: datetime
+        self, strike: Strike, before: Sequence[Strike], where: Whereabouts, signing: Level, now: datetime
     ) -> Sanction:
         """The proposal that `strike` leads to, by the rules of the day on which it happened."""
         rules = self._rules(strike.occurred_at).ladders
         steps = rules.steps(strike.ladder.value)
-        proof = counting_with(strike, standing, rules.months, len(steps))
+        proof = counting_with(strike, before, rules.months, len(steps))
         step = len(proof)
         rests_on = tuple(each.counted_id for each in proof)
         return Sanction(

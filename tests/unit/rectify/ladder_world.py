@@ -105,11 +105,11 @@ class Packs:
     """Plays `RulePacks`: the committed pack with other ladders."""
 
     def __init__(self, ladders: Ladders) -> None:
-        self.ladders = ladders
-        self._files = FileRulePacks(None)
+        self._pack = replace(FileRulePacks(None).on(date(2026, 6, 1)), ladders=ladders)
 
     def on(self, day: date) -> RulePack:
-        return replace(self._files.on(day), ladders=self.ladders)
+        del day
+        return self._pack
 
 
 class World:
