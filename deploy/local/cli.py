@@ -33,6 +33,8 @@ COMMANDS: Final = (
     ("token", "deploy.local.commands.token:token"),
     ("tokens", "deploy.local.commands.tokens:tokens"),
     ("cases", "deploy.local.commands.cases:cases"),
+    ("sanctions", "deploy.local.commands.sanctions:sanctions"),
+    ("nominations", "deploy.local.commands.sanctions:nominations"),
     ("feedback", "deploy.local.commands.feedback:feedback"),
     ("approvals", "deploy.local.commands.approvals:approvals"),
     ("unmask", "deploy.local.commands.unmask:unmask"),

@@ -25,6 +25,7 @@ from services.rectify.application.following import FollowFeedback
 from services.rectify.application.handlers import CitizensWord, MoveCase, OpenByHand, ReadCases
 from services.rectify.application.leading import LeadersWork, Upkeep
 from services.rectify.application.timekeeping import FireTimer, RecomputeClocks, TimerKeeper
+from services.rectify.composition.ladders import Ladders
 from services.rectify.domain.book import CaseBook
 from services.rectify.entrypoints.bulletins import make_bulletins_router
 from services.rectify.entrypoints.events import FeedbackLoop, durables
@@ -104,6 +105,9 @@ class _Parts:
         self.desk = Desk(
             self.cases, FileRulePacks(settings.rules_path), self.holidays, clock, self.metrics, new_id
         )
+        self.ladders = Ladders(
+            self.fold, FileRulePacks(settings.rules_path), self.holidays, clock, units, self.metrics
+        )
         fingerprint = fingerprint_with(kek.secret)
         self.move = MoveCase(self.desk, self.texts, fingerprint)
         self.open_by_hand = OpenByHand(self.desk, self.texts, units, fingerprint)
@@ -121,9 +125,11 @@ class _Parts:
         await self.cases.bind(client)
         await self.timers.bind(client)
         self.texts.bind(client)
+        await self.ladders.bind(client)
         if "case-fold" in self.tasks.running:
             return
         self.tasks.start("case-fold", self.fold.run(client))
+        self.ladders.start(client, self.tasks)
         lease = self.lease = Lease(
             NatsLeaseStore(client),
             SERVICE,
@@ -140,6 +146,7 @@ class _Parts:
             (
                 FeedbackLoop(client, self._follow, failures).run,
                 TimerLoop(self.timers, FireTimer(self.desk, self.metrics)).run,
+                self.ladders.loop,
             ),
             Upkeep(
                 self.holidays.refresh,
@@ -160,6 +167,7 @@ class _Parts:
         await self.bulletins.close()
         await self.cases.close()
         await self.timers.close()
+        await self.ladders.close()
         await self.session.stop()
         self.instance.close()
 
@@ -211,6 +219,7 @@ def create_app(
         openapi_tags=[
             {"name": "bulletins", "description": "Bulletins: what they rest on, which were published."},
             {"name": "cases", "description": "Cases, for those who work on them."},
+            {"name": "sanctions", "description": "Sanctions, nominations, quarterly checks."},
             {"name": "citizens", "description": "One's own case, by the receipt's code."},
             {"name": "operations", "description": "Health and metrics."},
         ],
@@ -236,4 +245,5 @@ def create_app(
         make_router(parts.desk, parts.read, parts.move, parts.open_by_hand, parts.texts, registry)
     )
     app.include_router(make_citizens_router(parts.word))
+    parts.ladders.add_to(app, parts.health)
     return protect(app, Access.of(settings))

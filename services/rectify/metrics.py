@@ -21,7 +21,10 @@ class RectifyMetrics:
         lateness_seconds: from the moment of a reminder to its event.
         leader: 1 while this replica does the work in the background.
         calendar_uncovered: 1 while deadlines fall into a year whose holidays were not announced.
-        unreadable: messages of CASES that the fold could not read.
+        unreadable: messages that a fold could not read.
+        sanction_moves: what people decided about sanctions and nominations, by ``move`` and ``outcome``.
+        ladder_events: what ladders led to, by ``fact`` and ``outcome`` (stored; lost: somebody was
+            faster; failed: a unit was left out).
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -41,4 +44,10 @@ class RectifyMetrics:
         self.calendar_uncovered = metrics.gauge(
             "uncovered_years", "items", "Years of deadlines whose holidays were not announced."
         )
-        self.unreadable = metrics.counter("fold_unreadable_messages", "Messages of CASES that are no events.")
+        self.unreadable = metrics.counter("fold_unreadable_messages", "Messages that are no events.")
+        self.sanction_moves = metrics.counter(
+            "sanction_moves", "People's decisions on sanctions.", ("move", "outcome")
+        )
+        self.ladder_events = metrics.counter(
+            "ladder_events", "Events that ladders led to.", ("fact", "outcome")
+        )

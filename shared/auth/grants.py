@@ -30,7 +30,10 @@ class Permission(StrEnum):
     CASES_READ = "cases.read"
     CASES_MOVE = "cases.move"
     CASES_JUDGE = "cases.judge"
+    SANCTIONS_READ = "sanctions.read"
     SANCTIONS_SIGN = "sanctions.sign"
+    SANCTIONS_APPEAL = "sanctions.appeal"
+    NOMINATIONS_CONFIRM = "nominations.confirm"
     INSPECTIONS_WRITE = "inspections.write"
     CAMPAIGNS_WRITE = "campaigns.write"
     PANELS_WRITE = "panels.write"
@@ -66,7 +69,10 @@ WHAT: Final[Mapping[Permission, str]] = {
     Permission.CASES_READ: "see cases",
     Permission.CASES_MOVE: "move a case on",
     Permission.CASES_JUDGE: "open a case by hand; extend, review, check, annul it; confirm for the silent",
-    Permission.SANCTIONS_SIGN: "sign a sanction",
+    Permission.SANCTIONS_READ: "see strikes, sanctions, nominations and quarterly checks",
+    Permission.SANCTIONS_SIGN: "sign or reject a sanction, decide an appeal",
+    Permission.SANCTIONS_APPEAL: "appeal against a sanction",
+    Permission.NOMINATIONS_CONFIRM: "confirm a nomination",
     Permission.INSPECTIONS_WRITE: "record an inspection, an incident",
     Permission.CAMPAIGNS_WRITE: "plan a campaign, record its visits",
     Permission.PANELS_WRITE: "enrol assessors",
@@ -91,6 +97,7 @@ WHAT: Final[Mapping[Permission, str]] = {
 class Reach(Enum):
     """How far a grant goes, from the scope of who has it."""
 
+    OWN = "own"
     ONE_DOWN = "one level down"
     HANDS_ON = "own and one level down"
     SUBTREE = "own subtree"
@@ -98,7 +105,7 @@ class Reach(Enum):
 
 _P = Permission
 _SEE: Final = dict.fromkeys(
-    (_P.FEEDBACK_READ, _P.ALERTS_READ, _P.CASES_READ, _P.SUPERVISION_READ), Reach.SUBTREE
+    (_P.FEEDBACK_READ, _P.ALERTS_READ, _P.CASES_READ, _P.SUPERVISION_READ, _P.SANCTIONS_READ), Reach.SUBTREE
 )
 _HANDLE: Final = _SEE | {
     _P.ALERTS_ACK: Reach.HANDS_ON,
@@ -109,6 +116,7 @@ _HANDLE: Final = _SEE | {
     _P.INSPECTIONS_WRITE: Reach.ONE_DOWN,
     _P.CASES_JUDGE: Reach.ONE_DOWN,
     _P.CAMPAIGNS_WRITE: Reach.SUBTREE,
+    _P.SANCTIONS_APPEAL: Reach.OWN,  # whoever is above signs, whom it is about appeals
 }
 _SUPERVISE: Final = _HANDLE | {
     _P.FEEDBACK_EXCLUDE: Reach.ONE_DOWN,
@@ -117,6 +125,7 @@ _SUPERVISE: Final = _HANDLE | {
     _P.PANELS_WRITE: Reach.SUBTREE,
     _P.BULLETINS_PUBLISH: Reach.HANDS_ON,
     _P.SANCTIONS_SIGN: Reach.ONE_DOWN,
+    _P.NOMINATIONS_CONFIRM: Reach.ONE_DOWN,
     _P.IDENTITY_UNMASK: Reach.SUBTREE,  # of what is below, never of the own unit or bureau
     _P.INTEGRITY_READ: Reach.SUBTREE,
     _P.RECORDS_READ: Reach.SUBTREE,
@@ -186,6 +195,7 @@ TIERS: Final[Mapping[Permission, frozenset[Tier]]] = {
     _P.APPROVALS_DECIDE: _ABOVE_UNITS,
     _P.PANELS_WRITE: _ABOVE_UNITS,
     _P.SANCTIONS_SIGN: _ABOVE_UNITS,
+    _P.NOMINATIONS_CONFIRM: _ABOVE_UNITS,
     _P.INSPECTIONS_WRITE: _ABOVE_UNITS,
     _P.CASES_JUDGE: _ABOVE_UNITS,
     _P.CAMPAIGNS_WRITE: _ABOVE_UNITS,
@@ -230,6 +240,7 @@ def judge(principal: Principal, permission: Permission, place: Place) -> Verdict
     reaches = {reach_of(role, permission) for role in principal.roles}
     within = (
         Reach.SUBTREE in reaches
+        or (Reach.OWN in reaches and scope.is_own(place))
         or (Reach.HANDS_ON in reaches and (scope.is_own(place) or scope.manages(place)))
         or (Reach.ONE_DOWN in reaches and scope.manages(place))
     )

@@ -15,6 +15,7 @@ _MARKS: Final = {
     Reach.SUBTREE: "subtree",
     Reach.HANDS_ON: "own, one down",
     Reach.ONE_DOWN: "one down",
+    Reach.OWN: "own",
     None: "–",
 }
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from shared.events import approvals, endpoints, supervision, units
+from shared.events import approvals, endpoints, sanctions, supervision, units
 from shared.events.alerts import (
     AlertAcknowledged,
     AlertDelivered,
@@ -193,10 +193,12 @@ _LONGEST = "800 days in the stream, for good in the archive"
 
 _FOR_GOOD = "for good in the stream and in the archive"
 
+_ALSO_READ_BY = {"registry": ("notify",), "supervision": ("rectify",)}
+
 _REGISTRY: tuple[EventSpec, ...] = tuple(
     EventSpec(
         context, fact, data, "REGISTRY", producers=("intake",),
-        consumers=("intake", "notify") if context == "registry" else ("intake",), retention=_FOR_GOOD,
+        consumers=("intake", *_ALSO_READ_BY.get(context, ())), retention=_FOR_GOOD,
     )
     for context, fact, data in (
         ("approvals", "requested", approvals.ApprovalRequested),
@@ -216,6 +218,21 @@ _REGISTRY: tuple[EventSpec, ...] = tuple(
         ("registry", "assessor-enrolled", units.AssessorEnrolled),
         ("registry", "loaded", units.RegistryLoaded),
     )
+)  # fmt: skip
+
+_SANCTIONS: tuple[EventSpec, ...] = tuple(
+    EventSpec(
+        "sanctions", fact, data, "REGISTRY", producers=("rectify",), consumers=consumers,
+        retention=_FOR_GOOD, topic=topic, key=f"{topic}_id",
+    )
+    for topic, facts, consumers in (
+        ("strike", sanctions.STRIKE_FACTS, ("rectify",)),
+        ("sanction", sanctions.SANCTION_FACTS, ("rectify",)),
+        ("sanction", sanctions.VETO_FACTS, ("rectify",)),
+        ("nomination", sanctions.NOMINATION_FACTS, ("rectify",)),
+        ("candidate", sanctions.CANDIDATE_FACTS, ("rectify",)),
+    )
+    for fact, data in facts
 )  # fmt: skip
 
 EVENTS: tuple[EventSpec, ...] = (
@@ -274,7 +291,7 @@ EVENTS: tuple[EventSpec, ...] = (
     ),
     EventSpec(
         "ranking", "period-closed", PeriodClosed, "RANKING",
-        producers=("scoring",), consumers=(), retention=_DERIVED, public=True,
+        producers=("scoring",), consumers=("rectify",), retention=_DERIVED, public=True,
     ),
     EventSpec(
         "ranking", "period-restated", PeriodRestated, "RANKING",
@@ -353,6 +370,7 @@ EVENTS: tuple[EventSpec, ...] = (
         producers=(ANY_SERVICE,), consumers=("notify",), retention=_LONGEST,
     ),
     *_REGISTRY,
+    *_SANCTIONS,
 )  # fmt: skip
 
 _BY_DATA = {spec.data: spec for spec in EVENTS}

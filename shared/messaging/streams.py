@@ -104,8 +104,9 @@ STREAMS: tuple[StreamSpec, ...] = (
     ),
     StreamSpec(
         # Kept for good: who is appraised, and what two people decided, is the fold of all of it.
-        REGISTRY, ("registry.v1.>", "approvals.v1.>", "supervision.v1.>", "bulletins.v1.>"),
-        "Units and panels, approvals, campaigns and findings. Never public.",
+        REGISTRY,
+        ("registry.v1.>", "approvals.v1.>", "supervision.v1.>", "bulletins.v1.>", "sanctions.v1.>"),
+        "Units and panels, approvals, campaigns, findings, bulletins, sanctions. Never public.",
         truth=True, archived=True, max_age_s=0, share=2,
     ),
     StreamSpec(

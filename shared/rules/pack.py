@@ -22,6 +22,7 @@ from shared.rules.approvals import ApprovalRules
 from shared.rules.bulletin import Bulletin
 from shared.rules.intake_policy import DEFAULT_CHANNELS, ChannelPolicy, Quotas, TokenRules
 from shared.rules.integrity import Integrity
+from shared.rules.ladders import Ladders
 from shared.rules.people import People
 from shared.rules.rectify import Rectify
 from shared.rules.screening import Screening
@@ -216,6 +217,7 @@ class RulePack:
     people: People = field(default_factory=People)
     rectify: Rectify = field(default_factory=Rectify)
     routing: RoutingRules = field(default_factory=RoutingRules)
+    ladders: Ladders = field(default_factory=Ladders)
 
     def kind_label(self, kind: str) -> str:
         """Return the Chinese label of a window kind.

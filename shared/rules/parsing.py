@@ -38,6 +38,7 @@ from shared.rules.integrity import (
     TerminalShareRule,
     ZeroVarianceRule,
 )
+from shared.rules.ladders import read_ladders
 from shared.rules.pack import (
     Alerts,
     BadReviewRule,
@@ -468,6 +469,7 @@ def parse_pack(text: str, origin: str) -> RulePack:
     routing = read_routing(top)
     people = read_people(top.table("people")) if "people" in top.keys() else People()  # noqa: SIM118 - ours
     rectify = parse_rectify(top.table("rectify")) if "rectify" in top.keys() else Rectify()  # noqa: SIM118 - a method of ours
+    ladders = read_ladders(top)
     top.done()
     if problems or valid_from is None:
         raise RulePackError(origin, tuple(problems))
@@ -493,4 +495,5 @@ def parse_pack(text: str, origin: str) -> RulePack:
         rectify=rectify,
         bulletin=read_bulletin(top),
         routing=routing,
+        ladders=ladders,
     )

@@ -139,7 +139,7 @@ def test_a_durables_filters_match_registered_events_that_name_the_service(consum
         ("archive", ()),
         ("intake", ("AUDIT", "FEEDBACK", "REGISTRY")),
         ("notify", ("ALERTS", "FEEDBACK", "RANKING", "REGISTRY")),
-        ("rectify", ("CASES", "REGISTRY")),
+        ("rectify", ("CASES", "RANKING", "REGISTRY")),
         ("scoring", ("FEEDBACK",)),
     ],
 )

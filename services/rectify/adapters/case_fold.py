@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from nats.aio.client import Client
@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from services.rectify.adapters.case_store import parse_case_event
 from services.rectify.application.translation import case_of
 from services.rectify.domain.book import CaseBook, Summary
+from services.rectify.domain.case import Case
 from services.rectify.metrics import RectifyMetrics
-from shared.events import InvalidEventError
+from shared.events import Envelope, InvalidEventError
 from shared.kernel.errors import TransientError, describe
 from shared.messaging.reading import FoldReader, StoredMessage
 from shared.messaging.streams import CASES
@@ -34,6 +35,8 @@ class CaseFold:
         self.position = 0
         self._metrics = metrics
         self._on_change = on_change
+        self.watch: Callable[[Envelope[Any], Case], None] | None = None
+        """Is told each event with the state after it, too."""
         self._caught_up = asyncio.Event()
 
     async def run(self, client: Client) -> None:
@@ -61,13 +64,16 @@ class CaseFold:
         """Take one message in; one that is no event is counted and left out."""
         try:
             event = parse_case_event(message.data)
-            summary = Summary.of(case_of(event.data), message.sequence)
+            case = case_of(event.data)
+            summary = Summary.of(case, message.sequence)
         except (InvalidEventError, ValidationError) as error:
             self._metrics.unreadable.inc()
             log.warning("case_fold_skips", sequence=message.sequence, reason=type(error).__name__)
             return
         self.book.put(summary)
         self._on_change(summary.case_id)
+        if self.watch is not None:
+            self.watch(event, case)
 
     async def caught_up(self) -> None:
         """Return once everything that was in the stream has been folded, since the start of the process."""

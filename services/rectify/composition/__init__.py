@@ -1,0 +1,1 @@
+"""Parts of the composition root that are large enough to stand alone."""
