@@ -258,7 +258,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     add_good_bad_review_routes(app, parts, to_submission, GoodBadExport(session.wait_ready, units).page)
     people = People(
         app, settings, key_file, session, service_metrics, reviser, parts,
-        log=log, vault=vault, index=index, pseudonyms=pseudonyms, random_bytes=random_bytes,
+        log=log, vault=vault, safe=safe, index=index, pseudonyms=pseudonyms, random_bytes=random_bytes,
     )  # fmt: skip
     add_quarantine_routes(app, parts, screening.quarantine, approvals)
     return protect(app, parts.access)
