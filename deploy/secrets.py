@@ -26,7 +26,7 @@ from deploy.local.platform import broker_authorization
 from deploy.local.secrets import BROKER_USERS, broker_public_keys, ensure_secrets
 from services.intake.adapters.live_keys import REFERENCES_FILE
 from shared.auth.credential_file import CREDENTIALS_FILE
-from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, former_file
+from shared.auth.key_files import EVENT_IDS_FILE, TOKEN_FILE, former_file
 from shared.auth.secrets import CASES_FILE, JWKS_FILE, RECEIPT_FILE
 
 PASSWORD_BYTES = 24

@@ -39,8 +39,7 @@ from services.archive.domain.entries import LOG_ORIGIN
 from services.archive.domain.notes import SigningKey
 from shared.auth.credential_file import CREDENTIALS_FILE, CredentialFile, Order
 from shared.auth.credentials import key_text, new_id, new_secret, split_key
-from shared.auth.key_files import load_keys
-from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, UNKEYED, former_file
+from shared.auth.key_files import EVENT_IDS_FILE, TOKEN_FILE, UNKEYED, former_file, load_keys
 from shared.auth.principals import Duty, Scope
 from shared.auth.secrets import CASES_FILE, HMAC_FILE, ISSUER_FILE, JWKS_FILE, RECEIPT_FILE, load_key
 from shared.kernel.grades import Channel

@@ -48,8 +48,7 @@ from services.intake.entrypoints.tokens import add_token_routes
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
 from shared.auth.access import Access, protect
-from shared.auth.key_files import load_keys
-from shared.auth.key_rings import EVENT_IDS_FILE, TOKEN_FILE, load_ring
+from shared.auth.key_files import EVENT_IDS_FILE, TOKEN_FILE, load_keys, load_recognised
 from shared.auth.secrets import HMAC_FILE, SecretKey
 from shared.events import Provenance
 from shared.kernel.clock import Clock, SystemClock
@@ -259,7 +258,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     add_good_bad_review_routes(app, parts, to_submission, GoodBadExport(session.wait_ready, units).page)
     people = People(
         app, settings, key_file, session, service_metrics, reviser, parts,
-        log=log, vault=vault, index=index, pseudonyms=pseudonyms, random_bytes=random_bytes,
+        log=log, vault=vault, safe=safe, index=index, pseudonyms=pseudonyms, random_bytes=random_bytes,
     )  # fmt: skip
     add_quarantine_routes(app, parts, screening.quarantine, approvals)
     return protect(app, parts.access)
@@ -267,8 +266,8 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
 
 def _keyed(secrets: Path) -> tuple[EventIds, TokenMint]:
     """What makes ids and tokens, each under keys of its own."""
-    ids = load_ring(secrets, EVENT_IDS_FILE, unkeyed=True)
-    tokens = load_ring(secrets, TOKEN_FILE)
+    ids = load_recognised(secrets, EVENT_IDS_FILE, unkeyed=True)
+    tokens = load_recognised(secrets, TOKEN_FILE)
     return (
         EventIds(ids.current.secret, (UNKEYED if old is None else old.secret for old in ids.former)),
         TokenMint(tokens.current.secret, (old.secret for old in tokens.former if old is not None)),

@@ -57,6 +57,12 @@ class Settings(BrokerSettings, AccessSettings):
     max_under_way: int = Field(
         default=2000, ge=32, description="Most single ratings under way; with slow answers there are fewer."
     )
+    refusals_per_s: int = Field(
+        default=1000,
+        ge=1,
+        description="Most single ratings that are sent away in a second by overload, and a quarter of "
+        "what is answered; more wait for up to two seconds, so that refusing leaves time for answers.",
+    )
     max_queued: int = Field(default=20_000, ge=1, description="Ratings that may wait for the broker.")
     spool_dir: Path | None = Field(
         default=None,

@@ -4,6 +4,8 @@ One key on each line, the newest last: ``<hex>``, ``<key id>:<hex>``, or either 
 which on it makes what is new (``<key id>:<hex> 2026-11-26``). Blank lines and lines that begin with ``#`` are
 left out. What is new is made under the newest key; what an older one made can be read as long as its line
 is there.
+
+Keys of tokens and of event ids may have older lines in a file of their own beside it, ``<name>.former.keys``.
 """
 
 import os
@@ -12,9 +14,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Final
 
-from shared.auth.secrets import SecretKey, SecretMissingError, parse_key
-from shared.kernel.errors import InvalidValueError, describe
+from shared.auth.secrets import SecretKey, parse_key, read_key_file
+from shared.kernel.errors import InvalidValueError
+
+EVENT_IDS_FILE: Final = "event-ids.key"
+TOKEN_FILE: Final = "token.key"  # noqa: S105 - the name of a file
+UNKEYED: Final = "unkeyed"
+"""A line among the keys of event ids: ids of before there was a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +95,18 @@ def parse_keys(text: str, origin: str) -> KeyRing:
     Raises:
         InvalidValueError: no key, a malformed line, or two keys of one name.
     """
+    return _ring(_dated(_lines(text), origin), origin)
+
+
+def _lines(text: str) -> list[str]:
+    """The lines that say something."""
+    return [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
+
+
+def _dated(lines: Iterable[str], origin: str) -> list[DatedKey]:
     dated: list[DatedKey] = []
-    for line in text.splitlines():
+    for line in lines:
         words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
         try:
             since = date.fromisoformat(words[1]) if len(words) > 1 else None
         except ValueError:
@@ -105,7 +120,7 @@ def parse_keys(text: str, origin: str) -> KeyRing:
                 field=origin,
             )
         dated.append(DatedKey(parse_key(words[0], origin), since))
-    return _ring(dated, origin)
+    return dated
 
 
 def _ring(dated: Iterable[DatedKey], origin: str) -> KeyRing:
@@ -128,19 +143,49 @@ def load_keys(path: Path) -> KeyRing:
         SecretMissingError: the file isn't there or can't be read.
         InvalidValueError: see `parse_keys`.
     """
-    try:
-        text = path.read_text(encoding="ascii")
-    except OSError as error:
-        raise SecretMissingError(
-            describe(
-                str(path), "a readable key file", f"set SECRETS_DIR or mount the secret ({error.strerror})"
-            )
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InvalidValueError(
-            str(path), "a key file of ASCII text", "restore it from its backup", field=path.name
-        ) from error
-    return parse_keys(text, path.name)
+    return parse_keys(read_key_file(path), path.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """The keys of one purpose, where what was made without a key may count, too.
+
+    Attributes:
+        current: what new things are made with.
+        former: what old things are still recognised by, the latest first; None stands for `UNKEYED`.
+    """
+
+    current: SecretKey
+    former: tuple[SecretKey | None, ...] = ()
+
+
+def former_file(name: str) -> str:
+    """The name of the file that may hold the former keys of the key file `name`."""
+    return f"{name.removesuffix('.key')}.former.keys"
+
+
+def load_recognised(directory: Path, name: str, *, unkeyed: bool = False) -> Recognised:
+    """Read the key file `name` in `directory`, and the file with former keys if there is one.
+
+    Args:
+        directory: with the key files.
+        name: such as ``token.key``.
+        unkeyed: whether the word `UNKEYED` may stand for a former key.
+
+    Raises:
+        SecretMissingError: the key file isn't there, or one of the two can't be read.
+        InvalidValueError: see `parse_keys`.
+    """
+    words = {UNKEYED} if unkeyed else set()
+    lines = _lines(read_key_file(directory / name))
+    ring = _ring(_dated((line for line in lines if line not in words), name), name)
+    path = directory / former_file(name)
+    older = _lines(read_key_file(path)) if path.exists() else []
+    former = _dated((line for line in older if line not in words), path.name)
+    known = {key.key_id for key in ring}
+    # Who changes a key by hand has the one in force in both files for a moment.
+    keys = (*ring.earlier, *(each.key for each in reversed(former) if each.key.key_id not in known))
+    return Recognised(ring.newest, (*keys, None) if words & {*lines, *older} else keys)
 
 
 def store_keys(path: Path, ring: KeyRing) -> None:

@@ -69,8 +69,18 @@ def load_key(path: Path) -> SecretKey:
         SecretMissingError: the file isn't there or can't be read.
         InvalidValueError: see `parse_key`.
     """
+    return parse_key(read_key_file(path), path.name)
+
+
+def read_key_file(path: Path) -> str:
+    """The text of a key file, whatever its form.
+
+    Raises:
+        SecretMissingError: the file isn't there or can't be read.
+        InvalidValueError: it is no ASCII text.
+    """
     try:
-        text = path.read_text(encoding="ascii")
+        return path.read_text(encoding="ascii")
     except OSError as error:
         raise SecretMissingError(
             describe(
@@ -81,4 +91,3 @@ def load_key(path: Path) -> SecretKey:
         raise InvalidValueError(
             str(path), "a key file of ASCII text", "restore it from its backup", field=path.name
         ) from error
-    return parse_key(text, path.name)

@@ -5,6 +5,7 @@ A unit is never taken out: it ends (``valid_to``), so that rankings of the past 
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
@@ -14,11 +15,13 @@ from shared.kernel.errors import PingyiError, describe
 from shared.kernel.grades import Level
 from shared.kernel.ids import UnitId
 from shared.kernel.regions import DivisionRegistry
+from shared.kernel.spreadsheets import safe_cell
 from shared.kernel.units import ALL, BUREAU, COLUMNS, Unit
 
 _UNIT_ID = re.compile(r"U\d{6}", re.ASCII)
 _LADDER: Final = tuple(Level)
 NAME_MAX: Final = 120
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 class Fault(NamedTuple):
@@ -105,6 +108,8 @@ def _unit(row: Row, kinds: set[str], divisions: DivisionRegistry) -> tuple[Unit 
         wrong("unit_id", "U and six digits", "give the unit a number of its own; never one that was used")
     if not 1 <= len(cells["name"]) <= NAME_MAX:
         wrong("name", f"a name of 1 to {NAME_MAX} characters", "write the full name of the office")
+    elif not is_plain_name(cells["name"]):
+        wrong("name", "a name without quotes and invisible characters that is no formula", "type it anew")
     level = next((each for each in Level if each.value == cells["level"]), None)
     if level is None:
         wrong("level", f"one of {', '.join(Level)}", "correct the level")
@@ -133,6 +138,16 @@ def _unit(row: Row, kinds: set[str], divisions: DivisionRegistry) -> tuple[Unit 
         ),
         [],
     )
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name is harmless wherever it is shown: it goes into tables, mails and terminals as it is.
+
+    No control characters, line ends, zero-width or bidirectional marks, no quotes and angle brackets, and
+    nothing in front that a spreadsheet would compute.
+    """
+    hidden = any(char in '"<>' or unicodedata.category(char) in _HIDDEN for char in name)
+    return not hidden and safe_cell(name) == name
 
 
 def _days(row: Row) -> tuple[date | None, date | None, list[Fault]]:
@@ -248,5 +263,5 @@ def units_text(units: Iterable[Unit]) -> str:
             unit.parent_id or "", unit.valid_from.isoformat(),
             unit.valid_to.isoformat() if unit.valid_to else "",
         ]  # fmt: skip
-        lines.append(",".join(f'"{cell}"' if "," in cell or '"' in cell else cell for cell in cells))
+        lines.append(",".join(f'"{cell}"' if "," in cell else cell for cell in cells))
     return "\n".join(lines) + "\n"

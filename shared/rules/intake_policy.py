@@ -57,6 +57,7 @@ class QuotaKind(StrEnum):
     TERMINAL = "terminal"
     ADDRESS = "address"
     CHANNEL = "channel"
+    CREDENTIAL = "credential"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Quotas:
         address: one network address, of IPv6 one /64.
         channel: all that comes through one channel.
         channels: the same for channels that differ; not to be changed.
+        credential: all that comes in by one key of a channel system; None: as much as its channels may.
     """
 
     self_service: tuple[Channel, ...] = (Channel.QR, Channel.WEB, Channel.APP, Channel.SMS)
@@ -93,6 +95,7 @@ class Quotas:
             {Channel.TERMINAL: Quota(20_000_000, 3600), Channel.IMPORT: Quota(20_000_000, 3600)}
         )
     )
+    credential: Quota | None = None
 
 
 def _policy(proofs: str, sources: str) -> ChannelPolicy:
@@ -163,6 +166,7 @@ def parse_quotas(table: "_Table") -> Quotas:
         address=_quota(table, "address"),
         channel=_quota(table, "channel"),
         channels=MappingProxyType(channels),
+        credential=_quota(table, "credential") if "credential" in table.keys() else None,  # noqa: SIM118 - the same
     )
     table.done()
     return found

@@ -26,6 +26,7 @@ from tests.bench import (
     fold,
     growth,
     importing,
+    loads,
     memory,
     notify,
     quality,
@@ -40,6 +41,9 @@ from tests.bench.stage import Stage, platform
 
 ALONE = "intake alone"
 EVERYTHING = "everything running"
+RATIO_ALONE = 0.6
+RATIO = 0.5
+"""Goals of single requests' rate over the bare endpoint's, by itself and with everything running."""
 DEFAULT_ROUNDS = 4
 TABLE_WIDTH = 150
 
@@ -48,6 +52,7 @@ class Part(StrEnum):
     """What can be measured by itself."""
 
     SINGLE = "single"
+    LATENCY = "latency"
     BATCH = "batch"
     IMPORT = "import"
     BUS = "bus"
@@ -67,6 +72,7 @@ REPORTS: Mapping[report.Place, frozenset[Part]] = {
     report.Place(Path("docs/benchmarks.md"), "figures"): frozenset(
         {Part.SINGLE, Part.BATCH, Part.BUS, Part.ARCHIVE, Part.QUERY, Part.MEMORY}
     ),
+    report.Place(Path("docs/benchmarks.md"), "latency"): frozenset({Part.LATENCY}),
     report.Place(Path("docs/benchmarks.md"), "import"): frozenset({Part.IMPORT}),
     report.Place(Path("docs/benchmarks.md"), "ranking"): frozenset({Part.RANKING}),
     report.Place(Path("docs/benchmarks.md"), "fold"): frozenset({Part.FOLD, Part.GROWTH}),
@@ -88,7 +94,7 @@ class _Run:
         self.drawings: dict[Part, Callable[[], None]] = {}
 
     async def all(self) -> None:
-        if self._parts & {Part.SINGLE, Part.BATCH, Part.IMPORT}:
+        if self._parts & {Part.SINGLE, Part.LATENCY, Part.BATCH, Part.IMPORT}:
             await self._on_platform(("intake",), ALONE)
         if self._parts & {Part.SINGLE, Part.BATCH, Part.MEMORY}:
             await self._on_platform(SERVICES, EVERYTHING)
@@ -108,15 +114,23 @@ class _Run:
         self.drawings[Part.GROWTH] = lambda: growth.draw(outcomes)
         return section
 
+    async def _latency(self, stage: Stage, where: str) -> Section:
+        section, points = await loads.measure(stage, self._rounds, where)
+        self.drawings[Part.LATENCY] = lambda: loads.draw(points)
+        return section
+
     async def _quality(self) -> Section:
         self.drawings[Part.QUALITY] = quality.draw
         return await asyncio.to_thread(quality.measure)
 
     async def _on_platform(self, services: tuple[str, ...], where: str) -> None:
+        alone = services != SERVICES
         async with platform(services) as stage:
-            await self._part(Part.SINGLE, lambda: single.measure(stage, self._rounds, where))
-            await self._part(Part.BATCH, lambda: batch.measure(stage, self._rounds, where))
-            if services != SERVICES:
+            ratio = RATIO_ALONE if alone else RATIO
+            await self._part(Part.SINGLE, lambda: single.measure(stage, self._rounds, where, ratio))
+            await self._part(Part.BATCH, lambda: batch.measure(stage, self._rounds, where, alone=alone))
+            if alone:
+                await self._part(Part.LATENCY, lambda: self._latency(stage, where))
                 await self._part(Part.IMPORT, lambda: importing.measure(stage, self._rounds, long=self._long))
             else:
                 await self._part(Part.MEMORY, lambda: memory.measure(stage))

@@ -1,5 +1,9 @@
-"""Intake, 5,000 ratings per request, beside group commit alone with the same bytes."""
+"""Intake, 5,000 ratings per request, beside group commit alone with the same bytes.
 
+Without comments, with comments on some of the ratings, as people write them, and with comments on all.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.messaging.connection import BrokerSettings, connect
@@ -21,6 +25,12 @@ INFLIGHT = 2
 """Calls that the baseline has under way, each a full atomic batch: more made it no faster."""
 RATINGS = LINES * REQUESTS
 GOAL = Goal(Bound.RATE_AT_LEAST, 10_000)
+"""With everything running."""
+GOAL_ALONE = Goal(Bound.RATE_AT_LEAST, 30_000)
+GOAL_BESIDE_BARE = Goal(Bound.RATIO_AT_LEAST, 0.7)
+GOAL_WITH_COMMENTS = Goal(Bound.RATIO_AT_LEAST, 0.5)
+PLAIN = "ratings accepted"
+BARE = "bare group commit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +41,23 @@ class _BareBroker:
     pid: int
 
 
-async def measure(stage: Stage, rounds: int, where: str) -> Section:
-    """Batches without comments, then with comments on some of the ratings."""
+async def measure(stage: Stage, rounds: int, where: str, *, alone: bool) -> Section:
+    """Each variant in pairs of rounds; with intake `alone` the goals are higher, and there are more."""
     section = Section(f"Batches of {LINES:,}, {where}", [])
+    variants = {PLAIN: 0.0, f"with comments on {TEXT_SHARE:.0%}": TEXT_SHARE}
+    if alone:
+        variants["with comments on all"] = 1.0
     with data_directory() as directory, running_nats(directory) as server:
         client = await connect(BrokerSettings(nats_url=server.url), "bench")
         await provision(client)
         await client.close()
         assert server.pid is not None
         bare = _BareBroker(server.url, server.pid)
-        await _variant(stage, bare, 0.0, "ratings accepted", rounds, section)
-        await _variant(stage, bare, TEXT_SHARE, f"with comments on {TEXT_SHARE:.0%}", rounds, section)
+        rates = {
+            name: await _variant(stage, bare, share, name, rounds, section)
+            for name, share in variants.items()
+        }
+    section.figures += _figures(rates, alone=alone)
     section.checks.append(
         f"every round: {REQUESTS} answers 200, {RATINGS:,} lines accepted, as many more messages in "
         f"FEEDBACK; then as many more in the baseline's stream"
@@ -49,20 +65,31 @@ async def measure(stage: Stage, rounds: int, where: str) -> Section:
     return section
 
 
+def _figures(rates: Mapping[str, tuple[Series, Series]], *, alone: bool) -> list[Figure]:
+    if not alone:
+        return [Figure(name, "/s", ours, bare, BARE, GOAL) for name, (ours, bare) in rates.items()]
+    plain = rates[PLAIN][0]
+    figures = [Figure(PLAIN, "/s", plain, goal=GOAL_ALONE)]
+    for name, (ours, bare) in rates.items():
+        figures.append(Figure(name, "/s", ours, bare, BARE, GOAL_BESIDE_BARE if name == PLAIN else None))
+        if name != PLAIN:
+            figures.append(Figure(name, "/s", ours, plain, "the same without", GOAL_WITH_COMMENTS))
+    return figures
+
+
 async def _variant(
     stage: Stage, bare: _BareBroker, text_share: float, name: str, rounds: int, section: Section
-) -> None:
-    sheets = CostSheet(name, "rating"), CostSheet("bare group commit", "rating")
+) -> tuple[Series, Series]:
+    """Rates of intake and of the baseline, round by round; their costs go into ``section``."""
+    sheets = CostSheet(name, "rating"), CostSheet(BARE, "rating")
     ours: list[float] = []
     barely: list[float] = []
     for number in range(rounds):
         ours.append(await _intake(stage, number, text_share, sheets[0]))
         await stage.settle()
         barely.append(await _commit(stage, bare, sheets[1]))
-    section.figures.append(
-        Figure(name, "/s", Series(tuple(ours)), Series(tuple(barely)), "bare group commit", GOAL)
-    )
     section.costs += [sheet.cost() for sheet in sheets]
+    return Series(tuple(ours)), Series(tuple(barely))
 
 
 async def _intake(stage: Stage, number: int, text_share: float, sheet: CostSheet) -> float:

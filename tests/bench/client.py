@@ -66,7 +66,7 @@ class Load:
         statuses: answers by status, all of them, also those of the warm-up and after the end.
         refusal: the first answer that was not 2xx, to say why a load failed.
         lines: answered lines of batches by their status.
-        measured: answers within the measured time.
+        measured: answers 2xx within the measured time.
         elapsed_s: the measured time.
         total_s: from the first request to the last answer.
         latency_ms: of the measured requests: p50, p90, p99 and max.
@@ -217,7 +217,7 @@ class _Generator:
             self._refusal = f"{status} after {now - self._first:.2f} s: {body.decode()[:500]}"
         # An open loop judges every request that was due within the time, a closed one every answer.
         moment = connection.due if self._job.rate else now
-        if self._from <= moment < self._until:
+        if self._from <= moment < self._until and status < HTTPStatus.MULTIPLE_CHOICES:
             self._latencies.append(now - connection.due)
         if self._job.lines:
             self._bodies.append(body)

@@ -27,7 +27,7 @@ class _Pair:
     bare_loads: list[Load] = field(default_factory=list)
 
 
-async def measure(stage: Stage, rounds: int, where: str) -> Section:
+async def measure(stage: Stage, rounds: int, where: str, least_ratio: float) -> Section:
     """Rate of a closed loop first, then latency at half of the rate that was found, in pairs of rounds."""
     closed = _Pair(CostSheet(f"intake, {where}", "request"), CostSheet("bare endpoint", "request"))
     opened = _Pair(
@@ -47,7 +47,7 @@ async def measure(stage: Stage, rounds: int, where: str) -> Section:
         }
         await _rounds(stage, opened, jobs, {"endpoint": bare_pid}, max(3, rounds - 2))
     sent = sum(load.answered for load in closed.our_loads + opened.our_loads)
-    ratio = Goal(Bound.RATIO_AT_LEAST, 0.5)
+    ratio = Goal(Bound.RATIO_AT_LEAST, least_ratio)
     return Section(
         f"Single requests, {where}",
         [

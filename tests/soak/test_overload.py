@@ -65,7 +65,8 @@ async def test_at_three_times_the_sustainable_rate_p99_holds_and_the_hotline_is_
     sys.stderr.write(f"sustainable {sustainable:.0f}/s {alone}\nflood {flooding}\nhotline {calling}\n")
     assert set(flooding["statuses"]) <= {"202", "429", "503"}
     assert flooding["statuses"]["202"] > 0
-    assert max(flooding["p99_ms"], calling["p99_ms"]) <= P99_MS
+    # The first one, too, with 20,000 a second due: nobody can say how far that is beyond what can be done.
+    assert max(alone["p99_ms"], flooding["p99_ms"], calling["p99_ms"]) <= P99_MS
     answered = sum(calling["statuses"].values())
     assert calling["statuses"]["202"] >= 0.98 * answered
     assert calling["unsent"] == 0

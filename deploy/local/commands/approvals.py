@@ -10,6 +10,7 @@ from rich.table import Table
 from deploy.local.api import call
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.layout import DEFAULT_DATA
+from deploy.local.showing import shown
 from shared.kernel.grades import Level
 from shared.kernel.reasons import RejectionReason
 
@@ -39,21 +40,26 @@ def list_(
     if as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False))
         return
+    Console(highlight=False, width=160).print(approvals_table(answer["items"]))
+
+
+def approvals_table(items: list[dict[str, Any]]) -> Table:
+    """Requests as people read them."""
     table = Table(box=None, pad_edge=False)
     for name in ("编号", "事项", "状态", "理由", "申请人", "期限", "评价", "决定人"):
         table.add_column(name, no_wrap=name == "编号")
-    for each in answer["items"]:
+    for each in items:
         table.add_row(
             each["approval_id"],
             _KINDS.get(each["kind"], each["kind"]),
             _STAGES.get(each["stage"], each["stage"]),
-            each["reason"],
-            each.get("requested_by", "群众"),
+            shown(each["reason"]),
+            shown(each.get("requested_by", "群众")),
             each["expires_at"],
             str(each["size"]),
-            each.get("decided_by", ""),
+            shown(each.get("decided_by", "")),
         )
-    Console(highlight=False, width=160).print(table)
+    return table
 
 
 @approvals.command("show")

@@ -14,6 +14,7 @@ from deploy.local.api import call
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.errors import LocalError
 from deploy.local.layout import DEFAULT_DATA
+from deploy.local.showing import shown
 from services.notify.adapters.endpoints import Line, make_lines
 from services.notify.adapters.webhook import WebhookChannel
 from services.notify.domain.alert import Alert
@@ -46,6 +47,14 @@ def list_(
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return
+    Console().print(channels_table(rows))
+    for row in rows:
+        for key in row["public_keys"]:
+            typer.echo(f"{row['address']} is verified with {key}")
+
+
+def channels_table(rows: list[dict[str, Any]]) -> Table:
+    """Endpoints as people read them; what a receiver answered is shown, and obeyed by nothing."""
     table = Table(box=None, pad_edge=False)
     for title in ("address", "target", "gets", "a minute", "gives up after", "state"):
         table.add_column(title, overflow="fold")
@@ -53,11 +62,8 @@ def list_(
         limit = str(row["per_minute"] or "-")
         hours = f"{row['retry_for_s'] / 3600:.1f} h"
         gets = "all alerts" if row["all_alerts"] else "what names it"
-        table.add_row(row["address"], row["target"], gets, limit, hours, row["state"])
-    Console().print(table)
-    for row in rows:
-        for key in row["public_keys"]:
-            typer.echo(f"{row['address']} is verified with {key}")
+        table.add_row(shown(row["address"]), shown(row["target"]), gets, limit, hours, shown(row["state"]))
+    return table
 
 
 @channels.command("test")

@@ -12,6 +12,7 @@ from deploy.local.broker import cli_connection
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.errors import LocalError
 from deploy.local.layout import DEFAULT_DATA
+from deploy.local.showing import visible
 from deploy.registry.materialise import read_registry, write_table
 from services.intake.domain.registry import units_hash
 from shared.kernel.clock import SystemClock, business_day
@@ -77,7 +78,8 @@ def diff(
         return
     for each in answer["items"]:
         fields = f" ({', '.join(each['fields'])})" if each.get("fields") else ""
-        typer.echo(f"{each['what']:<10} {each['unit_id']} {each.get('detail', '')}{fields}")
+        detail = visible(each.get("detail") or "")
+        typer.echo(f"{each['what']:<10} {visible(each['unit_id'])} {detail}{fields}")
     typer.echo(f"{answer['changes']} changes.")
 
 

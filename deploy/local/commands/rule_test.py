@@ -13,6 +13,7 @@ from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption
 from deploy.local.errors import LocalError
 from deploy.local.history.alerts import Asked, replay_rule
 from deploy.local.layout import DEFAULT_DATA
+from deploy.local.showing import visible
 from services.notify.domain.alert import Alert
 from services.notify.domain.catalogue import RULES
 from shared.kernel.clock import SHANGHAI, SystemClock, business_day, rfc3339
@@ -64,7 +65,7 @@ def rule_test(
     typer.echo(f"{rule} from {first} to {last}, pack {pack.version}: {RULES[rule].condition(pack)}")
     for each in found:
         figures = ", ".join(f"{name}={value}" for name, value in each.figures.items())
-        typer.echo(f"{rfc3339(each.known_at)}  {each.severity.value:8}  {each.title}  ({figures})")
+        typer.echo(f"{rfc3339(each.known_at)}  {each.severity.value:8}  {visible(each.title)}  ({figures})")
     typer.echo(f"{len(found)} alerts of {looked} events.")
 
 

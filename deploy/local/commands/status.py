@@ -13,6 +13,7 @@ from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption
 from deploy.local.embedded.ports import LOOPBACK
 from deploy.local.layout import DEFAULT_DATA, SERVICES, Layout
 from deploy.local.platform_file import PlatformRecord, read_running
+from deploy.local.showing import shown
 
 PROBE_TIMEOUT_S = 3.0
 
@@ -122,7 +123,8 @@ def _print(state: str, record: PlatformRecord | None, parts: list[PartStatus]) -
         table.add_column(heading)
     for part in parts:
         ready = "[green]yes[/]" if part.ready else "[red]no[/]"
-        table.add_row(part.name, ready, _shown(part.pid), _shown(part.restarts), part.detail[:100])
+        detail = shown(part.detail[:100])
+        table.add_row(part.name, ready, _shown(part.pid), _shown(part.restarts), detail)
     console.print(table)
 
 

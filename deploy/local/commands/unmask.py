@@ -9,6 +9,7 @@ from deploy.local.api import call, wallet
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.errors import LocalError
 from deploy.local.layout import DEFAULT_DATA
+from deploy.local.showing import visible
 from deploy.local.wallet import REGION, TOKEN_VARIABLE
 from shared.auth.principals import Scope
 from shared.kernel.errors import describe
@@ -96,6 +97,6 @@ def _tell(answer: dict[str, Any], *, as_json: bool) -> None:
     else:
         for name, value in (answer["contact"] or {}).items():
             if value is not None:
-                typer.echo(f"{name}: {value}")
+                typer.echo(f"{name}: {visible(str(value))}")
         if answer["text"] is not None:
-            typer.echo(answer["text"])
+            typer.echo("\n".join(map(visible, answer["text"].split("\n"))))

@@ -70,7 +70,7 @@ def show_rankings(console: Console, ranked: Sequence[Mapping[str, Any]], moves: 
     for move in moves[:SHOWN]:
         delta = move.before - move.after
         table.add_row(
-            move.name,
+            shown(move.name),
             str(move.before),
             str(move.after),
             f"[green]↑{delta}[/]" if delta > 0 else f"[red]↓{-delta}[/]",

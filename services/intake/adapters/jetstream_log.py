@@ -80,15 +80,18 @@ def read_accepted(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Accepte
         return None
 
 
-def _read_standing(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Standing | None:
-    """`read_accepted` with the vault record, which the index does without."""
-    accepted = read_accepted(data, sequence, pseudonyms)
-    if accepted is None:
-        return None
+def read_private(data: bytes) -> Private | None:
+    """What of one message of FEEDBACK leads to a vault record; None if it isn't a rating."""
     try:
-        return Standing(accepted, _decode_private(data).data.record)
+        return _decode_private(data).data
     except msgspec.MsgspecError:
         return None
+
+
+def _read_standing(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Standing | None:
+    """`read_accepted` with the vault record, which the index does without."""
+    accepted, private = read_accepted(data, sequence, pseudonyms), read_private(data)
+    return None if accepted is None or private is None else Standing(accepted, private.record)
 
 
 class JetStreamFeedbackLog:
@@ -179,10 +182,7 @@ class JetStreamFeedbackLog:
 
     async def read_private(self, sequence: int) -> Private:
         """See `people.RatingReader.read_private`."""
-        try:
-            return _decode_private(await self._message(sequence)).data
-        except msgspec.MsgspecError:
-            return _readable(None, sequence, "a rating")
+        return _readable(read_private(await self._message(sequence)), sequence, "a rating")
 
     async def _message(self, sequence: int) -> bytes:
         if self._jetstream is None:

@@ -1,16 +1,17 @@
 """Bringing what was spooled to the broker: in order, and each message once."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from services.intake.application.envelopes import conflict_of_stored
 from services.intake.application.ports import AcceptedIndex, FeedbackLog, SealedRecord, Vault
+from services.intake.application.revision_messages import renumbered_withdrawal
 from services.intake.application.safekeeping import SpoolingLog
 from services.intake.application.spooling import Kept, Spool
 from services.intake.domain.accepted import Accepted
 from services.intake.domain.circuit import Circuit
-from services.intake.domain.revisions import Revision
+from services.intake.domain.revisions import History, Revision
 from services.intake.domain.spooled import Fate, Kind, fate_of_rating, fate_of_revision
 from shared.kernel.errors import NotFoundError
 from shared.kernel.units import UnitRegistry
@@ -61,8 +62,12 @@ class Drainer:
         tally: DrainTally,
         circuit: Circuit,
         front: SpoolingLog | None = None,
+        erased: Container[str] = (),
     ) -> None:
-        """Drain `spool` to `log` and `vault`, which are the broker's own; tell `front` what is on its way."""
+        """Drain `spool` to `log` and `vault`, which are the broker's own; tell `front` what is on its way.
+
+        `erased` are the vault records of which a fact says that they were destroyed.
+        """
         self._spool = spool
         self._log = log
         self._vault = vault
@@ -72,6 +77,7 @@ class Drainer:
         self._tally = tally
         self._circuit = circuit
         self._front = front
+        self._erased = erased
 
     async def step(self) -> int:
         """Drain what is next; how many messages left the spool. The index must be ready.
@@ -108,9 +114,13 @@ class Drainer:
             if kind is Kind.REVISION and about in abouts:
                 break  # its rating must be in the stream first
             done += 1
-            fate = await self._fate(one, _standing(one, known))
+            standing = _standing(one, known)
+            fate = await self._fate(one, standing)
             if fate is Fate.PUBLISH:
                 publish.append(one)
+                abouts.add(about)
+            elif fate is Fate.RENUMBER and standing is not None:
+                publish.append(await self._renumbered(one, standing))
                 abouts.add(about)
             elif fate is Fate.STORED:
                 stored.append(one)
@@ -149,12 +159,18 @@ class Drainer:
         if revision is None:
             await self._aside(one, _UNREADABLE)
             return None
-        numbers = {other.number: other for other in self._index.revisions(one.entry.kinship.about)}
-        fate = fate_of_revision(revision, numbers.get(revision.number))
+        fate = fate_of_revision(revision, self._index.revisions(one.entry.kinship.about))
         if fate is Fate.LOST_RACE:
             await self._aside(one, _LOST_RACE)
             return None
         return fate
+
+    async def _renumbered(self, one: Kept, standing: Accepted) -> Kept:
+        """A withdrawal, at its row, behind what was decided about its rating since."""
+        history = History(standing, self._index.revisions(one.entry.kinship.about))
+        before = await self._log.read_in_force(history.sequence)
+        message = renumbered_withdrawal(one.entry.message, before, history.number + 1)
+        return replace(one, entry=replace(one.entry, message=message))
 
     async def _aside(self, one: Kept, reason: str) -> None:
         await self._spool.set_aside(one.row, reason)
@@ -171,6 +187,9 @@ class Drainer:
         ]
         if records:
             await self._vault.store(records)
+            for record in records:
+                if record.record_id in self._erased:  # since these rows were read
+                    await self._vault.erase(record.record_id)
         answers = await self._log.append([one.entry.message for one in kept])
         self._circuit.close()
         gone: list[int] = []
@@ -190,8 +209,12 @@ class Drainer:
             revision = self._readers.revision(payload, answer.sequence)
             if answer.duplicate:
                 standing = await self._log.read_revision(answer.sequence)
-                if revision is not None and fate_of_revision(revision, standing) is Fate.LOST_RACE:
+                fate = Fate.STORED if revision is None else fate_of_revision(revision, (standing,))
+                if fate is Fate.LOST_RACE:
                     await self._aside(one, _LOST_RACE)
+                    return False
+                if fate is Fate.RENUMBER:  # its turn comes again, when the index knows the other one
+                    self._index.add_revisions((standing,))
                     return False
                 revision = standing
             if revision is not None:

@@ -174,6 +174,7 @@ class Custodian:
         *,
         reviser: Reviser,
         log: RatingReader,
+        waiting: RatingReader,
         vault: OpeningVault,
         people: PeopleLog,
         units: UnitRegistry,
@@ -182,9 +183,10 @@ class Custodian:
         random: Callable[[int], bytes],
         tally: PeopleTally,
     ) -> None:
-        """Use these adapters."""
+        """Use these adapters; `waiting` reads ratings that are not in the stream yet (negative sequences)."""
         self._reviser = reviser
         self._log = log
+        self._waiting = waiting
         self._vault = vault
         self._people = people
         self._units = units
@@ -416,7 +418,9 @@ class Custodian:
     async def _erase_of(
         self, history: History, actor: Actor | None, reason: ErasureReason, provenance: Provenance
     ) -> Erasure:
-        record = (await self._log.read_private(history.accepted.sequence)).record
+        sequence = history.accepted.sequence
+        reader = self._log if sequence >= 0 else self._waiting
+        record = (await reader.read_private(sequence)).record
         if record is None:
             return Erasure(None, again=False)
         try:

@@ -46,6 +46,7 @@ class RequestFacts:
         address: network address of the citizen, None where unknown or shared.
         synthetic: a probe or drill; never counted.
         import_id: bulk import that they came with; goes into their events, so that it can be undone.
+        credential: id of the key that proved who sends; None where there was none.
     """
 
     received_at: datetime
@@ -57,6 +58,7 @@ class RequestFacts:
     address: str | None = None
     synthetic: bool = False
     import_id: str | None = None
+    credential: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ class Preparer:
         address: str | None = None,
         synthetic: bool = False,
         import_id: str | None = None,
+        credential: str | None = None,
     ) -> RequestFacts:
         """Take down the facts of a request that has just come in."""
         received_at = whole_ms(self._clock.now())
@@ -138,6 +141,7 @@ class Preparer:
             address,
             synthetic,
             import_id,
+            credential,
         )
 
     def one(self, submission: Submission, facts: RequestFacts) -> Prepared:

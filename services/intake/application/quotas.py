@@ -21,6 +21,7 @@ _FIELDS: Final = {
     QuotaKind.TERMINAL: "device_id",
     QuotaKind.ADDRESS: "address",
     QuotaKind.CHANNEL: "channel",
+    QuotaKind.CREDENTIAL: "Authorization",
 }
 
 
@@ -80,12 +81,13 @@ class QuotaGate:
         self._quotas: Quotas | None = None
         self._counted: dict[Channel, _Counted] = {}
         self._token: tuple[Window, Quota] | None = None
+        self._credential: tuple[Window, Quota] | None = None
 
     def admit(self, submission: Submission, facts: RequestFacts, is_repeat: Callable[[], bool]) -> Taken:
         """Count a rating; hand the answer to `give_back` if it was a repeat or was not stored.
 
-        A line of a bulk import counts for its channel alone: whoever imports has typed in, or fetched from a
-        terminal, what others said over weeks.
+        A line of a bulk import counts for its channel and credential alone: whoever imports has typed in, or
+        fetched from a terminal, what others said over weeks.
 
         Args:
             submission: the rating.
@@ -94,7 +96,7 @@ class QuotaGate:
                 only where a quota is used up.
 
         Raises:
-            OverQuotaError: too much comes from its device, address, channel or token.
+            OverQuotaError: too much comes from its device, address, channel, token or credential.
         """
         quotas = facts.rules.quotas
         if quotas is not self._quotas:
@@ -108,6 +110,8 @@ class QuotaGate:
                 claims.append((*counted.address, place_of_address(facts.address)))
         if submission.token is not None and self._token is not None:
             claims.append((*self._token, submission.token))
+        if self._credential is not None and facts.credential is not None:
+            claims.append((*self._credential, facts.credential))
         found = self._book.take(claims, facts.received_at.timestamp())
         if isinstance(found, Excess):
             if is_repeat():
@@ -140,6 +144,7 @@ class QuotaGate:
                 address=address if own else None,
             )
         self._token = at(QuotaKind.TOKEN, quotas.token)
+        self._credential = None if quotas.credential is None else at(QuotaKind.CREDENTIAL, quotas.credential)
         self._quotas = quotas
 
 

@@ -18,6 +18,7 @@ from shared.events import (
     FeedbackReleased,
     FeedbackRevision,
     FeedbackWithdrawn,
+    parse_envelope,
     spec_for_data,
 )
 from shared.messaging.group_commit import Outgoing
@@ -93,3 +94,23 @@ def revision_message(  # noqa: PLR0913 - the parts of one event, keyword-only
         synthetic=before.fields.synthetic,
     )
     return Outgoing(spec.subject_for(before.city, before.county), envelope.id, envelope.to_json())
+
+
+def renumbered_withdrawal(message: Outgoing, before: InForce, number: int) -> Outgoing:
+    """The withdrawal in `message` as the revision `number` of its rating, over what is in force by then.
+
+    Raises:
+        InvalidEventError: it is no withdrawal.
+    """
+    spec = spec_for_data(FeedbackWithdrawn)
+    envelope = parse_envelope(spec.envelope, message.payload)
+    changes = {"target_revision": number, "target": before.fields, "submitted": before.submitted}
+    event_id = revision_id(envelope.data.target_id, number)
+    renewed = envelope.model_copy(
+        update={
+            "id": event_id,
+            "subject": before.fields.unit_id,
+            "data": envelope.data.model_copy(update=changes),
+        }
+    )
+    return Outgoing(spec.subject_for(before.city, before.county), event_id, renewed.to_json())

@@ -61,9 +61,12 @@ class SpoolingVault:
         self.held.update((record.record_id, record.payload) for record in records)
 
     async def erase(self, record_id: str) -> bool:
-        """See `ports.Vault.erase`; a record that waits in the spool is destroyed there, too."""
+        """See `ports.Vault.erase`; a record that waits in the spool is destroyed there, too.
+
+        In both, since it may just be on its way from one to the other.
+        """
         waited = await self._spool.erase_record(record_id) if self._spool.depth else False
-        return waited or await self._vault.erase(record_id)
+        return await self._vault.erase(record_id) or waited
 
 
 class SpoolingLog:

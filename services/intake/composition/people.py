@@ -9,10 +9,12 @@ from services.intake.adapters.people_metrics import PeopleMetrics
 from services.intake.adapters.sealing import key_of_record
 from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
 from services.intake.adapters.vault import JetStreamVault
+from services.intake.adapters.waiting_people import SpooledPeople, WaitingRatings
 from services.intake.application.keeping import Keeper
 from services.intake.application.people import Custodian
 from services.intake.application.prepared import RandomBytes
 from services.intake.application.revising import Reviser
+from services.intake.composition.safekeeping import Safe
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.keeping import KeeperState, keep_vault
@@ -38,6 +40,7 @@ class People:
         *,
         log: JetStreamFeedbackLog,
         vault: JetStreamVault,
+        safe: Safe,
         index: SqliteAcceptedIndex,
         pseudonyms: Pseudonyms,
         random_bytes: RandomBytes,
@@ -46,6 +49,7 @@ class People:
         self._clock = http_parts.clock
         self._metrics = PeopleMetrics(metrics)
         self._fold = PeopleFold(session.wait_ready)
+        safe.erased = self._fold
         self._keeper = Keeper(
             vault=vault,
             sealer=key_file.sealer,
@@ -61,7 +65,8 @@ class People:
         custodian = Custodian(
             reviser=reviser,
             log=log,
-            vault=vault,
+            waiting=WaitingRatings(safe.spool),
+            vault=SpooledPeople(vault, safe.vault),
             people=self._fold,
             units=http_parts.units,
             rules=http_parts.rules,

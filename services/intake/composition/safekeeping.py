@@ -1,5 +1,7 @@
 """Where ratings are kept: the broker, and the spool behind it."""
 
+from collections.abc import Container
+
 from services.intake.adapters.jetstream_log import JetStreamFeedbackLog
 from services.intake.adapters.spooled_messages import classifier, readers
 from services.intake.adapters.sqlite_index import SqliteAcceptedIndex
@@ -33,6 +35,8 @@ class Safe:
         self._settings, self._log, self._stored, self._index = settings, log, vault, index
         self._pseudonyms = pseudonyms
         self.circuit = Circuit()
+        self.erased: Container[str] = ()
+        """Vault records of which a fact says that they were destroyed."""
         self.spool = SqliteSpool(
             settings.spool_directory,
             pseudonyms,
@@ -72,6 +76,7 @@ class Safe:
             tally=tally,
             circuit=self.circuit,
             front=self.log,
+            erased=self.erased,
         )
         return DrainLoop(
             drainer,

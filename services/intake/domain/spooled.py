@@ -1,9 +1,10 @@
 """What becomes of a spooled message when its turn comes: the pure part of draining."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from services.intake.domain.accepted import Accepted, Verdict, judge_repeat
-from services.intake.domain.revisions import Revision
+from services.intake.domain.revisions import Move, Revision, State
 
 
 class Kind(StrEnum):
@@ -22,6 +23,8 @@ class Fate(StrEnum):
     """It is in the stream already: its answer was lost, or another replica stored the same."""
     CONFLICT = "conflict"
     """Other content stands under its id: that is reported, and the first one stays."""
+    RENUMBER = "renumber"
+    """Another revision took its number, and what it says holds over that one, too."""
     LOST_RACE = "lost_race"
     """Another revision took its number: a person has to look."""
 
@@ -33,8 +36,21 @@ def fate_of_rating(digest: str, standing: Accepted | None) -> Fate:
     return Fate.STORED if judge_repeat(digest, standing).verdict is Verdict.DUPLICATE else Fate.CONFLICT
 
 
-def fate_of_revision(revision: Revision, standing: Revision | None) -> Fate:
-    """What becomes of a spooled revision; `standing` is what the stream holds under its number."""
-    if standing is None:
+def fate_of_revision(revision: Revision, standing: Sequence[Revision]) -> Fate:
+    """What becomes of a spooled revision; `standing` is what the stream holds of its rating, by number.
+
+    A citizen's withdrawal goes behind whatever was decided meanwhile: it is open from every state. Any other
+    decision was made for a rating as it was, and somebody has to look at it again.
+    """
+    if any(
+        other.answers(revision.request, revision.digest)
+        for other in standing
+        if revision.request is not None or other.number == revision.number
+    ):
+        return Fate.STORED
+    if all(other.number != revision.number for other in standing):
         return Fate.PUBLISH
-    return Fate.STORED if standing.answers(revision.request, revision.digest) else Fate.LOST_RACE
+    if revision.move is not Move.WITHDRAW:
+        return Fate.LOST_RACE
+    withdrawn = standing[-1].move.leads_to is State.WITHDRAWN
+    return Fate.STORED if withdrawn else Fate.RENUMBER

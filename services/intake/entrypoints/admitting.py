@@ -1,18 +1,24 @@
 """Letting single ratings in, or sending them away at a fraction of what answering them would cost."""
 
+import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 from random import Random
+from time import monotonic
 from typing import Final
 
-from starlette.types import Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.intake.domain.admission import Refusal
+from services.intake.domain.admission import Admission, Refusal
+from services.intake.domain.pacing import Pace
+from services.intake.entrypoints.reading import Advice, read_body
 from shared.kernel.grades import Channel
 from shared.observability.problem import MEDIA_TYPE, Problem, urn
 
 RETRY_AFTER_S: Final = 2
 """Least pause before a retry; up to as much again is added at random."""
+HELD_S: Final = 2.0
+"""Longest time that a refusal is held back."""
 OTHER: Final = "other"
 _MEMBER: Final = b'"channel"'
 _CHANNELS: Final = {channel.value.encode(): channel.value for channel in Channel}
@@ -67,3 +73,63 @@ class Refuser:
         ]
         await send({"type": "http.response.start", "status": status.value, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+class Gate:
+    """Stands before everything that a single rating costs: before who it is from, and what it says."""
+
+    def __init__(
+        self,
+        inner: ASGIApp,
+        admission: Admission,
+        refuser: Refuser,
+        *,
+        refusals_per_s: float,
+        max_body_bytes: int,
+        body_timeout_s: float,
+        advice: Advice = "shorten the text; send many ratings as a batch",
+    ) -> None:
+        """Let `admission` say who reaches `inner`; of the others send away at most `refusals_per_s`."""
+        self._inner = inner
+        self._admission = admission
+        self._refuser = refuser
+        self._pace = Pace(refusals_per_s, HELD_S)
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+        self._advice = advice
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request in, or send it away.
+
+        Raises:
+            InvalidValueError: its body is too large, or too slow.
+            ClientLeftError: nobody waits for an answer.
+        """
+        raw = await read_body(receive, self._max_body_bytes, self._body_timeout_s, self._advice)
+        channel = channel_of(raw)
+        began = monotonic()
+        refusal = self._admission.enter(channel, began)
+        if refusal is not None:
+            await asyncio.sleep(self._pace.delay_s(began))
+            await self._refuser.refuse(refusal, channel, scope["path"], send)
+            return
+        try:
+            await self._inner(scope, _giving(raw, receive), send)
+        finally:
+            now = monotonic()
+            self._admission.leave(channel, began, now)
+            self._pace.answered(now)
+
+
+def _giving(body: bytes, receive: Receive) -> Receive:
+    """`receive` of a request of which the body has been read."""
+    given = False
+
+    async def giving() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return giving

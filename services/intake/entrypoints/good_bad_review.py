@@ -6,6 +6,7 @@ record, in order. An evaluation is the same if ``projNo`` and ``transactionTime`
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -24,7 +25,7 @@ from services.intake.entrypoints.channels import own_lines
 from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.staff_routes import Asked, Post, add_post
 from services.intake.entrypoints.writing import problems
-from shared.auth.access import requires
+from shared.auth.access import principal_of, requires
 from shared.auth.grants import Permission
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.units import UnitRegistry
@@ -158,7 +159,8 @@ class _Desk:
             for number, record in enumerate(records)
         ]
         parse = own_lines(asked.scope, self._parse, self._parts.units)
-        found = await submit_batch(lines, asked.facts, self._parts.desk, parse)
+        facts = replace(asked.facts, credential=principal_of(asked.scope).credential_id)
+        found = await submit_batch(lines, facts, self._parts.desk, parse)
         results = [_answer(each) for each in found]
         worst = max(each.code for each in results)
         code = worst if worst > 1 else 0

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from random import Random
-from time import monotonic
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, FastAPI, Header, Path, Query
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.intake.application.errors import RejectedError
 from services.intake.application.handlers import Desk, submit_batch, submit_feedback
@@ -33,7 +32,7 @@ from services.intake.domain.measures import Size
 from services.intake.domain.submission import Submission
 from services.intake.domain.tokens import MAX_TEXT
 from services.intake.domain.unit_pages import MAX_PAGE, UnitFilter, page_of_units
-from services.intake.entrypoints.admitting import Refuser, channel_of
+from services.intake.entrypoints.admitting import Gate, Refuser
 from services.intake.entrypoints.answers import (
     BatchAnswer,
     FeedbackAnswer,
@@ -73,7 +72,7 @@ from services.intake.entrypoints.writing import (
 )
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
-from shared.auth.access import PUBLIC, Access, requires
+from shared.auth.access import PUBLIC, Access, principal_of, requires
 from shared.auth.grants import Permission
 from shared.kernel.clock import Clock
 from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError, describe
@@ -126,9 +125,27 @@ def add_routes(app: FastAPI, parts: HttpParts) -> None:
     _add_receipts(router, parts)
     _add_units(router, parts)
     app.include_router(router)
-    direct = {SINGLE_PATH: submissions.single, BATCH_PATH: submissions.batch}
     guarded = parts.access.guarding
-    serve_directly(app, {path: guarded(each, Permission.FEEDBACK_SUBMIT) for path, each in direct.items()})
+    single, batch = (
+        guarded(each, Permission.FEEDBACK_SUBMIT) for each in (submissions.single, submissions.batch)
+    )
+    serve_directly(app, {SINGLE_PATH: _gate(single, parts), BATCH_PATH: batch})
+
+
+def _gate(single: ASGIApp, parts: HttpParts) -> Gate:
+    settings = parts.settings
+    return Gate(
+        single,
+        Admission(AdmissionLimits(most=settings.max_under_way)),
+        Refuser(parts.random, parts.metrics.refused),
+        refusals_per_s=settings.refusals_per_s,
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s,
+        advice=lambda: (
+            f"shorten the text to {parts.rules.at(parts.clock.now()).intake.text_max_chars} characters; "
+            "send many ratings as a batch"
+        ),
+    )
 
 
 class _Submissions:
@@ -139,8 +156,6 @@ class _Submissions:
         self._settings = parts.settings
         self._batches = asyncio.Semaphore(parts.settings.batches_at_once)
         self._batches_waiting = 0
-        self._admission = Admission(AdmissionLimits(most=parts.settings.max_under_way))
-        self._refuser = Refuser(parts.random, parts.metrics.refused)
 
     def add_to(self, app: FastAPI) -> None:
         common: dict[str, Any] = {
@@ -182,7 +197,11 @@ class _Submissions:
         app.router.routes += [single, batch]
 
     def _facts(
-        self, headers: Mapping[bytes, bytes], address: str | None = None, import_id: str | None = None
+        self,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        address: str | None = None,
+        import_id: str | None = None,
     ) -> RequestFacts:
         key = key_of(headers)
         synthetic = headers.get(b"x-synthetic", b"false").lower()
@@ -196,6 +215,7 @@ class _Submissions:
             address=address,
             synthetic=synthetic == b"true",
             import_id=import_id,
+            credential=principal_of(scope).credential_id,
         )
 
     def _parse_line(self, raw: bytes) -> Submission:
@@ -209,19 +229,12 @@ class _Submissions:
         address = self._parts.proxies.client_address(
             peer[0] if peer is not None else None, _text(headers.get(b"x-forwarded-for"))
         )
-        facts = self._facts(headers, address)
-        advice = f"shorten the text to {facts.rules.text_max_chars} characters; send many ratings as a batch"
-        raw = await read_body(receive, self._settings.max_body_bytes, self._settings.body_timeout_s, advice)
-        channel = channel_of(raw)
-        began = monotonic()
-        refusal = self._admission.enter(channel, began)
-        if refusal is not None:
-            await self._refuser.refuse(refusal, channel, scope["path"], send)
-            return
-        try:
-            outcome = await self._accept(raw, facts, scope, headers.get(b"x-rating-token"))
-        finally:
-            self._admission.leave(channel, began, monotonic())
+        facts = self._facts(scope, headers, address)
+        # Whole and small enough: the gate has read it.
+        raw = await read_body(
+            receive, self._settings.max_body_bytes, self._settings.body_timeout_s, "shorten the text"
+        )
+        outcome = await self._accept(raw, facts, scope, headers.get(b"x-rating-token"))
         await send_json(send, 202, encode_outcome(outcome))
 
     async def _accept(self, raw: bytes, facts: RequestFacts, scope: Scope, token: bytes | None) -> Outcome:
@@ -255,7 +268,7 @@ class _Submissions:
         import_id = _import_id(headers)
         if import_id is not None:
             require_may_import(scope)
-        facts = self._facts(headers, import_id=import_id)
+        facts = self._facts(scope, headers, import_id=import_id)
         if self._batches_waiting >= self._settings.max_batches_waiting:
             self._parts.metrics.refused("batch", Refusal.FULL.value)
             raise self._part_later(_too_many_batches(self._batches_waiting), scope["path"])

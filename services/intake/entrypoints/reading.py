@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
 from starlette.types import Message, Receive
@@ -10,6 +10,9 @@ from starlette.types import Message, Receive
 from services.intake.domain.measures import Size
 from shared.kernel.errors import InvalidValueError, TransientError, describe
 from shared.observability.withholding import media_type_or_described, token_or_described
+
+Advice = str | Callable[[], str]
+"""What to do about a body that is too large, or what words that once it is."""
 
 _UTF_8: Final = frozenset({"utf-8", "utf8"})
 _CHARSET: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,20}")
@@ -92,7 +95,7 @@ def _require_media_type(kind: str, accepted: tuple[str, ...]) -> None:
             )
 
 
-async def read_body(receive: Receive, limit: int, timeout_s: float, advice: str) -> bytes:
+async def read_body(receive: Receive, limit: int, timeout_s: float, advice: Advice) -> bytes:
     """The whole body, of at most `limit` bytes; `advice` tells the client how to stay below.
 
     The clock starts after the first piece, which mostly is all and comes with the headers: arming a timer for
@@ -124,7 +127,7 @@ async def read_body_in_time(receive: Receive, limit: int, timeout_s: float, advi
 
 
 async def _read_pieces(
-    receive: Receive, first: Message | None, limit: int, timeout_s: float, advice: str
+    receive: Receive, first: Message | None, limit: int, timeout_s: float, advice: Advice
 ) -> bytes:
     """The body from its piece `first` on, None if that has not come yet."""
     chunks: list[bytes] = []
@@ -156,5 +159,6 @@ async def _read_pieces(
     return b"".join(chunks)
 
 
-def _too_large(size: int, limit: int, advice: str) -> BodyTooLargeError:
-    return BodyTooLargeError(Size(f"{size} bytes"), f"at most {limit} bytes", advice, field="body")
+def _too_large(size: int, limit: int, advice: Advice) -> BodyTooLargeError:
+    said = advice if isinstance(advice, str) else advice()
+    return BodyTooLargeError(Size(f"{size} bytes"), f"at most {limit} bytes", said, field="body")

@@ -67,7 +67,7 @@ def message_of(
     alert: Alert, *, sender: str, recipients: Sequence[str], language: Language = Language.ZH
 ) -> EmailMessage:
     """Return the message; its Message-ID derives from the alert's id, so repeats can be recognised."""
-    text = render(alert, language)
+    text = render(alert, language).escaped(one_line)  # no name adds a line, or turns one around
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
     message["To"] = ", ".join(recipients)

@@ -7,7 +7,7 @@ import nkeys
 import pytest
 
 from deploy.local.secrets import BROKER_USERS, broker_public_keys, ensure_secrets
-from shared.auth.key_rings import EVENT_IDS_FILE, load_ring
+from shared.auth.key_files import EVENT_IDS_FILE, load_recognised
 from shared.kernel.grades import Channel
 
 
@@ -43,10 +43,10 @@ def test_every_key_is_made_for_its_owner_only(tmp_path: Path) -> None:
 
 def test_a_platform_of_before_ids_had_a_key_goes_on_recognising_what_it_accepted(tmp_path: Path) -> None:
     ensure_secrets(tmp_path)
-    assert load_ring(tmp_path, EVENT_IDS_FILE, unkeyed=True).former == ()
+    assert load_recognised(tmp_path, EVENT_IDS_FILE, unkeyed=True).former == ()
     (tmp_path / EVENT_IDS_FILE).unlink()
     ensure_secrets(tmp_path)
-    ring = load_ring(tmp_path, EVENT_IDS_FILE, unkeyed=True)
+    ring = load_recognised(tmp_path, EVENT_IDS_FILE, unkeyed=True)
     assert ring.former == (None,)
 
 

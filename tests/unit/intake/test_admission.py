@@ -1,14 +1,18 @@
 """The domain of admission under seeded load: waiting is bounded, and nobody is starved by another."""
 
+import asyncio
 import heapq
 import random
 from collections import Counter
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.intake.domain.admission import Admission, AdmissionLimits, Refusal
-from services.intake.entrypoints.admitting import channel_of
+from services.intake.domain.pacing import Pace
+from services.intake.entrypoints.admitting import Gate, Refuser, channel_of
 
 CAPACITY_PER_S = 1000.0
 
@@ -105,3 +109,67 @@ def test_the_books_of_admission_balance_and_its_bounds_hold(
 def test_the_channel_is_read_without_parsing_and_from_a_closed_list() -> None:
     assert channel_of(b'{"grade": 5, "channel" : "hotline"}') == "hotline"
     assert channel_of(b'{"channel":"made_up"}') == channel_of(b"[") == channel_of(b"\xff") == "other"
+
+
+def test_refusals_come_at_a_pace_and_none_is_held_back_for_longer_than_is_said() -> None:
+    pace = Pace(most_per_s=400, most_s=1.0)
+    delays = [pace.delay_s(now=5.0) for _ in range(500)]
+    assert delays[0] == 0.0
+    assert delays[:101] == pytest.approx([number / 100 for number in range(101)])
+    assert set(delays[102:]) == {1.0}
+    assert pace.delay_s(now=30.0) == 0.0
+
+
+@pytest.mark.parametrize(("answers_per_s", "refusals_per_s"), [(2000, 400), (400, 100), (8, 20)])
+def test_one_is_sent_away_for_every_four_that_are_answered(answers_per_s: int, refusals_per_s: int) -> None:
+    pace = Pace(most_per_s=400, most_s=1.0)
+    for number in range(answers_per_s * 2):
+        pace.answered(100 + number / answers_per_s)
+    first, second = pace.delay_s(200.0), pace.delay_s(200.0)
+    assert first == 0.0
+    assert second == pytest.approx(1 / refusals_per_s, rel=0.02)
+
+
+async def test_who_is_not_let_in_costs_nothing_but_reading_and_is_told_in_its_turn() -> None:
+    served: list[bytes] = []
+    answers: list[dict[str, Any]] = []
+    refused: list[tuple[str, str]] = []
+    full = asyncio.Event()
+
+    async def inner(_scope: Any, receive: Any, _send: Any) -> None:  # noqa: ANN401 - plain ASGI
+        served.append((await receive())["body"])
+        await full.wait()
+
+    async def send(message: Any) -> None:  # noqa: ANN401 - plain ASGI
+        answers.append(message)
+
+    gate = Gate(
+        inner,
+        Admission(AdmissionLimits(least=8, most=8)),
+        Refuser(random.Random(1), lambda channel, reason: refused.append((channel, reason))),
+        refusals_per_s=80,
+        max_body_bytes=1000,
+        body_timeout_s=1,
+    )
+    scope = {"type": "http", "path": "/v1/feedback"}
+    body = b'{"channel": "qr"}'
+
+    def one() -> "asyncio.Task[None]":
+        return asyncio.create_task(gate(scope, _receiving(body), send))
+
+    inside = [one() for _ in range(8)]
+    outside = [one() for _ in range(3)]
+    await asyncio.sleep(0.02)
+    assert (len(served), refused) == (8, [("qr", "full")]), "the others wait for their turn"
+    await asyncio.gather(*outside)
+    assert [each["status"] for each in answers if "status" in each] == [503] * 3
+    full.set()
+    await asyncio.gather(*inside, one())
+    assert served == [body] * 9
+
+
+def _receiving(body: bytes) -> Any:  # noqa: ANN401 - plain ASGI
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive

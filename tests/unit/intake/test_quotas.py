@@ -156,7 +156,8 @@ class FailingLog(MemoryFeedbackLog):
 class Hall:
     """Intake's desk under tight quotas."""
 
-    def __init__(self, *, enforce: bool = True) -> None:
+    def __init__(self, *, enforce: bool = True, quotas: Quotas = QUOTAS) -> None:
+        self.quotas = quotas
         self.clock = FixedClock(NOON)
         self.tally, self.log = CountingTally(), FailingLog(PSEUDONYMS)
         acceptor = Acceptor(
@@ -169,13 +170,23 @@ class Hall:
         gate = QuotaGate(QuotaBook(KEY, most=1000), self.tally, enforce=enforce)
         self.desk = Desk(self.preparer, acceptor, self.tally, gate)
 
-    def facts(self, address: str | None = None, import_id: str | None = None) -> RequestFacts:
-        facts = self.preparer.facts(Provenance("c"), address=address, import_id=import_id)
-        return dataclasses.replace(facts, rules=dataclasses.replace(facts.rules, quotas=QUOTAS))
+    def facts(
+        self, address: str | None = None, import_id: str | None = None, credential: str | None = None
+    ) -> RequestFacts:
+        facts = self.preparer.facts(
+            Provenance("c"), address=address, import_id=import_id, credential=credential
+        )
+        return dataclasses.replace(facts, rules=dataclasses.replace(facts.rules, quotas=self.quotas))
 
-    def rate(self, address: str | None = None, **fields: Any) -> None:  # noqa: ANN401 - of a rating
+    def rate(
+        self,
+        address: str | None = None,
+        credential: str | None = None,
+        **fields: Any,  # noqa: ANN401 - of a rating
+    ) -> None:
         submission = dataclasses.replace(Submission("U000200", 5, Source.PUBLIC, Channel.QR), **fields)
-        asyncio.run(submit_feedback(submission, self.facts(address), self.desk))
+        facts = self.facts(address, credential=credential)
+        asyncio.run(submit_feedback(submission, facts, self.desk))
 
     def let_through(self, rate: Callable[[int], None]) -> tuple[int, OverQuotaError]:
         """How often `rate` goes well, and how it does not then."""
@@ -234,6 +245,15 @@ def test_attempts_with_one_token_are_counted_whatever_is_wrong_with_it() -> None
             raise caught.value
 
     assert hall.let_through(guess)[0] == 5
+
+
+def test_a_key_of_a_channel_system_may_have_a_quota_over_all_that_it_sends() -> None:
+    hall = Hall(quotas=dataclasses.replace(QUOTAS, credential=Quota(3, 60)))
+    channels = (Channel.TERMINAL, Channel.HOTLINE, Channel.QR)
+    passed, error = hall.let_through(lambda n: hall.rate(credential="leaked", channel=channels[n % 3]))
+    assert (passed, error.kind) == (3, QuotaKind.CREDENTIAL)
+    hall.rate(credential="another")
+    assert hall.let_through(lambda _: hall.rate())[0] > 3
 
 
 def test_repeats_and_what_could_not_be_stored_do_not_count() -> None:

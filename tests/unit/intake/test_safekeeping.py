@@ -9,6 +9,7 @@ import pytest
 from services.intake.adapters.spooled_messages import classifier, readers
 from services.intake.adapters.sqlite_spool import SqliteSpool
 from services.intake.adapters.stored_revisions import read_in_force
+from services.intake.adapters.waiting_people import WaitingRatings
 from services.intake.application.accepting import Acceptor
 from services.intake.application.draining import Drainer
 from services.intake.application.envelopes import submitted_message
@@ -17,7 +18,7 @@ from services.intake.application.revising import Reviser
 from services.intake.application.safekeeping import AcceptingIndex, SpoolingIndex, SpoolingLog, SpoolingVault
 from services.intake.domain.accepted import Verdict
 from services.intake.domain.circuit import Circuit
-from services.intake.domain.decisions import Decision
+from services.intake.domain.decisions import Changes, Decision
 from services.intake.domain.event_ids import EventIds
 from services.intake.domain.revisions import Move, State
 from shared.messaging.group_commit import Outgoing, PublishOverloadedError, Stored
@@ -65,7 +66,8 @@ class Intake:
         self.index, self.tally, self.circuit = MemoryIndex(), CountingTally(), Circuit()
         self.circuit.close()
         self.fates: dict[str, int] = {}
-        spooling_vault = SpoolingVault(vault, spool, self.circuit, self.index)
+        self.erased: set[str] = set()
+        spooling_vault = self.spooling_vault = SpoolingVault(vault, spool, self.circuit, self.index)
         self.held = spooling_vault.held
         self.log = SpoolingLog(
             broker,
@@ -102,6 +104,7 @@ class Intake:
             tally=self,
             circuit=self.circuit,
             front=self.log,
+            erased=self.erased,
         )
 
     def drained(self, fate: str, count: int) -> None:
@@ -113,6 +116,9 @@ class Intake:
     async def withdraw(self, rating: Prepared) -> State:
         history = self.reviser.history(rating.event_id)
         return (await self.reviser.revise(history, WITHDRAWAL, rating.facts)).move.leads_to
+
+    async def revise(self, rating: Prepared, decision: Decision) -> None:
+        await self.reviser.revise(self.reviser.history(rating.event_id), decision, rating.facts)
 
     async def drain(self) -> None:
         while await self.drainer.step():
@@ -263,11 +269,11 @@ async def test_a_revision_is_promised_only_where_nobody_else_can_take_its_number
     assert intake.spool.depth == 2
 
 
-async def test_a_revision_that_lost_its_number_is_set_aside_and_never_dropped(intake: Intake) -> None:
+async def test_a_correction_that_lost_its_number_is_set_aside_and_never_dropped(intake: Intake) -> None:
     intake.broker.away = True
     rating = prepared("a")
     await intake.accept(rating)
-    await intake.withdraw(rating)
+    await intake.revise(rating, Decision(Move.CORRECT, "mistyped", "county.handler", Changes(grade=3)))
     (_, kept) = await intake.spool.oldest(5)
     intake.broker.away = False
     other = replace(
@@ -277,6 +283,67 @@ async def test_a_revision_that_lost_its_number_is_set_aside_and_never_dropped(in
     await intake.drain()
     assert (intake.spool.depth, intake.spool.set_aside_messages) == (0, 1)
     assert intake.fates["set_aside"] == 1
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["by the index", "by the broker"])
+async def test_a_withdrawal_goes_behind_the_hold_that_took_its_number_while_it_waited(
+    intake: Intake, *, known: bool
+) -> None:
+    intake.broker.away = True
+    rating = prepared("a")
+    await intake.accept(rating)
+    await intake.withdraw(rating)
+    intake.broker.away = False
+    (kept, withdrawal) = await intake.spool.oldest(5)
+    stream = Intake(intake.spool, intake.broker, intake.vault)
+    await intake.broker.append([kept.entry.message])
+    stream.index.add([(await intake.broker.read(1)).accepted])
+    hold = Decision(Move.QUARANTINE, "burst", "screening")
+    held = Reviser(
+        log=intake.broker, index=stream.index, pseudonyms=PSEUDONYMS, units=UNITS, tally=intake.tally
+    )
+    await held.revise(held.history(rating.event_id), hold, rating.facts)
+    if known:
+        intake.index.add([(await intake.broker.read(1)).accepted])
+        intake.index.add_revisions([await intake.broker.read_revision(2)])
+    await intake.drain()
+    assert intake.broker.facts == ["submitted", "quarantined", "withdrawn"]
+    history = intake.reviser.history(rating.event_id)
+    assert (history.state, history.number) == (State.WITHDRAWN, 2)
+    assert (intake.spool.depth, intake.spool.set_aside_messages) == (0, 0)
+    await intake.spool.keep([withdrawal.entry])
+    await intake.drain()
+    assert intake.broker.facts == ["submitted", "quarantined", "withdrawn"], "once, after a crash, too"
+
+
+async def test_a_record_that_waits_can_be_found_by_its_rating_and_destroyed_before_it_leaves(
+    intake: Intake,
+) -> None:
+    intake.broker.away = True
+    await intake.accept(prepared("a", text="好"), prepared("b", text="好"))
+    (first, second) = await intake.spool.oldest(5)
+    waiting = WaitingRatings(intake.spool)
+    assert (await waiting.read_private(-first.row)).record == first.entry.kinship.record_id
+    assert await intake.spooling_vault.erase(first.entry.kinship.record_id or "")
+    intake.broker.away = False
+    await intake.drain()
+    assert intake.broker.facts == ["submitted", "submitted"]
+    assert set(intake.vault.records) == {second.entry.kinship.record_id}
+    with pytest.raises(BrokerUnavailableError):  # the index knows it by now
+        await waiting.read_private(-first.row)
+
+
+async def test_what_was_erased_while_its_row_was_on_its_way_does_not_stay_in_the_vault(
+    intake: Intake,
+) -> None:
+    intake.broker.away = True
+    intake.circuit.trip()
+    await intake.accept(prepared("a", text="好"), prepared("b", text="好"))
+    (first, second) = await intake.spool.oldest(5)
+    intake.broker.away = False
+    intake.erased.add(first.entry.kinship.record_id or "")
+    await intake.drain()
+    assert set(intake.vault.records) == {second.entry.kinship.record_id}
 
 
 async def test_with_an_index_that_is_behind_ratings_are_spooled_and_an_overload_is_not(

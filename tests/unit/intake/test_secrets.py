@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.auth.key_rings import TOKEN_FILE, load_ring
+from shared.auth.key_files import TOKEN_FILE, load_recognised
 from shared.auth.secrets import SecretMissingError, load_key, parse_key
 from shared.kernel.errors import InvalidValueError
 
@@ -32,12 +32,24 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_former_keys_are_read_beside_the_one_in_force(tmp_path: Path) -> None:
     (tmp_path / "token.key").write_text(f"k2:{DIGITS}\n")
-    assert load_ring(tmp_path, TOKEN_FILE).former == ()
+    assert load_recognised(tmp_path, TOKEN_FILE).former == ()
     former = tmp_path / "token.former.keys"
     former.write_text(f"k1:{'cd' * 32}\n\nunkeyed\n")
-    assert load_ring(tmp_path, TOKEN_FILE, unkeyed=True).former == (parse_key(f"k1:{'cd' * 32}", "k"), None)
+    assert load_recognised(tmp_path, TOKEN_FILE, unkeyed=True).former == (
+        parse_key(f"k1:{'cd' * 32}", "k"),
+        None,
+    )
     with pytest.raises(InvalidValueError, match=r"token\.former\.keys"):
-        load_ring(tmp_path, TOKEN_FILE)
+        load_recognised(tmp_path, TOKEN_FILE)
+
+
+def test_former_keys_may_stand_in_the_file_itself_as_in_every_other_key_file(tmp_path: Path) -> None:
+    old, older = "cd" * 32, "ef" * 32
+    (tmp_path / "token.key").write_text(f"unkeyed\nk1:{old} 2026-01-01\n# in force\nk2:{DIGITS} 2026-11-26\n")
+    (tmp_path / "token.former.keys").write_text(f"k0:{older}\nk2:{DIGITS}\n")
+    keys = load_recognised(tmp_path, TOKEN_FILE, unkeyed=True)
+    assert keys.current.key_id == "k2"
+    assert [None if key is None else key.key_id for key in keys.former] == ["k1", "k0", None]
 
 
 def test_a_key_never_shows_in_its_representation() -> None:

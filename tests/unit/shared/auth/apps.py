@@ -1,4 +1,4 @@
-"""The four services' real apps, complete as they are served, on ports in memory."""
+"""The services' real apps, complete as they are served, on ports in memory."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +37,7 @@ from tests.integration.intake.conftest import make_secrets
 from tests.support.access import auth_dir
 from tests.unit.intake.fakes import MemoryFeedbackLog, MemoryIndex, MemoryVault
 from tests.unit.notify.support import NOW, Stream, alert
+from tests.unit.shared.auth.rectify_app import serve_rectify
 
 NOWHERE = "nats://127.0.0.1:1"
 UNIT, COUNTY, CITY = "U000112", "360102", "360100"
@@ -135,6 +136,7 @@ def serve(directory: Path, patch: pytest.MonkeyPatch) -> Served:
         "scoring": _scoring(patch, units),
         "notify": _notify(patch, ids),
         "archive": _archive(directory, patch, ids),
+        "rectify": serve_rectify(NOWHERE, units.get(UNIT), patch, ids),
     }
     return Served(apps, ids)
 

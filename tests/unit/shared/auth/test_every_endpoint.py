@@ -77,6 +77,14 @@ INCIDENT = {
 }  # fmt: skip
 PANEL = {"numbers": ["1"], "panel": "county", "division": COUNTY, "year": 2026, "group": "deputy"}
 
+BULLETIN: dict[str, Any] = {
+    "json": {
+        "region": COUNTY, "period": "2026-10", "title": "东湖区民主评议情况", "pdf_sha256": "a" * 64,
+        "html_sha256": "b" * 64, "figures_sha256": "c" * 64, "rules": f"sha256:{'1f' * 32}",
+        "positions": {"FEEDBACK": 7},
+    }
+}  # fmt: skip
+
 
 def acts(**fields: object) -> dict[str, Any]:
     """A body that somebody acts by: `as_staff` is everybody's name here."""
@@ -214,6 +222,48 @@ TABLE: dict[str, Expected] = {
     "archive POST /v1/log/cosignatures": OPEN_TO_ALL,
     "archive GET /v1/streams/{stream}/messages": Expected("D - - -", systems="scoring"),
     "archive GET /v1/streams/{stream}/fork": Expected("AD - - -"),
+    # rectify
+    "rectify GET /v1/cases": Expected(_ALL, elsewhere=200),
+    "rectify GET /v1/cases/worklist": Expected(_ALL, elsewhere=200),
+    "rectify GET /v1/cases/figures": Expected(_ALL, elsewhere=200),
+    "rectify POST /v1/cases": Expected(
+        "- - HS -", sees="HS HS - -", elsewhere=404,
+        request={"json": {"unit_id": UNIT, "reason": "x"}, "headers": {"Idempotency-Key": "matrix"}},
+    ),
+    "rectify GET /v1/cases/{case_id}": Expected(_ALL, elsewhere=404),
+    "rectify POST /v1/cases/{case_id}/moves": Expected(
+        "- - HS HS", sees="HS HS - -", elsewhere=404, request={"json": {"move": "contact"}}
+    ),
+    "rectify DELETE /v1/cases/{case_id}/texts": Expected("D D D -", elsewhere=404),
+    "rectify GET /v1/sanctions": Expected(_ALL, elsewhere=200),
+    "rectify GET /v1/sanctions/{sanction_id}": Expected(_ALL, elsewhere=404),
+    "rectify POST /v1/sanctions/{sanction_id}/signature": Expected(
+        "- - S -", sees="S S - -", elsewhere=404, request={"json": {}}
+    ),
+    "rectify POST /v1/sanctions/{sanction_id}/rejection": Expected(
+        "- - S -", sees="S S - -", elsewhere=404, request={"json": {"reason": "facts_wrong"}}
+    ),
+    "rectify POST /v1/sanctions/{sanction_id}/appeal": Expected(
+        "- - - HS", sees="HS HS HS -", elsewhere=404, request={"json": {"reason": "facts_wrong"}}
+    ),
+    "rectify POST /v1/sanctions/{sanction_id}/decision": Expected(
+        "- - S -", sees="S S - -", elsewhere=404, request={"json": {"granted": True}}
+    ),
+    "rectify GET /v1/nominations": Expected(_ALL, elsewhere=200),
+    "rectify POST /v1/nominations/{nomination_id}/confirmation": Expected(
+        "- - S -", sees="S S - -", elsewhere=404, request={"json": {}}
+    ),
+    "rectify GET /v1/checks/{quarter}": Expected(_ALL, elsewhere=200),
+    "rectify GET /v1/bulletins/cases": Expected(
+        "VHSAD VHSAD VHSAD -", elsewhere=404,
+        request={"params": {"region": COUNTY, "first": "2026-10-01", "last": "2026-10-31"}},
+    ),
+    "rectify POST /v1/bulletins": Expected("- S S -", sees="S - - -", elsewhere=404, request=BULLETIN),
+    "rectify GET /v1/bulletins": OPEN_TO_ALL,
+    "rectify GET /v1/bulletins/files/{sha256}": OPEN_TO_ALL,
+    "rectify GET /v1/receipts/{code}/case": OPEN_TO_ALL,
+    "rectify POST /v1/receipts/{code}/case/confirm": OPEN_TO_ALL,
+    "rectify POST /v1/receipts/{code}/case/refuse": OPEN_TO_ALL,
 }  # fmt: skip
 
 
@@ -279,6 +329,10 @@ async def test_a_guarded_endpoint_lets_in_who_it_should_and_nobody_else(
     path = template.format(
         event_id=rated if service == "intake" else ids["archived_id"],
         alert_id=ids["alert_id"],
+        case_id=ids["case_id"],
+        sanction_id=ids["sanction_id"],
+        nomination_id=ids["nomination_id"],
+        quarter="2026Q4",
         address="console",
         asked=ids["archived_id"],
         stream="FEEDBACK",
@@ -364,6 +418,7 @@ async def test_a_public_endpoint_asks_nobody_who_they_are(served: Served, endpoi
     service, method, template = endpoint.split(" ")
     path = template.format(
         code="23N5-F9ZE-AWKC-XA7K",
+        sha256="a" * 64,
         token="x",
         form="svg",
         unit_id=UNIT,
@@ -393,6 +448,9 @@ def _let_in(answer: httpx.Response) -> bool:
 
 
 def _shows(answer: httpx.Response) -> bool:
-    """Whether a list has the window's item; other answers show what they are about."""
+    """Whether a list has the window's item, or figures count it; other answers show what they are about."""
     body = answer.json()
-    return bool(body["items"]) if isinstance(body, dict) and "items" in body else answer.status_code != 404
+    for held in ("items", "cases"):
+        if isinstance(body, dict) and held in body:
+            return bool(body[held])
+    return answer.status_code != 404
