@@ -13,6 +13,7 @@ from deploy.local.errors import LocalError
 from deploy.local.history.archive import read_entries
 from deploy.local.layout import Layout
 from services.notify.adapters.watch_fold import WatchFold, first_since
+from services.notify.application.case_alerts import case_fact_of
 from services.notify.application.translation import (
     divergence_of,
     flag_of,
@@ -22,10 +23,12 @@ from services.notify.application.translation import (
 )
 from services.notify.application.watching import watch_alerts
 from services.notify.domain.alert import Alert
+from services.notify.domain.case_rules import case_alerts
 from services.notify.domain.catalogue import RULES
 from services.notify.domain.rules import review_alerts, score_alerts, stream_diverged
 from services.notify.domain.watch import Watch, start_of
 from services.notify.domain.watch_rules import dead_letter, too_good
+from services.notify.entrypoints.case_messages import needs_a_look, parse_fact
 from services.notify.metrics import NotifyMetrics
 from shared.events import (
     Envelope,
@@ -41,7 +44,7 @@ from shared.events import (
 from shared.kernel.errors import describe
 from shared.kernel.units import UnitRegistry
 from shared.messaging.reading import FoldReader, StoredMessage
-from shared.messaging.streams import AUDIT, DEADLETTER, FEEDBACK, INTEGRITY, RANKING
+from shared.messaging.streams import AUDIT, CASES, DEADLETTER, FEEDBACK, INTEGRITY, RANKING
 from shared.rules import RulePack
 
 COUNTED: Final = frozenset({"surge", "quarantine_share"})
@@ -55,7 +58,7 @@ def _flagged(event: Envelope[Any], pack: RulePack, units: UnitRegistry) -> tuple
     return () if found is None else (found,)
 
 
-SOURCES: Final[Mapping[str, tuple[str, str, type[EventData], _Judge]]] = {
+SOURCES: Final[Mapping[str, tuple[str, str, type[EventData] | None, _Judge]]] = {
     "bad_review": (
         FEEDBACK, "feedback.v1.submitted.", FeedbackSubmitted,
         lambda event, pack, units: review_alerts(review_of(event, units), pack),
@@ -76,8 +79,20 @@ SOURCES: Final[Mapping[str, tuple[str, str, type[EventData], _Judge]]] = {
         AUDIT, "audit.v1.stream-diverged.", StreamDiverged,
         lambda event, _pack, _units: (stream_diverged(divergence_of(event)),),
     ),
+    **dict.fromkeys(
+        (
+            "case_opened", "case_assigned", "case_clock", "case_overdue", "case_reopened",
+            "case_refused_again",
+        ),
+        (
+            CASES, "cases.v1.changed.", None,
+            lambda event, pack, units: case_alerts(case_fact_of(event, units), pack),
+        ),
+    ),
 }  # fmt: skip
-"""For each rule over single events: stream, start of the subject, event, how it is judged."""
+"""For each rule over single events: stream, start of the subject, event, how it is judged.
+
+None: facts of many types share the subject, and each says by its type what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +166,12 @@ def _single(message: StoredMessage, asked: Asked, units: UnitRegistry) -> tuple[
     if not message.subject.startswith(subject):
         return ()
     try:
-        event = parse_envelope(Envelope[data], message.data)  # type: ignore[valid-type]  # a runtime parametrisation
+        if data is not None:
+            event = parse_envelope(Envelope[data], message.data)  # type: ignore[valid-type]  # a runtime parametrisation
+        elif needs_a_look(message.data):
+            event = parse_fact(message.data)
+        else:
+            return ()
     except InvalidEventError:
         return ()  # a dead letter, then as now
     return () if event.synthetic else judge(event, asked.pack, units)
