@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -76,12 +77,13 @@ def stage_and_summary(entry: Entry) -> tuple[str, str]:
     """One word and a few words; an event of an unknown contract is named by its type."""
     attributes = entry.leaf.attributes
     kind = "" if attributes is None else attributes.type
-    stage, describe = _WORDS.get(kind, ("case" if entry.leaf.stream == CASES else "other", None))
+    of_case = entry.leaf.stream == CASES
+    stage, describe = _WORDS.get(kind, ("case", partial(_case, kind)) if of_case else ("other", None))
     if describe is None:
         return stage, kind
     try:
         return stage, describe(data_of(entry))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, IndexError):
         return stage, kind
 
 
@@ -138,6 +140,13 @@ def _alert(data: Data) -> str:
 
 def _delivery(data: Data) -> str:
     return f"by {data['channel']}, attempt {data['attempt']}"
+
+
+def _case(kind: str, data: Data) -> str:
+    case, fact = data["case"], kind.split(".")[3]
+    used = f" {data['clock']} {data['percent']} %" if "clock" in data else ""
+    late = ", overdue" if case.get("overdue") else ""
+    return f"{fact}{used}, of {data['unit_id']}: {case['status']}{late}"
 
 
 def _ranking(data: Data) -> str:
