@@ -226,9 +226,9 @@ _SANCTIONS: tuple[EventSpec, ...] = tuple(
         retention=_FOR_GOOD, topic=topic, key=f"{topic}_id",
     )
     for topic, facts, consumers in (
-        ("strike", sanctions.STRIKE_FACTS, ("rectify",)),
-        ("sanction", sanctions.SANCTION_FACTS, ("rectify",)),
-        ("sanction", sanctions.VETO_FACTS, ("rectify",)),
+        ("strike", sanctions.STRIKE_FACTS, ("rectify", "notify")),
+        ("sanction", sanctions.SANCTION_FACTS, ("rectify", "notify")),
+        ("sanction", sanctions.VETO_FACTS, ("rectify", "notify")),
         ("nomination", sanctions.NOMINATION_FACTS, ("rectify",)),
         ("candidate", sanctions.CANDIDATE_FACTS, ("rectify",)),
     )

@@ -195,6 +195,10 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
         # All facts of a case are on one subject; notify looks at their types.
         CASES, "notify-cases", "notify", ("cases.v1.changed.>",), "Clocks and steps of cases to alerts.",
     ),
+    ConsumerSpec(
+        REGISTRY, "notify-sanctions", "notify", ("sanctions.v1.strike.>", "sanctions.v1.sanction.>"),
+        "Strikes and sanctions to alerts.",
+    ),
     *(
         ConsumerSpec(
             ALERTS, f"notify-deliver-{channel}", "notify", ("alerts.v1.raised.>",),

@@ -93,6 +93,9 @@ RULE_NAMES: Final = frozenset(
         "case_overdue",
         "case_reopened",
         "case_refused_again",
+        "strike",
+        "sanction_to_decide",
+        "sanction_step",
     }
 )
 """Rules of alerts by name; grouping may be set for each."""

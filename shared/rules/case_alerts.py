@@ -1,4 +1,4 @@
-"""What a rule pack says about alerts on cases; part of `Alerts`.
+"""What a rule pack says about alerts on cases, strikes and sanctions; part of `Alerts`.
 
 Everything here is optional in a pack: without a table or a key, these numbers.
 """
@@ -58,6 +58,34 @@ class CaseAlerts:
     overdue: CaseStepRule = field(default_factory=lambda: CaseStepRule(Severity.WARNING))
     reopened: CaseStepRule = field(default_factory=lambda: CaseStepRule(Severity.WARNING))
     refused_again: CaseRefusedAgainRule = field(default_factory=CaseRefusedAgainRule)
+
+
+@dataclass(frozen=True, slots=True)
+class SanctionAlerts:
+    """The rules that `read_sanction_alerts` finds in ``[alerts]``: how urgent what weighs on a unit is."""
+
+    strike: Severity = Severity.WARNING
+    to_decide: Severity = Severity.WARNING
+    step: Severity = Severity.WARNING
+
+
+def read_sanction_alerts(alerts: "_Table") -> SanctionAlerts:
+    """Read the optional tables ``strike``, ``sanction_to_decide`` and ``sanction_step`` of ``[alerts]``."""
+    usual = SanctionAlerts()
+
+    def severity(name: str, default: Severity) -> Severity:
+        if name not in alerts.keys():  # noqa: SIM118 - a table under strict reading, not a mapping
+            return default
+        table = alerts.table(name)
+        found = table.choice("severity", Severity)
+        table.done()
+        return found
+
+    return SanctionAlerts(
+        severity("strike", usual.strike),
+        severity("sanction_to_decide", usual.to_decide),
+        severity("sanction_step", usual.step),
+    )
 
 
 def read_case_alerts(alerts: "_Table") -> CaseAlerts:

@@ -77,8 +77,11 @@ def stage_and_summary(entry: Entry) -> tuple[str, str]:
     """One word and a few words; an event of an unknown contract is named by its type."""
     attributes = entry.leaf.attributes
     kind = "" if attributes is None else attributes.type
-    of_case = entry.leaf.stream == CASES
-    stage, describe = _WORDS.get(kind, ("case", partial(_case, kind)) if of_case else ("other", None))
+    stage, describe = _WORDS.get(kind, ("other", None))
+    if entry.leaf.stream == CASES:
+        stage, describe = "case", partial(_case, kind)
+    elif kind.startswith(_SANCTIONS):
+        stage, describe = "sanction", partial(_sanction, kind)
     if describe is None:
         return stage, kind
     try:
@@ -147,6 +150,19 @@ def _case(kind: str, data: Data) -> str:
     used = f" {data['clock']} {data['percent']} %" if "clock" in data else ""
     late = ", overdue" if case.get("overdue") else ""
     return f"{fact}{used}, of {data['unit_id']}: {case['status']}{late}"
+
+
+_SANCTIONS: Final = "cn.pingyi.sanctions."
+
+
+def _sanction(kind: str, data: Data) -> str:
+    fact = kind.split(".")[3]
+    state = data.get("sanction")
+    if state is None:
+        return (
+            f"{fact}, of {data['unit_id']}: ladder {data['ladder']}, {data.get('basis') or data['because']}"
+        )
+    return f"{fact}, of {data['unit_id']}: step {state['step']}, {state['measure']}, {state['status']}"
 
 
 def _ranking(data: Data) -> str:

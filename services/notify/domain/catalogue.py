@@ -144,6 +144,21 @@ RULES: Final[Mapping[str, RuleInfo]] = MappingProxyType(
                     f"同一整改件第{pack.alerts.cases.refused_again.times}次及以上不认可或回头看未通过:告知上一级"
                 ),
             ),
+            RuleInfo(
+                "strike", "问责计次", ("StrikeCounted", "StrikeWithdrawn"), Audience.UNIT, public=False,
+                condition=lambda _pack: "整改不力或投诉查实记一次,或计次撤销",
+            ),
+            RuleInfo(
+                "sanction_to_decide", "问责待决", ("SanctionProposed", "SanctionAppealed"),
+                Audience.SUPERVISORS, public=False,
+                condition=lambda _pack: "提出问责建议,或单位提出申诉:告知上一级签署或裁定",
+            ),
+            RuleInfo(
+                "sanction_step", "问责进展",
+                ("SanctionSigned", "AppealDecided", "SanctionWithdrawn", "VetoImposed", "VetoLifted"),
+                Audience.UNIT, public=False,
+                condition=lambda _pack: "问责决定签署生效、申诉裁定或撤销",
+            ),
         )
     }
 )  # fmt: skip

@@ -40,6 +40,13 @@ _FIGURES: Final[Mapping[str, tuple[str, str]]] = {
     "percent": ("已用%", "Per cent used"),
     "due_at": ("到期时间", "Due at"),
     "refused": ("不认可次数", "Refused, times"),
+    "fact": ("事项", "Fact"),
+    "ground": ("事由", "Ground"),
+    "step": ("步次", "Step"),
+    "subject_id": ("编号", "Id"),
+    "measure": ("措施", "Measure"),
+    "why": ("原因", "Why"),
+    "appeal_until": ("申诉截止", "Appeal until"),
 }
 _LABELS: Final = {
     Language.ZH: ("单位", "时间", "依据事件", "预警编号", "平台"),
@@ -83,6 +90,18 @@ _TITLES_EN: Final[Mapping[str, tuple[str, str]]] = {
     "case_refused_again": (
         "Refused again: {unit}",
         "The answers to case {case_id} were refused {refused} times. Please look into how it is worked on.",
+    ),
+    "strike": (
+        "Strike: {unit}",
+        "{fact} on ladder {ground} ({why}). Nothing follows before somebody one level up has signed it.",
+    ),
+    "sanction_to_decide": (
+        "For you to decide: {unit}",
+        "{fact}: {measure}, ground {ground}, step {step}. Look at the events; sign, reject or decide.",
+    ),
+    "sanction_step": (
+        "Sanction: {unit}",
+        "{fact}: {measure}, ground {ground}, step {step}. An appeal is possible until {appeal_until}.",
     ),
     "channel_disabled": (
         "A receiver of alerts wants no more: {endpoint}",

@@ -1,4 +1,4 @@
-"""What comes in from the bus about cases, by a provisioned durable of its own."""
+"""What comes in from the bus about cases, strikes and sanctions, by provisioned durables of their own."""
 
 from typing import Final
 
@@ -6,16 +6,18 @@ from nats.aio.client import Client
 
 from services.notify.application.case_alerts import RaiseCaseAlerts
 from services.notify.application.raising import RaiseAlerts
+from services.notify.application.sanction_alerts import RaiseSanctionAlerts
 from services.notify.entrypoints.case_messages import needs_a_look, parse_fact
 from services.notify.entrypoints.events import PACE_S, context_of
 from shared.kernel.units import UnitRegistry
 from shared.messaging.consuming import DurableConsumer
 from shared.messaging.failure import FailureHandling
 from shared.messaging.reading import DurableReader, StoredMessage
-from shared.messaging.streams import CASES
+from shared.messaging.streams import CASES, REGISTRY
 
 CASES_DURABLE: Final = "notify-cases"
-CASE_DURABLES: Final = ((CASES, CASES_DURABLE),)
+SANCTIONS_DURABLE: Final = "notify-sanctions"
+CASE_DURABLES: Final = ((CASES, CASES_DURABLE), (REGISTRY, SANCTIONS_DURABLE))
 """(stream, durable) of every consumer that is read here; all must be provisioned."""
 
 
@@ -36,5 +38,16 @@ def case_consumers(
         with context_of(event):
             await raise_case(event)
 
-    reader = DurableReader(client, CASES, CASES_DURABLE, pace_s=PACE_S)
-    return {"cases": DurableConsumer(reader, on_case, failures, screen=nothing_to_do)}
+    raise_sanction = RaiseSanctionAlerts(raise_alerts, units)
+
+    async def on_sanction(message: StoredMessage) -> None:
+        event = parse_fact(message.data)
+        with context_of(event):
+            await raise_sanction(event)
+
+    cases = DurableReader(client, CASES, CASES_DURABLE, pace_s=PACE_S)
+    sanctions = DurableReader(client, REGISTRY, SANCTIONS_DURABLE, pace_s=PACE_S)
+    return {
+        "cases": DurableConsumer(cases, on_case, failures, screen=nothing_to_do),
+        "sanctions": DurableConsumer(sanctions, on_sanction, failures),
+    }
