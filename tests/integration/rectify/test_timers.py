@@ -27,7 +27,7 @@ from tests.integration.rectify.process import RectifyProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 LIMIT_S = 60.0
-"""A start looks up what a killed rectify had been given; nothing waits for the broker to give it out again."""
+"""A start looks up what a killed rectify had been given; nothing waits for the broker to give it out."""
 
 
 async def eventually(look: Callable[[], Awaitable[bool]], what: str) -> None:
