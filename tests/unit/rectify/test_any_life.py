@@ -34,6 +34,7 @@ from services.rectify.domain.case import (
 )
 from services.rectify.domain.clocks import ClockName
 from services.rectify.domain.errors import IllegalMoveError
+from services.rectify.domain.machine import open_moves
 from services.rectify.domain.timers import Timer, timers_of
 from services.rectify.metrics import RectifyMetrics
 from shared.events import Envelope, Provenance, parse_envelope, spec_for_type
@@ -133,6 +134,38 @@ HURRIED: st.SearchStrategy[c.Command] = st.one_of(
     st.builds(c.Confirm, st.sampled_from(ConfirmedBy)),
 )
 """What somebody tries who would rather be done with it."""
+NUMBERS: st.SearchStrategy[int] = st.integers(1, 10_000)
+ANNULLED_ONCE_IN = 40
+
+
+def possible(case: Case, number: int) -> c.Command:
+    """One of the commands that `case` allows, by `number`: of all commands chance would seldom draw one."""
+    revision = case.rating_revision + 1
+    if case.status is Status.ANNULLED:
+        return c.Revive(revision)
+    if number % ANNULLED_ONCE_IN == 0:
+        return c.Annul(AnnulmentReason.EXCLUDED, revision)
+    makes: dict[str, tuple[c.Command, ...]] = {
+        "contact": (c.Contact(),),
+        "classify": tuple(c.Classify(each) for each in CaseClass),
+        "assign": (c.Assign(HERE),),
+        "propose_transfer": (c.ProposeTransfer(THERE, TEXT), c.ProposeTransfer(HERE, TEXT)),
+        "accept_transfer": (c.AcceptTransfer(),),
+        "refuse_transfer": (c.RefuseTransfer(TEXT),),
+        "plan": (plan(MONDAY + timedelta(days=9000)),),
+        "report": (c.Report(TEXT),),
+        "extend": (c.Extend(1, TEXT), c.Extend(15, TEXT)),
+        "pause": (c.Pause(TEXT),),
+        "resume": (c.Resume(),),
+        "answer": tuple(answer(each) for each in Outcome),
+        "confirm": (c.Confirm(ConfirmedBy.CITIZEN), c.Confirm(ConfirmedBy.SILENCE)),
+        "refuse": (c.RefuseAnswer(TEXT),),
+        "close": (c.Close(),),
+        "review": tuple(c.Review(each, TEXT) for each in CaseClass),
+        "spot_check": (c.SpotCheck(passed=True, finding=TEXT), c.SpotCheck(passed=False, finding=TEXT)),
+    }
+    commands = [command for move in open_moves(case) for command in makes.get(move, ())]
+    return commands[number % len(commands)] if commands else c.Annul(AnnulmentReason.EXCLUDED, revision)
 
 
 def next_step(case: Case, case_class: CaseClass) -> c.Command | None:
@@ -267,7 +300,7 @@ class AnyLife(RuleBasedStateMachine):
     def case(self) -> Case:
         return self.stream.cases[-1]
 
-    @initialize(case_class=st.sampled_from(CaseClass), stage=st.integers(0, 9))
+    @initialize(case_class=st.sampled_from(CaseClass), stage=st.integers(0, 5))
     def open(self, case_class: CaseClass, stage: int) -> None:
         for _ in range(2):  # and a redelivery
             asyncio.run(self.desk.open(new_case(), by="system", provenance=Provenance("test")))
@@ -293,9 +326,19 @@ class AnyLife(RuleBasedStateMachine):
             assert len(self.stream.events) == stored, "the repeat was carried out twice"
         self.stream.lose_answer = False
 
-    @rule(mine=COMMANDS, theirs=COMMANDS)
-    def two_at_once(self, mine: c.Command, theirs: c.Command) -> None:
+    @rule(number=NUMBERS)
+    def something_possible(self, number: int) -> None:
+        self.ask(possible(self.case, number), CommandMark(f"{next(self.keys):032x}", "5" * 32))
+
+    @rule(numbers=st.lists(NUMBERS, min_size=2, max_size=6))
+    def a_busy_day(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self.something_possible(number)
+
+    @rule(mine=NUMBERS, theirs=NUMBERS)
+    def two_at_once(self, mine: int, theirs: int) -> None:
         """Somebody else's event comes between our look and our event."""
+        ours, other_one = possible(self.case, mine), possible(self.case, theirs)
         won: list[StoredCase] = []
         stored = len(self.stream.events)
         case_id, mark = self.case.case_id, CommandMark(f"{next(self.keys):032x}", "2" * 32)
@@ -303,14 +346,14 @@ class AnyLife(RuleBasedStateMachine):
 
         async def meanwhile() -> None:
             try:
-                won.append(await self.desk.ask(case_id, theirs, by="supervisor", mark=other))
+                won.append(await self.desk.ask(case_id, other_one, by="supervisor", mark=other))
             except IllegalMoveError:
                 return
 
         self.stream.before_store = meanwhile
         outcome, newer = "carried out", None
         try:
-            asyncio.run(self.desk.ask(case_id, mine, by="officer", mark=mark))
+            asyncio.run(self.desk.ask(case_id, ours, by="officer", mark=mark))
         except IllegalMoveError:
             outcome = "refused"
         except LostRaceError as lost:
@@ -339,7 +382,7 @@ class AnyLife(RuleBasedStateMachine):
         if really == 9:  # not often: there is nothing to be seen after it
             self.ask(c.Annul(reason), CommandMark(f"{next(self.keys):032x}", "4" * 32))
 
-    @rule(case_class=st.sampled_from(CaseClass), steps=st.integers(1, 9))
+    @rule(case_class=st.sampled_from(CaseClass), steps=st.integers(1, 3))
     def work_goes_on(self, case_class: CaseClass, steps: int) -> None:
         self.steps_ahead(case_class, steps)
 
@@ -376,8 +419,9 @@ class AnyLife(RuleBasedStateMachine):
     def time_passes(self, days: float) -> None:
         self.clock.moment += timedelta(days=days)
 
-    @rule(crash=st.booleans(), twice=st.booleans())
-    def timers_fire(self, crash: bool, twice: bool) -> None:  # noqa: FBT001 - drawn
+    @rule(days=st.sampled_from([0.0, 1.0, 3.0, 30.0]), crash=st.booleans(), twice=st.booleans())
+    def timers_fire(self, days: float, crash: bool, twice: bool) -> None:  # noqa: FBT001 - drawn
+        self.clock.moment += timedelta(days=days)
         fire = FireTimer(self.desk, self.metrics)
         for timer in [timer for timer in timers_of(self.case) if timer.at <= self.clock.moment]:
             self.stream.lose_answer = crash
