@@ -13,6 +13,7 @@ import httpx
 from fastapi import FastAPI
 from nats.aio.client import Client
 
+from deploy.local.layout import Layout
 from deploy.local.secrets import ensure_secrets
 from services.intake.bootstrap import create_app as create_intake
 from services.intake.settings import Settings as IntakeSettings
@@ -133,6 +134,7 @@ class County:
     notify: httpx.AsyncClient
     archive: httpx.AsyncClient
     webhooks: WebhookReceiver
+    layout: Layout
 
     async def told(self, rule: str, recipient: str, number: int = 1) -> list[Envelope[AlertRaised]]:
         """The alerts of a rule that somebody was told of, once there are so many and all have arrived."""
@@ -199,6 +201,7 @@ async def county(
             await enter(_running(create_notify(notify, clock=clock), "notify")),
             await enter(archive.running()),
             webhooks,
+            Layout.from_environment(folder, 18000, {"NATS_URL": nats_url}),
         )
     await time.stop()
 

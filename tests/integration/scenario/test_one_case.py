@@ -1,7 +1,12 @@
 """One matter from a bad review to its close, on real servers, with days that pass in seconds."""
 
+from datetime import timedelta
+
 import pytest
 
+from deploy.local.history.alerts import Asked, replay_rule
+from shared.kernel.units import load_units
+from shared.rules import load_pack
 from shared.testing.builders import UNIT
 from tests.integration.scenario.stage import (
     WORDS,
@@ -74,3 +79,12 @@ async def test_a_bad_review_is_followed_until_the_citizen_confirms_and_the_archi
     assert f"clock-reached solve 100 %, of {UNIT}: planned, overdue" in text
     for secret in (WORDS, "王某", "13912345678", "还是要等", "道歉"):
         assert secret not in text
+
+    # `pingyi rules test` finds the same in history, and sends nothing.
+    end = here.time.clock.now() + timedelta(days=1)
+    asked = Asked("case_overdue", end - timedelta(days=90), end, load_pack(None, end.date()))
+    again, _ = await replay_rule(here.layout, asked, load_units())
+    assert [each.alert_id for each in again] == [overdue.id]
+
+    # COMPOSITE, not looked at yet: a missed deadline and a refused answer move the unit's composite. Scoring
+    # is not on this stage; with it, compare `GET /v1/units/{unit}/score` with what it said before the review.
