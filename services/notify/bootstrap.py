@@ -25,6 +25,7 @@ from services.notify.application.snoozing import SnoozeAlert
 from services.notify.application.watching import LookAround, Position
 from services.notify.domain.book import AlertBook
 from services.notify.domain.watch import Watch
+from services.notify.entrypoints.cases import CASE_DURABLES, case_consumers
 from services.notify.entrypoints.channels import add_channel_routes
 from services.notify.entrypoints.deliveries import DeliveryLoop, delivery_durable, delivery_loop
 from services.notify.entrypoints.duty import make_duty_router
@@ -217,7 +218,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     )
     duties = make_duties(people, raise_alerts, fold, bus, packs, registry, clock, metrics)
     deliveries = _deliveries(lines, fold, bus, clock, metrics, disable)
-    wanted = (*DURABLES, *((ALERTS, delivery_durable(kind)) for kind in _by_kind(deliveries)))
+    wanted = (*DURABLES, *CASE_DURABLES, *((ALERTS, delivery_durable(kind)) for kind in _by_kind(deliveries)))
     loops: dict[str, DurableConsumer | DeliveryLoop] = {}
 
     async def on_connect(client: Client) -> None:
@@ -229,6 +230,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         await fold.caught_up()  # before any delivery: it must know what was delivered in an earlier life
         if not loops:
             loops.update(consumers(client, raise_alerts, failures))
+            loops.update(case_consumers(client, raise_alerts, failures, registry))
             loops.update(_delivery_loops(client, deliveries, metrics, letters, clock))
             for name, loop in loops.items():
                 tasks.start(name, loop.run(), may_finish=True)

@@ -54,7 +54,8 @@ class Settings(BrokerSettings, AccessSettings):
     alerts_kept: int = Field(default=50_000, ge=1, description="Alerts that the API knows, newest.")
 
     recipients_path: Path | None = Field(
-        default=None, description="File of recipients (TOML); unset: every channel gets every alert."
+        default=None,
+        description="File of recipients (TOML, or a table .csv); unset: every channel gets every alert.",
     )
     follow_up_every_s: float = Field(
         default=5.0, gt=0, le=60, description="How often digests and escalations are looked for."

@@ -15,12 +15,14 @@ from services.rectify.adapters.bulletin_store import JetStreamBulletins
 from services.rectify.adapters.case_fold import CaseFold
 from services.rectify.adapters.case_store import JetStreamCases
 from services.rectify.adapters.due_timers import TimerLoop
+from services.rectify.adapters.finding_events import JetStreamFindings
 from services.rectify.adapters.holidays import FileHolidays
 from services.rectify.adapters.rule_packs import FileRulePacks
 from services.rectify.adapters.sealing import CaseTexts
 from services.rectify.adapters.timer_store import JetStreamTimers
 from services.rectify.application.bulletins import PublishBulletin, ReadCasesOfPeriod
 from services.rectify.application.desk import Desk
+from services.rectify.application.findings import FollowFindings
 from services.rectify.application.following import FollowFeedback
 from services.rectify.application.handlers import CitizensWord, MoveCase, OpenByHand, ReadCases
 from services.rectify.application.leading import LeadersWork, Upkeep
@@ -28,7 +30,7 @@ from services.rectify.application.timekeeping import FireTimer, RecomputeClocks,
 from services.rectify.composition.ladders import Ladders
 from services.rectify.domain.book import CaseBook
 from services.rectify.entrypoints.bulletins import make_bulletins_router
-from services.rectify.entrypoints.events import FeedbackLoop, durables
+from services.rectify.entrypoints.events import durables, feedback_loop, findings_loop
 from services.rectify.entrypoints.http import install_errors, make_citizens_router, make_router
 from services.rectify.metrics import RectifyMetrics
 from services.rectify.settings import Settings
@@ -113,9 +115,10 @@ class _Parts:
         self.open_by_hand = OpenByHand(self.desk, self.texts, units, fingerprint)
         self.read = ReadCases(self.cases, self.texts, self.fold, self.desk)
         self.word = CitizensWord(self.move, self.texts, self.fold, self.desk)
-        self._follow = FollowFeedback(
-            self.desk, units, self.metrics, max_age=timedelta(days=settings.open_max_age_days)
-        )
+        max_age = timedelta(days=settings.open_max_age_days)
+        self._follow = FollowFeedback(self.desk, units, self.metrics, max_age=max_age)
+        self._recorded = JetStreamFindings()
+        self._findings = FollowFindings(self.desk, self._recorded, units, self.metrics, max_age=max_age)
         self.lease: Lease | None = None
         self.session = BrokerSession(make_broker(settings, SERVICE, inject=False), self._on_connect)
 
@@ -126,6 +129,7 @@ class _Parts:
         await self.timers.bind(client)
         self.texts.bind(client)
         await self.ladders.bind(client)
+        self._recorded.bind(client)
         if "case-fold" in self.tasks.running:
             return
         self.tasks.start("case-fold", self.fold.run(client))
@@ -144,7 +148,8 @@ class _Parts:
             self.keeper,
             self.fold.book,
             (
-                FeedbackLoop(client, self._follow, failures).run,
+                feedback_loop(client, self._follow, failures).run,
+                findings_loop(client, self._findings, failures).run,
                 TimerLoop(self.timers, FireTimer(self.desk, self.metrics)).run,
                 self.ladders.loop,
             ),

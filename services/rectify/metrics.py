@@ -12,7 +12,8 @@ class RectifyMetrics:
 
     Attributes:
         moves: commands, by ``move`` and ``outcome`` (done, repeated, refused, lost, moot).
-        opened: what ratings led to, by ``origin`` (rating, complaint; stale: too old).
+        opened: what ratings and findings led to, by ``origin`` (rating, complaint, inspection, incident;
+            stale: too old).
         open: cases with something to do, by ``state`` (open, overdue).
         timers: timers that stand.
         timers_set: timers that were set or moved.
@@ -31,7 +32,9 @@ class RectifyMetrics:
         """Make the metrics; `service` is what `shared.observability.http.install` takes."""
         self.service = metrics = ServiceMetrics("rectify", registry)
         self.moves = metrics.counter("case_moves", "Commands on cases.", ("move", "outcome"))
-        self.opened = metrics.counter("ratings_followed", "Bad reviews that call for a case.", ("origin",))
+        self.opened = metrics.counter(
+            "ratings_followed", "Reviews and findings that call for a case.", ("origin",)
+        )
         self.open = metrics.gauge("open", "cases", "Cases with something to do.", ("state",))
         self.timers = metrics.gauge("standing_timers", "items", "Timers that stand.")
         self.timers_set = metrics.counter("timers_set", "Timers set or moved.")

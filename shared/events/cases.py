@@ -92,7 +92,8 @@ class CaseRecord(EventData):
     """The whole state of a case after an event."""
 
     origin: Annotated[
-        Literal["rating", "complaint", "inspection", "manual"], Field(description="Why it was opened.")
+        Literal["rating", "complaint", "inspection", "incident", "manual"],
+        Field(description="Why it was opened."),
     ]
     ref: Annotated[str, Field(description="Id of what opened it.", min_length=1, max_length=64)]
     kind: Annotated[str | None, Field(description="Kind of the window; null for a bureau.")] = None
@@ -122,10 +123,12 @@ class CaseRecord(EventData):
     reviews: Annotated[int, Field(description="How often class C was reviewed.", ge=0)] = 0
     annulled_from: Annotated[StatusField | None, Field(description="Where it stood before.")] = None
     annulment: Annotated[
-        Literal["withdrawn", "excluded", "corrected", "mistaken", "repeated"] | None,
+        Literal["withdrawn", "excluded", "corrected", "mistaken", "repeated", "refuted"] | None,
         Field(description="Why it is none."),
     ] = None
-    rating_revision: Annotated[int, Field(description="Revision of the rating it reflects.", ge=0)] = 0
+    rating_revision: Annotated[
+        int, Field(description="Revision of the rating, or of the finding, it reflects.", ge=0)
+    ] = 0
     clocks: Annotated[tuple[CaseClock, ...], Field(description="Its clocks, one of each name.")] = ()
     commands: Annotated[
         tuple[CaseCommandMark, ...], Field(description="The last commands that had a key.")
@@ -233,7 +236,8 @@ class CaseAnnulled(CaseChanged):
     """What the case rested on is gone; whatever rested on the case goes with it."""
 
     reason: Annotated[
-        Literal["withdrawn", "excluded", "corrected", "mistaken", "repeated"], Field(description="Why.")
+        Literal["withdrawn", "excluded", "corrected", "mistaken", "repeated", "refuted"],
+        Field(description="Why."),
     ]
 
 

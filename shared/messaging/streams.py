@@ -191,6 +191,14 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
     ConsumerSpec(
         DEADLETTER, "notify-deadletter", "notify", ("deadletter.v1.rejected.>",), "Dead letters to alerts.",
     ),
+    ConsumerSpec(
+        # All facts of a case are on one subject; notify looks at their types.
+        CASES, "notify-cases", "notify", ("cases.v1.changed.>",), "Clocks and steps of cases to alerts.",
+    ),
+    ConsumerSpec(
+        REGISTRY, "notify-sanctions", "notify", ("sanctions.v1.strike.>", "sanctions.v1.sanction.>"),
+        "Strikes and sanctions to alerts.",
+    ),
     *(
         ConsumerSpec(
             ALERTS, f"notify-deliver-{channel}", "notify", ("alerts.v1.raised.>",),
@@ -210,6 +218,15 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
             for fact in ("submitted", "corrected", "withdrawn", "excluded", "reinstated")
         ),
         "Bad reviews to cases.", ack_all=True, ack_wait_s=60, max_ack_pending=20_000,
+    ),
+    ConsumerSpec(
+        # In order: that a finding is refuted must not be read before the finding.
+        REGISTRY, "rectify-findings", "rectify",
+        tuple(
+            f"supervision.v1.{fact}.>"
+            for fact in ("inspection-recorded", "incident-recorded", "finding-verified")
+        ),
+        "Spot checks and incidents to cases.", ack_all=True, ack_wait_s=60, max_ack_pending=20_000,
     ),
     *(
         ConsumerSpec(

@@ -87,11 +87,20 @@ RULE_NAMES: Final = frozenset(
         "ranking_stale",
         "dead_letters",
         "stream_diverged",
+        "case_opened",
+        "case_assigned",
+        "case_clock",
+        "case_overdue",
+        "case_reopened",
+        "case_refused_again",
+        "strike",
+        "sanction_to_decide",
+        "sanction_step",
     }
 )
 """Rules of alerts by name; grouping may be set for each."""
 
-_GROUPED: Final = MappingProxyType({"rank_drop": 60, "band_change": 60, "too_good": 240})
+_GROUPED: Final = MappingProxyType({"rank_drop": 60, "band_change": 60, "too_good": 240, "case_clock": 60})
 
 
 @dataclass(frozen=True, slots=True)

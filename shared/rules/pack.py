@@ -20,6 +20,7 @@ from shared.rules.alerting import (
 )
 from shared.rules.approvals import ApprovalRules
 from shared.rules.bulletin import Bulletin
+from shared.rules.case_alerts import CaseAlerts, SanctionAlerts
 from shared.rules.intake_policy import DEFAULT_CHANNELS, ChannelPolicy, Quotas, TokenRules
 from shared.rules.integrity import Integrity
 from shared.rules.ladders import Ladders
@@ -181,6 +182,8 @@ class Alerts:
     quarantine_share: QuarantineShareRule = field(default_factory=QuarantineShareRule)
     ranking_stale: RankingStaleRule = field(default_factory=RankingStaleRule)
     dead_letters: DeadLettersRule = field(default_factory=DeadLettersRule)
+    cases: CaseAlerts = field(default_factory=CaseAlerts)
+    sanctions: SanctionAlerts = field(default_factory=SanctionAlerts)
 
 
 @dataclass(frozen=True, slots=True)

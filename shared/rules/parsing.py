@@ -20,6 +20,7 @@ from shared.kernel.grades import Grade, Verification
 from shared.rules.alerting import Severity, read_routing, read_warnings
 from shared.rules.approvals import RANGES, ApprovalRules
 from shared.rules.bulletin import read_bulletin
+from shared.rules.case_alerts import read_case_alerts, read_sanction_alerts
 from shared.rules.intake_policy import (
     DEFAULT_CHANNELS,
     Quotas,
@@ -301,6 +302,8 @@ def _alerts(table: _Table) -> Alerts:
         quarantine_share=more.quarantine_share,
         ranking_stale=more.ranking_stale,
         dead_letters=more.dead_letters,
+        cases=read_case_alerts(table),
+        sanctions=read_sanction_alerts(table),
     )
     for part in (bad, drop, band, table):
         part.done()

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 _SPAN = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", re.ASCII)
 _MIDNIGHT: Final = 24 * 60
+FINDINGS: Final = ("none", "minor", "serious", "criticised")
+"""Results of spot checks."""
+INCIDENTS: Final = ("liability_accident", "serious_violation", "crime", "group_petition", "broken_promise")
+"""Points of the veto list."""
+FINDING_OPENS: Final = ("minor", "serious", "criticised")
+INCIDENT_OPENS: Final = ("group_petition", "broken_promise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,9 @@ class Rectify:
         review_days: calendar days until a class C case is looked at again.
         reminders_percent: of a clock, at which somebody is told; 100 is always one.
         complaint_channels: a bad, verified review that came through these is a complaint, text or not.
+        finding_opens: results of spot checks that open a case.
+        incident_opens: kinds of incidents that do once they are verified: those that citizens wait for an
+            answer to.
         working_time: of windows whose kind is not in `kinds`.
         kinds: those with a calendar of their own; not to be changed.
     """
@@ -72,6 +81,8 @@ class Rectify:
     review_days: int = 90
     reminders_percent: tuple[int, ...] = (50, 80, 100)
     complaint_channels: tuple[Channel, ...] = (Channel.COMPLAINT_DESK, Channel.HOTLINE)
+    finding_opens: tuple[str, ...] = FINDING_OPENS
+    incident_opens: tuple[str, ...] = INCIDENT_OPENS
     working_time: WorkingTime = field(default_factory=WorkingTime)
     kinds: Mapping[str, WorkingTime] = field(default_factory=_kinds)
 
@@ -98,6 +109,8 @@ def parse_rectify(table: "_Table") -> Rectify:
         review_days=table.integer("review_days", 1, 400),
         reminders_percent=table.integers("reminders_percent", 1, 100),
         complaint_channels=_channels(table),
+        finding_opens=_words(table, "finding_opens", FINDINGS, FINDING_OPENS),
+        incident_opens=_words(table, "incident_opens", INCIDENTS, INCIDENT_OPENS),
         working_time=_working_time(table.table("working_time")),
         kinds=MappingProxyType(kinds),
     )
@@ -130,6 +143,17 @@ def _channels(table: "_Table") -> tuple[Channel, ...]:
             "complaint_channels", value, "a list of channels", f"use some of {', '.join(sorted(names))}"
         )
     return ()
+
+
+def _words(table: "_Table", key: str, known: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+    """A list of some of `known`, which may be empty; `default` if the pack does not say."""
+    if key not in table.keys():  # noqa: SIM118 - a method of ours, not a dict
+        return default
+    value = table.value(key, "a list of words")
+    if isinstance(value, list) and all(each in known for each in value):
+        return tuple(dict.fromkeys(value))
+    table.note(key, value, f"a list of some of {', '.join(known)}", "correct the list")
+    return default
 
 
 def _hours(table: "_Table") -> tuple[tuple[int, int], ...]:

@@ -34,6 +34,7 @@ from tests.bench import (
     ranking,
     report,
     single,
+    timers,
 )
 from tests.bench.figures import Section
 from tests.bench.processes import own_cpu_s
@@ -57,6 +58,7 @@ class Part(StrEnum):
     IMPORT = "import"
     BUS = "bus"
     NOTIFY = "notify"
+    TIMERS = "timers"
     ARCHIVE = "archive"
     AUDIT = "audit"
     RANKING = "ranking"
@@ -100,6 +102,7 @@ class _Run:
             await self._on_platform(SERVICES, EVERYTHING)
         await self._part(Part.BUS, lambda: bus.measure(self._rounds))
         await self._part(Part.NOTIFY, lambda: notify.measure(self._rounds))
+        await self._part(Part.TIMERS, lambda: timers.measure(self._rounds, long=self._long))
         await self._part(Part.ARCHIVE, lambda: archive.measure(self._rounds))
         await self._part(Part.AUDIT, lambda: audit.measure(self._rounds))
         await self._part(Part.QUERY, lambda: query.measure(self._rounds))
@@ -156,7 +159,10 @@ def main(
     *,
     long: Annotated[
         bool,
-        typer.Option("--long", help="Growth and start with ten million events, imports of a million rows."),
+        typer.Option(
+            "--long",
+            help="Growth and start with ten million events, imports of a million rows, 100,000 cases.",
+        ),
     ] = False,
     write: Annotated[bool, typer.Option("--write", help="Write figures and plots into docs/.")] = False,
 ) -> None:

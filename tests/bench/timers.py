@@ -1,7 +1,7 @@
 """What timers cost: open cases with four timers each, set, found again at a start, and fired.
 
-``python -m tests.bench.timers --cases 100000``; without it a short form of some seconds.
-On a broker of its own, as the platform runs it (every message synced to disk).
+A part of ``make bench``, with 100,000 cases under ``--long``; ``python -m tests.bench.timers --cases 100000``
+shows one round by itself. On a broker of its own, as the platform runs it (every message synced to disk).
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import psutil
 import typer
 
 from deploy.local.embedded import NatsServer, free_ports
-from services.rectify.adapters.timer_store import JetStreamTimers
+from services.rectify.adapters.timer_store import AT, CHUNK, JetStreamTimers
 from services.rectify.application.timekeeping import TimerKeeper
 from services.rectify.domain.book import CaseBook, Summary
 from services.rectify.domain.calendar import Holidays
@@ -30,13 +30,18 @@ from services.rectify.domain.terms import Terms
 from services.rectify.metrics import RectifyMetrics
 from shared.kernel.ids import derived_id
 from shared.messaging.connection import BrokerSettings, connect
+from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.provisioner import provision
 from shared.messaging.streams import TIMERS
 from shared.rules.rectify import Rectify
+from tests.bench.figures import Figure, Section, Series
+from tests.bench.stage import data_directory
 
-SHORT = 5_000
+SHORT, LONG = 5_000, 100_000
 TIMERS_EACH = 4
 DUE = 2_000
+BODY_BYTES = 150
+"""About what a timer's body takes."""
 
 
 def summaries(number: int, now: datetime) -> list[Summary]:
@@ -70,7 +75,34 @@ def _with_timers(summary: Summary, timers: tuple[object, ...]) -> Summary:
     return replace(summary, timers=timers)  # type: ignore[arg-type]  # timers of the summary itself
 
 
-async def measure(number: int, folder: Path) -> dict[str, float]:
+async def bare(number: int, folder: Path) -> float:
+    """Messages a second: as many of the same size, on as many subjects, that nothing is to become of."""
+    port, monitor = free_ports(2)
+    server = NatsServer(folder / "nats", port=port, monitor_port=monitor, log=folder / "nats.log")
+    server.start()
+    try:
+        client = await connect(BrokerSettings(nats_url=server.url), "bench")
+        await provision(client)
+        commit = GroupCommit(client, stream=TIMERS, max_queued=CHUNK)
+        await commit.start()
+        body = b"x" * BODY_BYTES
+        started = time.perf_counter()
+        for place in range(0, number, CHUNK):
+            await commit.publish(
+                [
+                    Outgoing(f"{AT}{each // TIMERS_EACH}.bare-{each % TIMERS_EACH}", uuid4().hex, body)
+                    for each in range(place, min(place + CHUNK, number))
+                ]
+            )
+        elapsed = time.perf_counter() - started
+        await commit.stop()
+        await client.close()
+        return number / elapsed
+    finally:
+        server.stop()
+
+
+async def run(number: int, folder: Path) -> dict[str, float]:
     """Set the timers of ``number`` cases, find them again, fire some; seconds, rates and bytes."""
     port, monitor = free_ports(2)
     server = NatsServer(folder / "nats", port=port, monitor_port=monitor, log=folder / "nats.log")
@@ -121,10 +153,45 @@ async def measure(number: int, folder: Path) -> dict[str, float]:
         server.stop()
 
 
+async def measure(rounds: int, *, long: bool) -> Section:
+    """The figures of several rounds, each beside the bare messages."""
+    cases = LONG if long else SHORT
+    found: list[dict[str, float]] = []
+    rates: list[float] = []
+    for _ in range(rounds):
+        with data_directory() as folder:
+            found.append(await run(cases, folder))
+        with data_directory() as folder:
+            rates.append(await bare(cases * TIMERS_EACH, folder))
+
+    def series(name: str) -> Series:
+        return Series(tuple(each[name] for each in found))
+
+    if any(each["mended the second time"] for each in found):
+        raise AssertionError("timers that were just set did not stand")
+    return Section(
+        f"Timers of {cases:,} open cases, {TIMERS_EACH} each",
+        [
+            Figure(
+                "timers set", "/s", series("set per second"), Series(tuple(rates)),
+                "the same messages without a schedule",
+            ),
+            Figure("all compared with all cases, at a start", "s", series("compare at start, seconds")),
+            Figure(
+                f"lateness of the last of {DUE:,} that are due at one moment", "s",
+                series("the last of them late by, seconds"),
+            ),
+            Figure("the broker's memory", "MB", series("broker's memory, MiB")),
+        ],
+        [],
+        [f"{found[0]['on disk, bytes each']:.0f} bytes on disk for each; every one stood at the next start"],
+    )  # fmt: skip
+
+
 def main(cases: Annotated[int, typer.Option(help="Open cases.")] = SHORT) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
-        figures = asyncio.run(measure(cases, Path(folder)))
+        figures = asyncio.run(run(cases, Path(folder)))
     for name, value in figures.items():
         typer.echo(f"{name:36} {value:,.1f}")
 

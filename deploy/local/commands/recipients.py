@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from deploy.local.commands.options import JsonOption
-from services.notify.adapters.recipients_file import RecipientsError, parse_recipients
+from services.notify.adapters.recipients_file import RecipientsError, read_recipients
 from shared.kernel.clock import SystemClock, business_day
 from shared.kernel.units import load_units
 from shared.rules import load_pack
@@ -22,7 +22,9 @@ def _several() -> None:
 
 @recipients.command("validate")
 def validate(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="A file of recipients (TOML).")],
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file of recipients: TOML, or a table (.csv).")
+    ],
     units: Annotated[Path | None, typer.Option(help="Table of units; the committed one.")] = None,
     rules: Annotated[Path | None, typer.Option(help="Rule packs; the committed ones.")] = None,
     as_json: JsonOption = False,
@@ -32,7 +34,7 @@ def validate(
     problems: tuple[str, ...] = ()
     count = 0
     try:
-        book = parse_recipients(path.read_text(encoding="utf-8"), str(path), load_units(units), kinds)
+        book = read_recipients(path, load_units(units), kinds)
         count = len(book.recipients)
     except RecipientsError as error:
         problems = error.problems

@@ -13,6 +13,8 @@ from deploy.local.errors import LocalError
 from deploy.local.history.archive import read_entries
 from deploy.local.layout import Layout
 from services.notify.adapters.watch_fold import WatchFold, first_since
+from services.notify.application.case_alerts import case_fact_of
+from services.notify.application.sanction_alerts import sanction_fact_of
 from services.notify.application.translation import (
     divergence_of,
     flag_of,
@@ -22,10 +24,13 @@ from services.notify.application.translation import (
 )
 from services.notify.application.watching import watch_alerts
 from services.notify.domain.alert import Alert
+from services.notify.domain.case_rules import case_alerts
 from services.notify.domain.catalogue import RULES
 from services.notify.domain.rules import review_alerts, score_alerts, stream_diverged
+from services.notify.domain.sanction_rules import sanction_alerts
 from services.notify.domain.watch import Watch, start_of
 from services.notify.domain.watch_rules import dead_letter, too_good
+from services.notify.entrypoints.case_messages import needs_a_look, parse_fact
 from services.notify.metrics import NotifyMetrics
 from shared.events import (
     Envelope,
@@ -41,7 +46,7 @@ from shared.events import (
 from shared.kernel.errors import describe
 from shared.kernel.units import UnitRegistry
 from shared.messaging.reading import FoldReader, StoredMessage
-from shared.messaging.streams import AUDIT, DEADLETTER, FEEDBACK, INTEGRITY, RANKING
+from shared.messaging.streams import AUDIT, CASES, DEADLETTER, FEEDBACK, INTEGRITY, RANKING, REGISTRY
 from shared.rules import RulePack
 
 COUNTED: Final = frozenset({"surge", "quarantine_share"})
@@ -55,7 +60,11 @@ def _flagged(event: Envelope[Any], pack: RulePack, units: UnitRegistry) -> tuple
     return () if found is None else (found,)
 
 
-SOURCES: Final[Mapping[str, tuple[str, str, type[EventData], _Judge]]] = {
+def _sanction(event: Envelope[Any], pack: RulePack, units: UnitRegistry) -> tuple[Alert, ...]:
+    return sanction_alerts(sanction_fact_of(event, units), pack)
+
+
+SOURCES: Final[Mapping[str, tuple[str, str, type[EventData] | None, _Judge]]] = {
     "bad_review": (
         FEEDBACK, "feedback.v1.submitted.", FeedbackSubmitted,
         lambda event, pack, units: review_alerts(review_of(event, units), pack),
@@ -76,8 +85,24 @@ SOURCES: Final[Mapping[str, tuple[str, str, type[EventData], _Judge]]] = {
         AUDIT, "audit.v1.stream-diverged.", StreamDiverged,
         lambda event, _pack, _units: (stream_diverged(divergence_of(event)),),
     ),
+    **dict.fromkeys(
+        (
+            "case_opened", "case_assigned", "case_clock", "case_overdue", "case_reopened",
+            "case_refused_again",
+        ),
+        (
+            CASES, "cases.v1.changed.", None,
+            lambda event, pack, units: case_alerts(case_fact_of(event, units), pack),
+        ),
+    ),
+    "strike": (REGISTRY, "sanctions.v1.strike.", None, _sanction),
+    **dict.fromkeys(
+        ("sanction_to_decide", "sanction_step"), (REGISTRY, "sanctions.v1.sanction.", None, _sanction)
+    ),
 }  # fmt: skip
-"""For each rule over single events: stream, start of the subject, event, how it is judged."""
+"""For each rule over single events: stream, start of the subject, event, how it is judged.
+
+None: facts of many types share the subject, and each says by its type what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +172,16 @@ def _counted(watch: Watch, message: StoredMessage, asked: Asked, units: UnitRegi
 
 
 def _single(message: StoredMessage, asked: Asked, units: UnitRegistry) -> tuple[Alert, ...]:
-    _, subject, data, judge = SOURCES[asked.rule]
+    stream, subject, data, judge = SOURCES[asked.rule]
     if not message.subject.startswith(subject):
         return ()
     try:
-        event = parse_envelope(Envelope[data], message.data)  # type: ignore[valid-type]  # a runtime parametrisation
+        if data is not None:
+            event = parse_envelope(Envelope[data], message.data)  # type: ignore[valid-type]  # a runtime parametrisation
+        elif stream != CASES or needs_a_look(message.data):
+            event = parse_fact(message.data)
+        else:
+            return ()
     except InvalidEventError:
         return ()  # a dead letter, then as now
     return () if event.synthetic else judge(event, asked.pack, units)

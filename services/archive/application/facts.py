@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -76,12 +77,16 @@ def stage_and_summary(entry: Entry) -> tuple[str, str]:
     """One word and a few words; an event of an unknown contract is named by its type."""
     attributes = entry.leaf.attributes
     kind = "" if attributes is None else attributes.type
-    stage, describe = _WORDS.get(kind, ("case" if entry.leaf.stream == CASES else "other", None))
+    stage, describe = _WORDS.get(kind, ("other", None))
+    if entry.leaf.stream == CASES:
+        stage, describe = "case", partial(_case, kind)
+    elif kind.startswith(_SANCTIONS):
+        stage, describe = "sanction", partial(_sanction, kind)
     if describe is None:
         return stage, kind
     try:
         return stage, describe(data_of(entry))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, IndexError):
         return stage, kind
 
 
@@ -138,6 +143,26 @@ def _alert(data: Data) -> str:
 
 def _delivery(data: Data) -> str:
     return f"by {data['channel']}, attempt {data['attempt']}"
+
+
+def _case(kind: str, data: Data) -> str:
+    case, fact = data["case"], kind.split(".")[3]
+    used = f" {data['clock']} {data['percent']} %" if "clock" in data else ""
+    late = ", overdue" if case.get("overdue") else ""
+    return f"{fact}{used}, of {data['unit_id']}: {case['status']}{late}"
+
+
+_SANCTIONS: Final = "cn.pingyi.sanctions."
+
+
+def _sanction(kind: str, data: Data) -> str:
+    fact = kind.split(".")[3]
+    state = data.get("sanction")
+    if state is None:
+        return (
+            f"{fact}, of {data['unit_id']}: ladder {data['ladder']}, {data.get('basis') or data['because']}"
+        )
+    return f"{fact}, of {data['unit_id']}: step {state['step']}, {state['measure']}, {state['status']}"
 
 
 def _ranking(data: Data) -> str:

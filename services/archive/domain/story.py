@@ -1,6 +1,6 @@
 """The story of a rating: what was received, what it led to, and by which tie each step was found. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -76,8 +76,23 @@ _TIMED: Final = 1000
 
 
 def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """By the time that the platform received or decided each, then by place in the log."""
-    return tuple(sorted(steps, key=lambda step: (step.received_at, step.index)))
+    """By the time that the platform received or decided each, causes first, then by place in the log.
+
+    Streams are archived side by side: of two events of one moment, the effect may be in the log before.
+    """
+    found = tuple(steps)
+    causes = {step.event_id: step.causation_id for step in found}
+    return tuple(sorted(found, key=lambda step: (step.received_at, _effects_since(step, causes), step.index)))
+
+
+def _effects_since(step: Step, causes: Mapping[str, str | None]) -> int:
+    """How many steps of the story lead to this one; ids that claim a circle count as far as they go."""
+    seen: set[str] = set()
+    cause = step.causation_id
+    while cause is not None and cause in causes and cause not in seen:
+        seen.add(cause)
+        cause = causes[cause]
+    return len(seen)
 
 
 def as_text(story: Story) -> str:

@@ -33,7 +33,8 @@ class StepAnswer(BaseModel):
     stage: Annotated[
         str,
         Field(
-            description="received, counted, rank_moved, alert, delivered, acknowledged, corrected, case …; "
+            description="received, counted, rank_moved, alert, delivered, acknowledged, corrected, case, "
+            "sanction …; "
             "folded: a ranking includes the rating and does not show its unit anew."
         ),
     ]

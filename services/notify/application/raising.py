@@ -144,6 +144,19 @@ class RaiseAlerts:
         rules = self._packs.on(business_day(event.receivedat))
         return await self._raise_all("dead_letter", (dead_letter(letter_of(event), rules),), event, rules)
 
+    async def on_event(
+        self, kind: str, event: Envelope[Any], judge: Callable[[RulePack], tuple[Alert, ...]]
+    ) -> tuple[str, ...]:
+        """Judge an event of a further `kind` by its day's pack; returns and raises like `on_feedback`."""
+        if self._ignored(kind, event):
+            return ()
+        rules = self._packs.on(business_day(event.receivedat))
+        return await self._raise_all(kind, judge(rules), event, rules)
+
+    def count_quiet(self, kind: str) -> None:
+        """Count an event of a further `kind` whose type alone says that no rule fires on it."""
+        self._metrics.events.labels(kind, "quiet").inc()
+
     async def raise_found(self, alert: Alert, rules: RulePack, provenance: Provenance) -> None:
         """Raise what no single event shows.
 

@@ -63,6 +63,12 @@ def _stale(pack: RulePack) -> str:
     return f"不少于{rule.min_ratings}条评价超过{rule.minutes}分钟未计入已发布的排名"
 
 
+def _case_clock(pack: RulePack) -> str:
+    rule = pack.alerts.cases.clock
+    percents = "、".join(f"{percent}%" for percent in rule.percents)
+    return f"整改件的时限已用{percents}({rule.urgent_from}%起更为紧急)"
+
+
 RULES: Final[Mapping[str, RuleInfo]] = MappingProxyType(
     {
         info.name: info
@@ -109,6 +115,49 @@ RULES: Final[Mapping[str, RuleInfo]] = MappingProxyType(
             RuleInfo(
                 "stream_diverged", "存证核对", ("StreamDiverged",), Audience.OPERATORS, public=False,
                 condition=lambda _pack: "事件流与存证不一致,或重新一致",
+            ),
+            RuleInfo(
+                "case_opened", "整改立案", ("CaseOpened",), Audience.UNIT, public=False,
+                condition=lambda _pack: "因抽查发现、事件或人工立案(差评立案见差评提醒)",
+            ),
+            RuleInfo(
+                "case_assigned", "整改件交办",
+                ("CaseAssigned", "CaseTransferProposed", "CaseTransferRefused"), Audience.UNIT, public=False,
+                condition=lambda _pack: "整改件交办、申请转办或转办被否决",
+            ),
+            RuleInfo(
+                "case_clock", "整改时限", ("CaseClockReached",), Audience.UNIT, public=False,
+                condition=_case_clock,
+            ),
+            RuleInfo(
+                "case_overdue", "整改逾期", ("CaseClockReached",), Audience.SUPERVISORS, public=False,
+                condition=lambda _pack: "首次联系、分类或办结时限用完,或需上级核验、复核:告知上一级",
+            ),
+            RuleInfo(
+                "case_reopened", "整改重办", ("CaseAnswerRefused", "CaseSpotChecked"), Audience.UNIT,
+                public=False, condition=lambda _pack: "群众不认可答复,或回头看未通过",
+            ),
+            RuleInfo(
+                "case_refused_again", "多次不认可", ("CaseAnswerRefused", "CaseSpotChecked"),
+                Audience.SUPERVISORS, public=False,
+                condition=lambda pack: (
+                    f"同一整改件第{pack.alerts.cases.refused_again.times}次及以上不认可或回头看未通过:告知上一级"
+                ),
+            ),
+            RuleInfo(
+                "strike", "问责计次", ("StrikeCounted", "StrikeWithdrawn"), Audience.UNIT, public=False,
+                condition=lambda _pack: "整改不力或投诉查实记一次,或计次撤销",
+            ),
+            RuleInfo(
+                "sanction_to_decide", "问责待决", ("SanctionProposed", "SanctionAppealed"),
+                Audience.SUPERVISORS, public=False,
+                condition=lambda _pack: "提出问责建议,或单位提出申诉:告知上一级签署或裁定",
+            ),
+            RuleInfo(
+                "sanction_step", "问责进展",
+                ("SanctionSigned", "AppealDecided", "SanctionWithdrawn", "VetoImposed", "VetoLifted"),
+                Audience.UNIT, public=False,
+                condition=lambda _pack: "问责决定签署生效、申诉裁定或撤销",
             ),
         )
     }

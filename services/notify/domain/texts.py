@@ -33,6 +33,20 @@ _FIGURES: Final[Mapping[str, tuple[str, str]]] = {
     "previous_band": ("原等次", "Band before"),
     "probability": ("把握度", "Certainty"),
     "endpoint": ("接收端", "Endpoint"),
+    "case_id": ("整改件", "Case"),
+    "status": ("状态", "Status"),
+    "case_class": ("类别", "Class"),
+    "clock": ("时限", "Clock"),
+    "percent": ("已用%", "Per cent used"),
+    "due_at": ("到期时间", "Due at"),
+    "refused": ("不认可次数", "Refused, times"),
+    "fact": ("事项", "Fact"),
+    "ground": ("事由", "Ground"),
+    "step": ("步次", "Step"),
+    "subject_id": ("编号", "Id"),
+    "measure": ("措施", "Measure"),
+    "why": ("原因", "Why"),
+    "appeal_until": ("申诉截止", "Appeal until"),
 }
 _LABELS: Final = {
     Language.ZH: ("单位", "时间", "依据事件", "预警编号", "平台"),
@@ -52,6 +66,42 @@ _TITLES_EN: Final[Mapping[str, tuple[str, str]]] = {
     "stream_diverged": (
         "The audit archive and a stream differ, or agree again",
         "See docs/audit.md for what to do.",
+    ),
+    "case_opened": (
+        "A case was opened: {unit}",
+        "A finding, or somebody by hand, opened case {case_id}. Please classify it, hand it out and plan.",
+    ),
+    "case_assigned": (
+        "A case for you: {unit}",
+        "Case {case_id} was handed to you, you are asked to take it over, or it stays with you ({status}).",
+    ),
+    "case_clock": (
+        "{percent} % of the time are used up: {unit}",
+        "Case {case_id}: {percent} % of the time for '{clock}' are used up, at {due_at}. Please act.",
+    ),
+    "case_overdue": (
+        "Overdue: {unit}",
+        "Case {case_id}: the time for '{clock}' ended at {due_at}. Please see to it; it is one level down.",
+    ),
+    "case_reopened": (
+        "The answer was not accepted: {unit}",
+        "Case {case_id} is open again, for the {refused}. time. Please put it right and answer anew.",
+    ),
+    "case_refused_again": (
+        "Refused again: {unit}",
+        "The answers to case {case_id} were refused {refused} times. Please look into how it is worked on.",
+    ),
+    "strike": (
+        "Strike: {unit}",
+        "{fact} on ladder {ground} ({why}). Nothing follows before somebody one level up has signed it.",
+    ),
+    "sanction_to_decide": (
+        "For you to decide: {unit}",
+        "{fact}: {measure}, ground {ground}, step {step}. Look at the events; sign, reject or decide.",
+    ),
+    "sanction_step": (
+        "Sanction: {unit}",
+        "{fact}: {measure}, ground {ground}, step {step}. An appeal is possible until {appeal_until}.",
     ),
     "channel_disabled": (
         "A receiver of alerts wants no more: {endpoint}",

@@ -11,8 +11,12 @@ from shared.auth.grants import Permission
 from shared.auth.principals import Place, Principal, Tier
 from shared.kernel.units import UnitRegistry
 
+_KNOWN_TO_THE_UNIT: Final = frozenset({"surge", "case_overdue", "case_refused_again"})
+"""Told one level up, and no secret to those below: of their own cases they know."""
 CONFIDENTIAL: Final = frozenset(
-    name for name, info in RULES.items() if info.audience is Audience.SUPERVISORS and name != "surge"
+    name
+    for name, info in RULES.items()
+    if info.audience is Audience.SUPERVISORS and name not in _KNOWN_TO_THE_UNIT
 )
 """Alerts that are not for the unit that they are about."""
 

@@ -13,6 +13,7 @@ from services.rectify.domain.case import Case, CommandMark, ConfirmedBy, Origin,
 from services.rectify.domain.effects import opened
 from services.rectify.domain.errors import CaseNotFoundError
 from services.rectify.domain.machine import open_moves
+from services.rectify.domain.opening import case_id_of_finding
 from shared.events import Envelope, Provenance
 from shared.events.cases import CaseChanged
 from shared.kernel.errors import describe
@@ -127,7 +128,7 @@ class OpenByHand:
         self._fingerprint = fingerprint
 
     async def __call__(self, wanted: ByHand, *, by: str, key: str, correlation_id: str) -> StoredCase:
-        """Open the case; the same key opens the same case.
+        """Open the case; the same key opens the same case, and so does the same finding.
 
         Raises:
             NotFoundError: no such unit.
@@ -136,6 +137,8 @@ class OpenByHand:
         """
         unit = self._units.get(wanted.unit_id)
         case_id = derived_id("case", wanted.origin.value, self._fingerprint(key))
+        if wanted.origin is Origin.INSPECTION and wanted.ref is not None:
+            case_id = case_id_of_finding(wanted.ref)  # the finding itself may have opened it
         now = self._desk.now()
         case = opened(
             Case(

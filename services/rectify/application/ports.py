@@ -130,3 +130,15 @@ class HolidayTable(Protocol):
     def current(self) -> Holidays:
         """The table; another object when something was announced."""
         ...
+
+
+class RecordedFindings(Protocol):
+    """Role: finds spot checks and incidents as they were recorded."""
+
+    async def find(self, family: str, finding_id: str, city: str, county: str) -> Envelope[Any] | None:
+        """The event of a finding of this family (``inspection`` or ``incident``) and place; None: not kept.
+
+        Raises:
+            TransientError: the broker is away.
+        """
+        ...

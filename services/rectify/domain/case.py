@@ -20,6 +20,8 @@ class Origin(StrEnum):
     """A verified complaint 查实投诉."""
     INSPECTION = "inspection"
     """A finding of a spot check 抽查发现."""
+    INCIDENT = "incident"
+    """A verified incident that citizens wait for an answer to 群体上访、失信承诺."""
     MANUAL = "manual"
     """By hand 人工立案."""
 
@@ -100,6 +102,8 @@ class AnnulmentReason(StrEnum):
     """Opened by mistake, by hand 误立案."""
     REPEATED = "repeated"
     """Another case is about the same 重复立案."""
+    REFUTED = "refuted"
+    """The finding that it rested on was looked into, and is none 查否."""
 
 
 @dataclass(frozen=True, slots=True)

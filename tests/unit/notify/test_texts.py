@@ -81,8 +81,8 @@ def test_there_are_templates_in_chinese_and_english() -> None:
 
 
 def test_a_rule_without_an_english_template_shows_its_own_text() -> None:
-    text = render(alert(rule="case_overdue"), Language.EN)
-    assert text.title == "[warning] case_overdue: 东湖区婚姻登记处"
+    text = render(alert(rule="quarantine_share"), Language.EN)
+    assert text.title == "[warning] quarantine_share: 东湖区婚姻登记处"
     assert text.lines[0] == alert().body
 
 

@@ -1,11 +1,12 @@
 """No sequence of commands, crashes and duplicates reaches a state that the rules forbid.
 
 The store is the stream in small: it appends under the optimistic lock and recognises ids. A crash is an event
-that was stored and whose answer was lost; a duplicate is a command or a timer that comes again.
+that was stored and whose answer was lost, or everything made anew from the events; a duplicate is a command
+or a timer that comes again. What the rules forbid is said twice: of a state, and of each step to the next.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
@@ -33,6 +34,7 @@ from services.rectify.domain.case import (
 )
 from services.rectify.domain.clocks import ClockName
 from services.rectify.domain.errors import IllegalMoveError
+from services.rectify.domain.machine import open_moves
 from services.rectify.domain.timers import Timer, timers_of
 from services.rectify.metrics import RectifyMetrics
 from shared.events import Envelope, Provenance, parse_envelope, spec_for_type
@@ -41,29 +43,41 @@ from shared.messaging.publisher import BrokerUnavailableError
 from tests.unit.rectify.lives import HERE, MONDAY, TEXT, THERE, answer, new_case, plan
 
 
+def again(event: Envelope[Any]) -> Envelope[Any]:
+    """The event as whoever reads it from the stream gets it."""
+    return parse_envelope(spec_for_type(event.type).envelope, event.to_json())
+
+
 class Stream:
     """Plays `CaseStore` for one case, with bytes in between as on the wire."""
 
     def __init__(self) -> None:
         self.events: list[Envelope[Any]] = []
+        self.cases: list[Case] = []
+        """The state after each event, as whoever reads the events makes it."""
         self.lose_answer = False
-        self.before_store: Callable[[], None] | None = None
+        self.before_store: Callable[[], Awaitable[None]] | None = None
+        """What happens, once, between somebody's look and their event."""
 
     async def load(self, case_id: str) -> StoredCase | None:
         if not self.events:
             return None
         event = self.events[-1]
         assert event.data.case_id == case_id
-        return StoredCase(case_of(event.data), len(self.events), event.correlationid)
+        return StoredCase(self.cases[-1], len(self.events), event.correlationid)
 
     async def store(self, event: Envelope[Any], case: Case, *, replaces: int) -> tuple[int, bool]:
         del case
+        meanwhile, self.before_store = self.before_store, None
+        if meanwhile is not None:
+            await meanwhile()
         known = [each.id for each in self.events]
         if event.id in known:
             return known.index(event.id) + 1, True
         if replaces != len(self.events):
             raise CaseChangedError("somebody else was faster")
-        self.events.append(parse_envelope(spec_for_type(event.type).envelope, event.to_json()))
+        self.events.append(again(event))
+        self.cases.append(case_of(self.events[-1].data))
         if self.lose_answer:
             self.lose_answer = False
             raise BrokerUnavailableError("the answer was lost")
@@ -113,12 +127,45 @@ COMMANDS: st.SearchStrategy[c.Command] = st.one_of(
 )
 
 
+PACKS = FileRulePacks(None)
 HURRIED: st.SearchStrategy[c.Command] = st.one_of(
     st.builds(answer, st.sampled_from(Outcome)),
     st.sampled_from([c.GiveAnswer(Outcome.RESOLVED, None), c.Close(), plan(goal=None), c.Report(TEXT)]),
     st.builds(c.Confirm, st.sampled_from(ConfirmedBy)),
 )
 """What somebody tries who would rather be done with it."""
+NUMBERS: st.SearchStrategy[int] = st.integers(1, 10_000)
+ANNULLED_ONCE_IN = 40
+
+
+def possible(case: Case, number: int) -> c.Command:
+    """One of the commands that `case` allows, by `number`: of all commands chance would seldom draw one."""
+    revision = case.rating_revision + 1
+    if case.status is Status.ANNULLED:
+        return c.Revive(revision)
+    if number % ANNULLED_ONCE_IN == 0:
+        return c.Annul(AnnulmentReason.EXCLUDED, revision)
+    makes: dict[str, tuple[c.Command, ...]] = {
+        "contact": (c.Contact(),),
+        "classify": tuple(c.Classify(each) for each in CaseClass),
+        "assign": (c.Assign(HERE),),
+        "propose_transfer": (c.ProposeTransfer(THERE, TEXT), c.ProposeTransfer(HERE, TEXT)),
+        "accept_transfer": (c.AcceptTransfer(),),
+        "refuse_transfer": (c.RefuseTransfer(TEXT),),
+        "plan": (plan(MONDAY + timedelta(days=9000)),),
+        "report": (c.Report(TEXT),),
+        "extend": (c.Extend(1, TEXT), c.Extend(15, TEXT)),
+        "pause": (c.Pause(TEXT),),
+        "resume": (c.Resume(),),
+        "answer": tuple(answer(each) for each in Outcome),
+        "confirm": (c.Confirm(ConfirmedBy.CITIZEN), c.Confirm(ConfirmedBy.SILENCE)),
+        "refuse": (c.RefuseAnswer(TEXT),),
+        "close": (c.Close(),),
+        "review": tuple(c.Review(each, TEXT) for each in CaseClass),
+        "spot_check": (c.SpotCheck(passed=True, finding=TEXT), c.SpotCheck(passed=False, finding=TEXT)),
+    }
+    commands = [command for move in open_moves(case) for command in makes.get(move, ())]
+    return commands[number % len(commands)] if commands else c.Annul(AnnulmentReason.EXCLUDED, revision)
 
 
 def next_step(case: Case, case_class: CaseClass) -> c.Command | None:
@@ -142,30 +189,118 @@ def next_step(case: Case, case_class: CaseClass) -> c.Command | None:
     return ways.get(case.status)
 
 
+class History:
+    """What the rules say of each step, held against the events one by one, from the first."""
+
+    def __init__(self) -> None:
+        self.read_up_to = 0
+        self.extensions = 0
+        """Since the case was opened, or opened again."""
+        self.refusals = 0
+        self.announced: set[tuple[str, int, int]] = set()
+        self.annulled_for_good = False
+
+    def read(self, stream: Stream) -> None:
+        for place in range(max(1, self.read_up_to), len(stream.events)):
+            event = stream.events[place]
+            fact = event.type.split(".")[3]
+            before, after = stream.cases[place - 1], stream.cases[place]
+            assert not self.annulled_for_good, f"{fact} after it was annulled for good"
+            assert after.version == before.version + 1
+            assert before.overdue <= after.overdue, "a missed deadline was forgotten"
+            assert before.first_answered_at in {None, after.first_answered_at}
+            self._responsibility(fact, before, after)
+            self._steps(fact, event, before, after)
+            self._counts(fact, event, after)
+        self.read_up_to = len(stream.events)
+
+    @staticmethod
+    def _responsibility(fact: str, before: Case, after: Case) -> None:
+        if fact == "assigned":
+            assert before.responsible is None
+            assert after.responsible is not None
+        elif fact == "transfer-accepted":
+            assert before.pending_transfer is not None
+            assert after.responsible == before.pending_transfer
+        else:
+            assert after.responsible == before.responsible, "the first handler answers until another accepts"
+
+    def _steps(self, fact: str, event: Envelope[Any], before: Case, after: Case) -> None:
+        if fact == "planned":
+            assert after.plan is not None
+            six = (
+                after.plan.goal.ciphertext, after.plan.measures.ciphertext, after.plan.deadline > event.time,
+                after.plan.responsible_unit, after.plan.responsible_leader, after.plan.responsible_person,
+            )  # fmt: skip
+            assert all(six), "a plan without one of its six elements"
+        elif fact == "answered":
+            assert after.answer is not None
+            assert after.answer.text.ciphertext
+            assert before.paused_since is None
+            assert before.pending_transfer is None
+        elif fact == "confirmed":
+            due = before.clock(ClockName.CONFIRM)
+            assert before.has_citizen
+            assert after.confirmed_by in {ConfirmedBy.CITIZEN, ConfirmedBy.SILENCE}
+            if after.confirmed_by is ConfirmedBy.SILENCE:
+                assert due is not None
+                assert due.due_at is not None
+                assert due.due_at <= event.time, "silence before the citizen's time was over"
+        elif fact == "closed":
+            assert before.answer is not None, "closed without an outcome and an answer"
+            assert before.confirmed_by is not None, "closed without a confirmation"
+        elif fact == "answer-refused":
+            assert before.confirmed_by is not ConfirmedBy.CITIZEN, "who has confirmed can't refuse"
+        elif fact in {"annulled", "revived"} and after.rating_revision:
+            assert after.rating_revision > before.rating_revision, "an older word about the rating counted"
+        self.annulled_for_good = after.status is Status.ANNULLED and not after.rating_revision
+
+    def _counts(self, fact: str, event: Envelope[Any], after: Case) -> None:
+        if fact == "extended":
+            self.extensions += 1
+            assert self.extensions == 1, "a second extension"
+        opened_again = fact == "answer-refused" or (fact == "spot-checked" and not event.data.passed)
+        self.refusals += opened_again
+        assert after.reopened == self.refusals
+        assert after.failed_checks <= min(after.spot_checks, after.reopened)
+        if opened_again or (fact == "reviewed" and after.status is Status.ASSIGNED):
+            self.extensions = 0
+        if fact == "clock-reached":
+            clock = after.clock(ClockName(event.data.clock))
+            assert clock is not None
+            mark = (event.data.clock, clock.round, event.data.percent)
+            assert mark not in self.announced, "a reminder was announced twice"
+            self.announced.add(mark)
+
+
 class AnyLife(RuleBasedStateMachine):
     """Commands of anybody, at any time, with crashes and repeats."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stream, self.clock, self.metrics = Stream(), Now(), RectifyMetrics()
-        ids = count(1)
-        self.desk = Desk(
-            self.stream,
-            FileRulePacks(None),
-            NoHolidays(),
-            self.clock,
-            self.metrics,
-            lambda _now: derived_id("test", str(next(ids))),
-        )
+        self.ids = count(1)
+        self.desk = self.new_desk()
+        self.history = History()
         self.keys = count(1)
         self.fired: list[Timer] = []
         self.done: list[tuple[c.Command, CommandMark]] = []
 
+    def new_desk(self) -> Desk:
+        return Desk(
+            self.stream,
+            PACKS,
+            NoHolidays(),
+            self.clock,
+            self.metrics,
+            lambda _now: derived_id("test", str(next(self.ids))),
+        )
+
     @property
     def case(self) -> Case:
-        return case_of(self.stream.events[-1].data)
+        return self.stream.cases[-1]
 
-    @initialize(case_class=st.sampled_from(CaseClass), stage=st.integers(0, 9))
+    @initialize(case_class=st.sampled_from(CaseClass), stage=st.integers(0, 5))
     def open(self, case_class: CaseClass, stage: int) -> None:
         for _ in range(2):  # and a redelivery
             asyncio.run(self.desk.open(new_case(), by="system", provenance=Provenance("test")))
@@ -191,7 +326,63 @@ class AnyLife(RuleBasedStateMachine):
             assert len(self.stream.events) == stored, "the repeat was carried out twice"
         self.stream.lose_answer = False
 
-    @rule(case_class=st.sampled_from(CaseClass), steps=st.integers(1, 9))
+    @rule(number=NUMBERS)
+    def something_possible(self, number: int) -> None:
+        self.ask(possible(self.case, number), CommandMark(f"{next(self.keys):032x}", "5" * 32))
+
+    @rule(numbers=st.lists(NUMBERS, min_size=2, max_size=6))
+    def a_busy_day(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self.something_possible(number)
+
+    @rule(mine=NUMBERS, theirs=NUMBERS)
+    def two_at_once(self, mine: int, theirs: int) -> None:
+        """Somebody else's event comes between our look and our event."""
+        ours, other_one = possible(self.case, mine), possible(self.case, theirs)
+        won: list[StoredCase] = []
+        stored = len(self.stream.events)
+        case_id, mark = self.case.case_id, CommandMark(f"{next(self.keys):032x}", "2" * 32)
+        other = CommandMark(f"{next(self.keys):032x}", "3" * 32)
+
+        async def meanwhile() -> None:
+            try:
+                won.append(await self.desk.ask(case_id, other_one, by="supervisor", mark=other))
+            except IllegalMoveError:
+                return
+
+        self.stream.before_store = meanwhile
+        outcome, newer = "carried out", None
+        try:
+            asyncio.run(self.desk.ask(case_id, ours, by="officer", mark=mark))
+        except IllegalMoveError:
+            outcome = "refused"
+        except LostRaceError as lost:
+            outcome, newer = "lost", lost.stored.case
+        self.stream.before_store = None
+        events = len(self.stream.events) - stored
+        if outcome == "lost":
+            assert newer == won[0].case == self.case, "the loser gets the newer state"
+            assert events == 1, "the loser stored something"
+        else:
+            assert won == [], "two were carried out on one state"
+            assert events == (outcome == "carried out")
+
+    @rule()
+    def everything_dies_and_is_made_anew_from_the_events(self) -> None:
+        before = self.case
+        self.stream.events = [again(event) for event in self.stream.events]
+        self.stream.cases = [case_of(event.data) for event in self.stream.events]
+        self.desk, self.history = self.new_desk(), History()
+        assert self.case == before
+
+    @rule(
+        reason=st.sampled_from([AnnulmentReason.MISTAKEN, AnnulmentReason.REPEATED]), really=st.integers(0, 9)
+    )
+    def somebody_annuls_it_for_good(self, reason: AnnulmentReason, really: int) -> None:
+        if really == 9:  # not often: there is nothing to be seen after it
+            self.ask(c.Annul(reason), CommandMark(f"{next(self.keys):032x}", "4" * 32))
+
+    @rule(case_class=st.sampled_from(CaseClass), steps=st.integers(1, 3))
     def work_goes_on(self, case_class: CaseClass, steps: int) -> None:
         self.steps_ahead(case_class, steps)
 
@@ -228,8 +419,9 @@ class AnyLife(RuleBasedStateMachine):
     def time_passes(self, days: float) -> None:
         self.clock.moment += timedelta(days=days)
 
-    @rule(crash=st.booleans(), twice=st.booleans())
-    def timers_fire(self, crash: bool, twice: bool) -> None:  # noqa: FBT001 - drawn
+    @rule(days=st.sampled_from([0.0, 1.0, 3.0, 30.0]), crash=st.booleans(), twice=st.booleans())
+    def timers_fire(self, days: float, crash: bool, twice: bool) -> None:  # noqa: FBT001 - drawn
+        self.clock.moment += timedelta(days=days)
         fire = FireTimer(self.desk, self.metrics)
         for timer in [timer for timer in timers_of(self.case) if timer.at <= self.clock.moment]:
             self.stream.lose_answer = crash
@@ -290,18 +482,8 @@ class AnyLife(RuleBasedStateMachine):
             assert ClockName.SOLVE in running
 
     @invariant()
-    def responsibility_never_gets_lost_and_nothing_is_announced_twice(self) -> None:
-        reached = [
-            (event.data.clock, clock.round, event.data.percent)
-            for event in self.stream.events
-            if event.type.endswith(".clock-reached.v1")
-            for clock in case_of(event.data).clocks
-            if clock.name.value == event.data.clock
-        ]
-        assert len(reached) == len(set(reached)), "a reminder was announced twice"
-        extended = [event for event in self.stream.events if event.type.endswith(".extended.v1")]
-        reopened = [event for event in self.stream.events if event.data.case.extended_wd == 0]
-        assert len(extended) <= 1 + len(reopened)
+    def every_step_keeps_the_rules(self) -> None:
+        self.history.read(self.stream)
 
 
 TestAnyLife = AnyLife.TestCase

@@ -1,0 +1,53 @@
+"""What comes in from the bus about cases, strikes and sanctions, by provisioned durables of their own."""
+
+from typing import Final
+
+from nats.aio.client import Client
+
+from services.notify.application.case_alerts import RaiseCaseAlerts
+from services.notify.application.raising import RaiseAlerts
+from services.notify.application.sanction_alerts import RaiseSanctionAlerts
+from services.notify.entrypoints.case_messages import needs_a_look, parse_fact
+from services.notify.entrypoints.events import PACE_S, context_of
+from shared.kernel.units import UnitRegistry
+from shared.messaging.consuming import DurableConsumer
+from shared.messaging.failure import FailureHandling
+from shared.messaging.reading import DurableReader, StoredMessage
+from shared.messaging.streams import CASES, REGISTRY
+
+CASES_DURABLE: Final = "notify-cases"
+SANCTIONS_DURABLE: Final = "notify-sanctions"
+CASE_DURABLES: Final = ((CASES, CASES_DURABLE), (REGISTRY, SANCTIONS_DURABLE))
+"""(stream, durable) of every consumer that is read here; all must be provisioned."""
+
+
+def case_consumers(
+    client: Client, raise_alerts: RaiseAlerts, failures: FailureHandling, units: UnitRegistry
+) -> dict[str, DurableConsumer]:
+    """Return the pull loops by what they read."""
+    raise_case = RaiseCaseAlerts(raise_alerts, units)
+
+    def nothing_to_do(message: StoredMessage) -> bool:
+        if needs_a_look(message.data):
+            return False
+        raise_case.passed_by()
+        return True
+
+    async def on_case(message: StoredMessage) -> None:
+        event = parse_fact(message.data)
+        with context_of(event):
+            await raise_case(event)
+
+    raise_sanction = RaiseSanctionAlerts(raise_alerts, units)
+
+    async def on_sanction(message: StoredMessage) -> None:
+        event = parse_fact(message.data)
+        with context_of(event):
+            await raise_sanction(event)
+
+    cases = DurableReader(client, CASES, CASES_DURABLE, pace_s=PACE_S)
+    sanctions = DurableReader(client, REGISTRY, SANCTIONS_DURABLE, pace_s=PACE_S)
+    return {
+        "cases": DurableConsumer(cases, on_case, failures, screen=nothing_to_do),
+        "sanctions": DurableConsumer(sanctions, on_sanction, failures),
+    }
