@@ -9,7 +9,8 @@ from shared.rules.checking import Examination, examine_packs
 from shared.rules.differences import Setting, pack_differences, pack_settings
 from shared.rules.loading import UnknownPackError, load_pack, load_packs, pack_by_hash
 from shared.rules.pack import RulePack
-from shared.rules.parsing import RulePackError, parse_pack
+from shared.rules.parsing import parse_pack
+from shared.rules.table import RulePackError
 
 __all__ = [
     "Examination",

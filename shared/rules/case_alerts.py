@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from shared.rules.alerting import Severity
 
 if TYPE_CHECKING:
-    from shared.rules.parsing import _Table
+    from shared.rules.table import Table
 
 TABLES: Final[tuple[str, ...]] = (
     "case_opened", "case_assigned", "case_clock", "case_overdue", "case_reopened", "case_refused_again",
@@ -69,7 +69,7 @@ class SanctionAlerts:
     step: Severity = Severity.WARNING
 
 
-def read_sanction_alerts(alerts: "_Table") -> SanctionAlerts:
+def read_sanction_alerts(alerts: "Table") -> SanctionAlerts:
     """Read the optional tables ``strike``, ``sanction_to_decide`` and ``sanction_step`` of ``[alerts]``."""
     usual = SanctionAlerts()
 
@@ -88,7 +88,7 @@ def read_sanction_alerts(alerts: "_Table") -> SanctionAlerts:
     )
 
 
-def read_case_alerts(alerts: "_Table") -> CaseAlerts:
+def read_case_alerts(alerts: "Table") -> CaseAlerts:
     """Read the optional tables `TABLES` of ``[alerts]``."""
     tables = {name: alerts.table(name) for name in TABLES if name in alerts.keys()}  # noqa: SIM118 - a table under strict reading, not a mapping
     usual = CaseAlerts()

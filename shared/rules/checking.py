@@ -13,7 +13,8 @@ from shared.kernel.errors import describe
 from shared.kernel.units import BUREAU, Unit
 from shared.rules.loading import order_problems, read_texts
 from shared.rules.pack import RulePack
-from shared.rules.parsing import RulePackError, parse_pack
+from shared.rules.parsing import parse_pack
+from shared.rules.table import RulePackError
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from shared.kernel.grades import Channel, Source
 
 if TYPE_CHECKING:
-    from shared.rules.parsing import _Table
+    from shared.rules.table import Table
 
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -123,7 +123,7 @@ DEFAULT_CHANNELS: Final[Mapping[Channel, ChannelPolicy]] = MappingProxyType(
 )
 
 
-def parse_channels(table: "_Table") -> Mapping[Channel, ChannelPolicy]:
+def parse_channels(table: "Table") -> Mapping[Channel, ChannelPolicy]:
     """Read `[intake.channels]`: one entry for each channel."""
     found: dict[Channel, ChannelPolicy] = {}
     for channel in Channel:
@@ -136,7 +136,7 @@ def parse_channels(table: "_Table") -> Mapping[Channel, ChannelPolicy]:
     return MappingProxyType(found)
 
 
-def parse_tokens(table: "_Table") -> TokenRules:
+def parse_tokens(table: "Table") -> TokenRules:
     """Read `[intake.tokens]`."""
     found = TokenRules(
         default_days=table.integer("default_days", 1, 400),
@@ -149,7 +149,7 @@ def parse_tokens(table: "_Table") -> TokenRules:
     return found
 
 
-def parse_quotas(table: "_Table") -> Quotas:
+def parse_quotas(table: "Table") -> Quotas:
     """Read `[intake.quotas]`."""
     channels: dict[Channel, Quota] = {}
     if "channels" in table.keys():  # noqa: SIM118 - a method of ours, not a dict
@@ -172,14 +172,14 @@ def parse_quotas(table: "_Table") -> Quotas:
     return found
 
 
-def _quota(table: "_Table", key: str) -> Quota:
+def _quota(table: "Table", key: str) -> Quota:
     entry = table.table(key)
     found = Quota(entry.integer("limit", 1, 1_000_000_000), entry.integer("seconds", 1, 86_400))
     entry.done()
     return found
 
 
-def _words(table: "_Table", key: str, words: type[_E]) -> tuple[_E, ...]:
+def _words(table: "Table", key: str, words: type[_E]) -> tuple[_E, ...]:
     names = ", ".join(word.value for word in words)
     value = table.value(key, f"a list of some of {names}")
     if isinstance(value, list):

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from shared.rules.parsing import _Table
+    from shared.rules.table import Table
 
 LONGEST_MEASURE: Final = 64
 MOST_STEPS: Final = 10
@@ -73,7 +73,7 @@ class Ladders:
         return least is not None and SEVERITIES.index(severity or "ordinary") >= SEVERITIES.index(least)
 
 
-def read_ladders(top: "_Table") -> Ladders:
+def read_ladders(top: "Table") -> Ladders:
     """Read ``[ladders]`` of a pack, if it is there; keys that are left out have their usual value."""
     if "ladders" not in top.keys():  # noqa: SIM118 - a method of ours, not a dict
         return Ladders()
@@ -97,11 +97,11 @@ def read_ladders(top: "_Table") -> Ladders:
     return Ladders(**given)
 
 
-def _measure(table: "_Table", key: str) -> str:
+def _measure(table: "Table", key: str) -> str:
     return table.text(key, "a short term", lambda text: 0 < len(text.strip()) <= LONGEST_MEASURE)
 
 
-def _measures(table: "_Table", key: str) -> tuple[str, ...]:
+def _measures(table: "Table", key: str) -> tuple[str, ...]:
     expected = f"a list of 1 to {MOST_STEPS} short terms, the mildest first"
     value = table.value(key, expected)
     if isinstance(value, list) and 1 <= len(value) <= MOST_STEPS:
@@ -112,14 +112,14 @@ def _measures(table: "_Table", key: str) -> tuple[str, ...]:
     return ("",)
 
 
-def _flag(table: "_Table", key: str) -> bool:
+def _flag(table: "Table", key: str) -> bool:
     value = table.value(key, "true or false")
     if not isinstance(value, bool):
         table.note(key, value, "true or false", "write it without quotes")
     return value is True
 
 
-def _severities(table: "_Table") -> Mapping[str, str]:
+def _severities(table: "Table") -> Mapping[str, str]:
     known = _vetoes()
     expected = f"one of {', '.join(SEVERITIES)}"
     found: dict[str, str] = {}
@@ -131,7 +131,7 @@ def _severities(table: "_Table") -> Mapping[str, str]:
     return MappingProxyType(found)
 
 
-def _periods(table: "_Table") -> tuple[str, ...]:
+def _periods(table: "Table") -> tuple[str, ...]:
     expected = f"a list of some of {', '.join(PERIODS)}"
     value = table.value("award_periods", expected)
     if isinstance(value, list) and all(each in PERIODS for each in value):

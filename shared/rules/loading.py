@@ -11,7 +11,8 @@ from typing import Final
 
 from shared.kernel.errors import describe
 from shared.rules.pack import RulePack
-from shared.rules.parsing import RulePackError, parse_pack
+from shared.rules.parsing import parse_pack
+from shared.rules.table import RulePackError
 
 APPROVED: Final = "approved.json"
 """Which packs of a folder two people have approved; where it is there, no other pack is used."""

@@ -9,13 +9,11 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from datetime import date, datetime
-from enum import StrEnum
+from collections.abc import Mapping
+from datetime import date
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final
 
-from shared.kernel.errors import PermanentError, describe
 from shared.kernel.grades import Grade, Verification
 from shared.rules.alerting import Severity, read_routing, read_warnings
 from shared.rules.approvals import RANGES, ApprovalRules
@@ -58,129 +56,17 @@ from shared.rules.pack import (
 from shared.rules.people import People, read_people
 from shared.rules.rectify import Rectify, parse_rectify
 from shared.rules.screening_parsing import parse_screening
+from shared.rules.table import RulePackError, Table
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 _SUM_TOLERANCE = 1e-9
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}", re.ASCII)
-_E = TypeVar("_E", bound=StrEnum)
 
 MAX_WINDOW_DAYS: Final = 999
 """In a list's key up to three digits are days and four are a year."""
 
 
-class RulePackError(PermanentError):
-    """A rule pack cannot be used; `problems` lists every finding."""
-
-    def __init__(self, origin: str, problems: tuple[str, ...]) -> None:
-        super().__init__("\n".join((f"Rule pack {origin} cannot be used:", *(f"- {p}" for p in problems))))
-        self.origin = origin
-        self.problems = problems
-
-
-class _Table:
-    """One TOML table under strict reading; notes problems instead of raising, so that all are found."""
-
-    def __init__(self, data: Mapping[str, object], place: str, problems: list[str]) -> None:
-        self._data = data
-        self._place = place
-        self._problems = problems
-        self._read: set[str] = set()
-        self._noted = len(problems)
-
-    @property
-    def sound(self) -> bool:
-        """Whether nothing was noted since reading of this table began."""
-        return len(self._problems) == self._noted
-
-    def at(self, key: str) -> str:
-        return f"{self._place}.{key}" if self._place else key
-
-    def note(self, key: str, value: object, expected: str, remedy: str) -> None:
-        self._problems.append(f"{self.at(key)}: {describe(value, expected, remedy)}")
-
-    def keys(self) -> tuple[str, ...]:
-        return tuple(self._data)
-
-    def value(self, key: str, expected: str) -> object:
-        self._read.add(key)
-        if key not in self._data:
-            self._problems.append(f"{self.at(key)}: missing, expected {expected}: add the key.")
-        return self._data.get(key)
-
-    def table(self, key: str) -> "_Table":
-        value = self.value(key, "a table")
-        if not isinstance(value, dict):
-            if value is not None:
-                self.note(key, value, "a table", f"write [{self.at(key)}]")
-            return _Table({}, self.at(key), [])  # its keys are missing too, but one finding is enough
-        return _Table(value, self.at(key), self._problems)
-
-    def text(self, key: str, expected: str, accept: Callable[[str], bool]) -> str:
-        value = self.value(key, expected)
-        if isinstance(value, str) and accept(value):
-            return value
-        if value is not None:
-            self.note(key, value, expected, "correct the text")
-        return ""
-
-    def integer(self, key: str, low: int, high: int) -> int:
-        expected = f"a whole number from {low} to {high}"
-        value = self.value(key, expected)
-        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-            return value
-        if value is not None:
-            self.note(key, value, expected, "set it within that range, without quotes")
-        return low
-
-    def number(self, key: str, low: float, high: float) -> float:
-        expected = f"a number from {low:g} to {high:g}"
-        value = self.value(key, expected)
-        if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
-            return float(value)
-        if value is not None:
-            self.note(key, value, expected, "set it within that range, without quotes")
-        return low
-
-    def day(self, key: str, *, required: bool) -> date | None:
-        if not required and key not in self._data:
-            return None
-        expected = "a date"
-        value = self.value(key, expected)
-        if isinstance(value, date) and not isinstance(value, datetime):
-            return value
-        if value is not None:
-            self.note(key, value, expected, "write it as YYYY-MM-DD, without time and quotes")
-        return None
-
-    def integers(self, key: str, low: int, high: int) -> tuple[int, ...]:
-        expected = f"an ascending list of different whole numbers from {low} to {high}"
-        value = self.value(key, expected)
-        if isinstance(value, list) and value:
-            whole = [v for v in value if isinstance(v, int) and not isinstance(v, bool) and low <= v <= high]
-            if len(whole) == len(value) and sorted(set(whole)) == whole:
-                return tuple(whole)
-        if value is not None:
-            self.note(key, value, expected, "correct the list, e.g. [1, 2]")
-        return (low,)
-
-    def choice(self, key: str, choices: type[_E]) -> _E:
-        names = ", ".join(member.value for member in choices)
-        value = self.value(key, f"one of {names}")
-        for member in choices:
-            if member.value == value:
-                return member
-        if value is not None:
-            self.note(key, value, f"one of {names}", "choose one of them")
-        return next(iter(choices))
-
-    def done(self) -> None:
-        for key in self._data:
-            if key not in self._read:
-                known = ", ".join(sorted(self._read))
-                self.note(key, key, f"one of the keys {known}", "remove or rename the key")
-
-
-def _kinds(table: _Table) -> Mapping[str, str]:
+def _kinds(table: Table) -> Mapping[str, str]:
     kinds: dict[str, str] = {}
     for key in table.keys():  # noqa: SIM118 - a method of ours, not a dict
         label = table.text(key, "a Chinese label", lambda text: 0 < len(text.strip()) <= 32)  # noqa: PLR2004 - fits a column
@@ -192,7 +78,7 @@ def _kinds(table: _Table) -> Mapping[str, str]:
     return MappingProxyType(kinds)
 
 
-def _weights(table: _Table) -> Mapping[Verification, int]:
+def _weights(table: Table) -> Mapping[Verification, int]:
     weights = {member: table.integer(member.value, 0, 1000) for member in Verification}
     if table.keys() and not any(weights.values()):
         table.note("*", 0, "at least one weight above 0, or no rating counts", "give one of them a weight")
@@ -200,7 +86,7 @@ def _weights(table: _Table) -> Mapping[Verification, int]:
     return MappingProxyType(weights)
 
 
-def _windows(table: _Table) -> Windows:
+def _windows(table: Table) -> Windows:
     windows = Windows(
         days=table.integers("days", 1, MAX_WINDOW_DAYS),
         primary_days=table.integer("primary_days", 1, MAX_WINDOW_DAYS),
@@ -218,7 +104,7 @@ def _windows(table: _Table) -> Windows:
     return windows
 
 
-def _suppression(table: _Table) -> Suppression:
+def _suppression(table: Table) -> Suppression:
     found = Suppression(table.integer("publish_from", 1, 1_000_000), table.integer("rank_from", 1, 1_000_000))
     if found.rank_from < found.publish_from:
         table.note("rank_from", found.rank_from, f"at least publish_from ({found.publish_from})", "raise it")
@@ -226,13 +112,13 @@ def _suppression(table: _Table) -> Suppression:
     return found
 
 
-def _bands(table: _Table) -> Bands:
+def _bands(table: Table) -> Bands:
     bands = Bands(table.number("excellent_line", 0.01, 0.99), table.number("probability", 0.5, 0.999))
     table.done()
     return bands
 
 
-def _prior(table: _Table) -> Prior:
+def _prior(table: Table) -> Prior:
     prior = Prior(
         mu=table.number("mu", 0.01, 0.99),
         strength=table.number("strength", 0.1, 1e6),
@@ -246,7 +132,7 @@ def _prior(table: _Table) -> Prior:
     return prior
 
 
-def _composite(table: _Table) -> Composite:
+def _composite(table: Table) -> Composite:
     parts = ("public", "rectification", "self", "mutual", "spot_check", "social")
     weights = [table.number(part, 0, 1) for part in parts]
     table.done()
@@ -256,13 +142,13 @@ def _composite(table: _Table) -> Composite:
     return Composite(*weights)
 
 
-def _lists(table: _Table) -> Lists:
+def _lists(table: Table) -> Lists:
     found = Lists(table.integer("top", 0, 1000), table.integer("bottom", 0, 1000))
     table.done()
     return found
 
 
-def _publication(table: _Table) -> Publication:
+def _publication(table: Table) -> Publication:
     found = Publication(
         score_changed_min_points=table.number("score_changed_min_points", 0, 100),
         score_changed_min_interval_s=table.number("score_changed_min_interval_s", 0, 86_400),
@@ -272,7 +158,7 @@ def _publication(table: _Table) -> Publication:
     return found
 
 
-def _intake(table: _Table) -> Intake:
+def _intake(table: Table) -> Intake:
     given = table.keys()
     found = Intake(
         future_tolerance_s=table.number("future_tolerance_s", 0, 86_400),
@@ -287,7 +173,7 @@ def _intake(table: _Table) -> Intake:
     return found
 
 
-def _alerts(table: _Table) -> Alerts:
+def _alerts(table: Table) -> Alerts:
     bad, drop, band = table.table("bad_review"), table.table("rank_drop"), table.table("band_change")
     more = read_warnings(table)
     alerts = Alerts(
@@ -315,7 +201,7 @@ _COUNT = (10, 1_000_000)
 """From ten on: what a flag says may then be told without telling on a rater."""
 
 
-def _integrity(table: _Table) -> Integrity:
+def _integrity(table: Table) -> Integrity:
     same, terminal = table.table("zero_variance"), table.table("terminal_share")
     found = Integrity(
         evaluate_every_s=table.number("evaluate_every_s", 0.1, 86_400),
@@ -339,7 +225,7 @@ def _integrity(table: _Table) -> Integrity:
     return found
 
 
-def _burst(table: _Table) -> BurstRule:
+def _burst(table: Table) -> BurstRule:
     found = BurstRule(
         min_ratings=table.integer("min_ratings", *_COUNT),
         min_ratio=table.number("min_ratio", 1, 1000),
@@ -362,7 +248,7 @@ def _burst(table: _Table) -> BurstRule:
     return found
 
 
-def _co_burst(table: _Table) -> CoBurstRule:
+def _co_burst(table: Table) -> CoBurstRule:
     found = CoBurstRule(
         min_units=table.integer("min_units", 2, 1000),
         unit_probability=table.number("unit_probability", 1e-6, 0.2),
@@ -373,7 +259,7 @@ def _co_burst(table: _Table) -> CoBurstRule:
     return found
 
 
-def _seconds_between(table: _Table) -> SecondsBetweenRule:
+def _seconds_between(table: Table) -> SecondsBetweenRule:
     found = SecondsBetweenRule(
         min_ratings=table.integer("min_ratings", *_COUNT),
         min_pairs=table.integer("min_pairs", *_COUNT),
@@ -385,7 +271,7 @@ def _seconds_between(table: _Table) -> SecondsBetweenRule:
     return found
 
 
-def _off_site_gap(table: _Table) -> OffSiteGapRule:
+def _off_site_gap(table: Table) -> OffSiteGapRule:
     found = OffSiteGapRule(
         min_window=table.integer("min_window", *_COUNT),
         min_off_site=table.integer("min_off_site", *_COUNT),
@@ -396,7 +282,7 @@ def _off_site_gap(table: _Table) -> OffSiteGapRule:
     return found
 
 
-def _funnel(table: _Table) -> FunnelRule:
+def _funnel(table: Table) -> FunnelRule:
     found = FunnelRule(
         min_ratings=table.integer("min_ratings", *_COUNT),
         limit=table.number("limit", 0.5, 0.999_999),
@@ -409,7 +295,7 @@ def _funnel(table: _Table) -> FunnelRule:
     return found
 
 
-def _approvals(top: _Table) -> ApprovalRules:
+def _approvals(top: Table) -> ApprovalRules:
     if "approvals" not in top.keys():  # noqa: SIM118 - a table under strict reading, not a mapping
         return ApprovalRules()
     table = top.table("approvals")
@@ -441,7 +327,7 @@ def parse_pack(text: str, origin: str) -> RulePack:
     except tomllib.TOMLDecodeError as error:
         raise RulePackError(origin, (f"not valid TOML ({error}): correct the syntax there.",)) from error
     problems: list[str] = []
-    top = _Table(data, "", problems)
+    top = Table(data, "", problems)
     version = top.text(
         "version",
         "a name of at most 32 letters, digits, '.', '_', '-'",

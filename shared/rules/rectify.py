@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from shared.kernel.grades import Channel
 
 if TYPE_CHECKING:
-    from shared.rules.parsing import _Table
+    from shared.rules.table import Table
 
 _SPAN = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", re.ASCII)
 _MIDNIGHT: Final = 24 * 60
@@ -91,7 +91,7 @@ class Rectify:
         return self.kinds.get(kind or "", self.working_time)
 
 
-def parse_rectify(table: "_Table") -> Rectify:
+def parse_rectify(table: "Table") -> Rectify:
     """Read `[rectify]`."""
     kinds: dict[str, WorkingTime] = {}
     if "kinds" in table.keys():  # noqa: SIM118 - a method of ours, not a dict
@@ -118,13 +118,13 @@ def parse_rectify(table: "_Table") -> Rectify:
     return found
 
 
-def _working_time(table: "_Table") -> WorkingTime:
+def _working_time(table: "Table") -> WorkingTime:
     found = WorkingTime(_hours(table), table.integers("weekdays", 1, 7), holidays=_flag(table, "holidays"))
     table.done()
     return found
 
 
-def _flag(table: "_Table", key: str) -> bool:
+def _flag(table: "Table", key: str) -> bool:
     value = table.value(key, "true or false")
     if isinstance(value, bool):
         return value
@@ -133,7 +133,7 @@ def _flag(table: "_Table", key: str) -> bool:
     return False
 
 
-def _channels(table: "_Table") -> tuple[Channel, ...]:
+def _channels(table: "Table") -> tuple[Channel, ...]:
     value = table.value("complaint_channels", "a list of channels")
     names = {channel.value for channel in Channel}
     if isinstance(value, list) and all(each in names for each in value):
@@ -145,7 +145,7 @@ def _channels(table: "_Table") -> tuple[Channel, ...]:
     return ()
 
 
-def _words(table: "_Table", key: str, known: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
+def _words(table: "Table", key: str, known: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
     """A list of some of `known`, which may be empty; `default` if the pack does not say."""
     if key not in table.keys():  # noqa: SIM118 - a method of ours, not a dict
         return default
@@ -156,7 +156,7 @@ def _words(table: "_Table", key: str, known: tuple[str, ...], default: tuple[str
     return default
 
 
-def _hours(table: "_Table") -> tuple[tuple[int, int], ...]:
+def _hours(table: "Table") -> tuple[tuple[int, int], ...]:
     expected = 'a list of spans such as "09:00-12:00", ascending and apart, until 24:00 at the latest'
     value = table.value("hours", expected)
     matches = (

@@ -1,5 +1,8 @@
 """Reading the archive's pages, against a recorded answer instead of a service."""
 
+import base64
+import hashlib
+import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -8,9 +11,10 @@ import httpx
 import pytest
 
 from deploy.local import api
-from deploy.local.errors import ServiceRefusedError
+from deploy.local.errors import LocalError, ServiceRefusedError
 from deploy.local.history.archive import read_archived_feedback, read_lines
 from deploy.local.history.moments import parse_moment
+from deploy.local.history.ndjson import read_feedback_lines
 from deploy.local.history.records import read_archived_records
 from shared.testing import builders
 
@@ -55,25 +59,6 @@ def record(list_key: str, position: int) -> bytes:
     return entry(position, event.to_json(), "RANKING")
 
 
-def test_pages_are_read_to_the_end_with_their_bytes_as_they_are(serve: Serve) -> None:
-    asked = serve([entry(1, b'{"a": 1.0}'), entry(2, b"null")], [entry(5, b'{"b":"\xe8\xaf\x84"}')])
-    found = [message for page in read_archived_feedback(URL) for message in page]
-    assert [(message.sequence, message.data) for message in found] == [
-        (1, b'{"a": 1.0}'), (2, b"null"), (5, '{"b":"评"}'.encode()),
-    ]  # fmt: skip
-    assert asked == [
-        {"stream": "FEEDBACK", "order": "asc", "limit": "500"},
-        {"stream": "FEEDBACK", "order": "asc", "limit": "500", "cursor": "c0"},
-    ]
-
-
-def test_an_exported_entry_is_one_line_even_if_its_producer_broke_the_line(serve: Serve) -> None:
-    serve([entry(1, b'{\r\n "text": "a\\nb"\n}')])
-    (line,) = read_lines(URL, "FEEDBACK")
-    assert b"\n" not in line
-    assert json.loads(line)["event"] == {"text": "a\nb"}
-
-
 def test_records_are_read_backwards_until_they_are_enough(serve: Serve) -> None:
     asked = serve(
         [record("city.all.30", 40), record("city.all.30", 30)],
@@ -101,3 +86,51 @@ def test_a_refusal_is_told(serve: Serve) -> None:
     serve([], status=503)
     with pytest.raises(ServiceRefusedError):
         list(read_lines(URL, "FEEDBACK"))
+
+
+def _archive(monkeypatch: pytest.MonkeyPatch, lines: list[dict[str, object]]) -> list[str]:
+    """An archive that answers two messages at a time; what it was asked for."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.url.path} after {request.url.params['after']}")
+        behind = [line for line in lines if int(str(line["sequence"])) > int(request.url.params["after"])]
+        return httpx.Response(200, content="".join(f"{json.dumps(line)}\n" for line in behind[:2]))
+
+    monkeypatch.setattr(api, "client", lambda _: httpx.Client(transport=httpx.MockTransport(answer)))
+    return asked
+
+
+def _archived(sequence: int, data: bytes | None, hashed: bytes | None = None) -> dict[str, object]:
+    digest = hashlib.sha256(data if hashed is None else hashed) if data is not None else hashlib.sha256(b"?")
+    return {
+        "sequence": sequence,
+        "subject": "feedback.v1.submitted.3601.360111",
+        "kind": "unparseable" if data is None else "event",
+        "data": None if data is None else base64.b64encode(data).decode(),
+        "data_hash": digest.hexdigest(),
+    }
+
+
+def test_a_stream_is_read_from_the_archive_as_it_is_now_and_goes_through_a_file_unchanged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = _archive(
+        monkeypatch, [_archived(3, b'{"id": 1}'), _archived(4, None), _archived(7, b'{"id":\n2}')]
+    )
+    (whole, rest) = read_archived_feedback("http://archive")
+    assert [(each.sequence, each.data) for each in [*whole, *rest]] == [
+        (3, b'{"id": 1}'), (4, b"null"), (7, b'{"id":\n2}'),
+    ]  # fmt: skip
+    assert asked == [f"/v1/streams/FEEDBACK/messages after {after}" for after in (0, 4, 7)]
+    printed = b"".join(line + b"\n" for line in read_lines("http://archive", "FEEDBACK"))
+    (again,) = read_feedback_lines(io.BytesIO(printed), "export")
+    assert [(each.sequence, each.data) for each in again] == [
+        (3, b'{"id": 1}'), (4, b"null"), (7, b'{"id": 2}'),
+    ]  # fmt: skip
+
+
+def test_bytes_that_are_not_those_that_were_archived_end_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    _archive(monkeypatch, [_archived(1, b"{}"), _archived(2, b"{}", hashed=b"others")])
+    with pytest.raises(LocalError, match="FEEDBACK at sequence 2"):
+        list(read_archived_feedback("http://archive"))

@@ -1,8 +1,6 @@
 """Past feedback from files, and the moments and records that recomputations refer to."""
 
 import asyncio
-import base64
-import hashlib
 import io
 import json
 import tracemalloc
@@ -11,12 +9,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from deploy.local import api
 from deploy.local.errors import LocalError
-from deploy.local.history.archive import read_archived_feedback, read_lines
 from deploy.local.history.moments import Moment, parse_moment
 from deploy.local.history.ndjson import MAX_LINE_BYTES, BrokenLineError, PastMessage, read_feedback_lines
 from deploy.local.history.offline import Offline, recompute_offline
@@ -302,51 +297,3 @@ def test_feedback_of_a_unit_shows_in_its_list(tmp_path: Path) -> None:
     path.write_bytes(lines_of(*(feedback(WINDOWS[0], number=number).payload for number in range(12))))
     rows = offline(path).lists["window.all.30"].rows
     assert (rows[0].name, rows[0].ratings) == (WINDOWS[0].name, 12)
-
-
-def _archive(monkeypatch: pytest.MonkeyPatch, lines: list[dict[str, object]]) -> list[str]:
-    """An archive that answers two messages at a time; what it was asked for."""
-    asked: list[str] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(f"{request.url.path} after {request.url.params['after']}")
-        behind = [line for line in lines if int(str(line["sequence"])) > int(request.url.params["after"])]
-        return httpx.Response(200, content="".join(f"{json.dumps(line)}\n" for line in behind[:2]))
-
-    monkeypatch.setattr(api, "client", lambda _: httpx.Client(transport=httpx.MockTransport(answer)))
-    return asked
-
-
-def _archived(sequence: int, data: bytes | None, hashed: bytes | None = None) -> dict[str, object]:
-    digest = hashlib.sha256(data if hashed is None else hashed) if data is not None else hashlib.sha256(b"?")
-    return {
-        "sequence": sequence,
-        "subject": "feedback.v1.submitted.3601.360111",
-        "kind": "unparseable" if data is None else "event",
-        "data": None if data is None else base64.b64encode(data).decode(),
-        "data_hash": digest.hexdigest(),
-    }
-
-
-def test_a_stream_is_read_from_the_archive_as_it_is_now_and_goes_through_a_file_unchanged(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked = _archive(
-        monkeypatch, [_archived(3, b'{"id": 1}'), _archived(4, None), _archived(7, b'{"id":\n2}')]
-    )
-    (whole, rest) = read_archived_feedback("http://archive")
-    assert [(each.sequence, each.data) for each in [*whole, *rest]] == [
-        (3, b'{"id": 1}'), (4, b"null"), (7, b'{"id":\n2}'),
-    ]  # fmt: skip
-    assert asked == [f"/v1/streams/FEEDBACK/messages after {after}" for after in (0, 4, 7)]
-    printed = b"".join(line + b"\n" for line in read_lines("http://archive", "FEEDBACK"))
-    (again,) = read_feedback_lines(io.BytesIO(printed), "export")
-    assert [(each.sequence, each.data) for each in again] == [
-        (3, b'{"id": 1}'), (4, b"null"), (7, b'{"id": 2}'),
-    ]  # fmt: skip
-
-
-def test_bytes_that_are_not_those_that_were_archived_end_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    _archive(monkeypatch, [_archived(1, b"{}"), _archived(2, b"{}", hashed=b"others")])
-    with pytest.raises(LocalError, match="FEEDBACK at sequence 2"):
-        list(read_archived_feedback("http://archive"))
