@@ -356,7 +356,8 @@ EVENTS: tuple[EventSpec, ...] = (
     *(
         EventSpec(
             "cases", fact, data, "CASES",
-            producers=("rectify",), consumers=("rectify", "notify"), retention=_AT_LEAST_400_DAYS,
+            producers=("rectify",), consumers=("rectify", "notify", "scoring"),
+            retention=_AT_LEAST_400_DAYS,
             topic="changed", key="case_id",
         )
         for fact, data in _CASE_FACTS
