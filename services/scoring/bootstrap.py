@@ -17,6 +17,7 @@ from services.scoring.adapters.nats_flag_store import NatsFlagStore
 from services.scoring.adapters.nats_ranking_store import NatsRankingStore
 from services.scoring.adapters.ranking_events import BusRankingEvents
 from services.scoring.adapters.snapshot_store import JetStreamHistory, JetStreamSnapshotStore
+from services.scoring.application.awards import ReadAwards, Vetoes
 from services.scoring.application.boards import Boards
 from services.scoring.application.cases import CASES
 from services.scoring.application.fold import Fold
@@ -28,6 +29,7 @@ from services.scoring.application.publication import Publisher
 from services.scoring.application.published import STREAM
 from services.scoring.application.snapshots import Cadence, KeepSnapshots, RestoreFold
 from services.scoring.application.watch import IntegrityWatch, ReadFlags
+from services.scoring.entrypoints.awards import follow_vetoes, make_awards_router
 from services.scoring.entrypoints.cases import CaseStream
 from services.scoring.entrypoints.events import FeedbackStream, Snapshots
 from services.scoring.entrypoints.http import make_router
@@ -86,6 +88,13 @@ class Scoring:
         self.read = ReadRankings(
             registry, lambda: self._publisher.stored if self._publisher else None, self._why_not_ready
         )
+        self._vetoes = Vetoes()
+        self.awards = ReadAwards(
+            self.read,
+            self._vetoes,
+            registry,
+            lambda: self._rules_on(business_day(clock.now())).lists.top,
+        )
         self.look_back = LookBack(registry, self._take_past, clock)
         self.boards = Boards(self.read.rankings, settings.most_boards)
         self._observer.watch_boards(lambda: self.boards.following)
@@ -140,6 +149,7 @@ class Scoring:
         self.tasks.start("lease", lease.keep())
         self.tasks.start("fold", stream.fold(client))
         self.tasks.start("cases", cases.follow(client, stream.restored))
+        self.tasks.start("vetoes", follow_vetoes(client, self._vetoes))
         self.tasks.start("publish", stream.publish())
         self.tasks.start("snapshots", stream.store_snapshots())
         watch = self._watch = IntegrityWatch(
@@ -269,4 +279,5 @@ def create_app(
     sees_all = partial(access.sees_whole, permission=Permission.RECORDS_READ)
     app.include_router(make_router(scoring.read, scoring.look_back, scoring.boards, sees_all))
     app.include_router(make_integrity_router(scoring.read_flags))
+    app.include_router(make_awards_router(scoring.awards, units))
     return protect(app, access)

@@ -228,7 +228,7 @@ _SANCTIONS: tuple[EventSpec, ...] = tuple(
     for topic, facts, consumers in (
         ("strike", sanctions.STRIKE_FACTS, ("rectify", "notify")),
         ("sanction", sanctions.SANCTION_FACTS, ("rectify", "notify")),
-        ("sanction", sanctions.VETO_FACTS, ("rectify", "notify")),
+        ("sanction", sanctions.VETO_FACTS, ("rectify", "notify", "scoring")),
         ("nomination", sanctions.NOMINATION_FACTS, ("rectify",)),
         ("candidate", sanctions.CANDIDATE_FACTS, ("rectify",)),
     )
