@@ -147,7 +147,7 @@ async def fold_into(
         SourceEndsError: it ends before the last stop.
         LocalError: it can't be read, or holds something else.
     """
-    await _take_cases(replays, source, layout)
+    cases = await _take_cases(replays, source, layout)
     todo = [replay for replay in replays if to_end or not replay.done]
     async with contextlib.aclosing(batches(source, layout)) as parts:
         while todo and (batch := await anext(parts, None)) is not None:
@@ -164,13 +164,19 @@ async def fold_into(
                 _REMEDIES.get(source.name, "export all of FEEDBACK again, to that sequence at least"),
             )
         )
+    end = max((replay.cases_end for replay in replays), default=0)
+    if cases < end:
+        again = "export again with `pingyi audit export`, into a file"
+        remedy = _REMEDIES.get(source.name, again)
+        found = f"{source.title}, which has {CASES} up to sequence {cases}"
+        raise SourceEndsError(describe(found, f"cases up to sequence {end}", remedy))
 
 
-async def _take_cases(replays: Sequence[Replay], source: Source, layout: Layout | None) -> None:
-    """Hand the messages of CASES to those replays that need them; nothing is read if none does."""
+async def _take_cases(replays: Sequence[Replay], source: Source, layout: Layout | None) -> int:
+    """Hand the messages of CASES to those replays that need them; how far they go. None is read in vain."""
     todo = [replay for replay in replays if replay.cases_end]
     if not todo:
-        return
+        return 0
     end = max(replay.cases_end for replay in todo)
     position = 0
     async with contextlib.aclosing(batches(source, layout, CASES)) as parts:
@@ -178,9 +184,4 @@ async def _take_cases(replays: Sequence[Replay], source: Source, layout: Layout 
             for replay in todo:
                 await asyncio.to_thread(replay.take_cases, batch)
             position = batch[-1].sequence
-    if position < end:
-        remedy = _REMEDIES.get(
-            source.name, "append `pingyi audit export --stream CASES` to the file (not to standard input)"
-        )
-        found = f"{source.title}, which has {CASES} up to sequence {position}"
-        raise SourceEndsError(describe(found, f"cases up to sequence {end}", remedy))
+    return position

@@ -358,7 +358,7 @@ def test_a_file_of_both_streams_gives_what_the_streams_give(tmp_path: Path) -> N
     assert replay.finish()[0][LIST].hash == expected[LIST].hash
     path.write_bytes(b"".join([*ratings, *cases[:5]]))
     short = Replay(UNITS, [Stop(35, NOW.date(), RULES, frozenset({LIST}), 6)])
-    with pytest.raises(SourceEndsError, match=r"CASES up to sequence 5.*up to sequence 6.*--stream CASES"):
+    with pytest.raises(SourceEndsError, match=r"CASES up to sequence 5.*up to sequence 6.*audit export"):
         asyncio.run(fold_into((short,), Source(str(path)), None))
 
 
