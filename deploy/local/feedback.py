@@ -1,5 +1,6 @@
 """Reading the ratings in the stream, and what became of them, for tools that recompute and check."""
 
+import contextlib
 from collections.abc import AsyncGenerator
 
 from nats.aio.client import Client
@@ -26,7 +27,16 @@ async def feedback_batches(
     client: Client, filters: tuple[str, ...] = ()
 ) -> AsyncGenerator[list[StoredMessage], None]:
     """What is in the stream now, in order; without ``filters`` all of it, as scoring folds it."""
-    reader = FoldReader(client, FEEDBACK, filters=filters)
+    async with contextlib.aclosing(stream_batches(client, FEEDBACK, filters)) as found:
+        async for batch in found:
+            yield batch
+
+
+async def stream_batches(
+    client: Client, stream: str, filters: tuple[str, ...] = ()
+) -> AsyncGenerator[list[StoredMessage], None]:
+    """What is in any stream now, in order."""
+    reader = FoldReader(client, stream, filters=filters)
     try:
         while not reader.caught_up:
             if batch := await reader.take(wait_s=1.0):

@@ -17,7 +17,9 @@ from services.scoring.adapters.nats_flag_store import NatsFlagStore
 from services.scoring.adapters.nats_ranking_store import NatsRankingStore
 from services.scoring.adapters.ranking_events import BusRankingEvents
 from services.scoring.adapters.snapshot_store import JetStreamHistory, JetStreamSnapshotStore
+from services.scoring.application.awards import ReadAwards, Vetoes
 from services.scoring.application.boards import Boards
+from services.scoring.application.cases import CASES
 from services.scoring.application.fold import Fold
 from services.scoring.application.handlers import FoldFeedback, ReadRankings, not_caught_up
 from services.scoring.application.looking_back import LookBack
@@ -27,11 +29,13 @@ from services.scoring.application.publication import Publisher
 from services.scoring.application.published import STREAM
 from services.scoring.application.snapshots import Cadence, KeepSnapshots, RestoreFold
 from services.scoring.application.watch import IntegrityWatch, ReadFlags
+from services.scoring.entrypoints.awards import follow_vetoes, make_awards_router
+from services.scoring.entrypoints.cases import CaseStream
 from services.scoring.entrypoints.events import FeedbackStream, Snapshots
 from services.scoring.entrypoints.http import make_router
 from services.scoring.entrypoints.integrity import make_integrity_router
 from services.scoring.entrypoints.watch import watch_integrity
-from services.scoring.metrics import ScoringMetrics, WatchMetrics
+from services.scoring.metrics import CaseMetrics, ScoringMetrics, WatchMetrics
 from services.scoring.settings import Settings
 from shared.auth.access import Access, protect
 from shared.auth.grants import Permission
@@ -65,6 +69,7 @@ class Scoring:
         self.tasks = TaskSupervisor(self.health)
         self._observer = ScoringMetrics(self.metrics)
         self._watch_observer = WatchMetrics(self.metrics)
+        self._case_observer = CaseMetrics(self.metrics)
         self._settings = settings
         self._registry = registry
         self._clock = clock
@@ -74,13 +79,21 @@ class Scoring:
         self._commit: GroupCommit | None = None
         self._stream: FeedbackStream | None = None
         self._instance = Instance(settings.data_dir)
-        url = settings.archive_url
-        self._archive = HttpFeedbackArchive(url, STREAM, settings.archive_key_file) if url else None
+        url, key = settings.archive_url, settings.archive_key_file
+        self._archive = HttpFeedbackArchive(url, STREAM, key) if url else None
+        self._archived_cases = HttpFeedbackArchive(url, CASES, key) if url else None
         self._observer.leading(leads=False)
         self._watch: IntegrityWatch | None = None
         self.session = BrokerSession(make_broker(settings, SERVICE), self._connected)
         self.read = ReadRankings(
             registry, lambda: self._publisher.stored if self._publisher else None, self._why_not_ready
+        )
+        self._vetoes = Vetoes()
+        self.awards = ReadAwards(
+            self.read,
+            self._vetoes,
+            registry,
+            lambda: self._rules_on(business_day(clock.now())).lists.top,
         )
         self.look_back = LookBack(registry, self._take_past, clock)
         self.boards = Boards(self.read.rankings, settings.most_boards)
@@ -123,10 +136,20 @@ class Scoring:
             self._observer,
             publisher.note_received,
         )
-        stream = FeedbackStream(feedback, publisher, lease, self._snapshots(client))
+        cases = CaseStream(
+            feedback,
+            self._still,
+            JetStreamHistory(client, CASES),
+            OlderMessages(self._archived_cases, CASES),
+            self._case_observer,
+            past_holes=self._settings.accept_new_history,
+        )
+        stream = FeedbackStream(feedback, publisher, lease, self._snapshots(client), cases)
         self._commit, self._publisher, self._stream = commit, publisher, stream
         self.tasks.start("lease", lease.keep())
         self.tasks.start("fold", stream.fold(client))
+        self.tasks.start("cases", cases.follow(client, stream.restored))
+        self.tasks.start("vetoes", follow_vetoes(client, self._vetoes))
         self.tasks.start("publish", stream.publish())
         self.tasks.start("snapshots", stream.store_snapshots())
         watch = self._watch = IntegrityWatch(
@@ -147,9 +170,10 @@ class Scoring:
 
     def _snapshots(self, client: Client) -> Snapshots:
         store, history = JetStreamSnapshotStore(client), JetStreamHistory(client, STREAM)
+        cases = JetStreamHistory(client, CASES)
         settings = self._settings
         return Snapshots(
-            RestoreFold(store, history, self._registry, self._clock, self._observer, Fold.load),
+            RestoreFold(store, history, self._registry, self._clock, self._observer, Fold.load, cases),
             KeepSnapshots(
                 store,
                 history,
@@ -157,6 +181,7 @@ class Scoring:
                 self._observer,
                 Cadence(settings.snapshot_every_events, settings.snapshot_every_s),
                 self._still,
+                cases=cases,
             ),
             history,
             OlderMessages(self._archive),
@@ -201,8 +226,9 @@ class Scoring:
             await self._stream.finish()
         if self._commit is not None:
             await self._commit.stop()
-        if self._archive is not None:
-            await self._archive.close()
+        for archive in (self._archive, self._archived_cases):
+            if archive is not None:
+                await archive.close()
         await self.session.stop()
         self._instance.close()
 
@@ -224,7 +250,8 @@ def create_app(
     load_pack(
         settings.rules_path, business_day(clock.now())
     )  # a broken pack must fail the start, not a request
-    scoring = Scoring(settings, registry if registry is not None else load_units(settings.units_path), clock)
+    units = registry if registry is not None else load_units(settings.units_path)
+    scoring = Scoring(settings, units, clock)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -252,4 +279,5 @@ def create_app(
     sees_all = partial(access.sees_whole, permission=Permission.RECORDS_READ)
     app.include_router(make_router(scoring.read, scoring.look_back, scoring.boards, sees_all))
     app.include_router(make_integrity_router(scoring.read_flags))
+    app.include_router(make_awards_router(scoring.awards, units))
     return protect(app, access)

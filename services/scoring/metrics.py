@@ -119,6 +119,25 @@ class ScoringMetrics:
         self._history_changed.set(int(changed))
 
 
+class CaseMetrics:
+    """Implements the application's `CaseObserver` on Prometheus."""
+
+    def __init__(self, metrics: ServiceMetrics) -> None:
+        """Register everything with ``metrics``."""
+        self._folded = metrics.counter("cases_folded", "Messages of CASES folded.")
+        self._lag = metrics.gauge("cases_lag", "messages", "Messages of CASES still to be folded.")
+        self._left_out = metrics.counter("cases_left_out", "Messages of CASES that are no events of a case.")
+
+    def cases_folded(self, messages: int, lag: int) -> None:
+        """See `CaseObserver.cases_folded`."""
+        self._folded.inc(messages)
+        self._lag.set(lag)
+
+    def case_left_out(self) -> None:
+        """See `CaseObserver.case_left_out`."""
+        self._left_out.inc()
+
+
 class WatchMetrics:
     """Implements the application's `WatchObserver` on Prometheus."""
 

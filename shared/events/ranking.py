@@ -74,6 +74,17 @@ class RankingRow(EventData):
         dict[Source, SourceFigures] | None,
         Field(description="The other sources, kept apart, with enough ratings; left out if there is none."),
     ] = None
+    rectification: Annotated[
+        Points | None,
+        Field(
+            description="How the unit puts right what was complained about: cases on time, confirmed by the "
+            "citizen, not reopened. Left out if no case is settled; the composite does without, then."
+        ),
+    ] = None
+    cases: Annotated[
+        int | None,
+        Field(description="Settled cases that it rests on; left out if fewer than 5.", ge=5),
+    ] = None
 
 
 class RankingRevised(EventData):

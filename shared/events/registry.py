@@ -228,7 +228,7 @@ _SANCTIONS: tuple[EventSpec, ...] = tuple(
     for topic, facts, consumers in (
         ("strike", sanctions.STRIKE_FACTS, ("rectify", "notify")),
         ("sanction", sanctions.SANCTION_FACTS, ("rectify", "notify")),
-        ("sanction", sanctions.VETO_FACTS, ("rectify", "notify")),
+        ("sanction", sanctions.VETO_FACTS, ("rectify", "notify", "scoring")),
         ("nomination", sanctions.NOMINATION_FACTS, ("rectify",)),
         ("candidate", sanctions.CANDIDATE_FACTS, ("rectify",)),
     )
@@ -356,7 +356,8 @@ EVENTS: tuple[EventSpec, ...] = (
     *(
         EventSpec(
             "cases", fact, data, "CASES",
-            producers=("rectify",), consumers=("rectify", "notify"), retention=_AT_LEAST_400_DAYS,
+            producers=("rectify",), consumers=("rectify", "notify", "scoring"),
+            retention=_AT_LEAST_400_DAYS,
             topic="changed", key="case_id",
         )
         for fact, data in _CASE_FACTS

@@ -21,6 +21,7 @@ from shared.rules.alerting import (
 from shared.rules.approvals import ApprovalRules
 from shared.rules.bulletin import Bulletin
 from shared.rules.case_alerts import CaseAlerts, SanctionAlerts
+from shared.rules.case_outcomes import OutcomeRules
 from shared.rules.intake_policy import DEFAULT_CHANNELS, ChannelPolicy, Quotas, TokenRules
 from shared.rules.integrity import Integrity
 from shared.rules.ladders import Ladders
@@ -217,6 +218,7 @@ class RulePack:
     integrity: Integrity
     bulletin: Bulletin = field(default_factory=Bulletin)
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
+    outcomes: OutcomeRules = field(default_factory=OutcomeRules)
     people: People = field(default_factory=People)
     rectify: Rectify = field(default_factory=Rectify)
     routing: RoutingRules = field(default_factory=RoutingRules)

@@ -19,6 +19,7 @@ from shared.rules.alerting import Severity, read_routing, read_warnings
 from shared.rules.approvals import RANGES, ApprovalRules
 from shared.rules.bulletin import read_bulletin
 from shared.rules.case_alerts import read_case_alerts, read_sanction_alerts
+from shared.rules.case_outcomes import read_outcomes
 from shared.rules.intake_policy import (
     DEFAULT_CHANNELS,
     Quotas,
@@ -355,6 +356,7 @@ def parse_pack(text: str, origin: str) -> RulePack:
     alerts = _alerts(top.table("alerts"))
     integrity = _integrity(top.table("integrity"))
     approvals = _approvals(top)
+    outcomes = read_outcomes(top)
     routing = read_routing(top)
     people = read_people(top.table("people")) if "people" in top.keys() else People()  # noqa: SIM118 - ours
     rectify = parse_rectify(top.table("rectify")) if "rectify" in top.keys() else Rectify()  # noqa: SIM118 - a method of ours
@@ -380,6 +382,7 @@ def parse_pack(text: str, origin: str) -> RulePack:
         alerts=alerts,
         integrity=integrity,
         approvals=approvals,
+        outcomes=outcomes,
         people=people,
         rectify=rectify,
         bulletin=read_bulletin(top),

@@ -140,7 +140,7 @@ def test_a_durables_filters_match_registered_events_that_name_the_service(consum
         ("intake", ("AUDIT", "FEEDBACK", "REGISTRY")),
         ("notify", ("ALERTS", "FEEDBACK", "RANKING", "REGISTRY")),
         ("rectify", ("CASES", "RANKING", "REGISTRY")),
-        ("scoring", ("FEEDBACK",)),
+        ("scoring", ("CASES", "FEEDBACK", "REGISTRY")),
     ],
 )
 def test_what_a_service_reads_without_a_durable_it_folds(service: str, streams: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ from deploy.local.errors import LocalError
 from deploy.local.history.archive import read_lines
 from deploy.local.layout import DEFAULT_DATA
 from shared.kernel.errors import describe
-from shared.messaging.streams import FEEDBACK
+from shared.messaging.streams import CASES, FEEDBACK
 
 VERIFY_TIMEOUT_S = 600.0
 
@@ -96,7 +96,8 @@ def export(
         ),
     ] = None,
     stream: Annotated[
-        str | None, typer.Option(help=f"Without DIR: the archived stream to print; {FEEDBACK} if left out.")
+        str | None,
+        typer.Option(help=f"Without DIR: the archived stream to print; {FEEDBACK} and {CASES} if left out."),
     ] = None,
     data: DataOption = DEFAULT_DATA,
     port_base: PortBaseOption = None,
@@ -108,8 +109,9 @@ def export(
     """
     url = find_platform(data, port_base).service_url("archive")
     if directory is None:
-        for line in read_lines(url, stream or FEEDBACK):
-            sys.stdout.buffer.write(line + b"\n")
+        for each in (stream,) if stream else (FEEDBACK, CASES):
+            for line in read_lines(url, each):
+                sys.stdout.buffer.write(line + b"\n")
         sys.stdout.buffer.flush()
         return
     if stream is not None:

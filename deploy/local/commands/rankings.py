@@ -67,7 +67,11 @@ def change_label(change: int | None) -> str:
 
 
 def ranking_table(rows: list[dict[str, Any]], title: str | None = None) -> Table:
-    """Rows of a ranking as a table with Chinese headings; shows the very number that it is sorted by."""
+    """Rows of a ranking as a table with Chinese headings; shows the very number that it is sorted by.
+
+    What became of cases, and the composite that it is a part of, only where there are cases.
+    """
+    rectified = any(row.get("rectification") is not None for row in rows)
     table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     table.add_column("名次", justify="right")
     table.add_column("升降", justify="right")
@@ -78,6 +82,9 @@ def ranking_table(rows: list[dict[str, Any]], title: str | None = None) -> Table
     table.add_column("评价数", justify="right")
     table.add_column("好评率", justify="right")
     table.add_column("等次")
+    if rectified:
+        for heading in ("综合", "整改", "办结数"):
+            table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
             "–" if row["rank"] is None else str(row["rank"]),
@@ -89,8 +96,19 @@ def ranking_table(rows: list[dict[str, Any]], title: str | None = None) -> Table
             "<10" if row["ratings"] is None else str(row["ratings"]),
             "–" if row["good"] is None else f"{row['good'] * 100:.1f}%",
             BAND_LABELS.get(row["band"], "") if row["status"] == "ranked" else STATUS_LABELS[row["status"]],
+            *(_rectified(row) if rectified else ()),
         )
     return table
+
+
+def _rectified(row: dict[str, Any]) -> tuple[str, str, str]:
+    """Composite, index, cases; without a settled case the composite is the score alone, and is said so."""
+    index, cases = row.get("rectification"), row.get("cases")
+    if row["score"] is None:
+        return "–", "–", "–"
+    if index is None:
+        return f"{row['composite']:.2f}", "无办件", "–"
+    return f"{row['composite']:.2f}", f"{index:.1f}", "<5" if cases is None else str(cases)
 
 
 def changes_table(moves: list[dict[str, Any]]) -> Table:

@@ -31,7 +31,11 @@ from shared.rules import RulePack
 
 AtOption = Annotated[
     str | None,
-    typer.Option("--at", metavar="T", help="A time with its offset, a day (its end), or seq:N of FEEDBACK."),
+    typer.Option(
+        "--at",
+        metavar="T",
+        help="A time with its offset, a day (its end), or seq:N of FEEDBACK, seq:N/M with CASES.",
+    ),
 ]
 RulesOption = Annotated[
     Path | None, typer.Option("--rules", metavar="FILE", help="What if: recompute under this pack instead.")

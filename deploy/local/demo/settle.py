@@ -11,7 +11,7 @@ from deploy.local.api import call
 from deploy.local.errors import LocalError
 from deploy.local.layout import Layout
 from shared.kernel.errors import describe
-from shared.messaging.streams import ARCHIVED, CONSUMERS, FEEDBACK
+from shared.messaging.streams import ARCHIVED, CASES, CONSUMERS, FEEDBACK
 
 SETTLE_TIMEOUT_S = 120.0
 POLL_S = 0.25
@@ -107,4 +107,5 @@ def _lags(layout: Layout, last: dict[str, int]) -> dict[str, int]:
     positions = head["streams"]
     lags = {f"archive {name}": end - positions.get(name, 0) for name, end in last.items()}
     lags["scoring"] = last[FEEDBACK] - ranking["positions"].get(FEEDBACK, 0)
+    lags["scoring of cases"] = last[CASES] - ranking["positions"].get(CASES, 0)
     return {name: lag for name, lag in lags.items() if lag > 0}

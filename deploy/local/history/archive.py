@@ -117,13 +117,13 @@ def _require_intact(message: Message, stream: str) -> None:
         )
 
 
-def read_archived_feedback(archive_url: str) -> Iterator[list[PastMessage]]:
-    """Every archived message of FEEDBACK in the order of the stream, as it is in the stream.
+def read_archived_feedback(archive_url: str, stream: str = FEEDBACK) -> Iterator[list[PastMessage]]:
+    """Every archived message of FEEDBACK, or another stream, in its order, as it is in the stream.
 
     Events that the archive calls duplicates are among them: the stream has them, and whoever folds it
     recognises them by their id.
     """
-    for page in read_messages(archive_url, FEEDBACK):
+    for page in read_messages(archive_url, stream):
         yield [PastMessage(each.subject, each.data or _NOTHING, each.sequence) for each in page]
 
 

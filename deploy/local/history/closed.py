@@ -62,8 +62,8 @@ async def check_closed(
     async with cli_connection(layout) as client:
         live, books = await read_all_lists(client), await read_books(client)
     standing = closed_lists(live, period, only)
-    position = books.position if books is not None else 0
-    stops = stops_of_closed(standing, packs.by_hash, position)
+    position, cases = (books.position, books.cases) if books is not None else (0, 0)
+    stops = stops_of_closed(standing, packs.by_hash, position, cases)
     replay = Replay(load_units(), stops)
     await fold_into((replay,), source, layout)
     lists = restate(standing, packs.by_hash, merged(replay.finish()))
@@ -93,11 +93,11 @@ def closed_lists(
 
 
 def stops_of_closed(
-    standing: Mapping[str, PublishedList], by_hash: Callable[[str], RulePack], position: int
+    standing: Mapping[str, PublishedList], by_hash: Callable[[str], RulePack], position: int, cases: int = 0
 ) -> list[Stop]:
     """Where a `Replay` computes closed lists anew: all up to ``position``, on the last day they were open."""
     return [
-        Stop(position, found.as_of, by_hash(str(found.head["rules"])), frozenset({key}))
+        Stop(position, found.as_of, by_hash(str(found.head["rules"])), frozenset({key}), cases)
         for key, found in standing.items()
     ]
 

@@ -21,11 +21,13 @@ class Moment:
         text: as it was written.
         until: the last instant of it; None for a position.
         position: sequence of FEEDBACK; None for a time.
+        cases: sequence of CASES beside it; None: as far as it had come when that rating was received.
     """
 
     text: str
     until: datetime | None = None
     position: int | None = None
+    cases: int | None = None
 
     @property
     def day(self) -> date | None:
@@ -40,16 +42,19 @@ class Moment:
 
 
 def parse_moment(text: str) -> Moment:
-    """Read RFC 3339 with an offset, ``YYYY-MM-DD`` (the end of that day in Asia/Shanghai) or ``seq:N``.
+    """Read RFC 3339 with an offset, ``YYYY-MM-DD`` (the end of that day in Asia/Shanghai), or ``seq:N``.
+
+    ``seq:N/M`` names the sequence of CASES, too.
 
     Raises:
         LocalError: neither of them.
     """
     try:
         if text.startswith(SEQUENCE):
-            digits = text.removeprefix(SEQUENCE)
-            if digits.isascii() and digits.isdecimal() and int(digits) > 0:
-                return Moment(text, position=int(digits))
+            digits, slash, cases = text.removeprefix(SEQUENCE).partition("/")
+            whole = digits + cases
+            if whole.isascii() and whole.isdecimal() and int(digits) > 0 and bool(cases) == bool(slash):
+                return Moment(text, position=int(digits), cases=int(cases) if slash else None)
         elif len(text) == _DAY_LENGTH:
             midnight = datetime.combine(date.fromisoformat(text), time(), SHANGHAI)
             return Moment(text, until=midnight + timedelta(days=1) - _RESOLUTION)

@@ -23,7 +23,7 @@ class BrokenLineError(LocalError):
 
 @dataclass(frozen=True, slots=True)
 class PastMessage:
-    """One message of FEEDBACK as it once was in the stream."""
+    """One message as it once was in its stream."""
 
     subject: str
     data: bytes
@@ -45,13 +45,14 @@ class _Line(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-def read_feedback_lines(lines: BinaryIO, name: str) -> Iterator[list[PastMessage]]:
-    """Read FEEDBACK's messages in batches, in constant memory; entries of other streams are passed over.
+def read_feedback_lines(lines: BinaryIO, name: str, stream: str = FEEDBACK) -> Iterator[list[PastMessage]]:
+    """Read a stream's messages in batches, in constant memory; entries of other streams are passed over.
 
     Args:
         lines: one JSON object a line: an item of the archive's ``GET /v1/events``, or a CloudEvents envelope.
             Blank lines are passed over.
         name: what to call the file in errors.
+        stream: name of the stream.
 
     Yields:
         At most :data:`BATCH` messages at a time, with rising sequences: those in the file, else the numbers
@@ -69,7 +70,7 @@ def read_feedback_lines(lines: BinaryIO, name: str) -> Iterator[list[PastMessage
             raise _broken(name, number, _shown(line), expected, "put one event on a line")
         if not line.strip():
             continue
-        message = _message(line, name, number)
+        message = _message(line, name, number, stream)
         if message is None:
             continue
         if message.sequence <= last:
@@ -86,7 +87,7 @@ def read_feedback_lines(lines: BinaryIO, name: str) -> Iterator[list[PastMessage
         yield batch
 
 
-def _message(line: bytes, name: str, number: int) -> PastMessage | None:
+def _message(line: bytes, name: str, number: int, stream: str) -> PastMessage | None:
     try:
         found = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -95,10 +96,10 @@ def _message(line: bytes, name: str, number: int) -> PastMessage | None:
             "correct or remove the line, or export again",
         ) from error  # fmt: skip
     if found.specversion is not None and found.type is not None and bytes(found.data):
-        return _envelope(line, found.type, name, number)
+        return _envelope(line, found.type, name, number, stream)
     event = bytes(found.event)
     if found.stream is not None and found.sequence is not None and found.subject is not None and event:
-        if found.stream != FEEDBACK:
+        if found.stream != stream:
             return None
         # The event of an unparseable message is null: scoring left it out, but its sequence counts as seen.
         return PastMessage(found.subject, event, found.sequence)
@@ -109,14 +110,14 @@ def _message(line: bytes, name: str, number: int) -> PastMessage | None:
     )  # fmt: skip
 
 
-def _envelope(line: bytes, event_type: str, name: str, number: int) -> PastMessage | None:
+def _envelope(line: bytes, event_type: str, name: str, number: int, stream: str) -> PastMessage | None:
     try:
         spec = spec_for_type(event_type)
     except InvalidEventError as error:
         raise _broken(
             name, number, event_type, "a CloudEvents type of docs/events.md", "correct or remove the line"
         ) from error
-    return None if spec.stream != FEEDBACK else PastMessage(spec.subject_for(), line.strip(), number)
+    return None if spec.stream != stream else PastMessage(spec.subject_for(), line.strip(), number)
 
 
 def _broken(name: str, number: int, value: object, expected: str, remedy: str) -> BrokenLineError:

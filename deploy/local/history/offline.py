@@ -12,12 +12,14 @@ import msgspec
 from deploy.local.history.moments import Moment
 from deploy.local.history.recomputing import Folded, NothingRecordedError
 from deploy.local.history.sources import Source, batches
+from services.scoring.application.cases import parsed
 from services.scoring.application.fold import SUBJECT_PREFIX, Fold, Message
 from services.scoring.domain.lists import RankedList
 from shared.events import InvalidEventError
 from shared.kernel.clock import business_day
 from shared.kernel.errors import describe
 from shared.kernel.units import load_units
+from shared.messaging.streams import CASES
 from shared.rules import RulePack
 
 
@@ -63,6 +65,10 @@ async def recompute_offline(source: Source, rules: RulePack, moment: Moment | No
         LocalError: the file can't be read, or a line is broken.
     """
     folding = _OfflineFold(rules, moment)
+    if not source.is_standard_input:
+        async with contextlib.aclosing(batches(source, None, CASES)) as parts:
+            async for batch in parts:
+                await asyncio.to_thread(folding.keep_cases, batch)
     async with contextlib.aclosing(batches(source, None)) as parts:
         async for batch in parts:
             if not await asyncio.to_thread(folding.take, batch):
@@ -73,6 +79,7 @@ async def recompute_offline(source: Source, rules: RulePack, moment: Moment | No
         raise NothingRecordedError(
             describe(found, "feedback up to there", "name a later moment or another file")
         )
+    folding.fold_cases(fold)
     folded = Folded(folding.ratings, folding.invalid, folding.first)
     return Offline(fold.position, fold.as_of, rules, fold.lists(), folded)
 
@@ -84,8 +91,30 @@ class _OfflineFold:
         self._rules = rules
         self._moment = moment
         self._registry = load_units()
+        self._cases: list[tuple[Message, datetime | None]] = []
+        self._newest: datetime | None = None
         self.fold: Fold | None = None
         self.ratings = self.invalid = self.first = 0
+
+    def keep_cases(self, batch: Sequence[Message]) -> None:
+        """Keep what may count of CASES, until it is known how far the ratings reach."""
+        self._cases += [(message, _received_at(message)) for message in batch]
+
+    def fold_cases(self, fold: Fold) -> None:
+        """Fold what had become of cases at the moment; see `Moment.cases`."""
+        moment = self._moment
+        if moment is not None and moment.cases is not None:
+            covered = [message for message, _ in self._cases if message.sequence <= moment.cases]
+        else:
+            until = None if moment is None else moment.until or self._newest
+            covered = [
+                message
+                for message, received in self._cases
+                if until is None or received is None or received <= until
+            ]
+        if covered:
+            states = parsed(fold.case_parser, covered, self._note)
+            fold.take_cases(states, covered[-1].sequence)
 
     def take(self, batch: Sequence[Message]) -> bool:
         """Fold what the moment covers; whether more may come."""
@@ -96,7 +125,9 @@ class _OfflineFold:
             if self._covers(message, when)
         ]
         if covered:
-            days = [business_day(when) for _, when in covered if when is not None]
+            times = [when for _, when in covered if when is not None]
+            self._newest = max([*times, *([self._newest] if self._newest else [])], default=None)
+            days = [business_day(when) for when in times]
             self._fold([message for message, _ in covered], max(days, default=None))
         position = None if self._moment is None else self._moment.position
         return position is None or batch[-1].sequence < position

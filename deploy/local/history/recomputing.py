@@ -164,7 +164,7 @@ async def check_past(
     replay = Replay(
         registry,
         [
-            Stop(each.position, each.as_of, packs.by_hash(each.rules), frozenset({each.list}))
+            Stop(each.position, each.as_of, packs.by_hash(each.rules), frozenset({each.list}), each.cases)
             for each in wanted
         ],
     )
@@ -214,7 +214,7 @@ def _keys_at(registry: UnitRegistry, packs: Packs) -> Callable[[Record], frozens
 
 
 def _newest(records: Iterable[Record]) -> Record:
-    return max(records, key=lambda record: (record.position, record.as_of, record.decided_at))
+    return max(records, key=lambda record: (record.position, record.as_of, record.cases, record.decided_at))
 
 
 def chosen_lists(lists: Mapping[str, RankedList], only: str | None) -> dict[str, RankedList]:
@@ -278,7 +278,8 @@ async def suppose(
         records = await _find_records(source, layout, moment, _keys_at(registry, packs))
     place = _newest(records.values())
     own = packs.by_hash(place.rules)
-    replay = Replay(registry, [Stop(place.position, place.as_of, pack) for pack in (own, other)])
+    stops = [Stop(place.position, place.as_of, pack, cases=place.cases) for pack in (own, other)]
+    replay = Replay(registry, stops)
     await fold_into((replay,), source, layout)
     old, new = replay.finish()
     return Hypothesis(place.position, place.as_of, own, other, new, what_if(old, new), Folded.of(replay))
@@ -292,4 +293,5 @@ def _record_of(found: PublishedList) -> Record:
         str(found.head["rules"]),
         found.hash,
         parse_rfc3339(found.head["computed_at"]),
+        found.cases,
     )

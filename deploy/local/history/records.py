@@ -13,7 +13,7 @@ from deploy.local.history.moments import Moment
 from shared.events import RankingRevised, spec_for_data
 from shared.kernel.clock import rfc3339
 from shared.messaging.reading import FoldReader
-from shared.messaging.streams import FEEDBACK, RANKING
+from shared.messaging.streams import CASES, FEEDBACK, RANKING
 
 _REVISED: Final = spec_for_data(RankingRevised)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -33,6 +33,7 @@ class Record:
         rules: hash of its rule pack.
         list_hash: hash of its canonical bytes.
         decided_at: when it was published.
+        cases: last sequence of CASES that it takes into account.
     """
 
     list: str
@@ -41,6 +42,7 @@ class Record:
     rules: str
     list_hash: str
     decided_at: datetime
+    cases: int = 0
 
 
 class _Data(msgspec.Struct, gc=False):
@@ -67,8 +69,8 @@ def parse_record(body: bytes) -> Record | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     data = found.data
-    position = data.positions.get(FEEDBACK, 0)
-    return Record(data.list, position, data.as_of, found.rules, data.list_hash, found.time)
+    position, cases = data.positions.get(FEEDBACK, 0), data.positions.get(CASES, 0)
+    return Record(data.list, position, data.as_of, found.rules, data.list_hash, found.time, cases)
 
 
 def newest(bodies: Iterable[bytes], moment: Moment, known: dict[str, Record]) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from deploy.local.broker import cli_connection
 from deploy.local.errors import LocalError
-from deploy.local.feedback import feedback_batches
+from deploy.local.feedback import stream_batches
 from deploy.local.history.archive import read_archived_feedback
 from deploy.local.history.ndjson import read_feedback_lines
 from deploy.local.layout import Layout
@@ -20,7 +20,7 @@ from services.scoring.application.older import OlderMessages
 from services.scoring.application.replay import Replay
 from services.scoring.application.snapshots import anchor_of
 from shared.kernel.errors import PingyiError, describe
-from shared.messaging.streams import FEEDBACK
+from shared.messaging.streams import CASES, FEEDBACK
 
 STREAM: Final = "stream"
 ARCHIVE: Final = "archive"
@@ -48,33 +48,43 @@ class Source:
         return self.name not in {STREAM, ARCHIVE}
 
     @property
+    def is_standard_input(self) -> bool:
+        """Whether it can be read only once."""
+        return self.name == STDIN
+
+    @property
     def title(self) -> str:
         """Its name in sentences."""
         return self.name if self.is_file else f"the {self.name}"
 
 
-def batches(source: Source, layout: Layout | None) -> AsyncGenerator[Sequence[Message], None]:
-    """FEEDBACK's messages in order; ``layout`` says where the platform is, and is not needed for a file.
+def batches(
+    source: Source, layout: Layout | None, stream: str = FEEDBACK
+) -> AsyncGenerator[Sequence[Message], None]:
+    """A stream's messages in order; ``layout`` says where the platform is, and is not needed for a file.
+
+    A file may hold several streams, one behind the other; standard input, which can be read only once, has
+    FEEDBACK alone.
 
     Raises:
         LocalError: the source can't be read, or holds something else.
     """
     if source.is_file:
-        return _threaded(_read_file(source.name))
+        return _threaded(_read_file(source.name, stream))
     if layout is None:
         raise LocalError(describe(source.name, "a platform to read it from", "name one with --data"))
     if source.name == ARCHIVE:
-        return _threaded(read_archived_feedback(layout.service_url("archive")))
-    return _read_stream(layout)
+        return _threaded(read_archived_feedback(layout.service_url("archive"), stream))
+    return _read_stream(layout, stream)
 
 
-async def _read_stream(layout: Layout) -> AsyncGenerator[Sequence[Message], None]:
-    archive = HttpFeedbackArchive(layout.service_url(ARCHIVE), FEEDBACK)
+async def _read_stream(layout: Layout, stream: str) -> AsyncGenerator[Sequence[Message], None]:
+    archive = HttpFeedbackArchive(layout.service_url(ARCHIVE), stream)
     try:
         async with (
             cli_connection(layout) as client,
-            contextlib.aclosing(feedback_batches(client)) as found,
-            contextlib.aclosing(filled(found, OlderMessages(archive))) as whole,
+            contextlib.aclosing(stream_batches(client, stream)) as found,
+            contextlib.aclosing(filled(found, OlderMessages(archive, stream), stream)) as whole,
         ):
             async for batch in whole:
                 yield batch
@@ -83,7 +93,7 @@ async def _read_stream(layout: Layout) -> AsyncGenerator[Sequence[Message], None
 
 
 async def filled(
-    streamed: AsyncIterator[Sequence[Message]], older: OlderMessages
+    streamed: AsyncIterator[Sequence[Message]], older: OlderMessages, stream: str = FEEDBACK
 ) -> AsyncGenerator[Sequence[Message], None]:
     """The stream's messages from the first that it ever had: what it has dropped comes from the archive.
 
@@ -99,7 +109,7 @@ async def filled(
                     await older.check_seam(following.sequence, anchor_of(following))
                 part = await older.read(position, anchor, following.sequence - 1)
             except PingyiError as error:
-                gap = f"FEEDBACK without messages {position + 1} to {following.sequence - 1}"
+                gap = f"{stream} without messages {position + 1} to {following.sequence - 1}"
                 expected = f"them in the archive ({error})"
                 remedy = "start or mend the archive, or read a whole export --from FILE"
                 raise LocalError(describe(gap, expected, remedy)) from error
@@ -109,9 +119,10 @@ async def filled(
         position, anchor = batch[-1].sequence, anchor_of(batch[-1])
 
 
-def _read_file(name: str) -> Iterator[Sequence[Message]]:
+def _read_file(name: str, stream: str) -> Iterator[Sequence[Message]]:
     if name == STDIN:
-        yield from read_feedback_lines(sys.stdin.buffer, "standard input")
+        if stream == FEEDBACK:
+            yield from read_feedback_lines(sys.stdin.buffer, "standard input")
         return
     try:
         file = Path(name).open("rb")  # noqa: SIM115 - only the opening may be what the message is about
@@ -119,7 +130,7 @@ def _read_file(name: str) -> Iterator[Sequence[Message]]:
         remedy = "write stream, archive, or the name of a file of JSON lines after --from"
         raise LocalError(describe(name, f"a readable file ({error.strerror})", remedy)) from error
     with file:
-        yield from read_feedback_lines(file, name)
+        yield from read_feedback_lines(file, name, stream)
 
 
 async def _threaded(parts: Iterator[Sequence[Message]]) -> AsyncGenerator[Sequence[Message], None]:
@@ -136,6 +147,7 @@ async def fold_into(
         SourceEndsError: it ends before the last stop.
         LocalError: it can't be read, or holds something else.
     """
+    cases = await _take_cases(replays, source, layout)
     todo = [replay for replay in replays if to_end or not replay.done]
     async with contextlib.aclosing(batches(source, layout)) as parts:
         while todo and (batch := await anext(parts, None)) is not None:
@@ -152,3 +164,24 @@ async def fold_into(
                 _REMEDIES.get(source.name, "export all of FEEDBACK again, to that sequence at least"),
             )
         )
+    end = max((replay.cases_end for replay in replays), default=0)
+    if cases < end:
+        again = "export again with `pingyi audit export`, into a file"
+        remedy = _REMEDIES.get(source.name, again)
+        found = f"{source.title}, which has {CASES} up to sequence {cases}"
+        raise SourceEndsError(describe(found, f"cases up to sequence {end}", remedy))
+
+
+async def _take_cases(replays: Sequence[Replay], source: Source, layout: Layout | None) -> int:
+    """Hand the messages of CASES to those replays that need them; how far they go. None is read in vain."""
+    todo = [replay for replay in replays if replay.cases_end]
+    if not todo:
+        return 0
+    end = max(replay.cases_end for replay in todo)
+    position = 0
+    async with contextlib.aclosing(batches(source, layout, CASES)) as parts:
+        while position < end and (batch := await anext(parts, None)) is not None:
+            for replay in todo:
+                await asyncio.to_thread(replay.take_cases, batch)
+            position = batch[-1].sequence
+    return position

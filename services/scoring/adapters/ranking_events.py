@@ -14,7 +14,7 @@ from nats.js.errors import NotFoundError
 
 from services.scoring.application.closing import Closing, Restatement
 from services.scoring.application.ports import Announcements, Revision, StoreConflictError
-from services.scoring.application.published import STREAM
+from services.scoring.application.published import positions_of
 from services.scoring.domain.announcements import Announcement
 from services.scoring.domain.lists import canonical_json
 from shared.events import (
@@ -126,6 +126,8 @@ def _revised(revision: Revision, said: Announcements) -> Outgoing:
         revision.previous_hash or "",
         revision.list.hash,
         str(said.position),
+        # Cases alone can bring a list to and fro; without any, ids are those of before there were cases.
+        *([str(said.cases)] if said.cases else []),
     )
     data = RankingRevised(
         list=revision.list.key,
@@ -137,7 +139,7 @@ def _revised(revision: Revision, said: Announcements) -> Outgoing:
         sorted_by=head["sorted_by"],
         list_hash=revision.list.hash,
         previous_hash=revision.previous_hash,
-        positions={STREAM: said.position},
+        positions=positions_of(said.position, said.cases),
         units=head["units"],
         changed_units=len(revision.changed),
         changed=(),
@@ -188,7 +190,7 @@ def _closed(closing: Closing, said: Announcements) -> Iterator[Outgoing]:
             last=closing.period.last,
             closed_on=closing.closed_on,
             list_hash=closing.list.hash,
-            positions={STREAM: said.position},
+            positions=positions_of(said.position, said.cases),
             units=head["units"],
             late_missed=closing.late_missed,
             part=number,
@@ -216,7 +218,7 @@ def _restated(restatement: Restatement, said: Announcements) -> Outgoing:
         list_hash=restatement.list.hash,
         closed_hash=restatement.closed_hash,
         restatement=restatement.number,
-        positions={STREAM: said.position},
+        positions=positions_of(said.position, said.cases),
         changed_units=len(restatement.items),
         changed=(),
         causes=tuple(restatement.causes[:CAUSES_IN_A_MESSAGE]),

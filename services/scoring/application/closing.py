@@ -91,6 +91,7 @@ def settle(
     today: date,
     position: int,
     now: datetime,
+    cases: int = 0,
 ) -> Iterator[Settled]:
     """What becomes of the closed periods of ``frozen``, list by list; nothing where all is as it was."""
     for period, (_, _, late_missed) in frozen.closed.items():
@@ -99,24 +100,24 @@ def settle(
             if standing is None:
                 continue  # never published while it was open, so there is nothing to close
             if not standing.is_closed:
-                final = PublishedList.of(computed, position, now).closed(today, computed.hash, 0)
+                final = PublishedList.of(computed, position, now, cases).closed(today, computed.hash, 0)
                 yield Closing(final, period, today, late_missed, computed.items)
             elif standing.hash != computed.hash:
-                yield _restated(standing, computed, period, changes.get(period), position, now)
+                again = PublishedList.of(computed, position, now, cases)
+                yield _restated(standing, computed, again, period, changes.get(period))
 
 
 def _restated(
     standing: PublishedList,
     computed: RankedList,
+    again: PublishedList,
     period: Period,
     change: PeriodChange | None,
-    position: int,
-    now: datetime,
 ) -> Restatement:
     closed_hash, number = standing.head["closed_hash"], standing.head["restatement"] + 1
     closed_on = date.fromisoformat(standing.head["closed_on"])
     return Restatement(
-        PublishedList.of(computed, position, now).closed(closed_on, closed_hash, number),
+        again.closed(closed_on, closed_hash, number),
         period,
         closed_hash,
         number,

@@ -1,4 +1,8 @@
-"""The fold: stored messages in, statistics out. The live service and every recomputation use this class."""
+"""The fold: stored messages in, statistics out. The live service and every recomputation use this class.
+
+Two streams: the ratings of FEEDBACK, and beside them what became of cases, from CASES. What the lists say is
+a function of both positions and the day.
+"""
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -8,6 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from services.scoring.application.cases import CaseFold, CaseParser
 from services.scoring.application.parsing import STATES, RatingParser
 from services.scoring.application.past import Past
 from services.scoring.application.sections import Sections, write_sections
@@ -17,6 +22,7 @@ from services.scoring.domain.days import day_number, day_of
 from services.scoring.domain.evidence import Evidence, days_needed
 from services.scoring.domain.ledger import CLOSED_AFTER_DAYS, Ledger, PeriodChange
 from services.scoring.domain.lists import RankedList
+from services.scoring.domain.outcomes import CaseState, Outcomes, OutcomeTable
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.roster import Roster
 from services.scoring.domain.spans import Period, Span
@@ -55,7 +61,7 @@ OnInvalid = Callable[[Message, InvalidEventError], None]
 OnFolded = Callable[[int], None]
 
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of what `Fold.dump` writes; another one is refused."""
 
 
@@ -70,8 +76,17 @@ class OtherFormatError(SnapshotUnusableError):
 class Fold:
     """The state of scoring at one position of the stream, under one rule pack."""
 
-    def __init__(self, registry: UnitRegistry, rules: RulePack, as_of: date) -> None:
-        """Start with no ratings; windows end on the day ``as_of``."""
+    def __init__(
+        self, registry: UnitRegistry, rules: RulePack, as_of: date, cases: CaseFold | None = None
+    ) -> None:
+        """Start with no ratings; windows end on the day ``as_of``.
+
+        Args:
+            registry: the appraised units.
+            rules: the rule pack.
+            as_of: last day of the windows.
+            cases: of a fold of the same registry that is given up: cases do not depend on the rules.
+        """
         self.registry = registry
         self.rules = rules
         self.position = 0
@@ -81,6 +96,12 @@ class Fold:
         self._ranker = self._ranker_for(as_of)
         self._parser = RatingParser(self._ranker.roster.index, rules)
         self._ledger = Ledger(len(registry), rules.windows, day_number(as_of))
+        if cases is None:
+            cases = CaseFold(Outcomes(len(registry), rules.windows.days, day_number(as_of)))
+        else:
+            cases.outcomes.under(rules.windows.days, day_number(as_of))
+        self.cases = cases
+        """What became of cases; changed by :meth:`take_cases` alone."""
 
     def _ranker_for(self, as_of: date) -> Ranker:
         return Ranker(roster_on(self.registry, self.rules, as_of), self.rules)
@@ -94,6 +115,7 @@ class Fold:
         """Move the windows on to ``as_of``; an earlier or the same day changes nothing."""
         if as_of > self.as_of:
             self._ledger.advance(day_number(as_of))
+            self.cases.outcomes.advance(day_number(as_of))
             self._ranker = self._ranker_for(as_of)
             self.revision += 1
 
@@ -124,12 +146,28 @@ class Fold:
                 on_invalid(message, error)
         self._ledger.settle(least=SETTLE_AT)
 
+    @property
+    def case_parser(self) -> CaseParser:
+        """Takes the messages of CASES apart for :meth:`take_cases`."""
+        return CaseParser(self._ranker.roster.index)
+
+    def take_cases(self, states: Iterable[CaseState | None], position: int, anchor: str = "") -> None:
+        """Take in what the messages of CASES behind the last ones say, up to ``position``.
+
+        Args:
+            states: what each says; None: nothing.
+            position: sequence of the last of them.
+            anchor: its `message_hash`.
+        """
+        self.revision += self.cases.take(states, position, anchor)
+
     def books(self) -> Books:
         """The accounts at this position."""
         return self._ledger.books()
 
     def freeze(self, periods: Iterable[Period] = ()) -> "FrozenFold":
         """Copy the statistics, also of the closed ``periods``, to compute lists from at any time."""
+        outcomes, closed = self.cases.outcomes, tuple(periods)
         return FrozenFold(
             self.registry,
             self.rules,
@@ -142,8 +180,10 @@ class Fold:
                     self._ledger.period(period.before),
                     self._ledger.late_in(period),
                 )
-                for period in periods
+                for period in closed
             },
+            outcomes.spans(self._ledger.open_periods()),
+            {period: outcomes.period(period) for period in closed},
         )
 
     def open_periods(self) -> tuple[Period, ...]:
@@ -151,12 +191,18 @@ class Fold:
         return self._ledger.open_periods()
 
     def closed_changes(self) -> dict[Period, PeriodChange]:
-        """See `Ledger.closed_changes`."""
-        return self._ledger.closed_changes()
+        """See `Ledger.closed_changes`; what became of cases counts like what became of ratings."""
+        changes, outcomes = self._ledger.closed_changes(), self.cases.outcomes
+        for period, times in outcomes.touched().items():
+            known = changes.get(period, PeriodChange(0, ()))
+            changes[period] = PeriodChange(known.times + times, known.causes + outcomes.causes(period))
+        return changes
 
     def forget_causes(self, changes: Mapping[Period, PeriodChange]) -> None:
         """See `Ledger.forget_causes`."""
         self._ledger.forget_causes(changes)
+        for period, change in changes.items():
+            self.cases.outcomes.forget_causes(period, change.causes)
 
     def evidence(self) -> Evidence:
         """What the integrity signals look at: a copy, to be examined in any thread."""
@@ -170,7 +216,14 @@ class Fold:
 
     def past(self) -> Past:
         """Copy what is known of the kept days, at next to no cost; any thread may ask it, at any time."""
-        return Past(self.registry, self.rules, self._ledger.history(), self.position)
+        return Past(
+            self.registry,
+            self.rules,
+            self._ledger.history(),
+            self.position,
+            self.cases.outcomes.days(),
+            self.cases.position,
+        )
 
     def dump(self) -> bytes:
         """The whole state; the fold must not go on meanwhile. `load` takes it up."""
@@ -181,7 +234,7 @@ class Fold:
             "position": self.position,
             "revision": self.revision,
         }
-        return write_sections({"head": head, **self._ledger.dump()})
+        return write_sections({"head": head, "cases": self.cases.dump(), **self._ledger.dump()})
 
     @classmethod
     def load(cls, dumped: bytes, registry: UnitRegistry, rules: RulePack) -> "Fold":
@@ -202,8 +255,11 @@ class Fold:
             if stated != expected:
                 raise SnapshotUnusableError(describe(stated, f"rules and units {expected}", remedy))
             ledger = Ledger.load(found, len(registry), rules.windows)
+            cases = CaseFold.load(found["cases"], len(registry), rules.windows.days)
+            if cases.outcomes.as_of != ledger.as_of:
+                raise ValueError("cases and ratings of different days")
             fold = cls(registry, rules, day_of(ledger.as_of))
-            fold._ledger = ledger
+            fold._ledger, fold.cases = ledger, cases
             fold.position, fold.revision = int(head["position"]), int(head["revision"])
         except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise SnapshotUnusableError(
@@ -222,6 +278,8 @@ class FrozenFold:
 
     Attributes:
         closed: by closed period its statistics, those of the period before, and how many ratings it missed.
+        outcomes: what became of cases, by span; empty: there are none.
+        closed_outcomes: the same of the closed periods.
     """
 
     registry: UnitRegistry
@@ -230,10 +288,12 @@ class FrozenFold:
     spans: Mapping[Span, Statistics]
     before: Mapping[Span, Statistics]
     closed: Mapping[Period, tuple[Statistics, Statistics, int]]
+    outcomes: Mapping[Span, OutcomeTable]
+    closed_outcomes: Mapping[Span, OutcomeTable]
 
     def lists(self, wanted: Collection[Span] | None = None) -> dict[str, RankedList]:
         """All lists of the rolling windows and of the open periods, by key; of the ``wanted`` ones only."""
-        return self.ranker.rank(self.spans, self.before, wanted=wanted)
+        return self.ranker.rank(self.spans, self.before, self.outcomes, wanted=wanted)
 
     def closed_lists(self, period: Period) -> dict[str, RankedList]:
         """All lists of a closed period, by key: as of the last day on which it was open, as known now.
@@ -242,7 +302,7 @@ class FrozenFold:
         """
         statistics, before, _ = self.closed[period]
         ranker = Ranker(roster_on(self.registry, self.rules, last_open_day(period)), self.rules)
-        return ranker.rank({period: statistics}, {period: before})
+        return ranker.rank({period: statistics}, {period: before}, self.closed_outcomes)
 
 
 def roster_on(registry: UnitRegistry, rules: RulePack, as_of: date) -> Roster:

@@ -61,6 +61,8 @@ class FoldFeedback:
         self.fold = Fold(registry, rules_on(today), today)
         self.caught_up = False
         """Whether everything that was in the stream at the start has been folded."""
+        self.cases_caught_up = True
+        """The same of CASES; whoever reads that says so."""
         self._remaining: int | None = None
         self._done = 0
         self._invalid: deque[tuple[Message, InvalidEventError]] = deque()
@@ -79,7 +81,7 @@ class FoldFeedback:
     @property
     def publishable(self) -> bool:
         """Whether the fold may be published: it has caught up, and all dead letters are filed."""
-        return self.caught_up and not self._invalid
+        return self.caught_up and self.cases_caught_up and not self._invalid
 
     @property
     def progress(self) -> str:
@@ -100,7 +102,7 @@ class FoldFeedback:
         if rules.hash == self.fold.rules.hash:
             self.fold.advance(today)
             return False
-        self.fold = Fold(self._registry, rules, today)
+        self.fold = Fold(self._registry, rules, today, self.fold.cases)
         self.caught_up = False
         self._remaining, self._done = None, 0
         self._last, self._anchor = None, ""
@@ -151,6 +153,7 @@ class UnitScore:
     unit: Unit
     position: int
     windows: Sequence[tuple[PublishedList, Row]]
+    cases: int = 0
 
 
 class ReadRankings:
@@ -194,7 +197,7 @@ class ReadRankings:
         chosen = found.lists[str(choose_list(wanted, [ListKey.parse(key) for key in found.lists]))]
         if wanted.parent is not None:
             chosen = below(chosen, wanted.parent, self._registry)
-        return page_of(chosen, _position(found), limit, cursor)
+        return page_of(chosen, _position(found), limit, cursor, _cases(found))
 
     def unit_score(self, unit_id: str, window: str | None = None) -> UnitScore:
         """A unit's rows in all windows (or in one) of its primary list, shortest window first.
@@ -217,7 +220,7 @@ class ReadRankings:
             known = [str(found.head["window_days"]) for found, _ in rows]
             days = choose("window", window.removesuffix("d"), known)
             rows = [each for each in rows if str(each[0].head["window_days"]) == days]
-        return UnitScore(unit, _position(rankings), rows)
+        return UnitScore(unit, _position(rankings), rows, _cases(rankings))
 
     def books(self) -> PublishedBooks:
         """The published books.
@@ -233,3 +236,7 @@ class ReadRankings:
 
 def _position(found: StoredRankings) -> int:
     return found.books.position if found.books is not None else 0
+
+
+def _cases(found: StoredRankings) -> int:
+    return found.books.cases if found.books is not None else 0

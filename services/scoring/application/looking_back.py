@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence, Sized
 from dataclasses import dataclass
 from datetime import date, timedelta
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from services.scoring.application.cursors import Paged, decode_cursor, encode_cursor
@@ -38,6 +39,7 @@ from shared.kernel.units import Unit, UnitRegistry
 FRESH_S: Final = 5.0
 """How old the copy of the fold may be that answers rest on: under traffic, every rating makes a new one."""
 YESTERDAY: Final = "yesterday"
+_STATE: Final = attrgetter("position", "cases", "history.as_of", "rules")
 
 TakePast = Callable[[], Awaitable[Past]]
 """Copies the fold as it is now.
@@ -141,12 +143,12 @@ class LookBack:
         past.check_day(day, _window(past, wanted), field="at")
         key = choose_list(wanted, past.keys(day))
         lists = await self._lists(copy, key.span, day)
-        found = PublishedList.of(lists.lists[str(key)], past.position, self._clock.now())
+        found = PublishedList.of(lists.lists[str(key)], past.position, self._clock.now(), past.cases)
         head = {**found.head, "computed_at": lists.computed_at, "recomputed": True}
         found = PublishedList(head, found.rows, found.items)
         if wanted.parent is not None:
             found = below(found, wanted.parent, self._registry)
-        return page_of(found, past.position, limit, cursor)
+        return page_of(found, past.position, limit, cursor, past.cases)
 
     async def changes(
         self, key_text: str, since: str, limit: int, cursor: str | None, *, least: int = LEAST_SHOWN
@@ -234,7 +236,7 @@ def history_hash(found: UnitHistory) -> str:
 
 
 def _differ(one: Past, other: Past) -> bool:
-    return (one.position, one.history.as_of, one.rules) != (other.position, other.history.as_of, other.rules)
+    return _STATE(one) != _STATE(other)
 
 
 def _window(past: Past, wanted: WantedList) -> Span | None:

@@ -33,9 +33,10 @@ class ArchiveBehindError(TransientError):
 class OlderMessages:
     """What lies before the oldest message of the stream."""
 
-    def __init__(self, archive: FeedbackArchive | None) -> None:
-        """Read from ``archive``; None: there is none, and a gap can't be filled."""
+    def __init__(self, archive: FeedbackArchive | None, stream: str = STREAM) -> None:
+        """Read ``stream`` from ``archive``; None: there is none, and a gap can't be filled."""
         self._archive = archive
+        self._stream = stream
 
     async def check_seam(self, following: int, following_hash: str) -> None:
         """Make sure that the archive has what the stream has at the sequence ``following``.
@@ -49,7 +50,7 @@ class OlderMessages:
         if not found or found[0].sequence > following:
             raise ArchiveBehindError(
                 describe(
-                    f"{STREAM} begins at {following}, which is not archived yet",
+                    f"{self._stream} begins at {following}, which is not archived yet",
                     "an archive that has caught up",
                     "it is asked again",
                 )
@@ -92,7 +93,7 @@ class OlderMessages:
                 raise ArchiveBehindError(
                     describe(
                         f"an archive that ends before {after + 1}",
-                        f"{STREAM} up to {last}",
+                        f"{self._stream} up to {last}",
                         "it is asked again",
                     )
                 )
@@ -103,7 +104,7 @@ class OlderMessages:
         if self._archive is None:
             raise OlderMessagesMissingError(
                 describe(
-                    f"a gap in {STREAM} and no archive",
+                    f"a gap in {self._stream} and no archive",
                     "the address of the archive, which has what is missing",
                     "set ARCHIVE_URL",
                 )
@@ -119,7 +120,7 @@ class OlderMessages:
     def _missing(self, first: int, last: int) -> OlderMessagesMissingError:
         return OlderMessagesMissingError(
             describe(
-                f"messages {first} to {last} of {STREAM}, neither in the stream nor in the archive",
+                f"messages {first} to {last} of {self._stream}, neither in the stream nor in the archive",
                 "every message of the past",
                 f"see {RUNBOOK}",
             )
@@ -129,7 +130,7 @@ class OlderMessages:
         if archived.kept and anchor_of(archived) != expected_hash:
             raise OlderMessagesMissingError(
                 describe(
-                    f"an archive with another message at {archived.sequence} than {STREAM} had",
+                    f"an archive with another message at {archived.sequence} than {self._stream} had",
                     "the archive of this stream",
                     f"check ARCHIVE_URL, see {RUNBOOK}",
                 )

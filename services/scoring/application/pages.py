@@ -42,15 +42,19 @@ class Page:
         position: sequence of FEEDBACK that it is valid at; nothing up to there changes it.
         rows: the rows of this page.
         next: cursor of the next page; None at the end.
+        cases: the same as `position`, of CASES.
     """
 
     list: PublishedList
     position: int
     rows: Sequence[Row]
     next: str | None
+    cases: int = 0
 
 
-def page_of(found: PublishedList, position: int, limit: int | None, cursor: str | None) -> Page:
+def page_of(
+    found: PublishedList, position: int, limit: int | None, cursor: str | None, cases: int = 0
+) -> Page:
     """Up to ``limit`` rows of a list (None: all that are left), from ``cursor`` on.
 
     Raises:
@@ -61,7 +65,7 @@ def page_of(found: PublishedList, position: int, limit: int | None, cursor: str 
     start = 0 if cursor is None else decode_cursor(cursor, paged)
     end = len(found.rows) if limit is None else start + limit
     more = encode_cursor(end, paged) if end < len(found.rows) else None
-    return Page(found, position, found.rows[start:end], more)
+    return Page(found, position, found.rows[start:end], more, cases)
 
 
 def _name(found: PublishedList) -> str:

@@ -1,6 +1,6 @@
 """The past as the fold knows it at one moment: lists, moves, timelines of earlier days. Pure; for threads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 
@@ -8,6 +8,7 @@ from services.scoring.domain.days import day_number, day_of
 from services.scoring.domain.history import History
 from services.scoring.domain.lists import ListKey, RankedList
 from services.scoring.domain.moves import Move, moves
+from services.scoring.domain.outcomes import OutcomeDays
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.roster import LISTED_LEVELS, Roster
 from services.scoring.domain.small_groups import LEAST_SHOWN
@@ -28,12 +29,16 @@ class Past:
         rules: the rule pack; earlier days are judged by it, too.
         history: the kept days.
         position: sequence of FEEDBACK that all of it is valid at.
+        outcomes: what became of cases.
+        cases: sequence of CASES that this is valid at.
     """
 
     registry: UnitRegistry
     rules: RulePack
     history: History
     position: int
+    outcomes: OutcomeDays = field(default_factory=OutcomeDays)
+    cases: int = 0
 
     @property
     def today(self) -> date:
@@ -88,7 +93,9 @@ class Past:
         history, rules, number = self.history, self.rules, day_number(day)
         now = history.at(span, number)
         roster = Roster(self.registry, rules.kinds, day, min_group=rules.prior.min_group)
-        return Ranker(roster, rules).rank({span: now}, {span: history.before(span, number, now)})
+        before = history.before(span, number, now)
+        outcomes = {span: self.outcomes.at(span, number)} if self.outcomes.days else {}
+        return Ranker(roster, rules).rank({span: now}, {span: before}, outcomes)
 
     def moves(self, before: RankedList, after: RankedList, least: int = LEAST_SHOWN) -> list[Move]:
         """What moved in a list between two days, and why; counts of fewer than ``least`` are hidden."""

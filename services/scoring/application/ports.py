@@ -44,7 +44,12 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Announcements:
-    """What one publication says on the bus, all of it at one position under one rule pack."""
+    """What one publication says on the bus, all of it at one position under one rule pack.
+
+    Attributes:
+        position: last sequence of FEEDBACK.
+        cases: last sequence of CASES.
+    """
 
     revisions: Sequence[Revision]
     units: Sequence[Announcement]
@@ -53,6 +58,7 @@ class Announcements:
     as_of: str
     rules: str
     decided_at: datetime
+    cases: int = 0
 
 
 class RankingStore(Protocol):
@@ -245,6 +251,18 @@ class FoldObserver(Protocol):
 
     def published(self, lists: int, units: int, stored: StoredRankings, latencies_s: Sequence[float]) -> None:
         """``lists`` and news about ``units`` went out; ratings became visible after ``latencies_s``."""
+        ...
+
+
+class CaseObserver(Protocol):
+    """Role: measures the fold of cases; every call is cheap and never fails."""
+
+    def cases_folded(self, messages: int, lag: int) -> None:
+        """``messages`` of CASES were folded, ``lag`` are still to come."""
+        ...
+
+    def case_left_out(self) -> None:
+        """A message was no event of a case."""
         ...
 
 

@@ -133,6 +133,18 @@ class Publisher:
         books = self._stored.books
         return books.position if books.under_way is None else books.under_way
 
+    @property
+    def cases(self) -> int:
+        """The same of CASES."""
+        if self._stored is None or self._stored.books is None:
+            return 0
+        books = self._stored.books
+        return books.cases if books.under_way is None else books.cases_under_way
+
+    def is_behind(self, fold: Fold) -> bool:
+        """Whether ``fold`` has not come as far as what is published."""
+        return fold.position < self.position or fold.cases.position < self.cases
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` whenever :attr:`stored` is another; it must not block."""
         self._listener = listener
@@ -211,10 +223,11 @@ class Publisher:
                 leads; call again.
         """
         stored = await self.load() if self._stored is None or self._stale else self._stored
-        if fold.position < self.position and not self._backwards:
+        if self.is_behind(fold) and not self._backwards:
             return False
         changed = fold is not self._fold or fold.revision != self._revision
-        if not changed and not self._waiting and fold.position == self.position:
+        reached = (fold.position, fold.cases.position) == (self.position, self.cases)
+        if not changed and not self._waiting and reached:
             return False
         received, self._received = self._received, array("q")
         async with self._still:
@@ -254,7 +267,7 @@ class Publisher:
 
     def _freeze(self, fold: Fold, stored: StoredRankings) -> _Frozen:
         now = self._clock.now()
-        books = PublishedBooks(fold.books(), fold.position, rfc3339(now))
+        books = PublishedBooks(fold.books(), fold.position, rfc3339(now), cases=fold.cases.position)
         changes = fold.closed_changes()
         settled = self._settled if fold is self._fold else {}
         periods = periods_to_settle(stored.lists, fold.open_periods(), changes, settled, fold.rules.hash)
@@ -275,7 +288,9 @@ class Publisher:
                 # What was read at the start, or computed last time: the same content need not be kept twice.
                 lists[key] = replace(before, rows=found.rows, items=found.items)
                 continue
-            lists[key] = after = PublishedList.of(found, frozen.books.position, frozen.now)
+            lists[key] = after = PublishedList.of(
+                found, frozen.books.position, frozen.now, frozen.books.cases
+            )
             heads, pages = after.entries(before)
             fenced.update(heads)
             others.update(pages)
@@ -291,6 +306,7 @@ class Publisher:
                 frozen.as_of,
                 frozen.books.position,
                 frozen.now,
+                frozen.books.cases,
             )
         )
         for each in periods:
@@ -326,6 +342,7 @@ class Publisher:
             frozen.as_of.isoformat(),
             frozen.rules.hash,
             frozen.now,
+            frozen.books.cases,
         )
         return _Plan(said, parts, StoredRankings(lists, books, announced), waiting, compute_s)
 
@@ -342,7 +359,7 @@ def _under_way(standing: PublishedBooks | None, new: PublishedBooks) -> Publishe
     """The books while some lists are already those of ``new``: what was accounted for last, and a note."""
     if standing is None:
         standing = PublishedBooks(Books(accepted=0, counted=0, replaced=0, late=0), 0, new.computed_at)
-    return replace(standing, under_way=new.position)
+    return replace(standing, under_way=new.position, cases_under_way=new.cases)
 
 
 def _primary_lists(

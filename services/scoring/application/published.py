@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
+from services.scoring.application.cases import CASES
 from services.scoring.application.read_rows import ReadRows, read_items
 from services.scoring.domain.announcements import Announced
 from services.scoring.domain.books import Books
@@ -28,6 +29,11 @@ VOLATILE: Final = frozenset(
 """Members of a published head that are not part of the canonical document."""
 
 
+def positions_of(feedback: int, cases: int) -> dict[str, int]:
+    """How positions are written: CASES is left out as long as nothing was folded of it."""
+    return {STREAM: feedback, **({CASES: cases} if cases else {})}
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedList:
     """One list as it stands in the bucket.
@@ -44,11 +50,13 @@ class PublishedList:
     items: Sequence[bytes]
 
     @classmethod
-    def of(cls, computed: RankedList, position: int, computed_at: datetime) -> "PublishedList":
-        """Lay out a computed list for publication."""
+    def of(
+        cls, computed: RankedList, position: int, computed_at: datetime, cases: int = 0
+    ) -> "PublishedList":
+        """Lay out a computed list for publication; ``position`` is one of FEEDBACK, ``cases`` of CASES."""
         head = {
             **computed.head,
-            "positions": {STREAM: position},
+            "positions": positions_of(position, cases),
             "computed_at": rfc3339(computed_at),
             "list_hash": computed.hash,
             "pages": -(-len(computed.items) // PAGE_ROWS),
@@ -104,6 +112,11 @@ class PublishedList:
         return int(self.head["positions"][STREAM])
 
     @property
+    def cases(self) -> int:
+        """Last sequence of CASES that it takes into account."""
+        return int(self.head["positions"].get(CASES, 0))
+
+    @property
     def hash(self) -> str:
         """Hash of its canonical bytes, as stated."""
         return str(self.head["list_hash"])
@@ -143,21 +156,28 @@ def _page(items: Sequence[bytes]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class PublishedBooks:
-    """The books as they stand in the bucket; their position is how far all of it reaches.
+    """The books as they stand in the bucket; their positions are how far all of it reaches.
 
     Attributes:
+        position: last sequence of FEEDBACK.
         under_way: the position of a publication of which some lists already stand here and some do not,
             because it takes several batches; None: all that stands here belongs together.
+        cases: last sequence of CASES.
+        cases_under_way: like `under_way`, of CASES.
     """
 
     books: Books
     position: int
     computed_at: str
     under_way: int | None = None
+    cases: int = 0
+    cases_under_way: int = 0
 
     def is_behind(self, new: "PublishedBooks") -> bool:
         """Whether ``new`` says anything else than these, but for the time it was said."""
-        return self.under_way is not None or (self.books, self.position) != (new.books, new.position)
+        if self.under_way is not None:
+            return True
+        return (self.books, self.position, self.cases) != (new.books, new.position, new.cases)
 
     def encode(self) -> bytes:
         """The key's value."""
@@ -176,9 +196,13 @@ class PublishedBooks:
             "balanced": books.balanced,
             "duplicates": books.duplicates,
             "synthetic": books.synthetic,
-            "positions": {STREAM: self.position},
+            "positions": positions_of(self.position, self.cases),
             "computed_at": self.computed_at,
-            **({} if self.under_way is None else {"under_way": {STREAM: self.under_way}}),
+            **(
+                {}
+                if self.under_way is None
+                else {"under_way": positions_of(self.under_way, self.cases_under_way)}
+            ),
         }
 
     @classmethod
@@ -191,11 +215,14 @@ class PublishedBooks:
         """
         found = json.loads(raw)
         names = ("accepted", "counted", "replaced", "late", "held", "excluded", "duplicates", "synthetic")
+        under_way = found.get("under_way", {})
         return cls(
             Books(**{name: found[name] for name in names}),
             found["positions"][STREAM],
             found["computed_at"],
-            found.get("under_way", {}).get(STREAM),
+            under_way.get(STREAM),
+            found["positions"].get(CASES, 0),
+            under_way.get(CASES, 0),
         )
 
 

@@ -5,6 +5,7 @@ from datetime import date
 from sys import maxsize
 from typing import Final
 
+from services.scoring.application.cases import CASES
 from services.scoring.application.fold import Message
 from services.scoring.application.published import STREAM, PublishedList
 from services.scoring.application.replay import Replay, Stop, in_batches
@@ -22,25 +23,32 @@ def recompute(
     rules: RulePack,
     as_of: date,
     positions: Mapping[str, int] | None = None,
+    cases: Iterable[Message] = (),
 ) -> dict[str, RankedList]:
-    """Compute every list from nothing but the stream.
+    """Compute every list from nothing but the streams.
 
     Args:
         messages: FEEDBACK's messages in order of sequence; other subjects do not matter.
         registry: the appraised units.
         rules: the rule pack to apply.
         as_of: last day of the windows.
-        positions: where to stop, e.g. ``{"FEEDBACK": 4711}``; None: fold all.
+        positions: where to stop, e.g. ``{"FEEDBACK": 4711, "CASES": 12}``; a stream that is not named is not
+            read at all. None: fold all.
+        cases: CASES' messages in order of sequence.
 
     Returns:
         The lists by key; ``.canonical()`` are the bytes to compare, ``.hash`` their hash.
     """
-    end = maxsize if positions is None else positions.get(STREAM, 0)
-    (lists,) = _fold(messages, Replay(registry, (Stop(end, as_of, rules),)))
+    ends = (maxsize, maxsize) if positions is None else (positions.get(STREAM, 0), positions.get(CASES, 0))
+    (lists,) = _fold(messages, cases, Replay(registry, (Stop(ends[0], as_of, rules, cases=ends[1]),)))
     return lists
 
 
-def _fold(messages: Iterable[Message], replay: Replay) -> list[dict[str, RankedList]]:
+def _fold(
+    messages: Iterable[Message], cases: Iterable[Message], replay: Replay
+) -> list[dict[str, RankedList]]:
+    for batch in in_batches(cases):
+        replay.take_cases(batch)
     for batch in in_batches(messages):
         replay.take(batch)
         if replay.done:
@@ -53,28 +61,33 @@ def recompute_like(
     registry: UnitRegistry,
     rules_on: Callable[[date], RulePack],
     live: Mapping[str, PublishedList],
+    cases: Iterable[Message] = (),
 ) -> dict[str, RankedList]:
-    """Recompute each published list at its own position and day, in one pass over the messages.
+    """Recompute each published list at its own positions and day, in one pass over the messages.
 
     Args:
         messages: FEEDBACK's messages in order of sequence.
         registry: the appraised units.
         rules_on: gives the rule pack of a day, e.g. ``partial(load_pack, None)``.
         live: what `read_all_lists` found.
+        cases: CASES' messages in order of sequence.
 
     Returns:
         The recomputed lists of the same keys; a published key that the rules don't know is missing.
     """
-    return merged(_fold(messages, Replay(registry, stops_like(live, rules_on))))
+    return merged(_fold(messages, cases, Replay(registry, stops_like(live, rules_on))))
 
 
 def stops_like(live: Mapping[str, PublishedList], rules_on: Callable[[date], RulePack]) -> list[Stop]:
     """Where a `Replay` must stop to recompute each published list; see `recompute_like`."""
-    wanted: dict[tuple[int, date], set[str]] = {}
+    wanted: dict[tuple[int, date, int], set[str]] = {}
     for key, found in live.items():
-        wanted.setdefault((found.position, found.as_of), set()).add(key)
-    packs = {day: rules_on(day) for day in {day for _, day in wanted}}
-    return [Stop(position, day, packs[day], frozenset(keys)) for (position, day), keys in wanted.items()]
+        wanted.setdefault((found.position, found.as_of, found.cases), set()).add(key)
+    packs = {day: rules_on(day) for day in {day for _, day, _ in wanted}}
+    return [
+        Stop(position, day, packs[day], frozenset(keys), cases)
+        for (position, day, cases), keys in wanted.items()
+    ]
 
 
 def merged(parts: Iterable[Mapping[str, RankedList]]) -> dict[str, RankedList]:

@@ -8,6 +8,7 @@ from itertools import islice, takewhile
 from operator import attrgetter
 from typing import Final
 
+from services.scoring.application.cases import CaseLog, CaseParser
 from services.scoring.application.fold import SUBJECT_PREFIX, Fold, Message, OnInvalid
 from services.scoring.domain.lists import ListKey, RankedList
 from services.scoring.domain.spans import Span
@@ -17,6 +18,7 @@ from shared.rules import RulePack
 
 BATCH: Final = 5_000
 """Messages folded with one call: each call has a fixed cost."""
+_PLACE: Final = attrgetter("position", "as_of", "cases")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +30,22 @@ class Stop:
         as_of: the day that their windows end on.
         rules: the rule pack to apply.
         keys: the lists to keep; None: all.
+        cases: last sequence of CASES that they take into account.
     """
 
     position: int
     as_of: date
     rules: RulePack
     keys: frozenset[str] | None = None
+    cases: int = 0
 
 
 class Replay:
     """Folds messages that are handed in, in the order of the stream, and keeps the lists at every stop.
 
-    Stops of one rule pack share a fold as long as their days don't go back from one position to the next,
-    which they never do as one instance publishes them. Memory: the folds and the lists that are wanted.
+    Stops of one rule pack share a fold as long as neither days nor positions of CASES go back from one to the
+    next, which they never do as one instance publishes them. Cases are handed in before ratings. Memory: the
+    folds, the lists that are wanted, and the messages of CASES in short.
     """
 
     def __init__(self, registry: UnitRegistry, stops: Sequence[Stop]) -> None:
@@ -57,24 +62,45 @@ class Replay:
         """How many messages on the subjects of ratings lie at or before the last stop."""
         self.read = 0
         """How many were handed in."""
-        order = sorted(range(len(stops)), key=lambda place: (stops[place].position, stops[place].as_of))
+        self._cases = CaseLog(CaseParser({unit.unit_id: place for place, unit in enumerate(registry)}))
+        order = sorted(
+            range(len(stops)),
+            key=lambda place: (stops[place].position, stops[place].as_of, stops[place].cases),
+        )
         for place in order:
             self._lane_for(registry, stops[place]).stops.append((stops[place], self._found[place]))
         self.end = max((stop.position for stop in stops), default=0)
         """The last position that matters."""
+        self.cases_end = max((stop.cases for stop in stops), default=0)
+        """The last position of CASES that matters; 0: cases do not."""
 
     def _lane_for(self, registry: UnitRegistry, stop: Stop) -> "_Lane":
         for lane in self._lanes:
             last = lane.stops[-1][0]
-            if last.rules.hash == stop.rules.hash and last.as_of <= stop.as_of:
+            goes_on = last.as_of <= stop.as_of and last.cases <= stop.cases
+            if last.rules.hash == stop.rules.hash and goes_on:
                 return lane
-        self._lanes.append(_Lane(Fold(registry, stop.rules, stop.as_of)))
+        self._lanes.append(_Lane(Fold(registry, stop.rules, stop.as_of), self._cases))
         return self._lanes[-1]
 
     @property
     def done(self) -> bool:
         """Whether nothing that is still to come can matter."""
         return self.position >= self.end
+
+    @property
+    def cases_position(self) -> int:
+        """Sequence of the last message of CASES that was handed in; 0: none yet."""
+        return self._cases.position
+
+    @property
+    def cases_invalid(self) -> int:
+        """Messages of CASES that are no valid events; the live fold left them out too."""
+        return self._cases.invalid
+
+    def take_cases(self, messages: Sequence[Message]) -> None:
+        """Keep the next messages of CASES, none left out; all of them before the first of :meth:`take`."""
+        self._cases.add(messages)
 
     def take(self, messages: Sequence[Message]) -> None:
         """Fold the next messages, none left out; what lies behind the last stop is not looked at."""
@@ -107,8 +133,9 @@ class Replay:
 class _Lane:
     """One fold and the stops on its way that are still to come."""
 
-    def __init__(self, fold: Fold) -> None:
+    def __init__(self, fold: Fold, cases: CaseLog) -> None:
         self._fold = fold
+        self._cases = cases
         self.stops: list[tuple[Stop, dict[str, RankedList]]] = []
 
     def take(self, messages: Sequence[Message], note: OnInvalid) -> None:
@@ -123,12 +150,11 @@ class _Lane:
             self._fold.take(messages, note)
 
     def _collect(self) -> None:
-        """Keep the lists of every stop at the position and day of the first one."""
-        position, as_of = self.stops[0][0].position, self.stops[0][0].as_of
-        self._fold.advance(as_of)
-        here = list(
-            takewhile(lambda each: (each[0].position, each[0].as_of) == (position, as_of), self.stops)
-        )
+        """Keep the lists of every stop at the positions and day of the first one."""
+        place = _PLACE(self.stops[0][0])
+        self._fold.advance(self.stops[0][0].as_of)
+        self._cases.fold_into(self._fold, self.stops[0][0].cases)
+        here = list(takewhile(lambda each: _PLACE(each[0]) == place, self.stops))
         lists = self._fold.lists(_spans_of(stop.keys for stop, _ in here))
         for stop, found in here:
             found.update((key, each) for key, each in lists.items() if stop.keys is None or key in stop.keys)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from services.scoring.application.cases import CASES
 from services.scoring.application.fold import Fold, Message, OtherFormatError, registry_hash
 from services.scoring.application.ports import (
     SnapshotObserver,
@@ -20,7 +21,16 @@ from services.scoring.application.ports import (
     StreamHistory,
 )
 from services.scoring.application.published import STREAM
-from services.scoring.domain.snapshots import FORMAT, RUNBOOK, Cause, Ground, Refusal, Snapshot, refuse
+from services.scoring.domain.snapshots import (
+    FORMAT,
+    RUNBOOK,
+    Cause,
+    Ground,
+    Refusal,
+    Snapshot,
+    refuse,
+    refuse_cases,
+)
 from shared.kernel.clock import Clock, business_day
 from shared.kernel.errors import PermanentError, TransientError, describe
 from shared.kernel.units import UnitRegistry
@@ -68,8 +78,13 @@ class RestoreFold:
         clock: Clock,
         observer: SnapshotObserver,
         load: LoadFold,
+        cases: StreamHistory | None = None,
     ) -> None:
-        """``load`` makes a fold of a blob, or raises a `PermanentError` that says why not."""
+        """``load`` makes a fold of a blob, or raises a `PermanentError` that says why not.
+
+        ``cases`` looks at the stream of cases; None: snapshots rest on nothing of it.
+        """
+        self._cases = cases
         self._store = store
         self._history = history
         self._registry = registry
@@ -111,6 +126,8 @@ class RestoreFold:
         self, snapshot: Snapshot, ground: Ground, rules: RulePack
     ) -> tuple[Fold | None, Refusal | None]:
         refusal = refuse(snapshot, ground, await self._history.look(snapshot.position))
+        if refusal is None and self._cases is not None:
+            refusal = refuse_cases(snapshot, CASES, await self._cases.look(snapshot.cases_position))
         if refusal is not None:
             return None, refusal
         try:
@@ -120,9 +137,10 @@ class RestoreFold:
             return None, Refusal(Cause.FORMAT, str(error))
         except PermanentError as error:
             return None, Refusal(Cause.CORRUPT, str(error))
-        if (fold.position, fold.as_of) != (snapshot.position, snapshot.as_of):
-            found = f"a blob of position {fold.position} and day {fold.as_of}"
-            expected = f"{snapshot.position} and {snapshot.as_of}"
+        stated = (snapshot.position, snapshot.cases_position, snapshot.as_of)
+        if (fold.position, fold.cases.position, fold.as_of) != stated:
+            found = f"a blob of positions {fold.position} and {fold.cases.position}, day {fold.as_of}"
+            expected = f"{snapshot.position} and {snapshot.cases_position}, {snapshot.as_of}"
             return None, Refusal(Cause.CORRUPT, describe(found, expected, "an older snapshot is tried"))
         return fold, None
 
@@ -153,7 +171,7 @@ class Taken(NamedTuple):
 class KeepSnapshots:
     """Makes snapshots of one fold."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two streams, and what is measured
         self,
         store: SnapshotStore,
         history: StreamHistory,
@@ -162,8 +180,14 @@ class KeepSnapshots:
         cadence: Cadence,
         still: asyncio.Lock,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        cases: StreamHistory | None = None,
     ) -> None:
-        """Nothing is due before something was folded; ``still`` is held while the fold is copied."""
+        """Nothing is due before something was folded; ``still`` is held while the fold is copied.
+
+        ``cases`` looks at the stream of cases; None: nothing of it is folded.
+        """
+        self._cases = cases
         self._store = store
         self._history = history
         self._clock = clock
@@ -219,6 +243,8 @@ class KeepSnapshots:
             )
         async with self._still:
             blob, digest, registry = await asyncio.to_thread(_dump, fold)
+            of_cases = (fold.cases.position, fold.cases.anchor)
+        created = await self._cases_created(*of_cases)
         snapshot = Snapshot(
             format=FORMAT,
             rules=fold.rules.hash,
@@ -231,8 +257,22 @@ class KeepSnapshots:
             size=len(blob),
             sha256=digest,
             made_at=self._clock.now(),
+            cases_created=created,
+            cases_position=of_cases[0],
+            cases_hash=of_cases[1],
         )
         return Taken(snapshot, blob, began)
+
+    async def _cases_created(self, position: int, anchor: str) -> str:
+        """When the broker made the stream of cases, which must still say what was folded of it."""
+        if self._cases is None or position == 0:
+            return ""
+        state = await self._cases.look(position)
+        if state.message_hash is not None and state.message_hash != anchor:
+            raise PastRewrittenError(
+                describe(f"another case at {position}", "the one that was folded", f"see {RUNBOOK}")
+            )
+        return state.created
 
     async def store(self, taken: Taken) -> bool:
         """Store what was taken; whether it counts now. A failure is told and counted: the next one comes."""

@@ -5,6 +5,7 @@ Remembers, and works out anew only what changed: a unit whose statistics did, an
 rows are the same as if all had been worked out at once.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from services.scoring.domain.buckets import Column, IntTable
 from services.scoring.domain.figures import composites, dimension_means, grade_index, share
 from services.scoring.domain.lists import RANKED, SUPPRESSED, UNRANKED, Row, prior_document, row_json
 from services.scoring.domain.posterior import MILLI, GroupPrior, estimate_prior, posterior, scores
+from services.scoring.domain.rectification import Rectified
 from services.scoring.domain.roster import ALL_KINDS, RANKED_LEVELS, LevelRoster
 from services.scoring.domain.tallies import Change, Places, Tally
 from shared.kernel.grades import Level, Source
@@ -87,7 +89,8 @@ class Assessment:
         self._public = Tally(level)
         self._others: dict[Source, Tally] = {}
         self._priors = PeerPriors(level, rules)
-        self._rectification: Floats = np.full(size, np.nan)
+        self._none = Rectified(np.full(size, np.nan), np.zeros(size, dtype=np.int64))
+        self._rectified = self._none
         self._rank_from = rules.suppression.rank_from if level.level in RANKED_LEVELS else None
         self._bands: list[str] = [""] * size
         self.score: Floats = np.zeros(size)
@@ -119,13 +122,13 @@ class Assessment:
     def update(
         self,
         changes: Mapping[Source, Change],
-        rectification: Floats | None = None,
+        rectified: Rectified | None = None,
     ) -> Booleans:
         """Take in what changed; which units' rows were made anew.
 
         Args:
             changes: by source, what changed in the registry's statistics.
-            rectification: figure of each of the level's units, 0-100, NaN where there is none; None: none.
+            rectified: figures of the level's units; the same object means the same figures. None: none.
         """
         stale = np.zeros(len(self.rows), dtype=bool)
         stale[self._public.add(changes[Source.PUBLIC])] = True
@@ -143,19 +146,19 @@ class Assessment:
             if source in changes:
                 tally = self._others.setdefault(source, Tally(self._level))
                 stale[tally.add(changes[source])] = True
-        stale |= self._rectify(rectification)
+        stale |= self._rectify(rectified or self._none)
         self._write(np.flatnonzero(stale & self.shown))
         for place in np.flatnonzero(stale & ~self.shown).tolist():
             unit = self._level.units[place]
             self._put(place, Row(unit.unit_id, unit.name, SUPPRESSED))
         return stale
 
-    def _rectify(self, figures: Floats | None) -> Booleans:
-        if figures is None:
-            figures = np.full(len(self.rows), np.nan)
-        known = self._rectification
-        moved: Booleans = ~((figures == known) | (np.isnan(figures) & np.isnan(known)))
-        self._rectification = figures
+    def _rectify(self, figures: Rectified) -> Booleans:
+        known, self._rectified = self._rectified, figures
+        if figures is known:
+            return np.zeros(len(self.rows), dtype=bool)
+        same = (figures.points == known.points) | (np.isnan(figures.points) & np.isnan(known.points))
+        moved: Booleans = ~same | (figures.cases != known.cases)
         return moved
 
     def _estimate(self, places: Places) -> None:
@@ -190,12 +193,14 @@ class Assessment:
             grade_index(table),
             self._composites_of(places, figures),
             dimension_means(table, least),
+            *self._rectified_of(places),
             strict=True,
         )
         units, bands, names, ranked = self._level.units, self._bands, self._names, self.ranked.tolist()
         rows, written = self.rows, self.written
         for (
             place, score, low, high, ratings, n, good, histogram, top_two, index, composite, dimensions,
+            put_right, cases,
         ) in columns:  # fmt: skip
             unit = units[place]
             status = RANKED if ranked[place] else UNRANKED
@@ -203,7 +208,7 @@ class Assessment:
                 unit.unit_id, unit.name, status, None, score, low, high, ratings, n, good,
                 bands[place], None, None, None, histogram, top_two, index,
                 # Equal as long as nobody but the public appraises: one object is enough for both.
-                score if composite == score else composite, dimensions, sources.get(place),
+                score if composite == score else composite, dimensions, sources.get(place), put_right, cases,
             )  # fmt: skip
             written[place] = row_json(row, names[place])
 
@@ -222,10 +227,17 @@ class Assessment:
             figures.append((source, counts, [index if count >= least else None for count, index in shown]))
         return figures
 
+    def _rectified_of(self, places: Places) -> tuple[Sequence[float | None], Sequence[int | None]]:
+        """Index and number of cases as they stand in rows: None where there is none, or may not be shown."""
+        if self._rectified is self._none:
+            return [None] * len(places), [None] * len(places)
+        index, cases = self._rectified.points[places].tolist(), self._rectified.cases[places].tolist()
+        return [None if math.isnan(each) else each for each in index], [each or None for each in cases]
+
     def _composites_of(self, places: Places, figures: Sequence[SourceFigures]) -> list[float | None]:
         parts: dict[str, Floats] = {
             "public": self.score[places],
-            "rectification": self._rectification[places],
+            "rectification": self._rectified.points[places],
         }
         for source, _, indices in figures:
             parts[str(source)] = np.array([np.nan if index is None else index for index in indices])

@@ -85,6 +85,9 @@ class Row(NamedTuple):
         composite: weighted mean of the parts that there are, see `Composite`.
         dimensions: mean of each dimension's sub-grades, 1-5, by name; those with enough of them.
         sources: ratings and index of each other source, by name; those with enough ratings.
+        rectification: how the unit puts right what was complained about, 0-100; None: no case is settled, and
+            the composite does without.
+        cases: settled cases that it rests on; None: none, or too few to be shown.
     """
 
     unit_id: str
@@ -107,9 +110,11 @@ class Row(NamedTuple):
     composite: float | None = None
     dimensions: Mapping[str, float] | None = None
     sources: Mapping[str, Mapping[str, float]] | None = None
+    rectification: float | None = None
+    cases: int | None = None
 
     def document(self) -> dict[str, Any]:
-        """Its members as they are published: dimensions and sources only where there are any."""
+        """Its members as they are published; those of `_OPTIONAL` only where there is something to say."""
         found = self._asdict()
         return {name: value for name, value in found.items() if value is not None or name not in _OPTIONAL}
 
@@ -131,7 +136,7 @@ class Row(NamedTuple):
         return Row._make((*self[:3], rank, *self[4:11], low, high, change, *self[14:]))
 
 
-_OPTIONAL: Final = frozenset({"dimensions", "sources"})
+_OPTIONAL: Final = frozenset({"dimensions", "sources", "rectification", "cases"})
 _NOBODY: Final = (0, 0, 0, 0, 0)
 
 
@@ -166,18 +171,21 @@ def row_json(row: Row, name_json: str) -> bytes:
     # A tuple is taken apart faster than its names are looked up, twenty times for each of 20,000 units.
     (
         unit_id, _, status, _, score, low, high, ratings, n, good, band, _, _, _, histogram, top_two, index,
-        composite, dimensions, sources,
+        composite, dimensions, sources, put_right, cases,
     ) = row  # fmt: skip
     more = f'"dimensions":{_floats_json(dimensions)},' if dimensions is not None else ""
     apart = f'"sources":{_sources_json(sources)},' if sources is not None else ""
     one, two, three, four, five = histogram or _NOBODY
     of_weight = "null" if good is None else repr(good)
     joined = "null" if composite is None else repr(composite)
+    counted = f'"cases":{cases},' if cases is not None else ""
+    mended = f'"rectification":{put_right!r},' if put_right is not None else ""
     return (
-        f'{{"band":"{band}","composite":{joined},{more}"good":{of_weight},"histogram":[{one},{two},{three},{four},{five}],'
+        f'{{"band":"{band}",{counted}"composite":{joined},{more}"good":{of_weight},'
+        f'"histogram":[{one},{two},{three},{four},{five}],'
         f'"index":{index!r},"interval_high":{high!r},"interval_low":{low!r},'
         f'"n":{n!r},"name":{name_json},"rank":\0'
-        f',"ratings":{ratings},"score":{score!r},{apart}"status":"{status}",'
+        f',"ratings":{ratings},{mended}"score":{score!r},{apart}"status":"{status}",'
         f'"top_two":{top_two!r},"unit_id":"{unit_id}"}}'
     ).encode()
 

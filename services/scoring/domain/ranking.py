@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from threading import Lock
-from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -20,6 +19,8 @@ from numpy.typing import NDArray
 from services.scoring.domain.assessment import COUNTS, Assessment, Past
 from services.scoring.domain.buckets import Statistics
 from services.scoring.domain.lists import ListKey, RankedList, canonical_json
+from services.scoring.domain.outcomes import OutcomeTable, of_level
+from services.scoring.domain.rectification import Rectified, rectified
 from services.scoring.domain.roster import LevelRoster, Roster
 from services.scoring.domain.spans import Span
 from services.scoring.domain.standing import Ordered, Standing
@@ -32,7 +33,6 @@ ABREAST: Final = 2
 SPARE_FROM: Final = 4_000
 """Units of a level from which its lists make their rows on demand: below, memory is no matter."""
 
-_NO_FIGURES: Final[Mapping[str, float]] = MappingProxyType({})
 _Changes = dict[Source, Change]
 
 
@@ -59,7 +59,7 @@ class Ranker:
         self,
         spans: Mapping[Span, Statistics],
         before: Mapping[Span, Statistics],
-        rectification: Mapping[str, float] = _NO_FIGURES,
+        outcomes: Mapping[Span, OutcomeTable] | None = None,
         wanted: Collection[Span] | None = None,
     ) -> dict[str, RankedList]:
         """Every list, by its key; lists that did not change since the last call are the same objects.
@@ -69,14 +69,16 @@ class Ranker:
         Args:
             spans: statistics of all units by span and source, see `Ledger.spans`.
             before: what ranks are compared with, by span; a span that is missing has no rank changes.
-            rectification: how well units put right what was complained about, 0-100, by unit id.
+            outcomes: what became of cases, by span, see `Outcomes.spans`; a table that was given once must
+                not change. None, or a span that is missing: there are no cases.
             wanted: the spans whose lists are computed; None: all. Of the others nothing is forgotten.
         """
         with self._one_at_a_time:
             chosen = [span for span in spans if wanted is None or span in wanted]
-            twins = _twins(chosen, spans, before)
+            cases = outcomes or {}
+            twins = _twins(chosen, spans, before, cases)
             works = {
-                span: partial(self._contents, span, spans[span], before.get(span, {}), rectification)
+                span: partial(self._contents, span, spans[span], before.get(span, {}), cases.get(span))
                 for span in dict.fromkeys(twins.values())
             }
             contents = self._done(works)
@@ -103,10 +105,10 @@ class Ranker:
         return {span: future.result() for span, future in found.items()}
 
     def _contents(
-        self, span: Span, statistics: Statistics, past: Statistics, rectification: Mapping[str, float]
+        self, span: Span, statistics: Statistics, past: Statistics, outcomes: OutcomeTable | None
     ) -> "_Contents":
         ranker = self._spans.pop(span, None) or _SpanRanker(self._roster, self._rules, self._names)
-        contents = ranker.update(statistics, past, rectification)
+        contents = ranker.update(statistics, past, outcomes)
         self._spans[span] = ranker  # only now: one that failed half-way would not know what it knows
         return contents
 
@@ -143,9 +145,7 @@ class _SpanRanker:
         self._levels = [_LevelRanker(level, rules, names) for level in roster.levels]
         self.contents: _Contents = []
 
-    def update(
-        self, statistics: Statistics, past: Statistics, rectification: Mapping[str, float]
-    ) -> "_Contents":
+    def update(self, statistics: Statistics, past: Statistics, outcomes: OutcomeTable | None) -> "_Contents":
         """The content of every list."""
         for source in statistics:
             self._watches.setdefault(source, Watch(self._units))
@@ -153,7 +153,7 @@ class _SpanRanker:
         compared = past.get(Source.PUBLIC)
         past_change = self._past.look(None if compared is None else compared[:, COUNTS])
         self.contents = list(
-            chain.from_iterable(level.update(changes, past_change, rectification) for level in self._levels)
+            chain.from_iterable(level.update(changes, past_change, outcomes) for level in self._levels)
         )
         return self.contents
 
@@ -163,6 +163,9 @@ class _LevelRanker:
 
     def __init__(self, level: LevelRoster, rules: RulePack, names: Mapping[str, str]) -> None:
         self._level = level
+        self._rules = rules
+        self._outcomes: OutcomeTable | None = None
+        self._rectified: Rectified | None = None
         self._now = Assessment(level, rules, names)
         self._past = Past(level, rules)
         everyone = np.arange(len(level.units), dtype=np.int64)
@@ -177,13 +180,13 @@ class _LevelRanker:
             for kind, members in members_by_kind.items()
         }
 
-    def update(
-        self, changes: _Changes, past_change: Change, rectification: Mapping[str, float]
-    ) -> "_Contents":
-        figures = None
-        if rectification:
-            figures = np.array([rectification.get(unit.unit_id, np.nan) for unit in self._level.units])
-        renewed = self._now.update(changes, figures)
+    def update(self, changes: _Changes, past_change: Change, outcomes: OutcomeTable | None) -> "_Contents":
+        if outcomes is not self._outcomes:  # cases are settled seldom, ratings come all the time
+            self._outcomes = outcomes
+            self._rectified = (
+                None if outcomes is None else rectified(of_level(self._level, outcomes), self._rules.outcomes)
+            )
+        renewed = self._now.update(changes, self._rectified)
         past_renewed = self._past.update(past_change)
         return [
             (self._level, kind, standing.update(self._now, renewed, self._past, past_renewed))
@@ -192,7 +195,10 @@ class _LevelRanker:
 
 
 def _twins(
-    spans: Sequence[Span], statistics: Mapping[Span, Statistics], before: Mapping[Span, Statistics]
+    spans: Sequence[Span],
+    statistics: Mapping[Span, Statistics],
+    before: Mapping[Span, Statistics],
+    outcomes: Mapping[Span, OutcomeTable],
 ) -> dict[Span, Span]:
     """By span the first one with the same statistics, now and before."""
     found: dict[Span, Span] = {}
@@ -203,6 +209,7 @@ def _twins(
                 for each in dict.fromkeys(found.values())
                 if _equal(statistics[each], statistics[span])
                 and _equal(before.get(each, {}), before.get(span, {}))
+                and _same(outcomes.get(each), outcomes.get(span))
             ),
             span,
         )
@@ -214,3 +221,10 @@ def _equal(one: Statistics, other: Statistics) -> bool:
     return one.keys() == other.keys() and all(
         np.array_equal(table, other[source]) for source, table in one.items()
     )
+
+
+def _same(one: OutcomeTable | None, other: OutcomeTable | None) -> bool:
+    """Whether in two spans the same became of cases."""
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)

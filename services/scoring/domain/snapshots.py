@@ -64,6 +64,9 @@ class Snapshot:
         sha256: hash of its blob, hexadecimal.
         made_at: when it was taken, aware.
         blob: where the store keeps it; empty before it is stored.
+        cases_created: like `stream_created`, of the stream CASES; empty if nothing was folded of it.
+        cases_position: like `position`, of CASES.
+        cases_hash: like `message_hash`, of CASES.
     """
 
     format: int
@@ -78,6 +81,9 @@ class Snapshot:
     sha256: str
     made_at: datetime
     blob: str = ""
+    cases_created: str = ""
+    cases_position: int = 0
+    cases_hash: str = ""
 
 
 class Ground(NamedTuple):
@@ -126,28 +132,50 @@ def refuse(snapshot: Snapshot, ground: Ground, state: StreamState) -> Refusal | 
     return _refuse_history(snapshot, ground, state) or _refuse_foreign(snapshot, ground)
 
 
+def refuse_cases(snapshot: Snapshot, stream: str, state: StreamState) -> Refusal | None:
+    """Why ``snapshot`` can't be started from because of the stream of cases; None if it can.
+
+    Args:
+        snapshot: the snapshot.
+        stream: name of that stream.
+        state: it as it stands, looked at for the snapshot's position in it.
+    """
+    if snapshot.cases_position == 0:
+        return None  # nothing was folded of it
+    if snapshot.cases_created != state.created:
+        return Refusal(
+            Cause.STREAM,
+            f"snapshot of {stream} made {snapshot.cases_created}, but {stream} was made {state.created}: it "
+            f"is another stream; see {RUNBOOK}",
+        )
+    return _refuse_past(snapshot.cases_position, snapshot.cases_hash, stream, state)
+
+
 def _refuse_history(snapshot: Snapshot, ground: Ground, state: StreamState) -> Refusal | None:
-    position = snapshot.position
     if (snapshot.stream, snapshot.stream_created) != (ground.stream, state.created):
         return Refusal(
             Cause.STREAM,
             f"snapshot of {snapshot.stream} made {snapshot.stream_created}, but {ground.stream} was made "
             f"{state.created}: it is another stream; see {RUNBOOK}",
         )
+    return _refuse_past(snapshot.position, snapshot.message_hash, ground.stream, state)
+
+
+def _refuse_past(position: int, message_hash: str, stream: str, state: StreamState) -> Refusal | None:
     if state.last < position:
         return Refusal(
             Cause.HISTORY,
-            f"snapshot at {position}, but {ground.stream} ends at {state.last}: it went back; see {RUNBOOK}",
+            f"snapshot at {position}, but {stream} ends at {state.last}: it went back; see {RUNBOOK}",
         )
     if position > 0 and state.message_hash is None and state.first <= position:
         return Refusal(
             Cause.HISTORY,
-            f"snapshot at {position}, but {ground.stream} has lost the message there; see {RUNBOOK}",
+            f"snapshot at {position}, but {stream} has lost the message there; see {RUNBOOK}",
         )
-    if state.message_hash is not None and state.message_hash != snapshot.message_hash:
+    if state.message_hash is not None and state.message_hash != message_hash:
         return Refusal(
             Cause.HISTORY,
-            f"snapshot at {position}, but {ground.stream} has another message there now: its sequences were "
+            f"snapshot at {position}, but {stream} has another message there now: its sequences were "
             f"given out twice; see {RUNBOOK}",
         )
     # Messages behind it that have expired unread are no reason: they are read from the archive.

@@ -9,7 +9,7 @@ publication is due at midnight without any message.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 import structlog
@@ -22,8 +22,9 @@ from services.scoring.application.ports import StoreConflictError, StreamHistory
 from services.scoring.application.publication import Publisher
 from services.scoring.application.published import STREAM
 from services.scoring.application.snapshots import KeepSnapshots, RestoreFold, Taken, anchor_of
+from services.scoring.entrypoints.cases import CaseStream
 from services.scoring.entrypoints.memory import StartMemory
-from services.scoring.entrypoints.older import Folded, OlderFeed
+from services.scoring.entrypoints.older import Folded, OlderFeed, runs
 from shared.kernel.errors import PermanentError, TransientError, describe
 from shared.messaging.lease import Lease, NotLeaderError
 from shared.messaging.reading import FoldReader, HistoryChangedError
@@ -81,9 +82,20 @@ class FeedbackStream:
     """The loops of the service: fold, publish, store snapshots. All run until cancelled; then `finish`."""
 
     def __init__(
-        self, feedback: FoldFeedback, publisher: Publisher, lease: Lease, snapshots: Snapshots
+        self,
+        feedback: FoldFeedback,
+        publisher: Publisher,
+        lease: Lease,
+        snapshots: Snapshots,
+        cases: CaseStream,
     ) -> None:
-        """Feed ``feedback`` and let ``publisher`` publish what it gives, while ``lease`` is ours."""
+        """Feed ``feedback`` and let ``publisher`` publish what it gives, while ``lease`` is ours.
+
+        ``cases`` is the other stream that the fold consists of: nothing is published without it.
+        """
+        self._cases = cases
+        self.restored = asyncio.Event()
+        """Set once the fold is what a snapshot gave, or new: from then on cases may be folded into it."""
         self._feedback = feedback
         self._publisher = publisher
         self._lease = lease
@@ -117,6 +129,7 @@ class FeedbackStream:
         self._memory.begin()
         await self._patiently(publisher.load)
         await self._begin()
+        self.restored.set()
         await self._patiently(self._older.fold_expired)
         reader = FoldReader(client, STREAM, after=self._feedback.fold.position)
         log.info("fold_started", after=reader.position, published=publisher.position)
@@ -130,7 +143,7 @@ class FeedbackStream:
                 messages = await reader.take(BATCH, READ_WAIT_S)
                 self._lag = reader.pending
                 pending = max(0, reader.pending)
-                for start, end in _runs(messages):
+                for start, end in runs(messages):
                     first, behind = messages[start], pending + len(messages)
                     if first.sequence > self._feedback.fold.position + 1:
                         await self._older.fold_up_to(first.sequence, anchor_of(first), behind - start)
@@ -269,7 +282,7 @@ class FeedbackStream:
 
     async def _publish(self) -> None:
         await self._publisher.publish(self._feedback.fold)
-        if self._publisher.position <= self._feedback.fold.position:
+        if not self._publisher.is_behind(self._feedback.fold):
             self._shown.set()
             self._memory.end()
 
@@ -309,13 +322,17 @@ class FeedbackStream:
     def why_not_ready(self) -> str | None:
         """Why the rankings can't be shown yet; None once they can."""
         why = self._blocked or self._older.blocked or self._older.waits
+        why = why or self._cases.blocked or self._cases.waits
         if why is not None:
             return why
         if not self._feedback.caught_up:
             return self._feedback.progress
-        position, published = self._feedback.fold.position, self._publisher.position
-        if self._lease.is_leader and published > position:
-            return f"position {position} folded, but what is published reaches {published}"
+        if not self._feedback.cases_caught_up:
+            return self._cases.progress
+        fold, publisher = self._feedback.fold, self._publisher
+        if self._lease.is_leader and publisher.is_behind(fold):
+            folded = f"position {fold.position} folded, of cases {fold.cases.position}"
+            return f"{folded}, but what is published reaches {publisher.position} and {publisher.cases}"
         return None if self._shown.is_set() else "first publication under way"
 
     async def check_fold(self) -> str:
@@ -325,15 +342,15 @@ class FeedbackStream:
             HistoryChangedError: the stream's past has changed; a person must decide.
             NotCaughtUpError: it has not caught up with the stream since the start.
         """
-        blocked = self._blocked or self._older.blocked
+        blocked = self._blocked or self._older.blocked or self._cases.blocked
         if blocked is not None:
             raise HistoryChangedError(blocked)
-        if self._older.waits is not None:
-            raise NotCaughtUpError(self._older.waits)
-        if not self._feedback.caught_up:
-            raise NotCaughtUpError(
-                describe(self._feedback.progress, "all that was there at the start", "wait; it goes on")
-            )
+        waits = self._older.waits or self._cases.waits
+        if waits is not None:
+            raise NotCaughtUpError(waits)
+        if not (self._feedback.caught_up and self._feedback.cases_caught_up):
+            progress = self._cases.progress if self._feedback.caught_up else self._feedback.progress
+            raise NotCaughtUpError(describe(progress, "all that was there at the start", "wait; it goes on"))
         return f"position {self._feedback.fold.position}, {max(0, self._lag)} messages behind"
 
     async def check_publication(self) -> str:
@@ -355,15 +372,3 @@ class FeedbackStream:
         if self._lease.is_leader:
             return f"leader, {position}"
         return f"standby, {position}, led by {self._lease.holder or 'nobody at the moment'}"
-
-
-def _runs(messages: Sequence[Message]) -> Iterator[tuple[int, int]]:
-    """Start and end of each part of ``messages`` without a hole inside; a hole may be before each of them."""
-    if messages and messages[-1].sequence - messages[0].sequence == len(messages) - 1:
-        yield 0, len(messages)
-        return
-    start = 0
-    for at in range(1, len(messages) + 1):
-        if at == len(messages) or messages[at].sequence != messages[at - 1].sequence + 1:
-            yield start, at
-            start = at

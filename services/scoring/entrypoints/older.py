@@ -1,7 +1,7 @@
 """The way in from the archive: what the stream no longer has is folded before what it has (ADR 0024)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import structlog
@@ -110,3 +110,15 @@ class OlderFeed:
             await self._fold(part, last - part[-1].sequence + behind)
             await asyncio.sleep(0)
         self.waits = self.blocked = None
+
+
+def runs(messages: Sequence[Message]) -> Iterator[tuple[int, int]]:
+    """Start and end of each part of ``messages`` without a hole inside; a hole may be before each of them."""
+    if messages and messages[-1].sequence - messages[0].sequence == len(messages) - 1:
+        yield 0, len(messages)
+        return
+    start = 0
+    for at in range(1, len(messages) + 1):
+        if at == len(messages) or messages[at].sequence != messages[at - 1].sequence + 1:
+            yield start, at
+            start = at

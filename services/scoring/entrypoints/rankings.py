@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from services.scoring.application.handlers import ReadRankings
 from services.scoring.application.looking_back import YESTERDAY, Changes, LookBack
 from services.scoring.application.pages import Page, WantedList
-from services.scoring.application.published import STREAM
+from services.scoring.application.published import STREAM, positions_of
 from services.scoring.domain.lists import Row
 from services.scoring.domain.moves import Move
 from services.scoring.domain.small_groups import LEAST_SHOWN
@@ -187,7 +187,7 @@ def ranking_body(page: Page) -> RankingBody:
     return RankingBody.model_validate(
         {
             **page.list.head,
-            "positions": {STREAM: page.position},
+            "positions": positions_of(page.position, page.cases),
             "items": [row.document() for row in page.rows],
             "next": page.next,
         }

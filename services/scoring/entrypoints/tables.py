@@ -11,13 +11,16 @@ from shared.observability.negotiation import preferred
 
 ROWS_AT_ONCE: Final = 200
 
-_PLAIN: Final = tuple(name for name in Row._fields if name not in {"histogram", "dimensions", "sources"})
+_OUTCOMES: Final = ("rectification", "cases")
+_PLAIN: Final = tuple(
+    name for name in Row._fields if name not in {"histogram", "dimensions", "sources", *_OUTCOMES}
+)
 _GRADES: Final = tuple(f"grade_{grade}" for grade in range(1, 6))
 _DIMENSIONS: Final = tuple(f"dimensions_{dimension}" for dimension in Dimension)
 _SOURCES: Final = tuple(
     f"sources_{source}_{figure}" for source in OTHER_SOURCES for figure in ("ratings", "index")
 )
-HEADER: Final = (*_PLAIN, *_GRADES, *_DIMENSIONS, *_SOURCES)
+HEADER: Final = (*_PLAIN, *_GRADES, *_DIMENSIONS, *_SOURCES, *_OUTCOMES)
 
 
 def write_table(rows: Sequence[Row]) -> Iterator[str]:
@@ -43,4 +46,4 @@ def _cells(row: Row) -> list[object]:
     for source in OTHER_SOURCES:
         figures = sources.get(str(source), {})
         cells += [figures.get("ratings"), figures.get("index")]
-    return cells
+    return [*cells, row.rectification, row.cases]

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.scoring.application.handlers import ReadRankings, UnitScore
 from services.scoring.application.looking_back import LookBack, UnitHistory, history_hash
-from services.scoring.application.published import STREAM, PublishedList
+from services.scoring.application.published import STREAM, PublishedList, positions_of
 from services.scoring.domain.small_groups import LEAST_SHOWN
 from services.scoring.entrypoints.answers import (
     NO_UNIT,
@@ -77,7 +77,7 @@ def score_body(found: UnitScore) -> UnitScoreBody:
         level=found.unit.level,
         kind=found.unit.kind if found.unit.level is Level.WINDOW else None,
         rules=first.head["rules"] if first is not None else None,
-        positions={STREAM: found.position},
+        positions=positions_of(found.position, found.cases),
         windows=[
             UnitWindowBody.model_validate({**row.document(), **_place(ranking)})
             for ranking, row in found.windows

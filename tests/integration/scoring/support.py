@@ -17,7 +17,7 @@ from shared.kernel.clock import SystemClock, business_day
 from shared.kernel.units import load_units
 from shared.messaging.group_commit import Outgoing
 from shared.messaging.reading import FoldReader, StoredMessage
-from shared.messaging.streams import FEEDBACK, RANKING
+from shared.messaging.streams import CASES, FEEDBACK, RANKING
 from shared.rules import load_pack
 from tests.integration.scoring.conftest import publish
 from tests.unit.scoring.feedback import none_is_invalid
@@ -46,7 +46,8 @@ async def read_stream(client: Client, stream: str) -> list[StoredMessage]:
 async def assert_live_equals_recomputed(client: Client) -> None:
     """Compare every published list with one computed from the stream alone, byte for byte."""
     live = await read_all_lists(client)
-    recomputed = recompute_like(await read_stream(client, FEEDBACK), UNITS, partial(load_pack, None), live)
+    ratings, cases = [await read_stream(client, stream) for stream in (FEEDBACK, CASES)]
+    recomputed = recompute_like(ratings, UNITS, partial(load_pack, None), live, cases)
     assert diff_lists(live, recomputed) == []
     spans = {key.rsplit(".", 1)[1] for key in live}
     assert spans >= {"7", "30", "90", "365", str(business_day(now()).year)}

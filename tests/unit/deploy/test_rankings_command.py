@@ -49,6 +49,19 @@ def test_the_table_shows_between_which_ranks_a_unit_lies_and_how_it_moved() -> N
     assert hidden.split() == ["–", "–", "进贤县婚姻登记处", "–", "–", "<10", "–", "样本过少，不公布"]
 
 
+def test_composites_are_shown_where_there_are_cases_and_few_of_them_are_not_counted() -> None:
+    many = {**RANKED, "composite": 90.41, "rectification": 88.6364, "cases": 6}
+    few = {**RANKED, "composite": 88.48, "rectification": 82.1429, "cases": None}
+    none = {**RANKED, "composite": 91.2, "rectification": None, "cases": None}
+    text = StringIO()
+    Console(file=text, width=200).print(ranking_table([many, few, none, HIDDEN]))
+    heading, *lines = (line.split() for line in text.getvalue().splitlines())
+    assert heading[-3:] == ["综合", "整改", "办结数"]
+    assert [line[-3:] for line in lines] == [
+        ["90.41", "88.6", "6"], ["88.48", "82.1", "<5"], ["91.20", "无办件", "–"], ["–", "–", "–"],
+    ]  # fmt: skip
+
+
 def test_what_moved_is_shown_with_its_causes_and_a_dash_where_nothing_may_be_shown() -> None:
     move: dict[str, Any] = {
         "name": "章贡区民政局", "rank_before": 9, "rank_after": 7, "places": 2, "score_before": 90.0,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from services.scoring.domain.buckets import WIDTH, Column, IntTable
 from services.scoring.domain.figures import composites
 from services.scoring.domain.lists import RANKED, RankedList, Row
+from services.scoring.domain.outcomes import OUTCOME_WIDTH, OutcomeTable
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.roster import Roster
 from services.scoring.domain.spans import Rolling, Span
@@ -36,11 +37,12 @@ SPAN: Span = Rolling(30)
 def rank(
     statistics: Mapping[Source, IntTable],
     before: Mapping[Source, IntTable] | None = None,
-    rectification: Mapping[str, float] | None = None,
+    outcomes: OutcomeTable | None = None,
     rules: RulePack = RULES,
 ) -> dict[str, RankedList]:
     roster = Roster(UNITS, rules.kinds, DAY, min_group=rules.prior.min_group)
-    return Ranker(roster, rules).rank({SPAN: statistics}, {SPAN: before or {}}, rectification or {})
+    cases = {} if outcomes is None else {SPAN: outcomes}
+    return Ranker(roster, rules).rank({SPAN: statistics}, {SPAN: before or {}}, cases)
 
 
 def half_up(value: Fraction, decimals: int) -> float:
@@ -170,8 +172,11 @@ def test_a_composite_weighs_the_parts_that_there_are() -> None:
     score = Fraction(str(row.score))
     assert row.sources == {"social": {"ratings": 10, "index": 75.0}}
     assert row.composite == pytest.approx(float((5 * score + 1 * 75) / 6), abs=5.1e-5)
-    row = rank(statistics, None, {window.unit_id: 40.0}, rules)[key].rows[0]
-    assert row.composite == pytest.approx(float((5 * score + 2 * 40 + 1 * 75) / 8), abs=5.1e-5)
+    cases = np.zeros((len(EVERYBODY), OUTCOME_WIDTH), dtype=np.int64)
+    cases[place] = (10, 0, 10, 0, 10)
+    row = rank(statistics, None, cases, rules)[key].rows[0]
+    assert row.rectification == 25  # five prior cases at 75, ten at 0
+    assert row.composite == pytest.approx(float((5 * score + 2 * 25 + 1 * 75) / 8), abs=5.1e-5)
     assert rank(statistics, rules=rules)[key].head["composite_weights"] == {
         "public": 0.5, "rectification": 0.2, "self": 0.05, "mutual": 0.05, "spot_check": 0.1, "social": 0.1,
     }  # fmt: skip

@@ -21,8 +21,8 @@ def pairs(seed: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[
         scene.step()
         with monkeypatch.context() as patch:
             patch.setattr(ranking, "SPARE_FROM", 0)
-            on_demand = spare.rank(scene.spans, scene.before, scene.rectification)
-        kept = keeping.rank(scene.spans, scene.before, scene.rectification)
+            on_demand = spare.rank(scene.spans, scene.before, scene.outcomes)
+        kept = keeping.rank(scene.spans, scene.before, scene.outcomes)
         assert documents(on_demand) == documents(kept)
         found += [(on_demand[key], kept[key]) for key in kept]
     return found

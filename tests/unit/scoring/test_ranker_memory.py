@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from services.scoring.domain import ranking
 from services.scoring.domain.buckets import Statistics
 from services.scoring.domain.lists import RankedList
+from services.scoring.domain.outcomes import OUTCOME_WIDTH
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.roster import Roster
 from services.scoring.domain.spans import Rolling, Span, periods_of
@@ -40,7 +41,7 @@ class Scene:
         self.random = Random(seed)
         self.spans: dict[Span, dict[Source, np.ndarray]] = {}
         self.before: dict[Span, dict[Source, np.ndarray]] = {}
-        self.rectification: dict[str, float] = {}
+        self.outcomes: dict[Span, np.ndarray] = {}
 
     def _table(self) -> np.ndarray:
         return self.random.choice(POOL).copy()
@@ -61,8 +62,10 @@ class Scene:
         elif move == 4:
             del self.spans[span]
         elif move == 5:
-            unit = random.choice(EVERYBODY)
-            self.rectification[unit.unit_id] = random.choice((0.0, 50.0, 99.5))
+            # Another table each time: these never change once they are given.
+            cases = self.outcomes.get(span, np.zeros((len(EVERYBODY), OUTCOME_WIDTH), dtype=np.int64)).copy()
+            cases[random.randrange(len(EVERYBODY))] += random.choice(((1, 1, 1, 1, 0), (9, 5, 8, 3, 2)))
+            self.outcomes[span] = cases
         else:
             for table in self.spans[span].values():
                 add_random(table, random.randrange(len(EVERYBODY)), random, random.choice((1, 1, 25)))
@@ -75,8 +78,8 @@ def test_what_a_ranker_remembers_does_not_change_a_byte(seed: int) -> None:
     for _ in range(10):
         scene.step()
         # In place, too: a ranker must not rely on being given other tables each time.
-        found = remembering.rank(scene.spans, scene.before, scene.rectification)
-        fresh = Ranker(ROSTER, RULES).rank(scene.spans, scene.before, scene.rectification)
+        found = remembering.rank(scene.spans, scene.before, scene.outcomes)
+        fresh = Ranker(ROSTER, RULES).rank(scene.spans, scene.before, scene.outcomes)
         assert documents(found) == documents(fresh)
         assert [found[key].rows for key in found] == [fresh[key].rows for key in fresh]
 

@@ -191,6 +191,7 @@ TABLE: dict[str, Expected] = {
     "scoring GET /v1/units/{unit_id}/score": OPEN_TO_ALL,
     "scoring GET /v1/units/{unit_id}/history": OPEN_TO_ALL,
     "scoring GET /v1/books": OPEN_TO_ALL,
+    "scoring GET /v1/awards": Expected(_ALL, request={"params": {"period": "2026Q3"}}),
     "scoring GET /v1/integrity": Expected("SAD SAD SAD -", elsewhere=200),
     # notify
     "notify GET /v1/channels": Expected("AD - - -"),
