@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from shared.rules.parsing import _Table
+    from shared.rules.table import Table
 
 MOST_SHARE: Final = 100
 MOST_CASES: Final = 1_000
@@ -38,7 +38,7 @@ class OutcomeRules:
     few_count_as: int = 2
 
 
-def read_outcomes(top: "_Table") -> OutcomeRules:
+def read_outcomes(top: "Table") -> OutcomeRules:
     """Read `[outcomes]` of a pack."""
     if "outcomes" not in top.keys():  # noqa: SIM118 - a method of ours, not a dict
         return OutcomeRules()

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from shared.rules import RulePackError, parse_pack
 from shared.rules.ladders import Ladders
 from shared.rules.loading import read_texts
-from shared.rules.parsing import RulePackError, parse_pack
 
 SHIPPED = read_texts(None)[0][1]
 
