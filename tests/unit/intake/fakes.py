@@ -4,8 +4,9 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from services.intake.adapters.jetstream_log import read_accepted
+from services.intake.adapters.jetstream_log import read_accepted, read_private
 from services.intake.adapters.stored_revisions import read_in_force, read_revision
+from services.intake.application.people import Private
 from services.intake.application.ports import InForce, SealedRecord, Standing
 from services.intake.domain.acceptance import Issue
 from services.intake.domain.accepted import Accepted
@@ -55,6 +56,12 @@ class MemoryFeedbackLog:
         if in_force is None:
             raise BrokerUnavailableError(f"sequence {sequence} puts nothing in force")
         return in_force
+
+    async def read_private(self, sequence: int) -> Private:
+        private = read_private(self._payload(sequence))
+        if private is None:
+            raise BrokerUnavailableError(f"sequence {sequence} holds no rating")
+        return private
 
     def _payload(self, sequence: int) -> bytes:
         return self.messages[sequence - 1].payload if 0 < sequence <= len(self.messages) else b""
