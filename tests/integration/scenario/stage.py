@@ -1,6 +1,7 @@
 """A county on real servers, with time that a test lets pass: four services, their servers, one clock."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import httpx
 from fastapi import FastAPI
 from nats.aio.client import Client
 
+from deploy.local.history.offline import recompute_offline
+from deploy.local.history.sources import Source
 from deploy.local.layout import Layout
 from deploy.local.secrets import ensure_secrets
 from services.intake.bootstrap import create_app as create_intake
@@ -25,8 +28,10 @@ from services.rectify.adapters.timer_store import AT, DUE, JetStreamTimers
 from services.rectify.domain.opening import case_id_of
 from services.rectify.domain.timers import Timer, timers_of
 from services.rectify.settings import Settings as RectifySettings
+from services.scoring.domain.lists import Row
 from shared.events import AlertRaised, Envelope
-from shared.messaging.streams import CASES, TIMERS
+from shared.messaging.streams import CASES, FEEDBACK, TIMERS
+from shared.rules import load_pack
 from shared.testing.builders import CITY, COUNTY, UNIT
 from shared.testing.clock import FixedClock
 from tests.integration.archive.support import Setup as ArchiveSetup
@@ -169,6 +174,22 @@ class County:
         steps: list[Mapping[str, Any]] = answer.json()["steps"]
         return steps
 
+    async def standing(self, folder: Path) -> Row:
+        """How scoring ranks the unit, from the events alone: what `pingyi recompute --from FILE` computes."""
+        lines: list[bytes] = []
+        jetstream = self.client.jetstream(timeout=5)
+        for stream in (FEEDBACK, CASES):
+            for sequence in range(1, (await jetstream.stream_info(stream)).state.last_seq + 1):
+                message = await jetstream.get_msg(stream, sequence)
+                place = {"stream": stream, "sequence": sequence, "subject": message.subject}
+                lines.append(json.dumps({**place, "event": json.loads(message.data or b"null")}).encode())
+        file = folder / f"events-{len(lines)}.ndjson"
+        file.write_bytes(b"\n".join(lines))
+        pack = load_pack(None, self.time.clock.now().date())
+        found = await recompute_offline(Source(str(file)), pack, None)
+        (row,) = (row for row in found.lists["window.all.90"].rows if row.unit_id == UNIT)
+        return row
+
 
 @asynccontextmanager
 async def county(
@@ -218,6 +239,13 @@ async def _running(app: FastAPI, name: str) -> AsyncIterator[httpx.AsyncClient]:
             while (await client.get("/readyz")).json()["status"] != "ok":  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.05)
         yield client
+
+
+async def good_reviews(here: County, number: int) -> None:
+    """So many people are content with the window: with fewer than ten, nobody would publish a score."""
+    for _ in range(number):
+        answer = await here.intake.post("/v1/feedback", json={"unit_id": UNIT, "grade": 5, "channel": "qr"})
+        assert answer.status_code == 202, answer.text
 
 
 async def a_bad_review(here: County, number: int) -> tuple[str, str, str]:

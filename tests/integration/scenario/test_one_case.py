@@ -1,6 +1,9 @@
 """One matter from a bad review to its close, on real servers, with days that pass in seconds."""
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,7 @@ from tests.integration.scenario.stage import (
     County,
     a_bad_review,
     answered,
+    good_reviews,
     planned,
     says,
 )
@@ -20,10 +24,31 @@ from tests.integration.scenario.stage import (
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 
+def _tells_it_in_order(steps: Sequence[Mapping[str, Any]]) -> None:
+    assert [step["type"].split(".")[3] for step in steps if step["stage"] in {"received", "case"}] == [
+        "submitted", "opened", "contacted", "classified", "assigned", "planned", "clock-reached",
+        "clock-reached", "clock-reached", "progress-reported", "answered", "answer-refused", "answered",
+        "confirmed", "closed",
+    ]  # fmt: skip
+    raised = [step["summary"].split()[0] for step in steps if step["stage"] == "alert"]
+    assert [rule for rule in raised if rule.startswith(("bad_", "case_"))] == [
+        "bad_review", "case_assigned", "case_clock", "case_clock", "case_clock", "case_overdue",
+        "case_reopened",
+    ]  # fmt: skip
+    moments = [step["received_at"] for step in steps]
+    assert moments == sorted(moments)
+    place = {step["event_id"]: number for number, step in enumerate(steps)}
+    by_cause = [(place[step["causation_id"]], number) for number, step in enumerate(steps)
+                if step["stage"] == "alert"]  # fmt: skip
+    assert all(cause < effect for cause, effect in by_cause), "nobody is told before it happens"
+
+
 async def test_a_bad_review_is_followed_until_the_citizen_confirms_and_the_archive_tells_it_in_order(
-    here: County,
+    here: County, tmp_path: Path
 ) -> None:
+    await good_reviews(here, 11)
     rating, code, case_id = await a_bad_review(here, 1)
+    before = await here.standing(tmp_path)
     (reviewed,) = await here.told("bad_review", "officer")
     assert reviewed.causationid == rating
     await planned(here, case_id)
@@ -58,23 +83,7 @@ async def test_a_bad_review_is_followed_until_the_citizen_confirms_and_the_archi
     closed = await here.rectify.moved(case_id, "close")
     assert (closed["status"], closed["reopened"], closed["overdue"]) == ("closed", 1, True)
 
-    steps = await here.story(rating)
-    assert [step["type"].split(".")[3] for step in steps if step["stage"] in {"received", "case"}] == [
-        "submitted", "opened", "contacted", "classified", "assigned", "planned", "clock-reached",
-        "clock-reached", "clock-reached", "progress-reported", "answered", "answer-refused", "answered",
-        "confirmed", "closed",
-    ]  # fmt: skip
-    raised = [step["summary"].split()[0] for step in steps if step["stage"] == "alert"]
-    assert [rule for rule in raised if rule.startswith(("bad_", "case_"))] == [
-        "bad_review", "case_assigned", "case_clock", "case_clock", "case_clock", "case_overdue",
-        "case_reopened",
-    ]  # fmt: skip
-    moments = [step["received_at"] for step in steps]
-    assert moments == sorted(moments)
-    place = {step["event_id"]: number for number, step in enumerate(steps)}
-    by_cause = [(place[step["causation_id"]], number) for number, step in enumerate(steps)
-                if step["stage"] == "alert"]  # fmt: skip
-    assert all(cause < effect for cause, effect in by_cause), "nobody is told before it happens"
+    _tells_it_in_order(await here.story(rating))
     text = (await here.archive.get(f"/v1/trace/{rating}", params={"format": "text"})).text
     assert f"clock-reached solve 100 %, of {UNIT}: planned, overdue" in text
     for secret in (WORDS, "王某", "13912345678", "还是要等", "道歉"):
@@ -86,5 +95,15 @@ async def test_a_bad_review_is_followed_until_the_citizen_confirms_and_the_archi
     again, _ = await replay_rule(here.layout, asked, load_units())
     assert [each.alert_id for each in again] == [overdue.id]
 
-    # COMPOSITE, not looked at yet: a missed deadline and a refused answer move the unit's composite. Scoring
-    # is not on this stage; with it, compare `GET /v1/units/{unit}/score` with what it said before the review.
+    # A missed deadline and a refused answer are part of what the unit is worth, beside its ratings.
+    await good_reviews(here, 1)
+    after = await here.standing(tmp_path)
+    weight = load_pack(None, end.date()).composite.by_part()["rectification"]
+    assert before.rectification is None
+    assert before.composite == before.score
+    assert after.score is not None
+    assert after.rectification is not None
+    assert after.rectification < after.score
+    assert after.composite == pytest.approx(
+        (1 - weight) * after.score + weight * after.rectification, abs=0.005
+    )
