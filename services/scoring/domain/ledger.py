@@ -50,6 +50,11 @@ class Ledger:
     :data:`SLACK_DAYS` days of receipt (measured against the newest receipt that was folded, never a clock);
     see `Replacements` and `Clusters` for theirs. A repeat that comes later than that counts again; the event
     id, the broker's window and intake's index stand before it.
+
+    Decisions are kept for good, one for each rating that was decided about: a later decision takes away what
+    the last one left, however late it comes (an appeal is upheld, a closed year is corrected), and the books
+    have to stay balanced. Without the last one it would be undone as if it had never been. They grow with
+    what people and the quarantine decide, not with the ratings.
     """
 
     def __init__(self, units: int, rules: Windows, as_of: int) -> None:
