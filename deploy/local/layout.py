@@ -184,8 +184,8 @@ class Layout:
         if service in SERVICE_OFFSETS:
             variables |= {"HTTP_HOST": LOOPBACK, "HTTP_PORT": str(self.service_port(service))}
             variables["AUTH_DIR"] = str(self.secrets / AUTH)
-        if service in UNIT_READERS and self.units_file.is_file():
-            variables["UNITS_PATH"] = str(self.units_file)
+        if service in UNIT_READERS and self.units_path is not None:
+            variables["UNITS_PATH"] = str(self.units_path)
         if service == "archive":
             variables["ARCHIVE_SIGNING_KEY"] = str(self.secrets / SIGNING_KEY)
             variables["ARCHIVE_WITNESS_KEYS"] = str(self.secrets / WITNESS_KEYS)
@@ -198,6 +198,11 @@ class Layout:
     def units_file(self) -> Path:
         """Table of units that was loaded, if any was; see ``pingyi registry load``."""
         return self.data / "registry" / "units.csv"
+
+    @property
+    def units_path(self) -> Path | None:
+        """The table of units that services read; None: the committed one, nothing was loaded."""
+        return self.units_file if self.units_file.is_file() else None
 
     def ports(self, services: tuple[str, ...] = SERVICES) -> dict[int, str]:
         """Every port that this platform listens on when ``services`` run, with its purpose."""

@@ -133,7 +133,12 @@ class _Progress:
 
 
 async def drain(
-    directory: Path, secrets: Path, client: Client, *, say: Callable[[str], None] = lambda _: None
+    directory: Path,
+    secrets: Path,
+    client: Client,
+    *,
+    units: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, int]:
     """Bring what waits in `directory` to the stream, as intake would; messages by what became of them.
 
@@ -145,6 +150,7 @@ async def drain(
         directory: of a spool.
         secrets: directory with intake's keys.
         client: connected as intake.
+        units: table of units as intake reads it; None: the committed one.
         say: is told how it goes.
 
     Raises:
@@ -191,7 +197,7 @@ async def drain(
         try:
             await index.wait_ready()
             drainer = Drainer(
-                spool=spool, log=log, vault=vault, index=index, units=load_units(),
+                spool=spool, log=log, vault=vault, index=index, units=load_units(units),
                 readers=readers(pseudonyms), tally=progress, circuit=Circuit(),
             )  # fmt: skip
             while await drainer.step():

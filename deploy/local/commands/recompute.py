@@ -27,6 +27,7 @@ from deploy.local.history.sources import STREAM, Source
 from deploy.local.layout import DEFAULT_DATA, Layout
 from services.scoring.domain.lists import RankedList
 from shared.kernel.errors import describe
+from shared.kernel.units import UnitRegistry, load_units
 from shared.rules import RulePack
 
 AtOption = Annotated[
@@ -46,6 +47,14 @@ RulesDirOption = Annotated[
         "--rules-dir", metavar="DIR", envvar="RULES_PATH", help="Where packs are, beside the committed ones."
     ),
 ]
+UnitsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--units",
+        metavar="FILE",
+        help="Table of units; left out: the one loaded there (pingyi registry load), else the committed one.",
+    ),
+]
 FromOption = Annotated[
     str, typer.Option("--from", metavar="SOURCE", help="stream, archive, or a file of JSON lines (-: stdin).")
 ]
@@ -60,6 +69,7 @@ class _Question:
     only: str | None
     out: Path | None
     as_json: bool
+    registry: UnitRegistry
 
     def answer(self, values: dict[str, Any], lines: list[str], lists: dict[str, RankedList] | None) -> None:
         """Print the answer in the form asked for, and write ``lists`` if asked for."""
@@ -74,6 +84,7 @@ def recompute(
     rules: RulesOption = None,
     from_: FromOption = STREAM,
     rules_dir: RulesDirOption = None,
+    units: UnitsOption = None,
     only: Annotated[
         str | None, typer.Option("--list", metavar="KEY", help="This list only, e.g. window.marriage.30.")
     ] = None,
@@ -100,7 +111,9 @@ def recompute(
     would change a closed period's lists, each under the pack that it was closed under. With --from FILE and
     --rules no platform is needed: the lists are printed or written.
     """
-    question = _Question(Source(from_), None if at is None else parse_moment(at), only, out, as_json)
+    registry = load_units(units or Layout(data.resolve()).units_path)
+    moment = None if at is None else parse_moment(at)
+    question = _Question(Source(from_), moment, only, out, as_json, registry)
     other = None if rules is None else read_other_pack(rules)
     if closed_ is not None and (at is not None or other is not None):
         wanted = "--closed alone: it takes in all up to today, under each list's own pack"
@@ -131,7 +144,7 @@ def _platform_for(source: Source, data: Path, port_base: int | None) -> Layout:
 
 
 def _check_live(question: _Question, layout: Layout, packs: Packs) -> None:
-    check = asyncio.run(check_live(question.source, layout, packs, question.only))
+    check = asyncio.run(check_live(question.source, layout, packs, question.only, question.registry))
     differences = list(check.differences)
     values = {
         "ok": not differences,
@@ -148,7 +161,9 @@ def _check_live(question: _Question, layout: Layout, packs: Packs) -> None:
 
 
 def _check_closed(question: _Question, layout: Layout, packs: Packs, period: str) -> None:
-    check = asyncio.run(closed.check_closed(question.source, layout, packs, period, question.only))
+    check = asyncio.run(
+        closed.check_closed(question.source, layout, packs, period, question.only, question.registry)
+    )
     values = closed.closed_answer(check)
     lists = {each.standing.key: each.recomputed for each in check.lists if each.recomputed is not None}
     question.answer(values, closed.closed_lines(check), lists)
@@ -156,7 +171,7 @@ def _check_closed(question: _Question, layout: Layout, packs: Packs, period: str
 
 
 def _check_past(question: _Question, moment: Moment, layout: Layout, packs: Packs) -> None:
-    check = asyncio.run(check_past(question.source, layout, packs, moment, question.only))
+    check = asyncio.run(check_past(question.source, layout, packs, moment, question.only, question.registry))
     values = reports.past_answer(check, moment.text, question.source.name)
     lists = {each.record.list: each.recomputed for each in check.verdicts if each.recomputed is not None}
     question.answer(values, reports.past_lines(check, moment.text, question.source.title), lists)
@@ -164,14 +179,14 @@ def _check_past(question: _Question, moment: Moment, layout: Layout, packs: Pack
 
 
 def _suppose(question: _Question, layout: Layout, packs: Packs, other: RulePack) -> None:
-    found = asyncio.run(suppose(question.source, layout, packs, question.moment, other))
+    found = asyncio.run(suppose(question.source, layout, packs, question.moment, other, question.registry))
     lists = chosen_lists(found.lists, question.only)
     values = reports.hypothesis_answer(found, question.only)
     question.answer(values, reports.hypothesis_lines(found, question.only), lists)
 
 
 def _recompute_offline(question: _Question, rules: RulePack) -> None:
-    found = asyncio.run(recompute_offline(question.source, rules, question.moment))
+    found = asyncio.run(recompute_offline(question.source, rules, question.moment, question.registry))
     lists = chosen_lists(found.lists, question.only)
     head = _offline_head(found)
     if question.only is None or question.out is not None:

@@ -46,7 +46,8 @@ def rule_test(
         raise LocalError(describe(str(last), f"a day from {first} on in --to", "correct the days"))
     pack = load_pack(rules_path, last)
     asked = Asked(rule, _midnight(first), _midnight(last + timedelta(days=1)), pack, archive)
-    found, looked = asyncio.run(replay_rule(find_platform(data, port_base), asked, load_units()))
+    layout = find_platform(data, port_base)
+    found, looked = asyncio.run(replay_rule(layout, asked, load_units(layout.units_path)))
     if as_json:
         typer.echo(
             json.dumps(

@@ -27,15 +27,19 @@ PacksArgument = Annotated[
     Path | None, typer.Argument(metavar="[PATH]", help="A pack, or a folder of packs; the committed ones.")
 ]
 
+UnitsOption = Annotated[
+    Path | None, typer.Option("--units", metavar="FILE", help="Table of units; the committed one.")
+]
+
 rules = typer.Typer(no_args_is_help=True, help="The rule packs: every number that policy decides.")
 
 rules.command("test")(rule_test)
 
 
 @rules.command("check")
-def check(path: PacksArgument = None, as_json: JsonOption = False) -> None:
+def check(path: PacksArgument = None, units: UnitsOption = None, as_json: JsonOption = False) -> None:
     """Check rule packs by themselves and together, all problems at once; exit code 1 on any."""
-    found = examine_packs(path, load_units())
+    found = examine_packs(path, load_units(units))
     packs = [_identity(pack) for pack in found.packs]
     if as_json:
         answer = {"ok": not found.problems, "packs": packs, "problems": list(found.problems)}

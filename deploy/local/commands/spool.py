@@ -89,7 +89,13 @@ def drain_(
 
 async def _drain(place: Path, layout: Layout) -> dict[str, int]:
     async with connection_as(layout, "intake") as client:
-        return await drain(place, layout.secrets, client, say=lambda line: typer.echo(line, err=True))
+        return await drain(
+            place,
+            layout.secrets,
+            client,
+            units=layout.units_path,
+            say=lambda line: typer.echo(line, err=True),
+        )
 
 
 def _directory(given: Path | None, data: Path) -> Path:

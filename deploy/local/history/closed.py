@@ -20,7 +20,7 @@ from services.scoring.application.recompute import diff_lists, merged
 from services.scoring.application.replay import Replay, Stop
 from services.scoring.domain.lists import ListKey, RankedList
 from shared.kernel.errors import describe
-from shared.kernel.units import load_units
+from shared.kernel.units import UnitRegistry
 from shared.rules import RulePack
 
 
@@ -52,7 +52,7 @@ class ClosedCheck:
 
 
 async def check_closed(
-    source: Source, layout: Layout, packs: Packs, period: str, only: str | None
+    source: Source, layout: Layout, packs: Packs, period: str, only: str | None, registry: UnitRegistry
 ) -> ClosedCheck:
     """Compute the closed lists of ``period``, or `only` one, from all events up to what is published.
 
@@ -64,7 +64,7 @@ async def check_closed(
     standing = closed_lists(live, period, only)
     position, cases = (books.position, books.cases) if books is not None else (0, 0)
     stops = stops_of_closed(standing, packs.by_hash, position, cases)
-    replay = Replay(load_units(), stops)
+    replay = Replay(registry, stops)
     await fold_into((replay,), source, layout)
     lists = restate(standing, packs.by_hash, merged(replay.finish()))
     return ClosedCheck(period, position, lists, Folded.of(replay))

@@ -18,7 +18,7 @@ from services.scoring.domain.lists import RankedList
 from shared.events import InvalidEventError
 from shared.kernel.clock import business_day
 from shared.kernel.errors import describe
-from shared.kernel.units import load_units
+from shared.kernel.units import UnitRegistry, load_units
 from shared.messaging.streams import CASES
 from shared.rules import RulePack
 
@@ -54,8 +54,10 @@ def _received_at(message: Message) -> datetime | None:
         return None  # no event; the fold leaves it out as well
 
 
-async def recompute_offline(source: Source, rules: RulePack, moment: Moment | None) -> Offline:
-    """Compute every list from a file under a pack, with nothing else.
+async def recompute_offline(
+    source: Source, rules: RulePack, moment: Moment | None, registry: UnitRegistry | None = None
+) -> Offline:
+    """Compute every list from a file under a pack and a registry (None: the committed one), and nothing else.
 
     A file says when each event was received, not when a ranking was published. So a time means what was
     received until then; and the day is that of the time, else the day of the newest receipt.
@@ -64,7 +66,7 @@ async def recompute_offline(source: Source, rules: RulePack, moment: Moment | No
         NothingRecordedError: the file has no feedback at or before the moment.
         LocalError: the file can't be read, or a line is broken.
     """
-    folding = _OfflineFold(rules, moment)
+    folding = _OfflineFold(rules, moment, registry or load_units())
     if not source.is_standard_input:
         async with contextlib.aclosing(batches(source, None, CASES)) as parts:
             async for batch in parts:
@@ -87,10 +89,10 @@ async def recompute_offline(source: Source, rules: RulePack, moment: Moment | No
 class _OfflineFold:
     """A fold whose day follows the receipts, unless the moment names it."""
 
-    def __init__(self, rules: RulePack, moment: Moment | None) -> None:
+    def __init__(self, rules: RulePack, moment: Moment | None, registry: UnitRegistry) -> None:
         self._rules = rules
         self._moment = moment
-        self._registry = load_units()
+        self._registry = registry
         self._cases: list[tuple[Message, datetime | None]] = []
         self._newest: datetime | None = None
         self.fold: Fold | None = None

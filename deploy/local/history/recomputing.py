@@ -24,7 +24,7 @@ from services.scoring.application.what_if import WhatIf, what_if
 from services.scoring.domain.lists import RankedList
 from shared.kernel.clock import parse_rfc3339
 from shared.kernel.errors import describe
-from shared.kernel.units import UnitRegistry, load_units
+from shared.kernel.units import UnitRegistry
 from shared.rules import RulePack, load_pack, load_packs, pack_by_hash
 
 KEYS_SHOWN: Final = 6
@@ -98,14 +98,16 @@ class LiveCheck:
     folded: Folded
 
 
-async def check_live(source: Source, layout: Layout, packs: Packs, only: str | None) -> LiveCheck:
+async def check_live(
+    source: Source, layout: Layout, packs: Packs, only: str | None, registry: UnitRegistry
+) -> LiveCheck:
     """Recompute every list that is published now, or `only` one, at its own position; row by row.
 
     Raises:
         PingyiError: something can't be read, or ends too early.
     """
     live = await _read_live(layout, only)
-    replay = Replay(load_units(), stops_like(live, packs.on))
+    replay = Replay(registry, stops_like(live, packs.on))
     # All of the stream: whoever compares the count of messages wants to see what came last, too.
     await fold_into((replay,), source, layout, to_end=source.name == STREAM)
     lists = merged(replay.finish())
@@ -147,14 +149,13 @@ class PastCheck:
 
 
 async def check_past(
-    source: Source, layout: Layout, packs: Packs, moment: Moment, only: str | None
+    source: Source, layout: Layout, packs: Packs, moment: Moment, only: str | None, registry: UnitRegistry
 ) -> PastCheck:
     """Recompute every list that was in force at a moment, or `only` one, where it says that it was computed.
 
     Raises:
         PingyiError: nothing was recorded then, a pack is unknown, something can't be read or ends too early.
     """
-    registry = load_units()
     keys_at = _keys_at(registry, packs)
     records = await _find_records(source, layout, moment, keys_at)
     expected = keys_at(_newest(records.values()))
@@ -259,7 +260,12 @@ class Hypothesis:
 
 
 async def suppose(
-    source: Source, layout: Layout, packs: Packs, moment: Moment | None, other: RulePack
+    source: Source,
+    layout: Layout,
+    packs: Packs,
+    moment: Moment | None,
+    other: RulePack,
+    registry: UnitRegistry,
 ) -> Hypothesis:
     """Recompute the rankings of a moment (None: the published ones) under their own pack and another.
 
@@ -269,7 +275,6 @@ async def suppose(
     Raises:
         PingyiError: nothing was recorded then, a pack is unknown, something can't be read or ends too early.
     """
-    registry = load_units()
     if moment is None:
         records = {key: _record_of(found) for key, found in (await _read_live(layout, None)).items()}
         if not records:

@@ -95,14 +95,14 @@ class Boards:
         lists = self._rankings().lists
         return lists[str(find_key(key_text, map(ListKey.parse, lists)))]
 
-    async def follow(self, shown: PublishedList, known_hash: str | None) -> AsyncIterator[Told]:
-        """What stands, unless its hash is known, and then each newer state; ends with `close`."""
-        if shown.hash != known_hash:
+    async def follow(self, shown: PublishedList, known: str | None) -> AsyncIterator[Told]:
+        """What stands, unless this `PublishedList.version` is known, then each newer one; until `close`."""
+        if shown.version != known:
             yield Told("list", shown, (), truncated=False)
         while not self._closed:
             changed = self._changed
             newest = self._newest(shown)
-            if newest.hash == shown.hash:
+            if newest.version == shown.version:
                 await changed.wait()
                 continue
             told = _difference(shown, newest)

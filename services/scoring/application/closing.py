@@ -5,7 +5,7 @@ never edited: a correction that comes later leads to a `PeriodRestated` beside i
 would be closed now, with the number of the restatement.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -84,6 +84,25 @@ def periods_to_settle(
     return tuple(found)
 
 
+def late_missed(
+    stored: Mapping[str, PublishedList],
+    open_periods: Sequence[Period],
+    late_in: Callable[[Period], int],
+    rules: str,
+) -> dict[str, int]:
+    """By key of each list of a period that is over how many ratings have come too late for it, up to now.
+
+    What comes after the close is counted in the bucket alone: the closing has been told, and changes nothing.
+    Lists that were closed under other rules are left as they are: those decide what is late.
+    """
+    found: dict[str, int] = {}
+    for key, standing in stored.items():
+        period = ListKey.parse(key).span
+        if isinstance(period, Period) and period not in open_periods and standing.head["rules"] == rules:
+            found[key] = late_in(period)
+    return found
+
+
 def settle(
     frozen: FrozenFold,
     stored: Mapping[str, PublishedList],
@@ -93,18 +112,24 @@ def settle(
     now: datetime,
     cases: int = 0,
 ) -> Iterator[Settled]:
-    """What becomes of the closed periods of ``frozen``, list by list; nothing where all is as it was."""
+    """What becomes of the closed periods of ``frozen``, list by list; nothing where all is as it was.
+
+    A list that was closed under another registry (a unit has been renamed since) is not restated: that is no
+    more a correction than another rule pack is.
+    """
     for period, (_, _, late_missed) in frozen.closed.items():
         for key, computed in frozen.closed_lists(period).items():
             standing = stored.get(key)
             if standing is None:
                 continue  # never published while it was open, so there is nothing to close
             if not standing.is_closed:
-                final = PublishedList.of(computed, position, now, cases).closed(today, computed.hash, 0)
+                final = PublishedList.of(computed, position, now, cases).closed(
+                    today, computed.hash, 0, late_missed
+                )
                 yield Closing(final, period, today, late_missed, computed.items)
-            elif standing.hash != computed.hash:
+            elif standing.hash != computed.hash and standing.head.get("registry") == computed.registry:
                 again = PublishedList.of(computed, position, now, cases)
-                yield _restated(standing, computed, again, period, changes.get(period))
+                yield _restated(standing, computed, again, period, changes.get(period), late_missed)
 
 
 def _restated(
@@ -113,11 +138,12 @@ def _restated(
     again: PublishedList,
     period: Period,
     change: PeriodChange | None,
+    late_missed: int,
 ) -> Restatement:
     closed_hash, number = standing.head["closed_hash"], standing.head["restatement"] + 1
     closed_on = date.fromisoformat(standing.head["closed_on"])
     return Restatement(
-        again.closed(closed_on, closed_hash, number),
+        again.closed(closed_on, closed_hash, number, late_missed),
         period,
         closed_hash,
         number,

@@ -204,6 +204,10 @@ class Fold:
         for period, change in changes.items():
             self.cases.outcomes.forget_causes(period, change.causes)
 
+    def late_in(self, period: Period) -> int:
+        """How many ratings of a period have come too late to count, up to this position."""
+        return self._ledger.late_in(period)
+
     def evidence(self) -> Evidence:
         """What the integrity signals look at: a copy, to be examined in any thread."""
         return Evidence(
@@ -316,7 +320,10 @@ def last_open_day(period: Period) -> date:
 
 
 def registry_hash(registry: UnitRegistry) -> str:
-    """``sha256:<hex>`` of what the statistics depend on: the units in their order, and where each belongs."""
+    """``sha256:<hex>`` of what the statistics depend on: the units in their order, and where each belongs.
+
+    Not their names: a snapshot serves after a unit was renamed. What a list depends on is `Roster.hash`.
+    """
     lines = (
         f"{unit.unit_id} {unit.level} {unit.kind} {unit.parent_id} {unit.valid_from} {unit.valid_to}"
         for unit in registry

@@ -11,7 +11,7 @@ from services.scoring.application.pages import Page, WantedList, choose, choose_
 from services.scoring.application.ports import DeadLetterClerk, FoldObserver
 from services.scoring.application.published import PublishedBooks, PublishedList, StoredRankings
 from services.scoring.application.snapshots import anchor_of
-from services.scoring.application.views import below
+from services.scoring.application.views import Before, below
 from services.scoring.domain.lists import ListKey, Row
 from services.scoring.domain.spans import Rolling
 from shared.events import InvalidEventError
@@ -181,10 +181,28 @@ class ReadRankings:
             raise not_caught_up(why)
         return found
 
-    def list_page(self, wanted: WantedList, limit: int | None, cursor: str | None) -> Page:
+    def find(self, wanted: WantedList) -> PublishedList:
+        """The whole list that is asked for, or a part of.
+
+        Raises:
+            InvalidValueError: no such level, kind, window or period; the message names what exists.
+            NotCaughtUpError: nothing can be shown yet.
+        """
+        lists = self.rankings().lists
+        return lists[str(choose_list(wanted, [ListKey.parse(key) for key in lists]))]
+
+    def list_page(
+        self, wanted: WantedList, limit: int | None, cursor: str | None, before: Before | None = None
+    ) -> Page:
         """Up to ``limit`` rows of a list (None: all), from ``cursor`` on.
 
         A cursor holds for one list until that is revised: pages that join can only come from one state.
+
+        Args:
+            wanted: which list.
+            limit: most rows.
+            cursor: where to go on.
+            before: what the ranks of a part are compared with, see `below`.
 
         Raises:
             InvalidValueError: no such level, kind, window, period, parent or cursor; the message names what
@@ -194,9 +212,9 @@ class ReadRankings:
             NotFoundError: no such parent.
         """
         found = self.rankings()
-        chosen = found.lists[str(choose_list(wanted, [ListKey.parse(key) for key in found.lists]))]
+        chosen = self.find(wanted)
         if wanted.parent is not None:
-            chosen = below(chosen, wanted.parent, self._registry)
+            chosen = below(chosen, wanted.parent, self._registry, before)
         return page_of(chosen, _position(found), limit, cursor, _cases(found))
 
     def unit_score(self, unit_id: str, window: str | None = None) -> UnitScore:

@@ -24,7 +24,7 @@ from services.scoring.application.pages import (
 )
 from services.scoring.application.past import Past
 from services.scoring.application.published import PublishedList
-from services.scoring.application.views import below
+from services.scoring.application.views import Before, below
 from services.scoring.application.workshop import Workshop
 from services.scoring.domain.lists import ListKey, RankedList, canonical_json
 from services.scoring.domain.moves import Move
@@ -102,6 +102,16 @@ class _Lists(Sized):
         return sum(len(found.rows) for found in self.lists.values())
 
 
+class _Orders(Sized):
+    """Who was ranked in what the lists of one span and day are compared with."""
+
+    def __init__(self, by_list: dict[str, tuple[str, ...]]) -> None:
+        self.by_list = by_list
+
+    def __len__(self) -> int:
+        return sum(map(len, self.by_list.values()))
+
+
 class _Copy(NamedTuple):
     """A copy of the fold; all that is worked out from it is kept under its number."""
 
@@ -147,8 +157,28 @@ class LookBack:
         head = {**found.head, "computed_at": lists.computed_at, "recomputed": True}
         found = PublishedList(head, found.rows, found.items)
         if wanted.parent is not None:
-            found = below(found, wanted.parent, self._registry)
+            order = await self._order_before(copy, key, day)
+            found = below(found, wanted.parent, self._registry, order)
         return page_of(found, past.position, limit, cursor, past.cases)
+
+    async def before(self, found: PublishedList) -> Before | None:
+        """What the ranks of a published list are compared with; None: that is kept no more.
+
+        Raises:
+            TransientError: nothing can be shown yet, or too much is being computed.
+        """
+        copy = await self._fresh()
+        if found.as_of > copy.past.today:
+            return None
+        return await self._order_before(copy, ListKey.parse(found.key), found.as_of)
+
+    async def _order_before(self, copy: _Copy, key: ListKey, day: date) -> Before | None:
+        past, span = copy.past, key.span
+        orders = await self._workshop.get(
+            (copy.number, "before", span, day), lambda: _Orders(past.order_before(span, day))
+        )
+        order = orders.by_list.get(str(key))
+        return None if order is None else Before(day, order)
 
     async def changes(
         self, key_text: str, since: str, limit: int, cursor: str | None, *, least: int = LEAST_SHOWN

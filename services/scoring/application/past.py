@@ -6,7 +6,7 @@ from functools import cached_property
 
 from services.scoring.domain.days import day_number, day_of
 from services.scoring.domain.history import History
-from services.scoring.domain.lists import ListKey, RankedList
+from services.scoring.domain.lists import RANKED, ListKey, RankedList
 from services.scoring.domain.moves import Move, moves
 from services.scoring.domain.outcomes import OutcomeDays
 from services.scoring.domain.ranking import Ranker
@@ -96,6 +96,21 @@ class Past:
         before = history.before(span, number, now)
         outcomes = {span: self.outcomes.at(span, number)} if self.outcomes.days else {}
         return Ranker(roster, rules).rank({span: now}, {span: before}, outcomes)
+
+    def order_before(self, span: Span, day: date) -> dict[str, tuple[str, ...]]:
+        """By list of a span as of ``day`` the units that were ranked in what it is compared with, best first.
+
+        Empty where that is kept no more.
+        """
+        history, rules, number = self.history, self.rules, day_number(day)
+        if isinstance(span, Rolling) and number < history.first_day(span):
+            return {}
+        before = history.before(span, number, history.at(span, number))
+        roster = Roster(self.registry, rules.kinds, day, min_group=rules.prior.min_group)
+        return {
+            key: tuple(row.unit_id for row in found.rows if row.status == RANKED)
+            for key, found in Ranker(roster, rules).rank({span: before}, {}).items()
+        }
 
     def moves(self, before: RankedList, after: RankedList, least: int = LEAST_SHOWN) -> list[Move]:
         """What moved in a list between two days, and why; counts of fewer than ``least`` are hidden."""

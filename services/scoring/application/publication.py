@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final
 
-from services.scoring.application.closing import periods_to_settle, settle
+from services.scoring.application.closing import late_missed, periods_to_settle, settle
 from services.scoring.application.fold import Fold, FrozenFold
 from services.scoring.application.portions import Portion, portions
 from services.scoring.application.ports import (
@@ -37,7 +37,7 @@ from services.scoring.application.published import (
 from services.scoring.domain.announcements import Announced, announce
 from services.scoring.domain.books import Books
 from services.scoring.domain.ledger import PeriodChange
-from services.scoring.domain.lists import ListKey, Row
+from services.scoring.domain.lists import ListKey, Row, canonical_json
 from services.scoring.domain.roster import RANKED_LEVELS
 from services.scoring.domain.spans import Period, Rolling
 from shared.kernel.clock import Clock, rfc3339
@@ -68,6 +68,7 @@ class _Frozen:
     statistics: FrozenFold
     changes: Mapping[Period, PeriodChange]
     books: PublishedBooks
+    late: Mapping[str, int]
     revision: int
     rules: RulePack
     as_of: date
@@ -271,8 +272,9 @@ class Publisher:
         changes = fold.closed_changes()
         settled = self._settled if fold is self._fold else {}
         periods = periods_to_settle(stored.lists, fold.open_periods(), changes, settled, fold.rules.hash)
+        late = late_missed(stored.lists, fold.open_periods(), fold.late_in, fold.rules.hash)
         statistics = fold.freeze(periods)
-        return _Frozen(statistics, changes, books, fold.revision, fold.rules, fold.as_of, now)
+        return _Frozen(statistics, changes, books, late, fold.revision, fold.rules, fold.as_of, now)
 
     def _plan(self, frozen: _Frozen, stored: StoredRankings, *, recompute: bool) -> _Plan:
         """Work out one publication. Pure but for the time it takes; runs in a thread."""
@@ -314,6 +316,10 @@ class Publisher:
             lists[each.list.key] = each.list
             fenced.update(heads)
             others.update(pages)
+        for key, late in frozen.late.items():
+            if lists[key].is_closed and lists[key].head.get("late_missed") != late:
+                lists[key] = lists[key].missing(late)
+                fenced[key] = canonical_json(lists[key].head)
         compute_s = time.perf_counter() - started
         due, waiting = announce(
             _primary_lists(lists, frozen.rules),

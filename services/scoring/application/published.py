@@ -23,9 +23,8 @@ STREAM: Final = "FEEDBACK"
 BOOKS_KEY: Final = "books"
 ANNOUNCED_PREFIX: Final = "announced."
 PAGE_ROWS: Final = 500
-VOLATILE: Final = frozenset(
-    {"positions", "computed_at", "list_hash", "pages", "closed_on", "closed_hash", "restatement"}
-)
+_CLOSING: Final = ("closed_on", "closed_hash", "restatement", "late_missed")
+VOLATILE: Final = frozenset({"positions", "computed_at", "list_hash", "pages", *_CLOSING})
 """Members of a published head that are not part of the canonical document."""
 
 
@@ -40,7 +39,8 @@ class PublishedList:
 
     Attributes:
         head: what `RankedList.head` has, and positions, computed_at, list_hash, pages; of a closed period
-            also closed_on, closed_hash (of the list that was closed) and restatement (how often since).
+            also closed_on, closed_hash (of the list that was closed), restatement (how often since) and
+            late_missed (how many ratings of it have come too late to count, up to now).
         rows: all rows, in the order of the list.
         items: canonical JSON of each row, as it stands in the pages: with the columns of whoever wrote it.
     """
@@ -82,14 +82,21 @@ class PublishedList:
             _page(self.items[start : start + PAGE_ROWS]) for start in range(0, len(self.items), PAGE_ROWS)
         )
 
-    def closed(self, closed_on: date, closed_hash: str, restatement: int) -> "PublishedList":
+    def closed(
+        self, closed_on: date, closed_hash: str, restatement: int, late_missed: int
+    ) -> "PublishedList":
         """The list of a period that has closed."""
         closing = {
             "closed_on": closed_on.isoformat(),
             "closed_hash": closed_hash,
             "restatement": restatement,
+            "late_missed": late_missed,
         }
         return PublishedList({**self.head, **closing}, self.rows, self.items)
+
+    def missing(self, late_missed: int) -> "PublishedList":
+        """The same closed list, with how many ratings have come too late for it by now."""
+        return PublishedList({**self.head, "late_missed": late_missed}, self.rows, self.items)
 
     @property
     def is_closed(self) -> bool:
@@ -120,6 +127,16 @@ class PublishedList:
     def hash(self) -> str:
         """Hash of its canonical bytes, as stated."""
         return str(self.head["list_hash"])
+
+    @property
+    def version(self) -> str:
+        """Names what it says, but for the time and the positions.
+
+        The hash, and of a closed list what its closing says: closing a list leaves its hash as it was. A part
+        of a list (`views.below`) depends on what its ranks are compared with, too.
+        """
+        beside = ("closed_on", "restatement", "late_missed", "compared_with")
+        return ".".join([self.hash, *(str(self.head[name]) for name in beside if name in self.head)])
 
     def canonical(self) -> bytes:
         """Its canonical bytes: its head's values, and its rows as they stand in the pages.

@@ -1,10 +1,6 @@
 """The books 台账: every accepted rating stands in exactly one account."""
 
 from dataclasses import dataclass
-from typing import Final
-
-HELD_TODAY: Final = 0
-EXCLUDED_TODAY: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +12,8 @@ class Books:
         counted: those in the statistics (of their own day, be it in a window or not).
         replaced: those that a newer rating of the same citizen on the same transaction stands for.
         late: those received too long after they happened; kept and reported.
-        held: quarantined ones; none as long as no event can quarantine.
-        excluded: those taken out after review; none as long as no event can exclude.
+        held: quarantined ones: suspicious, visible, and open to appeal.
+        excluded: those taken out after review, or withdrawn.
         duplicates: repeats of events already folded; outside of the equation.
         synthetic: probes and drills; outside of the equation.
     """
@@ -26,8 +22,8 @@ class Books:
     counted: int
     replaced: int
     late: int
-    held: int = HELD_TODAY
-    excluded: int = EXCLUDED_TODAY
+    held: int = 0
+    excluded: int = 0
     duplicates: int = 0
     synthetic: int = 0
 

@@ -50,6 +50,11 @@ class Ledger:
     :data:`SLACK_DAYS` days of receipt (measured against the newest receipt that was folded, never a clock);
     see `Replacements` and `Clusters` for theirs. A repeat that comes later than that counts again; the event
     id, the broker's window and intake's index stand before it.
+
+    Decisions are kept for good, one for each rating that was decided about: a later decision takes away what
+    the last one left, however late it comes (an appeal is upheld, a closed year is corrected), and the books
+    have to stay balanced. Without the last one it would be undone as if it had never been. They grow with
+    what people and the quarantine decide, not with the ratings.
     """
 
     def __init__(self, units: int, rules: Windows, as_of: int) -> None:
@@ -68,6 +73,7 @@ class Ledger:
         self._seen_by_day: dict[int, list[bytes]] = {}
         self._revisions: dict[bytes, Revision] = {}
         self._late_by_day: Counter[int] = Counter()
+        self._late_in: dict[Period, int] = {}
         self._causes: dict[Period, list[str]] = {}
         self._accepted = self._counted = self._held = self._excluded = self._late = 0
         self._duplicates = self._synthetic = 0
@@ -192,8 +198,7 @@ class Ledger:
     def _admit(self, rating: Rating) -> None:
         """Count a rating, unless it is late or replaced."""
         if rating.received_ms - rating.occurred_ms > self._late_ms:
-            self._late += 1
-            self._late_by_day[day_of_ms(rating.occurred_ms)] += 1
+            self._note_late(rating, 1)
         elif (key := rating.repeat_key) is None:
             self._count(rating)
         else:
@@ -202,12 +207,16 @@ class Ledger:
     def _withdraw(self, rating: Rating) -> None:
         """Undo `_admit`."""
         if rating.received_ms - rating.occurred_ms > self._late_ms:
-            self._late -= 1
-            self._late_by_day[day_of_ms(rating.occurred_ms)] -= 1
+            self._note_late(rating, -1)
         elif rating.repeat_key is None:
             self._uncount(rating)
         else:
             self._replacements.remove(rating, rating.repeat_key)
+
+    def _note_late(self, rating: Rating, more: int) -> None:
+        self._late += more
+        self._late_by_day[day_of_ms(rating.occurred_ms)] += more
+        self._late_in.clear()
 
     def _count(self, rating: Rating) -> None:
         self._counted += 1
@@ -345,8 +354,12 @@ class Ledger:
 
     def late_in(self, period: Period) -> int:
         """How many ratings of that period came too late to count."""
-        first, last = day_number(period.first), day_number(period.last)
-        return sum(count for day, count in self._late_by_day.items() if first <= day <= last)
+        found = self._late_in.get(period)
+        if found is None:
+            first, last = day_number(period.first), day_number(period.last)
+            found = sum(count for day, count in self._late_by_day.items() if first <= day <= last)
+            self._late_in[period] = found  # asked for at every publication, of every closed period
+        return found
 
     def history(self) -> History:
         """The days of all sources as they are now, to be looked back at in any thread."""

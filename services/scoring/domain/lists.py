@@ -220,6 +220,7 @@ class RankedList:
         key: which list.
         as_of: last day of its window; a period's list has what is known on that day.
         rules: hash of the rule pack.
+        registry: hash of the units of the day, see `Roster.hash`.
         publish_from: ratings from which a unit is published.
         rank_from: ratings from which it is ranked.
         composite_weights: weight of each part of the composite.
@@ -233,6 +234,7 @@ class RankedList:
     key: ListKey
     as_of: date
     rules: str
+    registry: str
     publish_from: int
     rank_from: int
     composite_weights: Mapping[str, float]
@@ -254,11 +256,13 @@ class RankedList:
             "as_of": self.as_of.isoformat(),
             "sorted_by": SORTED_BY,
             "rules": self.rules,
+            "registry": self.registry,
             "publish_from": self.publish_from,
             "rank_from": self.rank_from,
             "priors": {group: dict(prior) for group, prior in self.priors.items()},
             "composite_weights": dict(self.composite_weights),
             "units": len(self.rows),
+            "naming": {"top": self.top, "bottom": self.bottom},
             **ends_of(self.rows, self.top, self.bottom),
         }
 

@@ -121,6 +121,7 @@ class Ranker:
             key=key,
             as_of=self._roster.as_of,
             rules=self._rules.hash,
+            registry=self._roster.hash,
             publish_from=self._rules.suppression.publish_from,
             rank_from=self._rules.suppression.rank_from,
             composite_weights=self._rules.composite.by_part(),

@@ -1,8 +1,10 @@
 """The roster 名册: which units are in which list on a day, whose ratings are theirs, who their peers are."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -76,6 +78,19 @@ class Roster:
         )
         self.ranked_levels = tuple(level for level in self.levels if level.level in RANKED_LEVELS)
         """The levels whose units have others to be compared with."""
+
+    @cached_property
+    def hash(self) -> str:
+        """``sha256:<hex>`` of what the day's lists take from the registry: who exists, and who stands where.
+
+        Names, too: a unit under another name is another row. A unit that only comes later changes nothing.
+        """
+        lines = (
+            f"{unit.unit_id} {unit.level} {unit.kind} {unit.parent_id} {unit.name}"
+            for level in self.levels
+            for unit in level.units
+        )
+        return f"sha256:{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"
 
 
 def _level(

@@ -51,6 +51,12 @@ class ListHead(BaseModel):
     ]
     sorted_by: Annotated[str, Field(description="The column that orders the list.")]
     rules: Annotated[str, Field(description="Hash of the rule pack.")]
+    registry: Annotated[
+        str | None,
+        Field(
+            description="Hash of the units of that day, names included; null if closed by an older version."
+        ),
+    ] = None
     publish_from: Annotated[int, Field(description="Fewer ratings: suppressed.")]
     rank_from: Annotated[int, Field(description="Fewer ratings: shown, but unranked.")]
     positions: Annotated[dict[str, int], Field(description="Sequence that the list is valid at, by stream.")]
@@ -63,6 +69,13 @@ class ListHead(BaseModel):
     closed_hash: Annotated[str | None, Field(description="Hash of the list that was closed.")] = None
     restatement: Annotated[
         int | None, Field(description="How often the closed list was restated since; null while it is open.")
+    ] = None
+    late_missed: Annotated[
+        int | None,
+        Field(
+            description="Ratings of the closed period that came too late to count, up to now: more may come "
+            "after the close than `PeriodClosed` names. Null while it is open."
+        ),
     ] = None
 
 
@@ -81,12 +94,17 @@ class RankingBody(ListHead):
         str | None,
         Field(description="The unit whose subordinates are shown, ranked among themselves; null: all."),
     ] = None
+    naming: Annotated[
+        dict[Literal["top", "bottom"], int] | None,
+        Field(description="How many are named at either end; null if closed by an older version."),
+    ] = None
     top: Annotated[
-        list[str] | None, Field(description="Unit ids of the best, by rank; null for a part of a list.")
+        list[str] | None,
+        Field(description="Unit ids of the best, by rank; null for a part of a list without `naming`."),
     ] = None
     bottom: Annotated[
         list[str] | None,
-        Field(description="Unit ids of the worst, by rank: candidates. Never one of `top`; null for a part."),
+        Field(description="Unit ids of the worst, by rank: candidates. Never one of `top`; null like it."),
     ] = None
     composite_weights: Annotated[
         dict[str, float], Field(description="Weight of each part of the composite.")

@@ -12,7 +12,7 @@ from services.scoring.application.handlers import ReadRankings
 from services.scoring.application.looking_back import YESTERDAY, Changes, LookBack
 from services.scoring.application.pages import Page, WantedList
 from services.scoring.application.published import STREAM, positions_of
-from services.scoring.domain.lists import Row
+from services.scoring.domain.lists import Row, canonical_json
 from services.scoring.domain.moves import Move
 from services.scoring.domain.small_groups import LEAST_SHOWN
 from services.scoring.entrypoints.answers import (
@@ -37,10 +37,27 @@ from shared.kernel.spreadsheets import CSV
 CURSOR: Final = 256
 """Most characters of a cursor."""
 
+SORTED_BY: Final = "Pingyi-Sorted-By"
+RULES: Final = "Pingyi-Rules"
+POSITIONS: Final = "Pingyi-Positions"
+COMPUTED_AT: Final = "Pingyi-Computed-At"
+
+_SAID: Final = {
+    SORTED_BY: "Of a table: the column that orders it.",
+    RULES: "Of a table: hash of the rule pack.",
+    POSITIONS: "Of a table: sequence that it is valid at by stream, as JSON.",
+    COMPUTED_AT: "Of a table: when its present content was computed, UTC.",
+}
+"""What the head of a list says, in headers: a table has no place for it."""
+
 _TABLE: Final[Responses] = {
     200: {
-        "description": "One page as JSON; as a table, all rows unless `limit` is given.",
+        "description": "One page as JSON; as a table, all rows unless `limit` is given, and the headers "
+        "`Pingyi-…` say what the head of the list says.",
         "content": {CSV: {"schema": {"type": "string"}}},
+        "headers": {
+            name: {"description": said, "schema": {"type": "string"}} for name, said in _SAID.items()
+        },
     }
 }
 
@@ -135,10 +152,13 @@ def make_rankings_router(read: ReadRankings, look_back: LookBack, sees_all: Sees
         table = page.is_table(request)
         limit = page.limit(table=table)
         if at is None:
-            found = read.list_page(wanted.wanted(), limit, page.cursor)
+            asked = wanted.wanted()
+            whole = read.find(asked)
+            before = await look_back.before(whole) if asked.parent is not None else None
+            found = read.list_page(asked, limit, page.cursor, before)
         else:
             found = await look_back.list_page(wanted.wanted(), at, limit, page.cursor)
-        tag = Tag(request, found.list.hash, "csv" if table else "json")
+        tag = Tag(request, found.list.version, "csv" if table else "json")
         known = tag.not_modified()
         if known is not None:
             return known
@@ -246,7 +266,15 @@ def _standing(row: Row | None, when: str) -> dict[str, Any]:
 def _table(request: Request, page: Page, tag: Tag) -> StreamingResponse:
     """The rows as a file to be saved; with a limit, the header Link leads to the next page."""
     name = f"pingyi-{page.list.key}-{page.list.as_of}.csv"
-    headers = {**tag.headers, "Content-Disposition": f'attachment; filename="{name}"'}
+    head = page.list.head
+    headers = {
+        **tag.headers,
+        "Content-Disposition": f'attachment; filename="{name}"',
+        SORTED_BY: head["sorted_by"],
+        RULES: head["rules"],
+        POSITIONS: canonical_json(positions_of(page.position, page.cases)).decode(),
+        COMPUTED_AT: head["computed_at"],
+    }
     if page.next is not None:
         following = request.url.include_query_params(cursor=page.next)
         headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'

@@ -22,7 +22,8 @@ LEFT_OUT: Final = frozenset({"priors", "pages"})
 _EVENTS: Final[Responses] = {
     200: {
         "description": "Event `list`: the head as it stands; then `revised` whenever the list changes. "
-        "`data` is JSON (RevisedBody), `id` the list's hash. A comment every 15 s keeps the connection.",
+        "`data` is JSON (RevisedBody), `id` names the state: the list's hash, of "
+        "a closed list with what its closing says. A comment every 15 s keeps the connection.",
         "model": RevisedBody,
     }
 }
@@ -48,7 +49,7 @@ def make_stream_router(boards: Boards) -> APIRouter:
     async def follow_ranking(
         found: Annotated[PublishedList, Depends(board)],
         last_event_id: Annotated[
-            str | None, Header(description="Hash of the list that is known; it is not told again.")
+            str | None, Header(description="The `id` of the state that is known; it is not told again.")
         ] = None,
     ) -> AsyncIterable[ServerSentEvent]:
         """A list live: its head at once, and its changed rows whenever it is revised."""
@@ -63,5 +64,5 @@ def to_event(told: Told) -> ServerSentEvent:
     head = {name: value for name, value in told.list.head.items() if name not in LEFT_OUT}
     body = {"head": head, "items": [row.document() for row in told.rows], "truncated": told.truncated}
     return ServerSentEvent(
-        raw_data=canonical_json(body).decode(), event=told.event, id=told.list.hash, retry=RETRY_MS
+        raw_data=canonical_json(body).decode(), event=told.event, id=told.list.version, retry=RETRY_MS
     )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,26 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "events.ndjson"
     path.write_bytes(b"".join(event.payload + b"\n" for event in EVENTS))
     return path
+
+
+@pytest.mark.parametrize("how", ["option", "loaded"])
+def test_the_table_of_units_is_the_one_named_or_the_one_loaded_and_not_the_committed_one(
+    pingyi: Pingyi, file: Path, tmp_path: Path, how: str
+) -> None:
+    other = tmp_path / "registry" / "units.csv"
+    other.parent.mkdir()
+    text = (resources.files("shared.kernel.data") / "units.csv").read_text(encoding="utf-8")
+    name = UNITS.by_level(Level.CITY)[0].name
+    assert text.count(f",{name},") == 1
+    if how == "option":
+        other = tmp_path / "mine.csv"
+    other.write_text(text.replace(f",{name},", ",改名后的市民政局,"), encoding="utf-8")
+    named = ("--units", str(other)) if how == "option" else ()
+    code, out, err = pingyi("--from", str(file), "--rules", str(SHIPPED), "--json", *named)
+    assert (code, err) == (0, "")
+    lists = recompute(messages(EVENTS), load_units(other), load_pack(None, NOW.date()), NOW.date())
+    assert json.loads(out)["lists"] == {key: found.hash for key, found in lists.items()}
+    assert json.loads(out)["lists"] != {key: found.hash for key, found in LISTS.items()}
 
 
 def test_all_lists_are_named_with_their_hashes_and_called_hypothetical(pingyi: Pingyi, file: Path) -> None:

@@ -104,7 +104,7 @@ def closed() -> StoredRankings:
     key = next(key for key in found.lists if key.startswith(f"window.{KIND}.") and key.endswith("2026"))
     source = found.lists[key]
     head = {**source.head, "list": KEY, "period": QUARTER}
-    made = PublishedList(head, source.rows, source.items).closed(date(2026, 10, 31), source.hash, 0)
+    made = PublishedList(head, source.rows, source.items).closed(date(2026, 10, 31), source.hash, 0, 0)
     return replace(found, lists={**found.lists, KEY: made})
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
@@ -151,6 +152,24 @@ async def test_a_replica_that_folds_anew_keeps_its_boards_and_tells_them_later()
     published.ready = True
     published.revise(1, moved(list(stored().lists[KEY].rows), 1, 4.0))
     assert (await asyncio.wait_for(told.get(), 1)).list.hash == "sha256:1"
+    published.boards.close()
+
+
+async def test_a_list_that_closes_is_told_though_no_row_moved() -> None:
+    published = Published()
+    before = published.now.lists[KEY]
+    told = await following(published.boards, before.version)
+    closed = before.closed(date(2026, 11, 30), before.hash, 0, 7)
+    for state in (closed, closed.missing(8)):
+        published.now = replace(published.now, lists={**published.now.lists, KEY: state})
+        published.boards.tell()
+        found = await asyncio.wait_for(told.get(), 1)
+        assert (found.event, list(found.rows), found.truncated) == ("revised", [], False)
+        assert '"closed_on":"2026-11-30"' in (to_event(found).raw_data or "")
+        assert to_event(found).id == state.version != before.hash
+    known = await following(published.boards, closed.missing(8).version)
+    assert known.empty()
+    assert (await (await following(published.boards, before.hash)).get()).event == "list"
     published.boards.close()
 
 

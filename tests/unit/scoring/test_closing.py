@@ -1,13 +1,15 @@
 """Calendar periods: closed once, final, and restated beside what was closed."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
-from services.scoring.application.fold import Fold
+from services.scoring.application.fold import Fold, registry_hash
 from services.scoring.application.recompute import diff_lists, recompute_like
 from services.scoring.domain.spans import parse_span
 from shared.events import PeriodClosed, PeriodRestated
+from shared.kernel.units import UnitRegistry
 from tests.unit.scoring.calendars import KEY, LAST_OPEN, OCTOBER, Calendar, exclusion, noon, october
 from tests.unit.scoring.feedback import Message, none_is_invalid
 from tests.unit.scoring.publishing import RULES, UNITS, WINDOWS
@@ -125,6 +127,53 @@ async def test_ratings_that_come_too_late_are_told_by_the_closing_and_change_not
     (mine,) = [each.data for each in calendar.said(PeriodClosed) if each.subject == KEY]
     assert isinstance(mine, PeriodClosed)
     assert (mine.late_missed, mine.items[0].ratings) == (4, 35)
+
+
+async def test_ratings_that_come_too_late_for_a_closed_period_are_told_by_its_list_from_then_on() -> None:
+    calendar = Calendar(date(2026, 11, 20))
+    calendar.feed(october(35))
+    calendar.feed(october(4, grade=1, first=100, received=noon(date(2026, 11, 25))))
+    await calendar.on(LAST_OPEN)
+    assert "late_missed" not in (await calendar.stands()).head
+    await calendar.on(date(2026, 12, 1))
+    closed = await calendar.stands()
+    assert closed.head["late_missed"] == 4
+    said = len(calendar.events.sent)
+    calendar.feed(october(2, grade=1, first=200, received=noon(date(2026, 12, 1))))
+    await calendar.publish()
+    standing = await calendar.stands()
+    assert standing.head == {**closed.head, "late_missed": 6}
+    assert standing.computed_hash() == closed.hash
+    assert (standing.version, len(calendar.events.sent)) != (closed.version, said)
+    await calendar.restarted()
+    await calendar.publish()
+    assert (await calendar.stands()).head == standing.head
+    calendar.feed([exclusion(3)])
+    await calendar.publish()
+    restated = (await calendar.stands()).head
+    assert (restated["restatement"], restated["late_missed"]) == (1, 6)
+
+
+async def test_a_unit_under_another_name_restates_nothing_that_was_closed_under_the_old_one() -> None:
+    calendar = Calendar(date(2026, 11, 20))
+    calendar.feed(october(35))
+    await calendar.on(LAST_OPEN)
+    await calendar.on(date(2026, 12, 1))
+    closed = await calendar.stands()
+    renamed = UnitRegistry(
+        replace(unit, name=f"{unit.name}（新）") if unit is WINDOWS[0] else unit for unit in UNITS
+    )
+    assert registry_hash(renamed) == registry_hash(UNITS), "a snapshot serves under both"
+    dumped = calendar.fold.dump()
+    calendar.restart()
+    calendar.fold = Fold.load(dumped, renamed, RULES)
+    await calendar.publish()
+    assert calendar.said(PeriodRestated) == []
+    live = await calendar.live()
+    assert live[KEY].head == closed.head
+    today = live[KEY.replace(OCTOBER, "30")]
+    assert today.head["registry"] != closed.head["registry"]
+    assert f"{WINDOWS[0].name}（新）" in {row.name for row in today.rows}
 
 
 async def test_a_failed_publication_closes_the_period_when_it_is_repeated() -> None:

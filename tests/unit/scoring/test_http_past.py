@@ -3,15 +3,16 @@
 import asyncio
 import csv
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from services.scoring.application.boards import Boards
 from services.scoring.application.past import Past
-from services.scoring.application.published import PublishedBooks, StoredRankings
+from services.scoring.application.published import PublishedBooks, PublishedList, StoredRankings
 from services.scoring.application.workshop import OverloadedError
 from services.scoring.domain.lists import RANKED, SUPPRESSED, Row
 from services.scoring.domain.small_groups import LEAST_SHOWN
@@ -49,6 +50,8 @@ async def test_an_earlier_day_has_pages_parents_and_periods_like_today() -> None
     below = (await get("/v1/rankings", level="window", at=DAY, parent=CITY.unit_id, limit=2000)).json()
     assert (below["parent"], below["units"]) == (CITY.unit_id, len(below["items"]))
     assert below["units"] < 1188
+    assert any(row["rank_change"] for row in below["items"])
+    assert below["top"] == [row["unit_id"] for row in below["items"] if row["rank"]][:10]
     month = (await get("/v1/rankings", level="city", at=DAY, period="2026-10")).json()
     assert (month["list"], month["period"]) == ("city.all.2026-10", "2026-10")
 
@@ -187,12 +190,41 @@ async def test_a_tag_tells_json_from_csv_and_one_state_from_the_next() -> None:
     assert response.status_code == 304, "a position that moves on alone changes no list"
 
 
+@pytest.mark.parametrize("closing", [(TODAY, 0, 2), (TODAY, 1, 2), (TODAY, 0, 3)])
+async def test_a_list_that_closes_or_is_restated_is_sent_though_its_rows_are_known(
+    closing: tuple[date, int, int],
+) -> None:
+    before = stored()
+    key = next(key for key in before.lists if key.startswith("county.all.2026-"))
+    period = key.rsplit(".", 1)[1]
+    open_list = before.lists[key]
+
+    def shown(found: PublishedList) -> FastAPI:
+        return app(lambda: StoredRankings({**before.lists, key: found}, before.books, {}))
+
+    first = await get("/v1/rankings", shown(open_list), period=period)
+    closed = shown(open_list.closed(TODAY, open_list.hash, 0, 2))
+    known = {"If-None-Match": first.headers["etag"]}
+    answer = await get("/v1/rankings", closed, period=period, headers=known)
+    assert answer.status_code == 200
+    assert (answer.json()["closed_on"], answer.json()["late_missed"]) == (TODAY.isoformat(), 2)
+    known = {"If-None-Match": answer.headers["etag"]}
+    day, restatement, late = closing
+    later = shown(open_list.closed(day, open_list.hash, restatement, late))
+    again = await get("/v1/rankings", later, period=period, headers=known)
+    assert again.status_code == (304 if closing == (TODAY, 0, 2) else 200)
+
+
 async def test_a_table_has_all_rows_and_the_numbers_of_the_json() -> None:
     response = await get("/v1/rankings", level="window", window=90, format="csv")
     assert response.headers["content-type"] == "text/csv; charset=utf-8"
     assert response.headers["content-disposition"] == (
         'attachment; filename="pingyi-window.all.90-2026-11-20.csv"'
     )
+    head = (await get("/v1/rankings", level="window", window=90)).json()
+    said = {name: response.headers[f"pingyi-{name}"] for name in ("sorted-by", "rules", "computed-at")}
+    assert said == {name: head[name.replace("-", "_")] for name in said}
+    assert json.loads(response.headers["pingyi-positions"]) == head["positions"] == {"FEEDBACK": 9000}
     assert response.content.startswith(b"\xef\xbb\xbfunit_id,name,status,rank,")
     rows = table(response.text)
     published = stored().lists["window.all.90"].rows
@@ -306,6 +338,10 @@ async def test_the_description_names_every_status() -> None:
         "/units/{unit_id}/history": {"200", "304", "404", "422", "503"},
         "/books": {"200", "304", "503"},
     }
-    assert "text/csv" in document["paths"]["/v1/rankings"]["get"]["responses"]["200"]["content"]
+    table_or_page = document["paths"]["/v1/rankings"]["get"]["responses"]["200"]
+    assert "text/csv" in table_or_page["content"]
+    assert table_or_page["headers"].keys() == {
+        "Pingyi-Sorted-By", "Pingyi-Rules", "Pingyi-Positions", "Pingyi-Computed-At",
+    }  # fmt: skip
     stream = document["paths"]["/v1/rankings/{key}/stream"]["get"]["responses"]["200"]["content"]
     assert "text/event-stream" in stream

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
+from random import Random
 
 import msgspec
 import pytest
@@ -163,7 +164,7 @@ def test_any_kill_point_with_a_restart_from_the_last_snapshot_changes_nothing(
     assert_equal(ledger, judged(events))
 
 
-@examples(300)
+@examples(1000)
 @given(histories(), st.lists(st.integers(0, 12), max_size=4), st.data())
 def test_days_that_pass_in_between_give_the_spans_of_the_last_day(
     events: list[Event], steps: list[int], data: st.DataObject
@@ -178,15 +179,15 @@ def test_days_that_pass_in_between_give_the_spans_of_the_last_day(
     assert_equal(ledger, judged(events))
 
 
-@examples(100)
+@examples(1000)
 @given(st.data())
 def test_decisions_long_after_the_memory_has_gone_subtract_exactly_what_was_added(
     data: st.DataObject,
 ) -> None:
     """A hundred days of traffic in its order; then decisions about ratings of the first days."""
     events: list[Event] = []
-    for day in range(100):
-        for number in range(data.draw(st.integers(0, 3)) if day < 6 else 1):
+    for day in range(6):
+        for number in range(data.draw(st.integers(0, 3))):
             moment = NOON_MS - (99 - day) * DAY_MS + data.draw(st.integers(0, 3)) * MINUTE_MS
             events.append(
                 rating(
@@ -198,6 +199,20 @@ def test_decisions_long_after_the_memory_has_gone_subtract_exactly_what_was_adde
                     fingerprints=data.draw(PRINTS),
                 )
             )
+    later = Random(data.draw(st.integers(0, 2**16)))
+    for day in range(6, 100):  # from one seed: drawing all of it would take longer than folding it
+        moment = NOON_MS - (99 - day) * DAY_MS + later.randrange(4) * MINUTE_MS
+        key, prints = later.choice([None, b"a" * 16]), later.choice([(), (fingerprint(1),)])
+        events.append(
+            rating(
+                day * 10,
+                unit=later.randrange(2),
+                grade=later.randint(1, 5),
+                occurred_ms=moment,
+                repeat_key=key,
+                fingerprints=prints,
+            )
+        )
     old = [each for each in events if isinstance(each, Rating) and each.received_ms < NOON_MS - 94 * DAY_MS]
     for each in old:
         states = data.draw(st.lists(st.sampled_from(list(State)), max_size=3))

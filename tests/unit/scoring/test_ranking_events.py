@@ -37,6 +37,7 @@ def revision(rows: list[Row]) -> Announcements:
         key=ListKey(Level.WINDOW, None, Period(PeriodKind.QUARTER, 2026, 4)),
         as_of=MADE.date(),
         rules=f"sha256:{'0' * 64}",
+        registry=f"sha256:{'1' * 64}",
         publish_from=10,
         rank_from=30,
         composite_weights={"public": 1.0},
