@@ -26,7 +26,8 @@ COSIGNATURES: Final = "cosignatures"
 
 STORE_LAYOUT: Final = 1
 """Version of the documents of tiles, checkpoints and cosignatures; entries have that of their leaves."""
-TILE_BYTES: Final = 256 * 32
+HASH_BYTES: Final = 32
+TILE_BYTES: Final = 256 * HASH_BYTES
 
 CONNECT_MS: Final = 10_000
 
@@ -95,6 +96,17 @@ _HASH: Final[Document] = {"bsonType": "binData"}
 _TEXT: Final[Document] = {"bsonType": "string"}
 _WHOLE: Final[Document] = {"bsonType": ["int", "long"], "minimum": 0}
 
+
+def _sized(field: str, size: int) -> Document:
+    """That a field is so many bytes; what is no bytes at all is for the schema to refuse."""
+    return {
+        "$eq": [
+            {"$cond": [{"$eq": [{"$type": f"${field}"}, "binData"]}, {"$binarySize": f"${field}"}, size]},
+            size,
+        ]
+    }
+
+
 _ENTRY: Final[Document] = {
     "$jsonSchema": {
         "bsonType": "object",
@@ -129,7 +141,8 @@ _ENTRY: Final[Document] = {
             "leaf_hash": _HASH,
         },
         "additionalProperties": False,
-    }
+    },
+    "$expr": {"$and": [_sized("data_hash", HASH_BYTES), _sized("leaf_hash", HASH_BYTES)]},
 }  # fmt: skip
 
 _TILE: Final[Document] = {
@@ -143,7 +156,7 @@ _TILE: Final[Document] = {
         },
         "additionalProperties": False,
     },
-    "$expr": {"$eq": [{"$binarySize": "$hashes"}, TILE_BYTES]},
+    "$expr": _sized("hashes", TILE_BYTES),
 }
 
 _CHECKPOINT: Final[Document] = {
@@ -159,7 +172,7 @@ _CHECKPOINT: Final[Document] = {
         },
         "additionalProperties": False,
     },
-    "$expr": {"$eq": [{"$binarySize": "$root"}, 32]},
+    "$expr": _sized("root", HASH_BYTES),
 }
 
 _COSIGNATURE: Final[Document] = {
