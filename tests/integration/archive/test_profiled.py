@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 from bson import CodecOptions
@@ -71,8 +72,8 @@ def calls_of(entry_log: MongoEntryLog, store: MongoTreeStore) -> dict[str, tuple
         "indexes_of": (lambda: entry_log.indexes_of([f"{index:032x}" for index in range(50)]),),
         "event_ids": (lambda: entry_log.event_ids(10, 700),),
         "append": (lambda: entry_log.append(fresh),),
-        "last": tuple(lambda query=query: entry_log.last(query, COUNT) for query in queries),
-        "page": tuple(lambda query=query: entry_log.page(query, snapshot, None, 20) for query in queries),
+        "last": tuple(partial(entry_log.last, query, COUNT) for query in queries),
+        "page": tuple(partial(entry_log.page, query, snapshot, None, 20) for query in queries),
         "linked": (
             lambda: entry_log.linked("event_id", [f"{3:032x}"], 9),
             lambda: entry_log.linked("correlation_id", ["request-8"], 9),
