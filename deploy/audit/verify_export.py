@@ -40,8 +40,7 @@ def tree_root(hashes: list[bytes]) -> bytes:
     """RFC 6962: neighbours are paired level by level; one without a neighbour goes up as it is."""
     while len(hashes) > 1:
         pairs = zip(hashes[::2], hashes[1::2], strict=False)
-        above = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
-        hashes = above if len(hashes) % 2 == 0 else [*above, hashes[-1]]
+        hashes = [sha256(b"\x01" + one + two).digest() for one, two in pairs] + hashes[len(hashes) // 2 * 2 :]
     return hashes[0] if hashes else sha256(b"").digest()
 
 
@@ -112,6 +111,7 @@ class Verifier:
 
     def __init__(self, directory: Path, keys: list[Key], saved: list[Path]) -> None:
         self.directory, self.keys = directory, keys
+        self.layouts = {2: expected_leaf}  # how the leaf of an event is made, by version
         self.wrong = self.count = self.end = 0  # findings; entries, so the next index; entries signed
         self.checkpoints: dict[int, dict[Path, bytes]] = {}  # root by size and file
         self.signers = set[str]()
@@ -156,7 +156,7 @@ class Verifier:
         raw = None if encoded is None else b64decode(encoded, validate=True)
         leaf = json.loads(text)  # numbers of an event may have any length; no long one matters here
         event = None if raw is None else json.loads(raw, parse_int=lambda digits: int(digits[:99]))
-        made = expected_leaf(leaf, raw, event)
+        made = self.layouts[leaf["v"]](leaf, raw, event)
         if not 0 <= index - self.count <= MOST_MISSING:
             raise ValueError(f"index {index} after {self.count - 1}")
         if index > self.count:

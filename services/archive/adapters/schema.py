@@ -11,7 +11,8 @@ from pymongo import ASCENDING, IndexModel, MongoClient
 from pymongo.database import Database
 from pymongo.errors import CollectionInvalid, PyMongoError
 
-from services.archive.domain.entries import LAYOUT, WHOLE, Kind
+from services.archive.adapters.documents import READABLE
+from services.archive.domain.entries import WHOLE, Kind
 from shared.kernel.errors import PermanentError, TransientError, describe
 
 DATABASE: Final = "pingyi"
@@ -115,7 +116,7 @@ _ENTRY: Final[Document] = {
         ],
         "properties": {
             "_id": _WHOLE,
-            "v": {"enum": [LAYOUT]},
+            "v": {"enum": list(READABLE)},
             "kind": {"enum": [kind.value for kind in Kind]},
             "stream": _TEXT,
             "sequence": {"bsonType": ["int", "long"], "minimum": 1},
