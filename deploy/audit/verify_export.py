@@ -3,15 +3,16 @@
     python verify_export.py DIR --key KEY [--checkpoint SAVED]      (Python 3.11 or newer, and `cryptography`)
 
 KEY is the log's verifier key, and should not come from DIR. SAVED is a checkpoint that you kept: with it, a
-log that was forked, rolled back or cut since can't pass. Checked is: every index is there, with the event
-that its leaf was made of, byte for byte; every sequence of every stream comes once and in order, in the
-order that was announced before it was signed; the RFC 6962 tree over the leaves is that of all tiles and
-checkpoints, which KEY signed; the checkpoints that the log speaks of are there; nothing was dated back.
-Prints what is wrong and where. Exits with 0: nothing is, 1: something is, 2: it can't be checked.
+log that was forked, rolled back or cut since can't pass. Checked is: every index is there, with the event of
+its leaf, byte for byte; every sequence of every stream comes once and in order, in the order announced before
+it was signed; the RFC 6962 tree of the leaves is that of all tiles and checkpoints, which KEY signed; the
+checkpoints that the log speaks of are there; nothing was dated back. Prints what is wrong and where, and
+exits with 0: nothing is, 1: something is, 2: it can't be checked.
 """
 
 import argparse
 import json
+import re
 import sys
 from array import array
 from base64 import b64decode
@@ -39,8 +40,7 @@ def tree_root(hashes: list[bytes]) -> bytes:
     """RFC 6962: neighbours are paired level by level; one without a neighbour goes up as it is."""
     while len(hashes) > 1:
         pairs = zip(hashes[::2], hashes[1::2], strict=False)
-        above = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
-        hashes = above if len(hashes) % 2 == 0 else [*above, hashes[-1]]
+        hashes = [sha256(b"\x01" + one + two).digest() for one, two in pairs] + hashes[len(hashes) // 2 * 2 :]
     return hashes[0] if hashes else sha256(b"").digest()
 
 
@@ -68,8 +68,7 @@ class Key:
 
 def open_checkpoint(path: Path, keys: list[Key]) -> tuple[int, bytes, list[str]]:
     """Read a signed note: entries, root over them, who signed. ValueError says why it can't be trusted."""
-    text = path.read_text(encoding="utf-8")
-    body, _, signatures = text.rpartition("\n\n")
+    body, _, signatures = path.read_text(encoding="utf-8").rpartition("\n\n")
     lines = [line.removeprefix("— ").split(" ") for line in signatures.splitlines()]
     made = {(name, b64decode(code)[:4]): b64decode(code)[4:] for name, code in lines}
     signers = [key for key in keys if (key.name, key.hash) in made]
@@ -83,30 +82,27 @@ def open_checkpoint(path: Path, keys: list[Key]) -> tuple[int, bytes, list[str]]
 
 
 def utc(text: str) -> str:
-    """A time in UTC with three digits of a second."""
-    return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="milliseconds")[:23] + "Z"
+    """A time in UTC with three digits of a second: rounded to six if there are more, then cut."""
+    up = timedelta(microseconds=1 if re.search(r"\.\d{6}[5-9]", text) else 0)
+    moment = datetime.fromisoformat(text.upper()).astimezone(UTC) + up
+    return moment.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def expected_leaf(leaf: dict[str, Any], raw: bytes | None, event: dict[str, Any] | None) -> dict[str, Any]:
     """The leaf of this event, at the place in the streams that `leaf` states."""
     made = {name: leaf[name] for name in ("kind", "sequence", "stream", "subject")} | {"v": 2}
-    city, county = (*leaf["subject"].split(".")[3:5], "all", "all")[:2]
-    if (city, county) != ("all", "all"):
-        made["region"] = city if county == "all" else county
+    places = leaf["subject"].split(".")[3:5]  # city and county, or it is nowhere
+    made["region"] = next((place for place in reversed(places[1:] and places) if place != "all"), None)
     made["data_hash"] = leaf["data_hash"] if raw is None else sha256(raw).hexdigest()
-    if leaf["kind"] == "duplicate_of":
-        made["duplicate_of"] = int(leaf["duplicate_of"])
+    made["duplicate_of"] = int(leaf["duplicate_of"]) if leaf["kind"] == "duplicate_of" else None
     if (leaf["kind"] == "unparseable") != (event is None):
         raise ValueError(f"{leaf['kind']}, with{'out' if event is None else ''} an event")
     if event is not None:
         made |= {"event_id": event["id"], "source": event["source"], "type": event["type"]}
         made |= {"time": utc(event["time"]), "received_at": utc(event["receivedat"])}
-        made["synthetic"] = event.get("synthetic", False)
         named = [event["data"].get(name) for name in ("actor", "decided_by", "by")]
-        made["actor"] = next(
-            (name for name in named if isinstance(name, str) and 0 < len(name) <= LONGEST), None
-        )
-        made["channel"] = event["data"].get("channel")
+        made["actor"] = next((by for by in named if isinstance(by, str) and 0 < len(by) <= LONGEST), None)
+        made |= {"synthetic": event.get("synthetic", False), "channel": event["data"].get("channel")}
     return {name: value for name, value in made.items() if value is not None}
 
 
@@ -115,6 +111,7 @@ class Verifier:
 
     def __init__(self, directory: Path, keys: list[Key], saved: list[Path]) -> None:
         self.directory, self.keys = directory, keys
+        self.layouts = {2: expected_leaf}  # how the leaf of an event is made, by version
         self.wrong = self.count = self.end = 0  # findings; entries, so the next index; entries signed
         self.checkpoints: dict[int, dict[Path, bytes]] = {}  # root by size and file
         self.signers = set[str]()
@@ -144,19 +141,22 @@ class Verifier:
         self.end = max(self.checkpoints, default=0)
         for path in sorted(self.directory.glob("entries/*")):
             with path.open("rb") as lines:
-                for number, line in enumerate(lines, 1):
+                for at, line in enumerate(lines, 1):
                     try:
                         self.feed(json.loads(line))
                     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-                        self.report(f"{path} line {number}", f"not an entry: {error!r}")
+                        self.report(f"{path} line {at}", f"not an entry ({type(error).__name__}): {error}")
         self.finish()
 
     def feed(self, entry: dict[str, Any]) -> None:
         """Take the next entry; a missing one counts as the tiles have it."""
+        if "problem" in entry:
+            raise ValueError(f"what the database has at index {entry['index']} is {entry['problem']}")
         index, text, encoded = entry["index"], entry["leaf"], entry.get("envelope")
         raw = None if encoded is None else b64decode(encoded, validate=True)
-        leaf, event = json.loads(text), None if raw is None else json.loads(raw)
-        made = expected_leaf(leaf, raw, event)
+        leaf = json.loads(text)  # numbers of an event may have any length; no long one matters here
+        event = None if raw is None else json.loads(raw, parse_int=lambda digits: int(digits[:99]))
+        made = self.layouts[leaf["v"]](leaf, raw, event)
         if not 0 <= index - self.count <= MOST_MISSING:
             raise ValueError(f"index {index} after {self.count - 1}")
         if index > self.count:

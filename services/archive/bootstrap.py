@@ -164,6 +164,7 @@ class Archive:
             tasks.start("sequencer", self._numbered(self._sequencer.run))
             tasks.start("known-ids", self._sequencer.known_ids.run())
             tasks.start("notary", self._notary.run())
+            tasks.start("proofs", self.proofs.keep())
             tasks.start("consumer-watch", self._watch.run())
             tasks.start("reconciliation", self._reconciliation.run())
             yield

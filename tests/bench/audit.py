@@ -21,6 +21,7 @@ from tests.bench.figures import Bound, Figure, Goal, Section, Series, percentile
 from tests.bench.processes import peak_resident_mb, run_program
 from tests.bench.stage import data_directory
 from tests.support.audit_export import KEY, ORIGIN, SyntheticLog
+from tests.support.repeated_tree import RepeatedTree
 
 ENTRIES: Final = 1_000_000
 EVERY: Final = 1_000
@@ -45,7 +46,7 @@ async def measure(rounds: int) -> Section:
         for _ in range(min(rounds, ROUNDS)):
             checks.append(await _verify(export))
             bare.append(await run_program("tests.bench.bare_hash", {"directory": str(export)}))
-    proofs_ms = await asyncio.to_thread(_prove)
+    proving = await asyncio.to_thread(_prove)
     leaf_us, bare_us = await asyncio.to_thread(_grow_and_sign)
     return Section(
         "Audit",
@@ -65,15 +66,20 @@ async def measure(rounds: int) -> Section:
                 goal=Goal(Bound.AT_MOST, LIMIT_MB),
             ),
             Figure(
-                "inclusion proof in ten million: p99 of processor time", "ms", Series((proofs_ms,)),
+                "inclusion proof in ten million: p99 of processor time", "ms", Series((proving.p99_ms,)),
                 goal=Goal(Bound.AT_MOST, PROOF_MS),
             ),
+            Figure(
+                "the first one after a start", "ms", Series((proving.first_ms,)),
+                goal=Goal(Bound.AT_MOST, PROOF_MS),
+            ),
+            Figure("reading the tree at the start, in the background", "ms", Series((proving.start_ms,))),
             Figure(
                 "leaf hashed and signed: processor time", "µs", Series((leaf_us,)), Series((bare_us,)),
                 "two SHA-256 of the same bytes", Goal(Bound.AT_MOST, LEAF_US),
             ),
         ],
-        checks=[checks[-1].said, f"{PROOFS:,} proofs for random leaves of a tree of {LEAVES:,}"],
+        checks=[checks[-1].said, f"{PROOFS:,} of the archive's proofs, for random leaves of {LEAVES:,}"],
     )  # fmt: skip
 
 
@@ -85,6 +91,21 @@ class _Check:
     elapsed_s: float
     peak_mb: float
     said: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Proving:
+    """What single proofs take, in ms of processor time; of the store's own time nothing.
+
+    Attributes:
+        p99_ms: the 99th percentile.
+        first_ms: the very first one.
+        start_ms: reading the signed tree's edge, which happens in the background when the archive starts.
+    """
+
+    p99_ms: float
+    first_ms: float
+    start_ms: float
 
 
 async def _verify(export: Path) -> _Check:
@@ -107,29 +128,25 @@ async def _verify(export: Path) -> _Check:
     return _Check(cpu_s, elapsed_s, peak_mb, counted)
 
 
-def _prove() -> float:
-    """The 99th percentile, in ms of processor time, of making a proof out of subtrees and checking it."""
-    levels = [[sha256(number.to_bytes(8)).digest() for number in range(1 << 16)]]
-    # One subtree of 65,536 leaves over and over: the tree has the size, a proof the hashes, and memory room.
-    while len(levels[-1]) > 1:
-        pairs = zip(levels[-1][::2], levels[-1][1::2], strict=True)
-        levels.append([merkle.node_hash(left, right) for left, right in pairs])
-    for _ in range(16):
-        levels.append([merkle.node_hash(levels[-1][0], levels[-1][0])])
+def _prove() -> _Proving:
+    """Ask the archive's own `Proofs` for leaves of ten million, out of a store that answers at once."""
+    return asyncio.run(_ask_for_proofs())
 
-    def node(level: int, index: int) -> bytes:
-        return levels[level][index % len(levels[level])]
 
-    root, chance = merkle.Frontier.at(LEAVES, node).root(), random.Random(1)
+async def _ask_for_proofs() -> _Proving:
+    tree, chance = RepeatedTree(LEAVES), random.Random(1)
+    proofs, started = tree.proofs(), time.process_time()
+    await proofs.refresh()  # as the archive does when it starts
+    start_ms = (time.process_time() - started) * 1e3
     times: list[float] = []
     for index in (chance.randrange(LEAVES) for _ in range(PROOFS)):
         started = time.process_time()
-        path = merkle.inclusion_path(index, LEAVES, node)
-        proved = merkle.verify_inclusion(node(0, index), index, LEAVES, path, root)
+        found = await proofs.inclusion(index)
         times.append((time.process_time() - started) * 1e3)
-        if not proved:
+        hashed = merkle.leaf_hash(found.leaf.encode())
+        if not merkle.verify_inclusion(hashed, index, LEAVES, found.path, tree.head.root):
             raise AssertionError(f"the proof of leaf {index} does not lead to the root")
-    return percentile(sorted(times), 0.99)
+    return _Proving(percentile(sorted(times), 0.99), times[0], start_ms)
 
 
 def _grow_and_sign() -> tuple[float, float]:

@@ -14,6 +14,7 @@ from nats.aio.client import Client
 
 from deploy.local.broker import cli_connection, connection_as
 from deploy.local.demo.settle import settled
+from deploy.local.demo.signing import GOAL_S, Delays, delays_since
 from deploy.local.feedback import read_feedback
 from deploy.local.layout import Layout
 from services.scoring.adapters.nats_ranking_store import read_all_lists
@@ -287,3 +288,11 @@ def test_a_period_that_has_not_closed_is_said_to_be_so(past: Past) -> None:
     assert asked.returncode != 0
     assert "2020Q1" in asked.stderr
     assert "none has closed yet" in asked.stderr.replace("\n", " ")
+
+
+def test_what_was_accepted_is_under_a_signed_checkpoint_within_fifteen_seconds(past: Past) -> None:
+    delays = delays_since(past.platform.layout, Delays({}))
+    assert delays.checkpoints >= 5, "one a thousand leaves at least"
+    assert delays.share_within(GOAL_S) >= 0.8, (
+        delays
+    )  # of tests on a busy machine; the demonstration says p99

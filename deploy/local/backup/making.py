@@ -17,6 +17,7 @@ from deploy.local.backup import access as accesses
 from deploy.local.backup.access import Access
 from deploy.local.backup.documents import save_documents
 from deploy.local.backup.manifest import FORMAT, NAME, Manifest, SavedStream, describe_files
+from deploy.local.backup.spooled import describe_spool
 from deploy.local.backup.stream_files import save_stream
 from deploy.local.errors import LocalError
 from deploy.local.layout import Layout
@@ -84,6 +85,9 @@ async def make_backup(layout: Layout, directory: Path, *, live: bool, say: Say) 
         streams = await _save_streams(access, directory / "streams")
         ends = (f"{name} to {saved.state['last_seq']}" for name, saved in streams.items())
         say(f"Streams: {', '.join(ends)}.")
+        spooled = await asyncio.to_thread(describe_spool, layout)
+        if spooled is not None:
+            say(f"NOT in this backup: {spooled}, and no stream has it yet. Back up again when it is drained.")
         secrets = _copy_secrets(layout, directory / "secrets")
         say(f"Secrets: {secrets} files.")
         manifest = Manifest(

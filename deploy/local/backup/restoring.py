@@ -10,6 +10,7 @@ from deploy.local.backup import access as accesses
 from deploy.local.backup.access import Access
 from deploy.local.backup.documents import load_documents, occupied
 from deploy.local.backup.manifest import PARTS, Manifest, check_files, read_manifest
+from deploy.local.backup.spooled import describe_spool, spool_directory
 from deploy.local.backup.stream_files import StreamRecord, load_stream
 from deploy.local.errors import LocalError
 from deploy.local.layout import Layout
@@ -39,6 +40,7 @@ async def restore_backup(
         directory: what :func:`~deploy.local.backup.making.make_backup` wrote.
         parts: the others stay as they are.
         replace: move what is there aside, below ``replaced/`` in the data directory; otherwise it is refused.
+            Intake's spool stays where it is: what waits there was promised, and is in no backup.
         say: called with each sentence on what happens.
 
     Raises:
@@ -74,7 +76,11 @@ def _make_room(layout: Layout, parts: tuple[str, ...], *, replace: bool, say: Sa
         STREAMS: (layout.nats_data, layout.service_data("intake")),
         SECRETS: (layout.secrets,),
     }
-    taken = [path for part in parts for path in wanted[part] if path.is_dir() and any(path.iterdir())]
+    spool = spool_directory(layout)
+    found = {path: _contents(path, spool) for part in parts for path in wanted[part]}
+    taken = [path for path, contents in found.items() if contents]
+    if STREAMS in parts and (waiting := describe_spool(layout)) is not None:
+        say(f"{waiting}: they stay, and intake brings them to the restored streams.")
     if not taken:
         return
     if not replace:
@@ -87,8 +93,15 @@ def _make_room(layout: Layout, parts: tuple[str, ...], *, replace: bool, say: Sa
         )
     directory = aside(layout)
     for path in taken:
-        path.rename(directory / path.name)
+        (directory / path.name).mkdir(mode=0o700)
+        for each in found[path]:
+            each.rename(directory / path.name / each.name)
     say(f"Moved {', '.join(path.name for path in taken)} to {directory}.")
+
+
+def _contents(directory: Path, spool: Path) -> list[Path]:
+    """What is in a directory, if it is there, but for the spool."""
+    return [each for each in directory.iterdir() if each != spool] if directory.is_dir() else []
 
 
 def aside(layout: Layout) -> Path:

@@ -23,6 +23,7 @@ from deploy.local.demo.real import Comparison, compare, independent_ranking
 from deploy.local.demo.receiver import WebhookReceiver
 from deploy.local.demo.script import Script
 from deploy.local.demo.settle import QUIET_POLLS, Books, read_books, settled
+from deploy.local.demo.signing import Delays, delays_since, read_delays
 from deploy.local.demo.tour import (
     Move,
     Speed,
@@ -31,8 +32,10 @@ from deploy.local.demo.tour import (
     show_alerts,
     show_books,
     show_comparison,
+    show_memory,
     show_play,
     show_rankings,
+    show_signing,
     show_speed,
 )
 from deploy.local.feedback import read_feedback
@@ -59,6 +62,7 @@ class Outcome:
         played: intake's answers; None when the data was there already.
         ratings: every rating in the stream.
         report: the archive's verification.
+        signed: how long entries waited for their signed checkpoint in this run.
         moves: changes of the counties' ranks since noon of the day played, the largest first.
         comparison: with the independent computation, where the script has grades.
     """
@@ -68,6 +72,7 @@ class Outcome:
     books: Books
     report: dict[str, Any]
     speed: Speed
+    signed: Delays
     moves: Sequence[Move]
     comparison: Comparison | None
 
@@ -83,14 +88,14 @@ async def run(layout: Layout, script: Script, receiver: WebhookReceiver, console
     use(Wallet.of(layout))
     async with cli_connection(layout) as client:
         observer = await RankingObserver(client).start()
-        started = time()
+        started, before = time(), await asyncio.to_thread(read_delays, layout)
         played = await _play_once(layout, script, client, console)
         with console.status("等待排名与存证跟上 …"):
             await settled(layout, client, quiet_polls=QUIET_POLLS if played else 1)
         today = business_day(datetime.now(UTC))
         with console.status("逐条核对存证 …"):
             # The archive verifies in its own process: meanwhile the stream is looked through in this one.
-            report, (ratings, moves) = await asyncio.gather(
+            report, (ratings, moves), signed = await asyncio.gather(
                 asyncio.to_thread(
                     call,
                     "GET",
@@ -99,6 +104,7 @@ async def run(layout: Layout, script: Script, receiver: WebhookReceiver, console
                     attempts=VERIFY_ATTEMPTS,
                 ),
                 _look_through(client, script.day, today),
+                asyncio.to_thread(delays_since, layout, before),
             )
         books = await asyncio.to_thread(read_books, layout, len(ratings), report)
         comparison = (
@@ -112,7 +118,7 @@ async def run(layout: Layout, script: Script, receiver: WebhookReceiver, console
         percentile(latencies, 0.99) if latencies else None,
         len(latencies),
     )
-    outcome = Outcome(played, ratings, books, report, speed, moves, comparison)
+    outcome = Outcome(played, ratings, books, report, speed, signed, moves, comparison)
     await asyncio.to_thread(_show, layout, outcome, receiver, console)
     return outcome
 
@@ -184,7 +190,10 @@ def _show(layout: Layout, outcome: Outcome, receiver: WebhookReceiver, console: 
     show_books(console, outcome.books, outcome.report)
     if outcome.comparison is not None:
         show_comparison(console, outcome.comparison)
-    show_speed(console, outcome.speed, resident_mb(layout))
+    show_speed(console, outcome.speed)
+    if outcome.played is not None:
+        show_signing(console, outcome.signed)
+    show_memory(console, resident_mb(layout))
     show_addresses(console, layout)
 
 
@@ -226,5 +235,6 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         if played
         else None,
         "visible_s": asdict(outcome.speed),
+        "signed": outcome.signed.as_json(),
         "independent": asdict(outcome.comparison) if outcome.comparison else None,
     }

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from deploy.local.demo.play import Played
 from deploy.local.demo.real import Comparison
 from deploy.local.demo.receiver import Inbox
 from deploy.local.demo.settle import Books
+from deploy.local.demo.signing import GOAL_S, Delays
 from deploy.local.layout import SERVICES, Layout
 from deploy.local.showing import shown
 
@@ -123,14 +125,31 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
         console.print(f"  {difference.unit_id}：平台 {difference.shown}，独立核算 {difference.computed}")
 
 
-def show_speed(console: Console, speed: Speed, memory_mb: Mapping[str, float]) -> None:
-    """Latency seen by an outside subscriber, and resident memory."""
+def show_speed(console: Console, speed: Speed) -> None:
+    """Latency seen by an outside subscriber."""
     console.print()
     if speed.visible_p50_s is not None and speed.visible_p99_s is not None:
         console.print(
             f"[bold]受理 → 排名可见[/]  p50 {speed.visible_p50_s:.2f} 秒，p99 {speed.visible_p99_s:.2f} 秒"
             f"（{speed.observed} 条，由外部订阅者测得）"
         )
+
+
+def show_signing(console: Console, signed: Delays) -> None:
+    """How long what was accepted waited for its signed checkpoint: an upper bound of every percentile."""
+    longest = signed.longest_s
+    if longest is None:
+        return
+    verdict = "[bold green]达到 ✓[/]" if longest <= GOAL_S else "[bold red]未达到 ✗[/]"
+    waited = "超过 10 分钟" if longest == inf else f"p99 不超过 {longest:g} 秒"
+    console.print(
+        f"[bold]受理 → 签名检查点[/]  {waited}（{signed.checkpoints} 个检查点，均按等待最久的一条计）"
+        f"，目标 {GOAL_S:g} 秒：{verdict}"
+    )
+
+
+def show_memory(console: Console, memory_mb: Mapping[str, float]) -> None:
+    """Resident memory of each service."""
     parts = "，".join(f"{SERVICE_LABELS[name]} {size:.0f}" for name, size in memory_mb.items())
     console.print(f"[bold]常驻内存[/]  {parts}，合计 {sum(memory_mb.values()):.0f} MB")
 

@@ -1,19 +1,40 @@
 """Entries as MongoDB documents and back."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
-from services.archive.domain.entries import LAYOUT, Attributes, Entry, Kind, Leaf, Stored, place_of, region_of
+from services.archive.domain.entries import Attributes, Entry, Kind, Leaf, Stored, place_of, region_of
 from shared.kernel.errors import InvalidValueError
 
 Document = dict[str, Any]
 
 
 def to_document(entry: Entry) -> Document:
-    """The document of ``entry``: absent values are left out, hashes are 32 bytes of binary."""
+    """The document of ``entry``, in the layout of its leaf.
+
+    Raises:
+        KeyError: a layout that this version does not know.
+    """
+    return _FORMS[entry.leaf.v].write(entry)
+
+
+def from_document(document: Document) -> Entry:
+    """The entry in ``document``, whatever layout it was written in.
+
+    Raises:
+        KeyError: a field is missing.
+        ValueError: an unknown kind, or a layout that this version does not know.
+    """
+    require_layout(document)
+    return _FORMS[document["v"]].read(document)
+
+
+def _write_2(entry: Entry) -> Document:
+    """Absent values are left out, hashes are 32 bytes of binary."""
     leaf = entry.leaf
     document: Document = {
         "_id": entry.index,
-        "v": LAYOUT,
+        "v": 2,
         "kind": leaf.kind.value,
         "stream": leaf.stream,
         "sequence": leaf.sequence,
@@ -57,14 +78,7 @@ def _add_attributes(document: Document, attributes: Attributes) -> None:
         document["case_id"] = attributes.case_id
 
 
-def from_document(document: Document) -> Entry:
-    """The entry in ``document``.
-
-    Raises:
-        KeyError: a field is missing.
-        ValueError: an unknown kind, or another layout than :data:`LAYOUT`.
-    """
-    require_layout(document)
+def _read_2(document: Document) -> Entry:
     kind = Kind(document["kind"])
     attributes = None
     if kind is not Kind.UNPARSEABLE:
@@ -90,21 +104,36 @@ def from_document(document: Document) -> Entry:
         attributes,
         document.get("duplicate_of"),
         document["data_hash"],
+        2,
     )
     return Entry(document["_id"], leaf, document.get("envelope"), document["leaf_hash"])
 
 
+class Form(NamedTuple):
+    """How entries of one layout are stored, and read back."""
+
+    write: Callable[[Entry], Document]
+    read: Callable[[Document], Entry]
+
+
+_FORMS: Final[dict[int, Form]] = {2: Form(_write_2, _read_2)}
+"""By layout. Nothing is ever taken out: the log keeps its documents as they were written."""
+
+READABLE: Final = tuple(sorted(_FORMS))
+"""Layouts that the database takes."""
+
+
 def require_layout(document: Document) -> None:
-    """Make sure that ``document`` is laid out as this version writes it.
+    """Make sure that this version reads the layout of ``document``.
 
     Raises:
-        InvalidValueError: another layout.
+        InvalidValueError: it does not, as after an upgrade that was taken back.
     """
-    if document.get("v") != LAYOUT:
+    if document.get("v") not in _FORMS:
         raise InvalidValueError(
             document.get("v"),
-            f"an entry of layout {LAYOUT}",
-            "archive into an empty database (MONGODB_DATABASE); layout 1 was never released and is not read",
+            f"an entry of layout {' or '.join(map(str, _FORMS))}",
+            "run a version that knows it; layout 1 was never released and is not read",
             field="v",
         )
 

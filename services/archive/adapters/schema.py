@@ -11,7 +11,8 @@ from pymongo import ASCENDING, IndexModel, MongoClient
 from pymongo.database import Database
 from pymongo.errors import CollectionInvalid, PyMongoError
 
-from services.archive.domain.entries import LAYOUT, WHOLE, Kind
+from services.archive.adapters.documents import READABLE
+from services.archive.domain.entries import WHOLE, Kind
 from shared.kernel.errors import PermanentError, TransientError, describe
 
 DATABASE: Final = "pingyi"
@@ -26,7 +27,8 @@ COSIGNATURES: Final = "cosignatures"
 
 STORE_LAYOUT: Final = 1
 """Version of the documents of tiles, checkpoints and cosignatures; entries have that of their leaves."""
-TILE_BYTES: Final = 256 * 32
+HASH_BYTES: Final = 32
+TILE_BYTES: Final = 256 * HASH_BYTES
 
 CONNECT_MS: Final = 10_000
 
@@ -95,6 +97,17 @@ _HASH: Final[Document] = {"bsonType": "binData"}
 _TEXT: Final[Document] = {"bsonType": "string"}
 _WHOLE: Final[Document] = {"bsonType": ["int", "long"], "minimum": 0}
 
+
+def _sized(field: str, size: int) -> Document:
+    """That a field is so many bytes; what is no bytes at all is for the schema to refuse."""
+    return {
+        "$eq": [
+            {"$cond": [{"$eq": [{"$type": f"${field}"}, "binData"]}, {"$binarySize": f"${field}"}, size]},
+            size,
+        ]
+    }
+
+
 _ENTRY: Final[Document] = {
     "$jsonSchema": {
         "bsonType": "object",
@@ -103,7 +116,7 @@ _ENTRY: Final[Document] = {
         ],
         "properties": {
             "_id": _WHOLE,
-            "v": {"enum": [LAYOUT]},
+            "v": {"enum": list(READABLE)},
             "kind": {"enum": [kind.value for kind in Kind]},
             "stream": _TEXT,
             "sequence": {"bsonType": ["int", "long"], "minimum": 1},
@@ -129,7 +142,8 @@ _ENTRY: Final[Document] = {
             "leaf_hash": _HASH,
         },
         "additionalProperties": False,
-    }
+    },
+    "$expr": {"$and": [_sized("data_hash", HASH_BYTES), _sized("leaf_hash", HASH_BYTES)]},
 }  # fmt: skip
 
 _TILE: Final[Document] = {
@@ -143,7 +157,7 @@ _TILE: Final[Document] = {
         },
         "additionalProperties": False,
     },
-    "$expr": {"$eq": [{"$binarySize": "$hashes"}, TILE_BYTES]},
+    "$expr": _sized("hashes", TILE_BYTES),
 }
 
 _CHECKPOINT: Final[Document] = {
@@ -159,7 +173,7 @@ _CHECKPOINT: Final[Document] = {
         },
         "additionalProperties": False,
     },
-    "$expr": {"$eq": [{"$binarySize": "$root"}, 32]},
+    "$expr": _sized("root", HASH_BYTES),
 }
 
 _COSIGNATURE: Final[Document] = {

@@ -115,7 +115,10 @@ class EntryLog(Protocol):
         ...
 
     async def of_type(self, event_type: str, most: int, *, newest_first: bool = False) -> list[Entry]:
-        """At most ``most`` events of a rare type, by index from either end. Raises as :meth:`size`."""
+        """The ``most`` first or newest events of a rare type by time, in order of their index.
+
+        Raises as :meth:`size`.
+        """
         ...
 
     async def first_sequence(self, stream: str) -> int:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from services.archive.application.notary import Keys
-from services.archive.application.ports import EntryLog, SignedHead, TreeStore
+from services.archive.application.ports import EntryLog, HeadInconsistentError, SignedHead, TreeStore
 from services.archive.application.tree import edge_at, inconsistent, nodes, read_rows
 from services.archive.domain.leaves import leaf_bytes
 from services.archive.domain.merkle import (
@@ -20,8 +21,10 @@ from services.archive.domain.merkle import (
     inclusion_places,
 )
 from services.archive.domain.tiles import WIDTH, TreeEdge, full_tiles, partial_width
-from shared.kernel.errors import InvalidValueError, NotFoundError
+from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError
 
+KEEP_S: Final = 10.0
+"""Pause between two looks for a new checkpoint: what came in between is few entries."""
 NEAR: Final = 5_000
 """A tree so near to the one wanted is grown by its entries; else the edge is read out of tiles."""
 
@@ -65,6 +68,28 @@ class Proofs:
         self._edge = TreeEdge()
         self._edge_root = self._edge.root()
         self._lock = asyncio.Lock()
+
+    async def keep(self) -> None:
+        """Have the last signed tree's edge at hand, until cancelled.
+
+        It consists of hundreds of tiles: whoever asked first after a start, or after a long silence, would
+        wait for all of them.
+        """
+        while True:
+            # Whoever asks then is told why there is no tree.
+            with suppress(NotFoundError, HeadInconsistentError, TransientError):
+                await self.refresh()
+            await asyncio.sleep(KEEP_S)
+
+    async def refresh(self) -> int:
+        """Bring the edge that is kept to the last checkpoint; its size.
+
+        Raises:
+            NotFoundError: nothing was signed yet.
+            HeadInconsistentError: tiles and entries do not give the signed root.
+            LogUnavailableError: the store does not answer.
+        """
+        return (await self._signed_tree(await self.newest())).size
 
     @property
     def keys(self) -> Sequence[str]:

@@ -15,10 +15,28 @@ from services.archive.domain.entries import Entry, Stored
 from services.archive.domain.epochs import Numbering
 from services.archive.domain.reads import Read, Request
 from services.archive.domain.story import Story
-from shared.messaging.streams import CASES, FEEDBACK
+from shared.events import (
+    BatchSequenced,
+    CheckpointSigned,
+    IdentityUnmasked,
+    RecordsRead,
+    UnmaskingDecided,
+    UnmaskingRequested,
+    spec_for_data,
+)
+from shared.messaging.streams import CASES, FEEDBACK, REGISTRY
 
-PERSONAL: Final = frozenset({FEEDBACK, CASES})
-"""Streams whose events are about single citizens: pseudonyms, sealed texts, what somebody complained of."""
+PERSONAL: Final = frozenset({FEEDBACK, CASES, REGISTRY})
+"""Streams whose events are about single people: pseudonyms, sealed texts, what somebody complained of; who
+approved what, who sits on a panel, whom a sanction meets."""
+PERSONAL_TYPES: Final = frozenset(
+    spec_for_data(each).event_type for each in (UnmaskingRequested, UnmaskingDecided, IdentityUnmasked)
+)
+"""The same, wherever they are: who wanted to know whose number, and why."""
+OWN_WORDS: Final = frozenset(
+    spec_for_data(each).event_type for each in (RecordsRead, BatchSequenced, CheckpointSigned)
+)
+"""What the archive says of itself. A word about reading these would be read next, and so on for ever."""
 EXPORT_ROWS: Final = 500
 """Entries that an export holds in memory at once; fewer where they are big."""
 
@@ -90,8 +108,7 @@ class Reads:
             NotFoundError: the log has neither.
         """
         story = await trace(self.entry_log, asked, visible)
-        word = Read(self.journal.new_id(), request, story.size, "answered", len(story.steps))
-        await self.journal.record(word)
+        await self._tell(request, story.size, len(story.steps))
         return story
 
     async def export(self, request: Request, query: EventQuery) -> "Export":
@@ -126,7 +143,8 @@ class Reads:
         Of a stream that went back and was accepted so: what it has now. What it had before is in the log
         under numbers that the stream has given to other messages since.
 
-        Fewer where they are big; empty: nothing behind it is archived yet.
+        Fewer where they are big; empty: nothing behind it is archived yet. Exact bytes by the thousand are
+        a read in bulk, whatever they are about: it is told, unless they are the archive's own words alone.
         """
         snapshot = Snapshot(await self.entry_log.size(), None)
         found: list[Numbered] = []
@@ -140,13 +158,25 @@ class Reads:
             found += [Numbered(each.leaf.sequence - offset, each) for each in within]
             if len(found) == limit or (more is not None and len(within) == len(entries)):
                 break  # full, or cut short before the end of what is numbered so
-        await self._told(request, [each.entry for each in found], snapshot.size)
+        if any(_type_of(each.entry) not in OWN_WORDS for each in found):
+            await self._tell(request, snapshot.size, len(found))
         return found
 
+    async def leaf(self, request: Request, size: int) -> None:
+        """Tell that somebody is given one leaf of a log of ``size`` by its index."""
+        await self._tell(request, size, 1)
+
     async def _told(self, request: Request, entries: Sequence[Entry], size: int) -> None:
-        if any(entry.leaf.stream in PERSONAL for entry in entries):
-            word = Read(self.journal.new_id(), request, size, "answered", len(entries))
-            await self.journal.record(word)
+        if any(entry.leaf.stream in PERSONAL or _type_of(entry) in PERSONAL_TYPES for entry in entries):
+            await self._tell(request, size, len(entries))
+
+    async def _tell(self, request: Request, size: int, rows: int) -> None:
+        await self.journal.record(Read(self.journal.new_id(), request, size, "answered", rows))
+
+
+def _type_of(entry: Entry) -> str | None:
+    attributes = entry.leaf.attributes
+    return None if attributes is None else attributes.type
 
 
 async def first_page(

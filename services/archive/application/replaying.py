@@ -22,7 +22,7 @@ from services.archive.application.ports import (
 )
 from services.archive.application.tree import edge_at
 from services.archive.domain.entries import Arrival
-from services.archive.domain.leaves import seal
+from services.archive.domain.leaves import LEAF_BYTES, seal
 from services.archive.domain.tiles import TreeEdge
 from services.archive.metrics import ArchiveMetrics
 from shared.events.audit import BatchSequenced, SequencedRun
@@ -118,20 +118,25 @@ class Replay:
             )
         runs = list(_from_index(event.runs, edge.size - event.first_index))
         # Twice over the streams: an entry that is written can't be taken back, so the root is known first.
-        trial = edge.copy()
+        layout = await self._layout(event, runs, edge)
         async for arrivals, known in self._arrivals(runs):
-            trial.extend([entry.leaf_hash for entry in seal(trial.size, arrivals, known)])
-        if trial.size != event.size or trial.root().hex() != event.root:
-            raise _refused(
-                f"{trial.size} entries that give root {trial.root().hex()}",
-                f"{event.size} with root {event.root}, as announced",
-            )
-        async for arrivals, known in self._arrivals(runs):
-            entries = seal(edge.size, arrivals, known)
+            entries = seal(edge.size, arrivals, known, layout)
             self.leadership.check()
             await self.entry_log.append(entries)
             edge.extend([entry.leaf_hash for entry in entries])
             self.metrics.replayed.inc(len(entries))
+
+    async def _layout(self, event: BatchSequenced, runs: Sequence[SequencedRun], edge: TreeEdge) -> int:
+        """The layout in which the runs give the announced root: the present one, else an older one."""
+        found: list[str] = []
+        for layout in sorted(LEAF_BYTES, reverse=True):
+            trial = edge.copy()
+            async for arrivals, known in self._arrivals(runs):
+                trial.extend([entry.leaf_hash for entry in seal(trial.size, arrivals, known, layout)])
+            if trial.size == event.size and trial.root().hex() == event.root:
+                return layout
+            found.append(f"{trial.size} entries that give root {trial.root().hex()}")
+        raise _refused(" or ".join(found), f"{event.size} with root {event.root}, as announced")
 
     async def _arrivals(
         self, runs: Sequence[SequencedRun]

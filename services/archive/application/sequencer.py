@@ -433,6 +433,8 @@ class Sequencer:
             self._trusted.discard(stream)  # a repeat, or a stream that was made anew and counts from 1 again
         if stream not in self._trusted:
             await self._check_tip(stream)
+        if self._insert is not None and backlog.first.sequence <= self._positions[stream]:
+            await self._land()  # what is dropped is acknowledged, and may be among what is being written
         repeated = backlog.drop_until(self._positions[stream])
         if repeated is not None:
             await self._source.acknowledge(repeated)

@@ -7,7 +7,10 @@ from functools import lru_cache
 from typing import Final
 
 LAYOUT: Final = 2
-"""Version of the leaf and of the stored document; a change of either is a new number (ADR 0018)."""
+"""Version of the leaf and the stored document that is written; a change of either is a new number (ADR 0018).
+
+Older ones are read as they are: docs/operations.md, 'A new layout of the log'.
+"""
 
 LOG_ORIGIN: Final = "pingyi.archive/360000"
 """Name of the log in its checkpoints, unless the settings give it another."""
@@ -77,6 +80,7 @@ class Leaf:
         attributes: None exactly if the kind is unparseable.
         duplicate_of: index of the entry with the same event id, for that kind.
         data_hash: SHA-256 of the message's body, 32 bytes.
+        v: layout that it was written in, whose rules make its bytes and its document.
     """
 
     kind: Kind
@@ -86,6 +90,7 @@ class Leaf:
     attributes: Attributes | None
     duplicate_of: int | None
     data_hash: bytes
+    v: int = LAYOUT
 
     @property
     def region(self) -> str | None:

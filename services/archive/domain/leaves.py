@@ -5,6 +5,7 @@
 """
 
 import json
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
@@ -18,7 +19,16 @@ _text = json.encoder.encode_basestring
 
 
 def leaf_bytes(leaf: Leaf) -> bytes:
-    """The canonical bytes of ``leaf``: JSON in UTF-8, keys sorted, no blanks, absent values left out.
+    """The canonical bytes of ``leaf``, by the rules of the layout that it was written in.
+
+    Raises:
+        KeyError: a layout that this version does not know.
+    """
+    return LEAF_BYTES[leaf.v](leaf)
+
+
+def _leaf_bytes_2(leaf: Leaf) -> bytes:
+    """JSON in UTF-8, keys sorted, no blanks, absent values left out.
 
     The same as ``json.dumps(…, sort_keys=True, separators=(",", ":"), ensure_ascii=False)`` in a third of the
     time, which matters for every event. No archival time: the same stream gives the same leaves whenever it
@@ -32,7 +42,7 @@ def leaf_bytes(leaf: Leaf) -> bytes:
         return (
             f'{{"data_hash":"{leaf.data_hash.hex()}",{duplicate}"kind":"{leaf.kind.value}",{place}'
             f'"sequence":{leaf.sequence:d},"stream":{_text(leaf.stream)},"subject":{_text(leaf.subject)},'
-            f'"v":{LAYOUT:d}}}'
+            f'"v":2}}'
         ).encode()
     actor = "" if attributes.actor is None else f'"actor":{_text(attributes.actor)},'
     channel = "" if attributes.channel is None else f'"channel":{_text(attributes.channel)},'
@@ -42,8 +52,12 @@ def leaf_bytes(leaf: Leaf) -> bytes:
         f'"received_at":"{rfc3339(attributes.received_at)}",{place}"sequence":{leaf.sequence:d},'
         f'"source":{_text(attributes.source)},"stream":{_text(leaf.stream)},"subject":{_text(leaf.subject)},'
         f'"synthetic":{"true" if attributes.synthetic else "false"},"time":"{rfc3339(attributes.time)}",'
-        f'"type":{_text(attributes.type)},"v":{LAYOUT:d}}}'
+        f'"type":{_text(attributes.type)},"v":2}}'
     ).encode()
+
+
+LEAF_BYTES: Final[dict[int, Callable[[Leaf], bytes]]] = {2: _leaf_bytes_2}
+"""How the bytes of a leaf are made, by layout. Nothing is ever taken out: the log keeps its entries."""
 
 
 def leaf_hash(leaf: Leaf) -> bytes:
@@ -51,7 +65,7 @@ def leaf_hash(leaf: Leaf) -> bytes:
     return sha256(LEAF_PREFIX + leaf_bytes(leaf)).digest()
 
 
-def seal(size: int, arrivals: list[Arrival], known: dict[str, int]) -> list[Entry]:
+def seal(size: int, arrivals: list[Arrival], known: dict[str, int], layout: int = LAYOUT) -> list[Entry]:
     """Give ``arrivals`` their places in a log of ``size`` entries, in order.
 
     Args:
@@ -59,19 +73,20 @@ def seal(size: int, arrivals: list[Arrival], known: dict[str, int]) -> list[Entr
         arrivals: each sequence once, never archived before.
         known: event ids that the log has, with their indexes, as far as they occur in ``arrivals``; the ids
             of this batch are added to it.
+        layout: to write them in; an older one gives what the log had before.
 
     Returns:
         One entry for each arrival, indexes contiguous from ``size``.
     """
     entries: list[Entry] = []
     for index, arrival in enumerate(arrivals, size):
-        leaf = make_leaf(arrival, index, known)
+        leaf = make_leaf(arrival, index, known, layout)
         envelope = None if leaf.kind is Kind.UNPARSEABLE else arrival.data
         entries.append(Entry(index, leaf, envelope, leaf_hash(leaf)))
     return entries
 
 
-def make_leaf(arrival: Arrival, index: int, known: dict[str, int]) -> Leaf:
+def make_leaf(arrival: Arrival, index: int, known: dict[str, int], layout: int = LAYOUT) -> Leaf:
     """The leaf of ``arrival`` at ``index``; a first occurrence is added to ``known``."""
     attributes = arrival.attributes
     kind = Kind.UNPARSEABLE
@@ -81,4 +96,6 @@ def make_leaf(arrival: Arrival, index: int, known: dict[str, int]) -> Leaf:
         duplicate_of = first if first != index else None
         kind = Kind.EVENT if duplicate_of is None else Kind.DUPLICATE
     digest = sha256(arrival.data).digest()
-    return Leaf(kind, arrival.stream, arrival.sequence, arrival.subject, attributes, duplicate_of, digest)
+    return Leaf(
+        kind, arrival.stream, arrival.sequence, arrival.subject, attributes, duplicate_of, digest, layout
+    )

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,7 +16,7 @@ from services.archive.domain import reads as told
 from services.archive.domain.entries import Stored
 from services.archive.domain.leaves import leaf_bytes
 from services.archive.entrypoints.http import PROBLEMS
-from services.archive.entrypoints.log import LARGEST, MISSING
+from services.archive.entrypoints.log import LARGEST, MISSING, InclusionAnswer, TreeSize, inclusion_answer
 from services.archive.entrypoints.readers import reader_of
 from shared.auth.access import PUBLIC, requires
 from shared.auth.grants import Permission
@@ -72,6 +72,22 @@ def make_bulk_router(reads: Reads, proofs: Proofs, cosigning: Cosigning) -> APIR
         )
         head = await anext(parts, ())  # the store's refusal is still an answer, not a torn stream
         return StreamingResponse(_lines(head, parts), media_type=NDJSON)
+
+    @router.get("/entries/{index}/inclusion")
+    async def prove_entry(
+        index: Annotated[int, Path(ge=0, le=LARGEST, description="Index of the entry.")],
+        who: Annotated[Principal, requires(Permission.LOG_EXPORT)],
+        size: TreeSize = None,
+    ) -> InclusionAnswer:
+        """Prove that the entry of an index, whatever it is, is in the tree of a checkpoint.
+
+        This read is archived itself: from leaf to leaf, it is the whole log. By the id of an event
+        `/v1/log/inclusion` proves the same to everybody.
+        """
+        found = await proofs.inclusion(index, size)
+        asked = told.Request(reader_of(who), "event", "json", {"index": str(index)})
+        await reads.leaf(asked, found.size)
+        return inclusion_answer(found)
 
     # A witness proves itself by its signature, under a key that the archive's operator has entered.
     @router.post("/cosignatures", response_class=PlainTextResponse, dependencies=[PUBLIC])

@@ -96,7 +96,7 @@ def make_router(entry_log: EntryLog, reads: Reads, verification: Verification) -
         else in the order of the log. All pages, and an export, are of the log as it was at the first of them:
         its `size` entries never change, so nothing is skipped or repeated while events arrive.
         `since=<size>` gives what arrived later, in the order of the log. A page may be shorter than `limit`,
-        even empty; the end is `next: null`. Reads of citizens' records, and exports, are archived themselves.
+        even empty; the end is `next: null`. Reads of people's records, and exports, are archived themselves.
         Whoever is not of the province gets what is of their own city or county.
         """
         query, reader = narrowed(wanted.query, wanted.words.get("region"), who), reader_of(who)

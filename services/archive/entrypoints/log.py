@@ -12,7 +12,6 @@ from services.archive.application.proofs import Consistency, Inclusion, Proofs
 from services.archive.domain.tiles import WIDTH
 from services.archive.entrypoints.http import PROBLEMS
 from shared.auth.access import PUBLIC
-from shared.kernel.errors import InvalidValueError
 from shared.observability.problem import MEDIA_TYPE
 
 MOST_CHECKPOINTS: Final = 1000
@@ -26,6 +25,9 @@ FOR_GOOD: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 Hex = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Size = Annotated[int, Query(ge=0, le=LARGEST)]
+TreeSize = Annotated[
+    int | None, Query(ge=1, le=LARGEST, description="Size of the tree; the last checkpoint's if left out.")
+]
 
 
 class CheckpointItem(BaseModel):
@@ -67,7 +69,8 @@ class ConsistencyAnswer(BaseModel):
     path: list[Hex]
 
 
-def _inclusion(found: Inclusion) -> InclusionAnswer:
+def inclusion_answer(found: Inclusion) -> InclusionAnswer:
+    """The answer that shows ``found``."""
     return InclusionAnswer(
         index=found.index,
         leaf=found.leaf,
@@ -136,25 +139,15 @@ def make_log_router(proofs: Proofs, cosigning: Cosigning) -> APIRouter:
 
     @router.get("/inclusion")
     async def prove_inclusion(
-        index: Annotated[int | None, Query(ge=0, le=LARGEST, description="Index of the entry.")] = None,
-        event_id: Annotated[
-            str | None, Query(min_length=1, max_length=256, description="Or the id of its event.")
-        ] = None,
-        size: Annotated[
-            int | None,
-            Query(ge=1, le=LARGEST, description="Size of the tree; the last checkpoint's if left out."),
-        ] = None,
+        event_id: Annotated[str, Query(min_length=1, max_length=256, description="Id of the event.")],
+        size: TreeSize = None,
     ) -> InclusionAnswer:
-        """Prove that an entry is in the tree of a checkpoint."""
-        if (index is None) == (event_id is None):
-            raise InvalidValueError(
-                "both" if index is not None else "neither",
-                "either index or event_id",
-                "give one",
-                field="index",
-            )
-        at = await proofs.index_of(event_id) if event_id is not None else index or 0
-        return _inclusion(await proofs.inclusion(at, size))
+        """Prove that the entry of an event is in the tree of a checkpoint.
+
+        Whoever knows the id has the event, or was told of it. Leaves by their number would be the whole log,
+        one after the other: `/v1/log/entries/{index}/inclusion` asks who wants one.
+        """
+        return inclusion_answer(await proofs.inclusion(await proofs.index_of(event_id), size))
 
     @router.get("/consistency")
     async def prove_consistency(

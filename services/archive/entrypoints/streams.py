@@ -78,8 +78,8 @@ def make_streams_router(reads: Reads, forks: Forks) -> APIRouter:
 
         Send the last line's ``sequence`` as ``after`` to go on. An answer may be shorter than ``limit``;
         an empty one says that nothing behind ``after`` is archived yet. A sequence is missing only where the
-        archive lost it (``/v1/verify`` names such holes), or before the first that it ever saw. Reads of
-        citizens' records are archived themselves.
+        archive lost it (``/v1/verify`` names such holes), or before the first that it ever saw. Such reads
+        are archived themselves.
         """
         _require_archived(stream)
         words = {"stream": stream, "after": str(after)}

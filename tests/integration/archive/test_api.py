@@ -1,6 +1,7 @@
 """Reading the log over HTTP: conditions, paging, problems, and what MongoDB does for each query."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,15 @@ from tests.support.access import proofs
 PLACES = (("3601", "360121"), ("3607", "360702"), ("3607", "360721"))
 
 
+DECIDED = {
+    10: {"actor": "city-reviewer", "case_id": "C-1"},
+    11: {"actor": "city-reviewer", "case_id": "C-2"},
+    12: {"actor": "city-reviewer", "case_id": "C-2"},
+    13: {"case_id": "C-1"},
+}
+"""What the data of some of these events names besides, by minute; one request led to all of them."""
+
+
 async def fill(client: Client, setup: Setup) -> None:
     """120 ratings of three units in three counties, one a minute from noon, and 10 events of others each."""
     messages = []
@@ -42,8 +52,12 @@ async def fill(client: Client, setup: Setup) -> None:
         city, county = PLACES[minute % 3]
         data = feedback_submitted(unit_id=f"U00000{minute % 3}", city=city, county=county)
         time = NOON.replace(hour=4 + minute // 60, minute=minute % 60)
-        envelope = envelope_of(data, time=time, received_at=time)
-        messages.append(outgoing(envelope, f"feedback.v1.submitted.{city}.{county}"))
+        request = "request-decided" if minute in DECIDED else "test-request"
+        event = envelope_of(data, time=time, received_at=time, correlation_id=request)
+        document = json.loads(event.to_json())
+        document["data"] |= DECIDED.get(minute, {})
+        subject = f"feedback.v1.submitted.{city}.{county}"
+        messages.append(Outgoing(subject, event.id, json.dumps(document).encode()))
     async with setup.running() as api:
         await publish(client, messages)
         await publish_others(client, 10)
@@ -102,8 +116,15 @@ def _archived(items: list[dict[str, Any]]) -> list[int]:
         ({"region": "360700", "type": "cn.pingyi.feedback.submitted.v1"}, 80),
         ({"region": "360700", "type": "cn.pingyi.alerts.raised.v1"}, 10),
         ({"unit_id": "U000001", "region": "360121"}, 0),
-        ({"actor": "city-reviewer"}, 0),
-        ({"case_id": "C-1"}, 0),
+        ({"actor": "city-reviewer"}, 3),
+        ({"actor": "city-reviewer", "case_id": "C-1"}, 1),
+        ({"actor": "nobody"}, 0),
+        ({"case_id": "C-1"}, 2),
+        ({"case_id": "C-1", "region": "3601"}, 0),
+        ({"case_id": "C-3"}, 0),
+        ({"correlation_id": "request-decided"}, 4),
+        ({"correlation_id": "request-decided", "case_id": "C-2"}, 2),
+        ({"correlation_id": "request-nobody"}, 0),
         ({"since": "130"}, 10),
         ({"since": "100", "unit_id": "nobody"}, 0),
         ({"subject": "feedback.v1.submitted.3607.360721"}, 40),

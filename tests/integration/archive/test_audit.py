@@ -173,7 +173,9 @@ def test_an_export_holds_every_signed_entry_and_its_own_verifier(log: PreparedLo
     )
 
 
-def test_an_entry_that_can_not_be_read_is_named_in_the_export(log: PreparedLog, tmp_path: Path) -> None:
+def test_an_entry_that_can_not_be_read_is_named_in_the_export(
+    log: PreparedLog, saved: Path, tmp_path: Path
+) -> None:
     put_fields(log, log.at, time=None)
     with ArchiveLog(log.url) as archive:
         archive.write_entries(log.at, log.at + 2, tmp_path / "entries")
@@ -183,6 +185,8 @@ def test_an_entry_that_can_not_be_read_is_named_in_the_export(log: PreparedLog, 
     assert first == {"index": log.at, "problem": "an unreadable document (KeyError: 'time')"}
     assert second["index"] == log.at + 1
     assert not (tmp_path / "more").exists()
+    said = f"what the database has at index {log.at} is {first['problem']}"
+    assert any(said in line for line in offline(log, saved, tmp_path / "export"))
 
 
 def test_a_proof_of_any_event_is_checked_against_the_signature(log: PreparedLog) -> None:

@@ -62,7 +62,7 @@ async def test_whoever_has_the_key_can_check_every_answer(client: Client, setup:
         assert (await api.get("/v1/log/tile/0/0.p/9")).content == b"".join(leaves[:9])
 
         for index in (0, 255, 256, size - 1):
-            proof = await read(api, "inclusion", index=index)
+            proof = await read(api, f"entries/{index}/inclusion")
             hashed = leaf_hash(proof["leaf"].encode())
             assert hashed == leaves[index]
             assert verify_inclusion(hashed, index, size, hashes(proof), signed)
@@ -85,9 +85,10 @@ UNSIGNED = (
     ("tile/0/0", 404, "a log that was signed"),
     ("tile/9/0", 422, "level"),
     ("tile/0/0.p/256", 422, "width"),
-    ("inclusion", 422, "either index or event_id"),
-    ("inclusion?index=1&event_id=x", 422, "either index or event_id"),
-    ("inclusion?index=-1", 422, "index"),
+    ("inclusion", 422, "event_id"),
+    ("inclusion?index=1&event_id=x", 422, "index"),
+    ("entries/-1/inclusion", 422, "index"),
+    ("entries/0/inclusion", 404, "a log that was signed"),
     ("inclusion?event_id=nobody", 404, "the id of an archived event"),
     ("consistency", 422, "first"),
 )
@@ -113,13 +114,13 @@ async def test_what_does_not_exist_yet_is_said_with_what_does(client: Client, se
             "tile/0/0": "no full tile of level 0",
             "tile/1/0": "no full tile of level 1",
             f"checkpoint?size={size + 1}": f"{size}, the next smaller",
-            f"inclusion?index={size}": f"covers {size}",
-            f"inclusion?index=1&size={size + 1}": f"at most {size}",
+            f"entries/{size}/inclusion": f"covers {size}",
+            f"entries/1/inclusion?size={size + 1}": f"at most {size}",
             f"consistency?first=1&second={size + 1}": f"at most {size}",
         }
         for path, words in wrong.items():
             answer = await api.get(f"/v1/log/{path}")
             assert answer.status_code == httpx.codes.NOT_FOUND, path
             assert words in answer.text, path
-        for path in (f"inclusion?index={size - 1}&size=1", "consistency?first=9&second=8"):
+        for path in (f"entries/{size - 1}/inclusion?size=1", "consistency?first=9&second=8"):
             assert (await api.get(f"/v1/log/{path}")).status_code == httpx.codes.UNPROCESSABLE_ENTITY

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import cast
 
 import pytest
@@ -15,10 +15,11 @@ from services.archive.domain.entries import Arrival, Entry
 from services.archive.domain.leaves import seal
 from services.archive.domain.tiles import TreeEdge
 from services.archive.metrics import ArchiveMetrics
+from shared.messaging.reading import StoredMessage
 from shared.messaging.streams import ALERTS, FEEDBACK
 from shared.observability.metrics import ServiceMetrics
 from shared.testing.builders import alert_raised, envelope_of
-from tests.unit.archive.fakes import Leading, MemoryLog, MemoryStreams
+from tests.unit.archive.fakes import Leading, MemoryLog, MemoryStreams, stored
 
 LIMIT_S = 10.0
 
@@ -332,3 +333,64 @@ async def test_a_shutdown_lets_the_write_under_way_finish_and_acknowledges_it(ar
             await asyncio.sleep(0)
         assert len(log.entries) == durable < 200
         assert archive.streams.acknowledged[ALERTS] == durable
+
+
+class GatedLog(MemoryLog):
+    """Writes when the test lets it; says when a batch of `ALERTS` is about to be written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+        self.open.set()
+        self.writing = asyncio.Event()
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        if entries[0].leaf.stream == ALERTS and not self.writing.is_set():
+            self.writing.set()
+            self.meanwhile()
+        await self.open.wait()
+        await super().append(entries)
+
+
+class RepeatingStreams(MemoryStreams):
+    """The broker delivers `ALERTS` again while a gap of `FEEDBACK` is being fetched."""
+
+    def __init__(self, repeat: Callable[[], None]) -> None:
+        super().__init__()
+        self.repeat = repeat
+        self.repeated = asyncio.Event()
+
+    async def fetch(self, stream: str, first: int, last: int) -> list[StoredMessage]:
+        if (stream, first) == (FEEDBACK, 2) and not self.repeated.is_set():
+            self.repeat()
+            self.repeated.set()
+        return await super().fetch(stream, first, last)
+
+
+async def test_what_comes_again_while_it_is_being_written_is_acknowledged_only_when_it_is_written(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequencer, "LOOK_S", 60.0)  # a look waits for what is being written, whatever comes
+    archive.log = log = GatedLog()
+    archive.streams = streams = RepeatingStreams(
+        lambda: archive.sequencer.offer(ALERTS, [stored(ALERTS, each) for each in (1, 2, 3)])
+    )
+    archive.renew(batch_entries=4)
+    async with archive.running():
+        archive.sequencer.offer(FEEDBACK, streams.put(FEEDBACK, [1]))
+        await archive.until_archived(FEEDBACK, [1])
+        log.open.clear()
+        streams.put(FEEDBACK, [2])
+        late = streams.put(FEEDBACK, [3, 4, 5])
+        log.meanwhile = lambda: archive.sequencer.offer(FEEDBACK, late)
+        archive.sequencer.offer(ALERTS, streams.put(ALERTS, [1, 2, 3, 4]))
+        async with asyncio.timeout(LIMIT_S):
+            await streams.repeated.wait()
+        await asyncio.sleep(0.3)  # long enough for what was dropped to be acknowledged
+        assert log.sequences(ALERTS) == []
+        assert ALERTS not in streams.acknowledged
+        log.open.set()
+        await archive.until_archived(ALERTS, [1, 2, 3, 4])
+        await archive.until_archived(FEEDBACK, [1, 2, 3, 4, 5])
+        assert ALERTS in streams.acknowledged

@@ -29,6 +29,8 @@ NEWEST = "2026-03-02 04:00:00.147000+00:00"
 """When the entry before it in its stream was received."""
 WITNESS = SigningKey("witness.example/1", Algorithm.COSIGNATURE_V1, bytes(range(1, 33)))
 
+UNREADABLE = f"what the database has at index {AT} is an unreadable document (KeyError: 'time')"
+
 Document = dict[str, Any]
 
 
@@ -249,6 +251,12 @@ def repeat_an_entry(export: Export) -> None:
     export.entries = [*entries[: AT + 1], entries[AT], *entries[AT + 1 :]]
 
 
+def say_that_it_can_not_be_read(export: Export) -> None:
+    entries = export.entries
+    entries[AT] = {"index": AT, "problem": "an unreadable document (KeyError: 'time')"}
+    export.entries = entries
+
+
 def spoil_a_line(export: Export) -> None:
     entries = export.entries
     entries[AT]["envelope"] = "?"
@@ -287,7 +295,11 @@ TAMPERS: dict[Callable[[Export], None], tuple[str, ...]] = {
     change_a_checkpoint: (f"checkpoints/304: can't be trusted: {ORIGIN} signed another text than this",),
     remove_a_tile: ("tile/0/0: missing",),
     repeat_an_entry: (
-        f"entries/000000000.ndjson line {AT + 2}: not an entry: ValueError('index {AT} after {AT}')",
+        f"entries/000000000.ndjson line {AT + 2}: not an entry (ValueError): index {AT} after {AT}",
+    ),
+    say_that_it_can_not_be_read: (
+        f"entries/000000000.ndjson line {AT + 1}: not an entry (ValueError): {UNREADABLE}",
+        f"index {AT}: missing",
     ),
     spoil_a_line: (f"index {AT}: missing",),
 }

@@ -15,11 +15,13 @@ from shared.events import (
     AlertRaised,
     Envelope,
     Provenance,
+    StreamDiverged,
 )
 from shared.kernel.errors import ConflictError, NotFoundError, PermanentError, TransientError
 from shared.kernel.units import load_units
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.rules import RulePack
+from shared.testing.builders import envelope_of, stream_diverged
 from tests.unit.notify.support import NOW, OnePack, SetClock, Stream, alert, feedback, score_changed
 
 UNITS = load_units()
@@ -84,6 +86,35 @@ async def test_a_bad_review_becomes_a_durable_alert_that_names_its_cause() -> No
     )
     assert stored.rules == OnePack().on(NOW.date()).hash
     assert stored.data.unit_name == UNITS.get("U000112").name
+
+
+def diverged(**fields: object) -> Envelope[StreamDiverged]:
+    return envelope_of(stream_diverged(**fields), time=NOW, received_at=NOW)
+
+
+@pytest.mark.parametrize(("began", "severity"), [(True, "critical"), (False, "info")])
+async def test_a_stream_that_differs_from_the_archive_becomes_an_alert_and_its_end_another(
+    *, began: bool, severity: str
+) -> None:
+    stream, event = Stream(), diverged(raised=began)
+    assert await raising(stream).on_stream_diverged(event) == (alert_id("stream_diverged", event.id),)
+    (stored,) = stream.events
+    data = stored.data
+    assert isinstance(data, AlertRaised)
+    assert (data.rule, data.severity, data.evidence) == ("stream_diverged", severity, (event.id,))
+    assert (stored.causationid, stored.correlationid) == (event.id, event.correlationid)
+    assert (data.unit_id, data.channels) == (None, ("webhook",))
+    assert data.figures["stream"] == "FEEDBACK"
+    assert "FEEDBACK" in data.title
+    await raising(stream).on_stream_diverged(event)
+    assert len(stream.events) == 1, "the same report again is no news"
+
+
+async def test_a_drill_or_an_old_report_of_a_stream_that_differs_raises_nothing() -> None:
+    stream, event = Stream(), diverged()
+    assert await raising(stream, SetClock(NOW + timedelta(days=2))).on_stream_diverged(event) == ()
+    assert await raising(stream).on_stream_diverged(event.model_copy(update={"synthetic": True})) == ()
+    assert stream.events == []
 
 
 async def test_an_alert_carries_nothing_about_the_citizen() -> None:

@@ -217,6 +217,7 @@ TABLE: dict[str, Expected] = {
     "archive GET /v1/log/tile/{level}/{index}": OPEN_TO_ALL,
     "archive GET /v1/log/tile/{level}/{index}.p/{width}": OPEN_TO_ALL,
     "archive GET /v1/log/inclusion": OPEN_TO_ALL,
+    "archive GET /v1/log/entries/{index}/inclusion": Expected("AD - - -"),
     "archive GET /v1/log/consistency": OPEN_TO_ALL,
     "archive GET /v1/log/keys": OPEN_TO_ALL,
     "archive GET /v1/log/entries": Expected("AD - - -", request={"params": {"first": 0, "end": 1}}),
@@ -343,6 +344,7 @@ async def test_a_guarded_endpoint_lets_in_who_it_should_and_nobody_else(
         finding_id=rated,
         campaign_id="matrix",
         unit_id=UNIT,
+        index=0,
     )
     async with client(served, service) as http:
         door = Door(http, method, path, TABLE[endpoint], rated)
