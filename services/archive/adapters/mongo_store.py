@@ -158,12 +158,10 @@ class MongoEntryLog:
         """See :meth:`EntryLog.of_type`."""
         step = DESCENDING if newest_first else ASCENDING
         with _translated("find events of a type"):
+            # As the index has them; by `_id` alone mongod would sort them all.
+            sort = [("time", step), ("_id", step)]
             cursor = self._entries.find(
-                {"type": event_type},
-                sort=[("time", step), ("_id", step)],  # as the index has them; by index mongod would sort all
-                limit=most,
-                max_time_ms=QUERY_MS,
-                hint=schema.TYPE,
+                {"type": event_type}, sort=sort, limit=most, max_time_ms=QUERY_MS, hint=schema.TYPE
             )
             found = [from_document(document) for document in await cursor.to_list(length=most)]
         return sorted(found, key=attrgetter("index"), reverse=newest_first)
