@@ -3,10 +3,9 @@
 import re
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
-from services.rectify.application.desk import Desk, LostRaceError
+from services.rectify.application.desk import Desk
 from services.rectify.application.handlers import ByHand, CitizensWord, MoveCase, OpenByHand, ReadCases
 from services.rectify.application.ports import StoredCase, Texts
 from services.rectify.domain.book import CaseFilter
@@ -22,12 +21,12 @@ from services.rectify.entrypoints.answers import (
     Worklist,
 )
 from services.rectify.entrypoints.bodies import MoveIn, OpenIn, RefuseIn
+from services.rectify.entrypoints.conflicts import CONFLICT
 from shared.auth.access import PUBLIC, acting, requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Principal
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.units import UnitRegistry
-from shared.observability.problem import permanent_problem
 from shared.observability.tracing import current_context
 
 MAX_PAGE: Final = 200
@@ -86,27 +85,6 @@ def _answer(stored: StoredCase, response: Response) -> CaseOut:
     return CaseOut.of(stored)
 
 
-def install_errors(app: FastAPI) -> None:
-    """Answer a lost race with the newer state beside the problem, so that the loser can decide again."""
-
-    async def on_lost_race(request: Request, error: Exception) -> Response:
-        if not isinstance(error, LostRaceError):  # pragma: no cover - registered for it
-            raise error
-        problem = permanent_problem(error, request.url.path)
-        body = problem.as_json() | {"case": CaseOut.of(error.stored).model_dump(mode="json")}
-        return JSONResponse(
-            body,
-            problem.status,
-            headers={"ETag": f'"{error.stored.sequence}"'},
-            media_type="application/problem+json",
-        )
-
-    app.add_exception_handler(LostRaceError, on_lost_race)
-
-
-_LOST: Final[dict[int | str, dict[str, Any]]] = {
-    409: {"description": "The case does not allow it as it stands, or somebody was faster."}
-}
 _Reader = Annotated[Principal, requires(Permission.CASES_READ)]
 _Mover = Annotated[Principal, requires(Permission.CASES_MOVE)]
 _Judge = Annotated[Principal, requires(Permission.CASES_JUDGE)]
@@ -122,7 +100,7 @@ def make_router(
     """Return the routes under ``/v1/cases``; `units` tell where a case belongs."""
     places = Places(units)
 
-    router = APIRouter(prefix="/v1/cases", tags=["cases"], responses=_LOST)
+    router = APIRouter(prefix="/v1/cases", tags=["cases"], responses=CONFLICT)
 
     @router.get("", summary="Cases, the last changed first")
     async def list_cases(
@@ -220,7 +198,7 @@ def make_router(
 
 def make_citizens_router(word: CitizensWord) -> APIRouter:
     """Return the routes under ``/v1/receipts``: open to whoever holds a code."""
-    router = APIRouter(prefix="/v1/receipts", tags=["citizens"], responses=_LOST)
+    router = APIRouter(prefix="/v1/receipts", tags=["citizens"], responses=CONFLICT)
 
     @router.get("/{code}/case", summary="Where one's own case stands", dependencies=[PUBLIC])
     async def own_case(code: Code) -> CitizenOut:
