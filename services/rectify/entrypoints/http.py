@@ -22,6 +22,7 @@ from services.rectify.entrypoints.answers import (
 )
 from services.rectify.entrypoints.bodies import MoveIn, OpenIn, RefuseIn
 from services.rectify.entrypoints.conflicts import CONFLICT
+from services.rectify.entrypoints.permitting import require_move
 from shared.auth.access import PUBLIC, acting, requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Principal
@@ -89,9 +90,6 @@ _Reader = Annotated[Principal, requires(Permission.CASES_READ)]
 _Mover = Annotated[Principal, requires(Permission.CASES_MOVE)]
 _Judge = Annotated[Principal, requires(Permission.CASES_JUDGE)]
 _Eraser = Annotated[Principal, requires(Permission.IDENTITY_ERASE)]
-
-JUDGING: Final = frozenset({"extend", "confirm", "review", "spot_check", "annul"})
-"""Moves that nobody makes on a case about themselves."""
 
 
 def make_router(
@@ -175,14 +173,14 @@ def make_router(
         key: Key = None,
         if_match: Annotated[str | None, Header(alias="If-Match", max_length=64)] = None,
     ) -> CaseOut:
-        permission = Permission.CASES_JUDGE if body.move in JUDGING else Permission.CASES_MOVE
-        places.require(actor, permission, (await desk.load(case_id)).case, request.url.path)
+        judged = require_move(places, actor, body, body.move, await desk.load(case_id), request.url.path)
+        seen = parse_etag(if_match)
         stored = await move(
             case_id,
             body.asked(),
             by=acting(actor, body.by, "by", request.url.path),
             key=key,
-            if_match=parse_etag(if_match),
+            if_match=judged if seen is None else seen,
             traceparent=current_context().traceparent,
         )
         return _answer(stored, response)
