@@ -22,7 +22,7 @@ from services.rectify.entrypoints.answers import (
 )
 from services.rectify.entrypoints.bodies import MoveIn, OpenIn, RefuseIn
 from services.rectify.entrypoints.conflicts import CONFLICT
-from services.rectify.entrypoints.permitting import require_move
+from services.rectify.entrypoints.permitting import only_if, require_move
 from shared.auth.access import PUBLIC, acting, requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Principal
@@ -173,17 +173,17 @@ def make_router(
         key: Key = None,
         if_match: Annotated[str | None, Header(alias="If-Match", max_length=64)] = None,
     ) -> CaseOut:
-        judged = require_move(places, actor, body, body.move, await desk.load(case_id), request.url.path)
-        seen = parse_etag(if_match)
-        stored = await move(
+        stored = await desk.load(case_id)
+        require_move(places, actor, body, body.move, stored, request.url.path)
+        moved = await move(
             case_id,
             body.asked(),
             by=acting(actor, body.by, "by", request.url.path),
             key=key,
-            if_match=judged if seen is None else seen,
+            if_match=only_if(body, body.move, stored, parse_etag(if_match)),
             traceparent=current_context().traceparent,
         )
-        return _answer(stored, response)
+        return _answer(moved, response)
 
     @router.delete("/{case_id}/texts", summary="Erase all texts of a case, for good")
     async def erase_texts(case_id: CaseId, request: Request, actor: _Eraser) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from services.rectify.application.desk import LostRaceError
 from services.rectify.application.ports import StoredCase
 from services.rectify.domain.case import Case
 from services.rectify.entrypoints.access import Places
@@ -24,7 +25,7 @@ def permission_for(body: MoveBody, move: str, case: Case) -> Permission:
 
 def require_move(
     places: Places, actor: Principal, body: MoveBody, move: str, stored: StoredCase, path: str
-) -> int | None:
+) -> None:
     """Return if `actor` may make the move of `body` on a case as it stands.
 
     Args:
@@ -34,10 +35,6 @@ def require_move(
         move: its name.
         stored: the case.
         path: of the request, for the problem.
-
-    Returns:
-        The sequence that this holds for, None if for any: what was judged may be another case's state once
-        somebody else has moved it.
 
     Raises:
         CaseNotFoundError: the case is none of theirs to know of.
@@ -62,4 +59,19 @@ def require_move(
             pass
     if move in TAKING and stored.case.pending_transfer is not None:
         places.require_taker(actor, stored.case, stored.case.pending_transfer, path)
-    return stored.sequence if move in TAKING or isinstance(body, ClassifyIn) else None
+
+
+def only_if(body: MoveBody, move: str, stored: StoredCase, seen: int | None) -> int | None:
+    """The sequence that the case must have for a move that was judged on `stored`; None: any.
+
+    Whether somebody may accept a transfer or change a class hangs on the case itself: it holds for no other
+    state, neither for one that comes meanwhile nor for one to come that was guessed (`seen`, of If-Match).
+
+    Raises:
+        LostRaceError: no such state was there when it was judged.
+    """
+    if move not in TAKING and not isinstance(body, ClassifyIn):
+        return seen
+    if seen is not None and seen > stored.sequence:
+        raise LostRaceError(stored, f'the version with the ETag "{seen}"')
+    return stored.sequence if seen is None else seen

@@ -6,8 +6,13 @@ from typing import Any
 import httpx
 import pytest
 
+from services.rectify.application.desk import LostRaceError
+from services.rectify.application.ports import StoredCase
+from services.rectify.entrypoints.bodies import AcceptTransferIn, ContactIn
+from services.rectify.entrypoints.permitting import only_if
 from shared.kernel.units import load_units
 from tests.support.access import as_staff
+from tests.unit.rectify.lives import new_case
 from tests.unit.shared.auth.rectify_app import serve_rectify
 
 HERE, THERE, ELSEWHERE = "U000532", "U000533", "U001000"
@@ -62,6 +67,16 @@ async def test_whoever_proposes_a_transfer_neither_accepts_nor_refuses_it_but_wh
     after = await case.moved(NEIGHBOUR, **fields)
     assert after["responsible"]["unit_id"] == (THERE if fields["move"] == "accept_transfer" else HERE)
     assert after["pending_transfer"] is None
+
+
+def test_what_was_judged_holds_for_the_state_that_was_judged_and_for_no_later_one() -> None:
+    stored = StoredCase(new_case(), 7, "request")
+    accept, contact = AcceptTransferIn(move="accept_transfer"), ContactIn(move="contact")
+    assert only_if(accept, accept.move, stored, None) == 7
+    assert only_if(accept, accept.move, stored, 6) == 6, "the desk knows a repeat, or says what has changed"
+    assert only_if(contact, contact.move, stored, None) is None
+    with pytest.raises(LostRaceError):  # what a proposal at the same moment would lead to
+        only_if(accept, accept.move, stored, 8)
 
 
 async def test_a_transfer_to_another_city_is_for_that_city_alone(case: Case) -> None:
