@@ -30,8 +30,9 @@ from services.rectify.application.timekeeping import FireTimer, RecomputeClocks,
 from services.rectify.composition.ladders import Ladders
 from services.rectify.domain.book import CaseBook
 from services.rectify.entrypoints.bulletins import make_bulletins_router
+from services.rectify.entrypoints.conflicts import install_errors
 from services.rectify.entrypoints.events import durables, feedback_loop, findings_loop
-from services.rectify.entrypoints.http import install_errors, make_citizens_router, make_router
+from services.rectify.entrypoints.http import make_citizens_router, make_router
 from services.rectify.metrics import RectifyMetrics
 from services.rectify.settings import Settings
 from shared.auth.access import Access, protect

@@ -68,7 +68,9 @@ WHAT: Final[Mapping[Permission, str]] = {
     Permission.CHANNELS_CHANGE: "use an endpoint again that was disabled",
     Permission.CASES_READ: "see cases",
     Permission.CASES_MOVE: "move a case on",
-    Permission.CASES_JUDGE: "open a case by hand; extend, review, check, annul it; confirm for the silent",
+    Permission.CASES_JUDGE: (
+        "open a case by hand; extend, reclassify, review, check, annul it; confirm for the silent"
+    ),
     Permission.SANCTIONS_READ: "see strikes, sanctions, nominations and quarterly checks",
     Permission.SANCTIONS_SIGN: "sign or reject a sanction, decide an appeal",
     Permission.SANCTIONS_APPEAL: "appeal against a sanction",

@@ -88,10 +88,17 @@ def _complete(document: dict[str, Any]) -> None:
             if status.isdigit() and int(status) >= _FIRST_ERROR:
                 if response.get("description") == "Validation Error":
                     response["description"] = _INVALID["422"]
-                response["content"] = {MEDIA_TYPE: {"schema": _REFERENCE}}
+                if not _extends(response):
+                    response["content"] = {MEDIA_TYPE: {"schema": _REFERENCE}}
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas[SCHEMA] = deepcopy(_PROBLEM)
     _drop_unused(document, schemas)
+
+
+def _extends(response: dict[str, Any]) -> bool:
+    """Whether a route has said itself what stands beside the problem: as `allOf` of it and more."""
+    schema = response.get("content", {}).get(MEDIA_TYPE, {}).get("schema", {})
+    return _REFERENCE in schema.get("allOf", ())
 
 
 def _drop_unused(document: dict[str, Any], schemas: dict[str, Any]) -> None:

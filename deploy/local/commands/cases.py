@@ -166,11 +166,15 @@ def contact(
 def classify(
     case: CaseArgument,
     case_class: Annotated[str, typer.Argument(metavar="A|B|C", help="Soon, complex, not now.")],
+    reason: Annotated[str | None, typer.Option(help="Why another class than it has.")] = None,
     by: ByOption = DEFAULT_BY, key: KeyOption = None, etag: EtagOption = None,
     data: DataOption = DEFAULT_DATA, port_base: PortBaseOption = None, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Give it its class 分类."""
-    _move("classify", case, (data, port_base), (by, key, etag, as_json), case_class=case_class.upper())
+    """Give it its class 分类; another one needs a reason, and is for whoever may judge the case."""
+    _move(
+        "classify", case, (data, port_base), (by, key, etag, as_json), case_class=case_class.upper(),
+        reason=reason,
+    )  # fmt: skip
 
 
 @cases.command("assign")

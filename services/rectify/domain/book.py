@@ -18,7 +18,8 @@ class Summary:
 
     Attributes:
         sequence: of its last event.
-        due_at: when the next thing to be done is due; None: nothing is, or the clocks stand still.
+        due_at: when the next thing to be done is due; None: nothing is, or the clocks stand still. Of an
+            answer: when the citizen's time is up, from when a supervisor confirms for the silent.
         due_for: the clock that says so.
         on_time: whether the last answer was; None before.
     """
@@ -28,6 +29,7 @@ class Summary:
     origin: Origin
     ref: str
     has_citizen: bool
+    has_contact: bool
     unit_id: str
     kind: str | None
     city: str
@@ -38,6 +40,7 @@ class Summary:
     handler: str | None
     transfer_unit: str | None
     opened_at: datetime
+    contacted_at: datetime | None
     first_answered_at: datetime | None
     closed_at: datetime | None
     due_at: datetime | None
@@ -54,7 +57,7 @@ class Summary:
     def of(cls, case: Case, sequence: int) -> "Summary":
         """The short form of `case`."""
         first = min(
-            (clock for clock in case.clocks if clock.runs and clock.name is not ClockName.CONFIRM),
+            (clock for clock in case.clocks if clock.runs),
             key=lambda clock: clock.due_at or case.opened_at,
             default=None,
         )
@@ -64,6 +67,7 @@ class Summary:
             origin=case.origin,
             ref=case.ref,
             has_citizen=case.has_citizen,
+            has_contact=case.has_contact,
             unit_id=case.unit_id,
             kind=case.kind,
             city=case.city,
@@ -74,6 +78,7 @@ class Summary:
             handler=case.responsible.handler if case.responsible else None,
             transfer_unit=case.pending_transfer.unit_id if case.pending_transfer else None,
             opened_at=case.opened_at,
+            contacted_at=case.contacted_at,
             first_answered_at=case.first_answered_at,
             closed_at=case.closed_at,
             due_at=first.due_at if first else None,
@@ -86,6 +91,12 @@ class Summary:
             settled=case.settled,
             timers=timers_of(case),
         )
+
+    @property
+    def contacted_first(self) -> bool:
+        """Whether the citizen was spoken to before the first answer, or is while there is none yet."""
+        before = self.first_answered_at
+        return self.contacted_at is not None and (before is None or self.contacted_at <= before)
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether something should have been done by `now`."""
@@ -137,6 +148,8 @@ class Figures:
         open: with something to do.
         overdue_now: where it should have been done.
         answered: at least once.
+        reachable: of the answered, with a citizen who could be called back.
+        contacted: of the reachable, spoken to before the first answer 首次联系.
         on_time: of the answered, never overdue.
         closed: closed, or explained.
         confirmed: of the closed, by the citizen's own word.
@@ -148,6 +161,8 @@ class Figures:
     open: int
     overdue_now: int
     answered: int
+    reachable: int
+    contacted: int
     on_time: int
     closed: int
     confirmed: int
@@ -224,6 +239,7 @@ class CaseBook:
             if case.status is not Status.ANNULLED and wanted.takes(case, now)
         ]
         answered = [case for case in found if case.first_answered_at is not None]
+        reachable = [case for case in answered if case.has_contact]
         closed = [case for case in found if case.closed_at is not None]
         days = [
             (case.first_answered_at - case.opened_at).total_seconds() / DAY_S
@@ -235,6 +251,8 @@ class CaseBook:
             open=sum(not case.settled for case in found),
             overdue_now=sum(case.is_overdue(now) for case in found),
             answered=len(answered),
+            reachable=len(reachable),
+            contacted=sum(case.contacted_first for case in reachable),
             on_time=sum(not case.overdue for case in answered),
             closed=len(closed),
             confirmed=sum(case.confirmed_by is ConfirmedBy.CITIZEN for case in closed),

@@ -52,7 +52,7 @@ class Clock:
         running_since: None while paused and after the stop.
         stopped_at: when what it waited for happened; None before.
         marks: reminders to come or past, ascending; empty while it doesn't run.
-        reached: per cents that were announced.
+        reached: per cents that were announced; 100 also where a former round in the same opening was used up.
     """
 
     name: ClockName
@@ -77,7 +77,7 @@ class Clock:
 
     @property
     def overdue(self) -> bool:
-        """Whether that was announced."""
+        """Whether its time was used up, in this round or in one before that a new class ended."""
         return FULL in self.reached
 
     @property

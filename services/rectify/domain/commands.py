@@ -21,9 +21,10 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Classify:
-    """Give the case its class, or another."""
+    """Give the case its class; or another one, with a reason."""
 
     case_class: CaseClass
+    reason: Sealed | None = None
 
 
 @dataclass(frozen=True, slots=True)

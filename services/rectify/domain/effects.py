@@ -34,9 +34,13 @@ def contact(case: Case, _command: c.Contact, terms: Terms, now: datetime) -> Cas
 
 
 def classify(case: Case, command: c.Classify, terms: Terms, now: datetime) -> Case:
-    """The class sets the deadline, which counts from the opening: a late class gives no more time."""
+    """The class sets the deadline, which counts from the opening: a late class gives no more time.
+
+    A deadline that was missed before stays missed under the new class.
+    """
     found = _stop(case, ClockName.CLASSIFY, terms, now)
     before = found.clock(ClockName.SOLVE)
+    missed = before is not None and before.overdue
     counted = before if before is not None else _required(found, ClockName.CLASSIFY)
     clock = Clock(
         name=ClockName.SOLVE,
@@ -47,6 +51,7 @@ def classify(case: Case, command: c.Classify, terms: Terms, now: datetime) -> Ca
         running_since=now,
         stopped_at=None,
         marks=(),
+        reached=(FULL,) if missed else (),
     )
     found = _with(found, clocks.rescheduled(clock, terms.calendar, terms.policy.reminders_percent))
     status = Status.CLASSIFIED if case.status is Status.OPENED else case.status

@@ -105,6 +105,19 @@ def _text(_case: Case, command: Any, _terms: Terms, _now: datetime) -> tuple[str
     return () if command.text is not None else ("what has been done: give `text`",)
 
 
+def _new_class(case: Case, command: c.Classify, terms: Terms, now: datetime) -> tuple[str, ...]:
+    if case.case_class is None:
+        return ()
+    if case.case_class is command.case_class:
+        return (f"it is class {case.case_class} already: name another one",)
+    found = _reason(case, command, terms, now)  # a new class is a new deadline, as an extension is
+    clock = case.clock(ClockName.SOLVE)
+    if clock is not None and not clock.overdue and clock.due_at is not None and now > clock.due_at:
+        # A new round would keep it from being announced at all.
+        found += ("its deadline is past, which is about to be announced: try again in a moment",)
+    return found
+
+
 def _no_transfer(case: Case) -> tuple[str, ...]:
     return () if case.pending_transfer is None else ("a transfer is pending: accept or refuse it first",)
 
@@ -259,6 +272,7 @@ RULES: Final = (
     Rule(
         "classify", "分类", "classified", c.Classify,
         frozenset({Status.OPENED, Status.CLASSIFIED}) | AT_WORK, effects.classify, _not_paused,
+        _new_class,
     ),
     Rule("assign", "交办", "assigned", c.Assign, frozenset({Status.CLASSIFIED}), effects.assign),
     Rule(

@@ -3,19 +3,20 @@
 from dataclasses import replace
 
 from services.rectify.domain.book import CaseFilter, Summary
-from services.rectify.domain.case import Case
+from services.rectify.domain.case import Case, Party
 from services.rectify.domain.errors import CaseNotFoundError
-from shared.auth.access import require_within
+from shared.auth.access import refusal, require_within
 from shared.auth.grants import Permission, Verdict, judge
 from shared.auth.principals import Place, Principal, Tier
-from shared.kernel.units import UnitRegistry
+from shared.kernel.errors import InvalidValueError, NotFoundError
+from shared.kernel.units import Unit, UnitRegistry
 
 
 class Places:
     """Judges what somebody may do to a case.
 
     A case is of the unit that it is about, of the one that answers for it, and of the one that is asked to:
-    who is granted it at one of these places may do it.
+    who is granted it at one of these places may do it. A transfer alone is only for the one that is asked.
     """
 
     def __init__(self, units: UnitRegistry) -> None:
@@ -42,6 +43,37 @@ class Places:
             return
         at = places[verdicts.index(Verdict.REFUSED)] if Verdict.REFUSED in verdicts else places[0]
         require_within(actor, permission, at, lambda: _missing(case.case_id), path)
+
+    def require_taker(self, actor: Principal, case: Case, asked: Party, path: str) -> None:
+        """Return if `actor`, who may move `case`, may do so where `asked` is: who proposes doesn't accept.
+
+        Raises:
+            ProblemError: 403, it is for whoever is asked to say.
+        """
+        place = self._place(case.city, case.county, asked.unit_id)
+        if judge(actor, Permission.CASES_MOVE, place) is not Verdict.GRANTED:
+            raise refusal(
+                f"{asked.unit_id} is asked to take the case over: it takes {Permission.CASES_MOVE.value} "
+                "there to accept or to refuse; until then whoever has it stays responsible.",
+                path,
+            )
+
+    def registered(self, unit_id: str, field: str) -> Unit:
+        """The unit that `field` of a body names.
+
+        Raises:
+            InvalidValueError: there is none of that id.
+        """
+        try:
+            return self._units.get(unit_id)
+        except NotFoundError as error:
+            # Not a 404: that is for the case that is asked for.
+            raise InvalidValueError(unit_id, error.expected, error.remedy, field=field) from error
+
+    @staticmethod
+    def within(actor: Principal, unit: Unit) -> bool:
+        """Whether `unit` is of the part of the province that `actor` is there for."""
+        return actor.scope.sees(Place.of_unit(unit))
 
     def require_unit(self, actor: Principal, permission: Permission, unit_id: str, path: str) -> None:
         """Return if `actor` may do it to a unit.

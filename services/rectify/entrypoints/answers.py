@@ -162,7 +162,7 @@ class SummaryOut(BaseModel):
     transfer_unit: str | None
     opened_at: datetime
     closed_at: datetime | None
-    due_at: datetime | None
+    due_at: datetime | None = Field(description="Of an answer: when the citizen's time is up.")
     due_for: ClockName | None
     paused: bool
     overdue: bool = Field(description="Whether something should have been done by now.")
@@ -205,6 +205,9 @@ class FiguresOut(BaseModel):
     overdue_now: int
     answered: int
     closed: int
+    contacted_share: float | None = Field(
+        description="Of the answered with a contact, where the citizen was spoken to first."
+    )
     on_time_share: float | None
     confirmed_share: float | None
     reopened_share: float | None
@@ -223,6 +226,7 @@ class FiguresOut(BaseModel):
             overdue_now=figures.overdue_now,
             answered=figures.answered,
             closed=figures.closed,
+            contacted_share=share(figures.contacted, figures.reachable),
             on_time_share=share(figures.on_time, figures.answered),
             confirmed_share=share(figures.confirmed, figures.closed),
             reopened_share=share(figures.reopened, figures.cases),

@@ -77,14 +77,20 @@ class ContactIn(MoveBody):
 
 
 class ClassifyIn(MoveBody):
-    """分类: give the case its class."""
+    """分类: give the case its class; another one needs a reason, and is for whoever may judge it."""
 
     move: Literal["classify"]
     case_class: CaseClass
+    reason: Text | None = None
 
     def asked(self) -> Asked:
         """See `MoveBody.asked`."""
-        return Asked(lambda _: c.Classify(self.case_class), self.canonical)
+        return Asked(
+            lambda texts: c.Classify(self.case_class, texts["reason"]),
+            self.canonical,
+            {"reason": self.reason},
+            "reason",
+        )
 
 
 class PartyIn(Body):

@@ -3,10 +3,9 @@
 import re
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
-from services.rectify.application.desk import Desk, LostRaceError
+from services.rectify.application.desk import Desk
 from services.rectify.application.handlers import ByHand, CitizensWord, MoveCase, OpenByHand, ReadCases
 from services.rectify.application.ports import StoredCase, Texts
 from services.rectify.domain.book import CaseFilter
@@ -22,12 +21,13 @@ from services.rectify.entrypoints.answers import (
     Worklist,
 )
 from services.rectify.entrypoints.bodies import MoveIn, OpenIn, RefuseIn
+from services.rectify.entrypoints.conflicts import CONFLICT
+from services.rectify.entrypoints.permitting import only_if, require_move
 from shared.auth.access import PUBLIC, acting, requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Principal
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.units import UnitRegistry
-from shared.observability.problem import permanent_problem
 from shared.observability.tracing import current_context
 
 MAX_PAGE: Final = 200
@@ -86,34 +86,10 @@ def _answer(stored: StoredCase, response: Response) -> CaseOut:
     return CaseOut.of(stored)
 
 
-def install_errors(app: FastAPI) -> None:
-    """Answer a lost race with the newer state beside the problem, so that the loser can decide again."""
-
-    async def on_lost_race(request: Request, error: Exception) -> Response:
-        if not isinstance(error, LostRaceError):  # pragma: no cover - registered for it
-            raise error
-        problem = permanent_problem(error, request.url.path)
-        body = problem.as_json() | {"case": CaseOut.of(error.stored).model_dump(mode="json")}
-        return JSONResponse(
-            body,
-            problem.status,
-            headers={"ETag": f'"{error.stored.sequence}"'},
-            media_type="application/problem+json",
-        )
-
-    app.add_exception_handler(LostRaceError, on_lost_race)
-
-
-_LOST: Final[dict[int | str, dict[str, Any]]] = {
-    409: {"description": "The case does not allow it as it stands, or somebody was faster."}
-}
 _Reader = Annotated[Principal, requires(Permission.CASES_READ)]
 _Mover = Annotated[Principal, requires(Permission.CASES_MOVE)]
 _Judge = Annotated[Principal, requires(Permission.CASES_JUDGE)]
 _Eraser = Annotated[Principal, requires(Permission.IDENTITY_ERASE)]
-
-JUDGING: Final = frozenset({"extend", "confirm", "review", "spot_check", "annul"})
-"""Moves that nobody makes on a case about themselves."""
 
 
 def make_router(
@@ -122,7 +98,7 @@ def make_router(
     """Return the routes under ``/v1/cases``; `units` tell where a case belongs."""
     places = Places(units)
 
-    router = APIRouter(prefix="/v1/cases", tags=["cases"], responses=_LOST)
+    router = APIRouter(prefix="/v1/cases", tags=["cases"], responses=CONFLICT)
 
     @router.get("", summary="Cases, the last changed first")
     async def list_cases(
@@ -197,17 +173,17 @@ def make_router(
         key: Key = None,
         if_match: Annotated[str | None, Header(alias="If-Match", max_length=64)] = None,
     ) -> CaseOut:
-        permission = Permission.CASES_JUDGE if body.move in JUDGING else Permission.CASES_MOVE
-        places.require(actor, permission, (await desk.load(case_id)).case, request.url.path)
-        stored = await move(
+        stored = await desk.load(case_id)
+        require_move(places, actor, body, body.move, stored, request.url.path)
+        moved = await move(
             case_id,
             body.asked(),
             by=acting(actor, body.by, "by", request.url.path),
             key=key,
-            if_match=parse_etag(if_match),
+            if_match=only_if(body, body.move, stored, parse_etag(if_match)),
             traceparent=current_context().traceparent,
         )
-        return _answer(stored, response)
+        return _answer(moved, response)
 
     @router.delete("/{case_id}/texts", summary="Erase all texts of a case, for good")
     async def erase_texts(case_id: CaseId, request: Request, actor: _Eraser) -> dict[str, Any]:
@@ -220,7 +196,7 @@ def make_router(
 
 def make_citizens_router(word: CitizensWord) -> APIRouter:
     """Return the routes under ``/v1/receipts``: open to whoever holds a code."""
-    router = APIRouter(prefix="/v1/receipts", tags=["citizens"], responses=_LOST)
+    router = APIRouter(prefix="/v1/receipts", tags=["citizens"], responses=CONFLICT)
 
     @router.get("/{code}/case", summary="Where one's own case stands", dependencies=[PUBLIC])
     async def own_case(code: Code) -> CitizenOut:

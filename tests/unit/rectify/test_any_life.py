@@ -105,7 +105,7 @@ class NoHolidays:
 
 COMMANDS: st.SearchStrategy[c.Command] = st.one_of(
     st.just(c.Contact()),
-    st.builds(c.Classify, st.sampled_from(CaseClass)),
+    st.builds(c.Classify, st.sampled_from(CaseClass), st.sampled_from([TEXT, None])),
     st.builds(c.Assign, st.sampled_from([HERE, THERE])),
     st.builds(c.ProposeTransfer, st.sampled_from([HERE, THERE]), st.sampled_from([TEXT, None])),
     st.just(c.AcceptTransfer()),
@@ -147,7 +147,7 @@ def possible(case: Case, number: int) -> c.Command:
         return c.Annul(AnnulmentReason.EXCLUDED, revision)
     makes: dict[str, tuple[c.Command, ...]] = {
         "contact": (c.Contact(),),
-        "classify": tuple(c.Classify(each) for each in CaseClass),
+        "classify": tuple(c.Classify(each, TEXT) for each in CaseClass),
         "assign": (c.Assign(HERE),),
         "propose_transfer": (c.ProposeTransfer(THERE, TEXT), c.ProposeTransfer(HERE, TEXT)),
         "accept_transfer": (c.AcceptTransfer(),),

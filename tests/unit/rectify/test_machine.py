@@ -1,7 +1,7 @@
 """The life of a case, move by move."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 import pytest
@@ -36,8 +36,12 @@ from tests.unit.rectify.lives import (
 
 
 def refused(case: Case, command: c.Command, days: float = 0) -> IllegalMoveError:
+    return refused_at(case, command, MONDAY + timedelta(days=days))
+
+
+def refused_at(case: Case, command: c.Command, now: datetime) -> IllegalMoveError:
     with pytest.raises(IllegalMoveError) as caught:
-        decide(case, command, TERMS, MONDAY + timedelta(days=days))
+        decide(case, command, TERMS, now)
     return caught.value
 
 
@@ -200,10 +204,34 @@ def test_time_in_which_the_citizen_is_waited_for_does_not_count() -> None:
 
 def test_a_new_class_keeps_the_time_that_was_waited() -> None:
     later = MONDAY + timedelta(days=7)
-    case = life(c.Resume(), c.Classify(CaseClass.B), case=life(*TO_PROGRESS, c.Pause(TEXT)), now=later)
+    case = life(c.Resume(), c.Classify(CaseClass.B, TEXT), case=life(*TO_PROGRESS, c.Pause(TEXT)), now=later)
     clock = case.clock(ClockName.SOLVE)
     assert clock is not None
     assert clock.due_at == MONDAY + timedelta(days=7 + 21)
+
+
+def test_the_first_class_is_free_and_another_one_needs_a_reason() -> None:
+    case = life(*TO_PROGRESS)
+    assert "reason" in refused(case, c.Classify(CaseClass.B)).missing[0]
+    assert "already" in refused(case, c.Classify(CaseClass.A, TEXT)).missing[0]
+    assert life(c.Classify(CaseClass.B, TEXT), case=case).case_class is CaseClass.B
+
+
+def test_a_deadline_that_was_missed_stays_missed_under_a_new_class_until_the_case_is_opened_again() -> None:
+    case = life(*TO_PROGRESS)
+    clock = case.clock(ClockName.SOLVE)
+    assert clock is not None
+    assert clock.due_at is not None
+    late = clock.due_at + timedelta(minutes=1)
+    assert "announced" in refused_at(case, c.Classify(CaseClass.B, TEXT), late).missing[0]
+    reached = decide(case, c.ReachMark(ClockName.SOLVE, clock.round, 100, clock.due_at), TERMS, late).case
+    longer = life(c.Classify(CaseClass.B, TEXT), case=reached, now=late)
+    answered = life(answer(), case=longer, now=late)
+    assert answered.answer is not None
+    assert (answered.answer.on_time, answered.overdue) == (False, True)
+    again = life(c.RefuseAnswer(None), answer(), case=answered, now=late)
+    assert again.answer is not None
+    assert (again.answer.on_time, again.overdue) == (True, True)
 
 
 def test_an_answer_after_the_deadline_is_late_though_no_timer_has_fired() -> None:
@@ -271,7 +299,7 @@ def test_what_was_annulled_by_hand_stays_so_whatever_becomes_of_the_rating() -> 
 def test_only_open_moves_can_be_made(state: object) -> None:
     case = cast("Callable[[], Case]", state)()
     person: dict[str, c.Command] = {
-        "contact": c.Contact(), "classify": c.Classify(CaseClass.A), "assign": c.Assign(HERE),
+        "contact": c.Contact(), "classify": c.Classify(CaseClass.B, TEXT), "assign": c.Assign(HERE),
         "propose_transfer": c.ProposeTransfer(THERE, TEXT), "accept_transfer": c.AcceptTransfer(),
         "refuse_transfer": c.RefuseTransfer(TEXT), "plan": plan(), "report": c.Report(TEXT),
         "extend": c.Extend(1, TEXT), "pause": c.Pause(TEXT), "resume": c.Resume(), "answer": answer(),

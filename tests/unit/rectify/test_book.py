@@ -1,0 +1,53 @@
+"""What is known of all cases at once: worklists and figures."""
+
+from datetime import datetime, timedelta
+
+from services.rectify.domain import commands as c
+from services.rectify.domain.book import CaseBook, CaseFilter, Figures, Summary
+from services.rectify.domain.case import Case, CaseClass, ConfirmedBy
+from services.rectify.domain.clocks import ClockName
+from tests.unit.rectify.lives import HERE, MONDAY, TEXT, TO_PROGRESS, answer, life, new_case, plan
+
+SILENT = "0b0e7a7e-0000-8000-8000-00000000000a"
+
+
+def book_of(*cases: Case) -> CaseBook:
+    book = CaseBook(lambda rating: rating.encode())
+    for sequence, case in enumerate(cases, 1):
+        book.put(Summary.of(case, sequence))
+    return book
+
+
+def at_work(number: int, now: datetime) -> Case:
+    return life(*TO_PROGRESS[:3], case=new_case(case_id=f"{number}", opened_at=now), now=now)
+
+
+def test_an_answer_that_the_citizen_is_silent_about_is_due_when_the_citizens_time_is_up() -> None:
+    silent = life(*TO_PROGRESS, answer(), case=new_case(case_id=SILENT))
+    up = MONDAY + timedelta(days=7)
+    found = Summary.of(silent, 1)
+    assert (found.due_at, found.due_for) == (up, ClockName.CONFIRM)
+    assert not found.is_overdue(up)
+    later = up + timedelta(minutes=1)
+    book = book_of(at_work(2, up), silent)
+    first, second = book.worklist(CaseFilter(), later, limit=9)
+    assert (first.case_id, second.case_id) == (SILENT, "2"), "what burns first is at the top"
+    assert [each.case_id for each in book.worklist(CaseFilter(overdue=True), later, limit=9)] == [SILENT]
+    assert not found.overdue, "the unit has missed no deadline"
+    confirmed = Summary.of(life(c.Confirm(ConfirmedBy.SILENCE), case=silent, now=later), 3)
+    assert (confirmed.due_at, confirmed.is_overdue(later)) == (None, False)
+
+
+def figures(*cases: Case) -> Figures:
+    return book_of(*cases).figures(CaseFilter(), MONDAY)
+
+
+def test_an_answer_without_a_word_with_the_citizen_before_it_shows_in_the_figures() -> None:
+    unasked = (c.Classify(CaseClass.A), c.Assign(HERE), plan(), c.Report(TEXT), answer())
+    found = figures(
+        life(*TO_PROGRESS, answer(), case=new_case(case_id="1")),
+        life(*unasked, case=new_case(case_id="2")),
+        life(*unasked, case=new_case(case_id="3", has_contact=False)),
+        life(*TO_PROGRESS, case=new_case(case_id="4")),
+    )
+    assert (found.answered, found.reachable, found.contacted) == (3, 2, 1)
