@@ -19,6 +19,7 @@ from services.notify.application.dispatching import Deliveries, DispatchAlert
 from services.notify.application.explaining import ExplainAlert
 from services.notify.application.following import FollowUp
 from services.notify.application.handlers import AcknowledgeAlert, DeliverAlert, RaiseAlerts, ReadAlerts
+from services.notify.application.lanes import shared_buckets
 from services.notify.application.ports import Channel
 from services.notify.application.routing import Router
 from services.notify.application.snoozing import SnoozeAlert
@@ -81,12 +82,15 @@ def _deliveries(
 ) -> dict[str, Deliveries]:
     """Return the endpoints by address."""
     made: dict[str, Deliveries] = {}
+    buckets = shared_buckets(line.endpoint for line in lines.lines)
     for line in lines.lines:
         delays = line.endpoint.retry_delays_s
         deliver = DeliverAlert(
             line.channel, states=fold, publisher=bus, clock=clock, metrics=metrics, retry_delays_s=delays
         )
-        made[line.endpoint.address] = Deliveries(line.endpoint, deliver, states=fold, disable=disable)
+        made[line.endpoint.address] = Deliveries(
+            line.endpoint, deliver, states=fold, disable=disable, bucket=buckets.get(line.endpoint.address)
+        )
     return made
 
 
