@@ -14,6 +14,7 @@ from services.notify.adapters.bus import BusPublisher
 from services.notify.adapters.duties import Duties, People, make_people
 from services.notify.adapters.endpoints import Lines, make_lines
 from services.notify.adapters.rule_packs import FileRulePacks
+from services.notify.application.ages import MaxAges
 from services.notify.application.disabling import DisableEndpoint, EnableEndpoint, EndpointDirectory
 from services.notify.application.dispatching import Deliveries, DispatchAlert
 from services.notify.application.explaining import ExplainAlert
@@ -98,6 +99,14 @@ def _lines(settings: Settings, clock: Clock, channels: Sequence[Channel] | None)
     if channels is not None:
         return Lines.of_channels(channels, settings.retry_delays_s)
     return make_lines(settings, clock)
+
+
+def _max_ages(settings: Settings) -> MaxAges:
+    reviews = settings.review_alert_max_age_s
+    return MaxAges(
+        timedelta(seconds=settings.alert_max_age_s),
+        None if reviews is None else timedelta(seconds=reviews),
+    )
 
 
 def _by_kind(deliveries: Mapping[str, Deliveries]) -> dict[str, list[Deliveries]]:
@@ -215,7 +224,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         packs=packs,
         units=registry,
         channels=directory.in_use,
-        max_age=timedelta(seconds=settings.alert_max_age_s),
+        max_ages=_max_ages(settings),
         clock=clock,
         metrics=metrics,
         router=people.router,
