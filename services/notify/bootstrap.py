@@ -14,11 +14,13 @@ from services.notify.adapters.bus import BusPublisher
 from services.notify.adapters.duties import Duties, People, make_people
 from services.notify.adapters.endpoints import Lines, make_lines
 from services.notify.adapters.rule_packs import FileRulePacks
+from services.notify.application.ages import MaxAges
 from services.notify.application.disabling import DisableEndpoint, EnableEndpoint, EndpointDirectory
 from services.notify.application.dispatching import Deliveries, DispatchAlert
 from services.notify.application.explaining import ExplainAlert
 from services.notify.application.following import FollowUp
 from services.notify.application.handlers import AcknowledgeAlert, DeliverAlert, RaiseAlerts, ReadAlerts
+from services.notify.application.lanes import shared_buckets
 from services.notify.application.ports import Channel
 from services.notify.application.routing import Router
 from services.notify.application.snoozing import SnoozeAlert
@@ -81,12 +83,15 @@ def _deliveries(
 ) -> dict[str, Deliveries]:
     """Return the endpoints by address."""
     made: dict[str, Deliveries] = {}
+    buckets = shared_buckets(line.endpoint for line in lines.lines)
     for line in lines.lines:
         delays = line.endpoint.retry_delays_s
         deliver = DeliverAlert(
             line.channel, states=fold, publisher=bus, clock=clock, metrics=metrics, retry_delays_s=delays
         )
-        made[line.endpoint.address] = Deliveries(line.endpoint, deliver, states=fold, disable=disable)
+        made[line.endpoint.address] = Deliveries(
+            line.endpoint, deliver, states=fold, disable=disable, bucket=buckets.get(line.endpoint.address)
+        )
     return made
 
 
@@ -94,6 +99,14 @@ def _lines(settings: Settings, clock: Clock, channels: Sequence[Channel] | None)
     if channels is not None:
         return Lines.of_channels(channels, settings.retry_delays_s)
     return make_lines(settings, clock)
+
+
+def _max_ages(settings: Settings) -> MaxAges:
+    reviews = settings.review_alert_max_age_s
+    return MaxAges(
+        timedelta(seconds=settings.alert_max_age_s),
+        None if reviews is None else timedelta(seconds=reviews),
+    )
 
 
 def _by_kind(deliveries: Mapping[str, Deliveries]) -> dict[str, list[Deliveries]]:
@@ -211,7 +224,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         packs=packs,
         units=registry,
         channels=directory.in_use,
-        max_age=timedelta(seconds=settings.alert_max_age_s),
+        max_ages=_max_ages(settings),
         clock=clock,
         metrics=metrics,
         router=people.router,

@@ -49,7 +49,12 @@ class Settings(BrokerSettings, AccessSettings):
     )
 
     alert_max_age_s: float = Field(
-        default=DAY_S, gt=0, description="Events received longer ago than this raise no alert."
+        default=30 * DAY_S,
+        gt=0,
+        description="Events received longer ago raise no alert, but for those of cases and sanctions.",
+    )
+    review_alert_max_age_s: float | None = Field(
+        default=None, gt=0, description="The same for single ratings; as the others if not set."
     )
     alerts_kept: int = Field(default=50_000, ge=1, description="Alerts that the API knows, newest.")
 

@@ -87,6 +87,7 @@ RULE_NAMES: Final = frozenset(
         "ranking_stale",
         "dead_letters",
         "stream_diverged",
+        "channel_disabled",
         "case_opened",
         "case_assigned",
         "case_clock",

@@ -55,7 +55,8 @@ def check_url(url: str, *, loopback: bool = False, field: str = "url") -> str:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
-    except ValueError as error:
+        _ascii_name(host)
+    except ValueError as error:  # also what has no form in DNS, such as a label of 64 characters
         raise _url_error("a URL that can't be read", field) from error
     named = host == "localhost" or is_loopback(host)
     scheme_fits = parts.scheme == "https" or (parts.scheme == "http" and named and loopback)
@@ -117,6 +118,10 @@ class Resolver:
                 describe(
                     host, "a name that can be looked up", f"it is tried again ({error.strerror or error})"
                 )
+            ) from error
+        except UnicodeError as error:
+            raise ForbiddenTargetError(
+                describe(host, "a name that DNS can hold", "correct the endpoint")
             ) from error
         for address in addresses:
             objection = None if private else self._reach.objection(address)
@@ -221,7 +226,7 @@ class Outbound:
             OutboundError: no whole answer in time: connection, TLS, protocol or receiver failed. Whether the
                 receiver got the request is not known then.
         """
-        target = httpcore.URL(_ascii_host(url))
+        target = httpcore.URL(ascii_host(url))
         connection = httpcore.AsyncHTTPConnection(
             target.origin,
             ssl_context=self._tls,
@@ -263,12 +268,23 @@ class Outbound:
         )
 
 
-def _ascii_host(url: str) -> str:
+def ascii_host(url: str) -> str:
     """Return `url` with its host in the form that DNS knows."""
-    host = urlsplit(url).hostname or ""
-    if host.isascii():
+    parts = urlsplit(url)
+    if parts.netloc.isascii():
         return url
-    return url.replace(host, host.encode("idna").decode(), 1)
+    start = url.index("//") + 2
+    port = "" if parts.port is None else f":{parts.port}"
+    return f"{url[:start]}{_ascii_name(parts.hostname or '')}{port}{url[start + len(parts.netloc) :]}"
+
+
+def _ascii_name(host: str) -> str:
+    """Return a name as DNS knows it; an IPv6 address is returned as it is.
+
+    Raises:
+        UnicodeError: it has no such form: a label is empty or too long, or holds what names may not hold.
+    """
+    return host if ":" in host or not host else host.encode("idna").decode()
 
 
 async def _read(answer: httpcore.Response) -> Answer:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote_plus
@@ -18,6 +18,7 @@ from services.notify.adapters.answers import json_object, pause_asked
 from services.notify.adapters.outbound import Answer, Outbound
 from services.notify.domain.alert import Alert
 from services.notify.domain.channels import Language
+from services.notify.domain.fitting import TITLE_BYTES, fitted
 from services.notify.domain.texts import cut, markdown, one_line, plain, render
 from shared.kernel.clock import Clock
 from shared.kernel.errors import PermanentError, TransientError, describe
@@ -154,12 +155,24 @@ VENDORS: Final[Mapping[tuple[str, str], Vendor]] = {
 """By channel and format."""
 
 
-def message(alert: Alert, language: Language, vendor: Vendor, *, marked: bool) -> tuple[str, str]:
-    """Return title and text of `alert`, harmless and within the bytes; `marked`: with our own markup."""
+def message(
+    alert: Alert, language: Language, vendor: Vendor, *, marked: bool, limit: int | None = None
+) -> tuple[str, str]:
+    """Return title and text of `alert`, harmless and within the bytes.
+
+    Args:
+        alert: what to tell.
+        language: of the text.
+        vendor: whose robot it is.
+        marked: with our own markup.
+        limit: most bytes of the text; the vendor's if None.
+    """
     text = render(alert, language).escaped(vendor.escape)
-    title = f"**{text.title}**" if marked else text.title
-    lines = (f"{line}  " for line in text.lines) if marked else text.lines  # two blanks break a markdown line
-    return cut(text.title, 200), cut("\n".join((title, *lines)), vendor.text_bytes)
+    text = replace(text, title=cut(text.title, TITLE_BYTES))
+    shown = text
+    if marked:  # two blanks break a markdown line
+        shown = replace(text.escaped("{}  ".format), title=f"**{text.title}**")
+    return cut(text.title, 200), fitted(shown, vendor.text_bytes if limit is None else limit)
 
 
 def encoded(body: Mapping[str, Any]) -> bytes:
@@ -199,15 +212,16 @@ class RobotChannel:
         return self._read(answer)
 
     def _request(self, alert: Alert) -> tuple[str, bytes]:
-        title, text = message(alert, self._language, self._vendor, marked=self._marked)
         now = self._clock.now().timestamp()
+        limit = self._vendor.text_bytes
         while True:
+            title, text = message(alert, self._language, self._vendor, marked=self._marked, limit=limit)
             url, body = self._vendor.build(self._url, title, text, self._secret, now)
             content = encoded(body)
             excess = len(content) - self._vendor.body_bytes
             if excess <= 0:
                 return url, content
-            text = cut(text, len(text.encode()) - excess)  # escapes of JSON take more than the text itself
+            limit = len(text.encode()) - excess  # escapes of JSON take more than the text itself
 
     def _read(self, answer: Answer) -> str:
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:

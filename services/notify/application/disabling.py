@@ -6,7 +6,8 @@ import structlog
 
 from services.notify.application.ports import EndpointStates, Publisher
 from services.notify.application.translation import SERVICE, raised_event
-from services.notify.domain.alert import Alert, alert_id
+from services.notify.domain.alert import Alert, Background, alert_id
+from services.notify.domain.catalogue import CHANNEL_DISABLED
 from services.notify.domain.channels import Endpoint
 from shared.events import AlertRaised, Envelope, Provenance, spec_for_data
 from shared.events.endpoints import EndpointDisabled, EndpointEnabled
@@ -100,11 +101,18 @@ class DisableEndpoint:
             title=f"预警接收端 {endpoint.address} 已停用",
             body="对方答复 410,不再接收预警。请核对地址后修改配置,或重新启用;停用期间不向它发送。",
             evidence=(fact.id, cause.id),
-            figures={"endpoint": endpoint.address},
+            figures={"endpoint": endpoint.address, "threshold": "HTTP 410"},
         )
         await self._publisher.publish(fact)
         await self._publisher.publish(
-            raised_event(alert, others, now, rules=cause.rules or "", provenance=Provenance.caused_by(fact))
+            raised_event(
+                alert,
+                others,
+                now,
+                rules=cause.rules or "",
+                provenance=Provenance.caused_by(fact),
+                background=Background(condition=CHANNEL_DISABLED),
+            )
         )
         log.error("endpoint_disabled", endpoint=endpoint.address, alert_id=cause.id)
 

@@ -15,7 +15,7 @@ from services.notify.application.errors import (
     EndpointUnknownError,
     ReceiverGoneError,
 )
-from services.notify.application.lanes import DeferredError, Lane
+from services.notify.application.lanes import DeferredError, Lane, TokenBucket
 from services.notify.application.ports import EndpointStates
 from services.notify.domain.channels import Endpoint, attempt_due, kind_of
 from services.notify.metrics import NotifyMetrics
@@ -63,11 +63,15 @@ class Deliveries:
         states: EndpointStates,
         disable: DisableEndpoint,
         lane: Lane | None = None,
+        bucket: TokenBucket | None = None,
     ) -> None:
-        """Deliver to `endpoint` in `lane`; one is made from the endpoint's limits if None."""
+        """Deliver to `endpoint` in `lane`; if None, one is made from its limits, and `bucket` if there is."""
         self.endpoint = endpoint
         self.lane = lane or Lane(
-            concurrency=endpoint.concurrency, per_minute=endpoint.per_minute, burst=endpoint.burst
+            concurrency=endpoint.concurrency,
+            per_minute=endpoint.per_minute,
+            burst=endpoint.burst,
+            bucket=bucket,
         )
         self._deliver = deliver
         self._states = states

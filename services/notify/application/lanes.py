@@ -6,10 +6,12 @@ broker for a while. So what is in memory is bounded, whatever waits (ADR 0039).
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
+
+from services.notify.domain.channels import Endpoint
 
 WAIT_S: Final = 5.0
 """Longest wait for a turn; with the longest attempt it is below the consumers' ack wait."""
@@ -65,6 +67,23 @@ class TokenBucket:
         return place - now + 0.01
 
 
+def shared_buckets(endpoints: Iterable[Endpoint]) -> dict[str, TokenBucket]:
+    """Return a bucket for each limited endpoint, by address; endpoints of one kind and URL share one.
+
+    A vendor limits the robot, not our name for it: two endpoints with one URL would send twice as much. Where
+    their limits differ, the lowest counts for all of them, also for those that have none of their own.
+    """
+    by_target: dict[tuple[str, str], list[Endpoint]] = {}
+    for each in endpoints:
+        by_target.setdefault((each.kind, each.mark), []).append(each)
+    buckets: dict[str, TokenBucket] = {}
+    for same in by_target.values():
+        limits = [(each.per_minute, each.burst) for each in same if each.per_minute is not None]
+        if limits:
+            buckets |= dict.fromkeys((each.address for each in same), TokenBucket(*min(limits)))
+    return buckets
+
+
 @dataclass(slots=True)
 class _Breaker:
     """Counts failures in a row; from `FAILURES` on the lane pauses, and then lets one alert try."""
@@ -109,6 +128,7 @@ class Lane:
         concurrency: int,
         per_minute: int | None = None,
         burst: int = 5,
+        bucket: TokenBucket | None = None,
         now: Callable[[], float] | None = None,
     ) -> None:
         """Allow `concurrency` turns at once and `per_minute` in any minute.
@@ -117,11 +137,13 @@ class Lane:
             concurrency: turns at once.
             per_minute: None for no limit.
             burst: see `TokenBucket`.
+            bucket: one that lanes to the same receiver share; if None, the lane has its own, by `per_minute`.
             now: seconds of a clock that never goes back; the event loop's if None.
         """
         self._concurrency = concurrency
         self._turns = asyncio.Semaphore(concurrency)
-        self._bucket = None if per_minute is None else TokenBucket(per_minute, burst)
+        own = None if per_minute is None else TokenBucket(per_minute, burst)
+        self._bucket = own if bucket is None else bucket
         self._breaker = _Breaker()
         self._clock = now
         self._waiting = 0

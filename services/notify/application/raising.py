@@ -1,11 +1,11 @@
 """Raising alerts: an event comes in, the rules judge it, what they find becomes durable."""
 
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
+from services.notify.application.ages import MaxAges
 from services.notify.application.ports import AlertStates, Publisher, RulePacks
 from services.notify.application.routing import Addressed, Router
 from services.notify.application.translation import (
@@ -37,14 +37,15 @@ from shared.kernel.units import UnitRegistry
 from shared.rules import RulePack
 
 log = structlog.get_logger(__name__)
+LOGGED_EACH: Final = 100
+"""So many dropped events are logged one by one, then every hundredth with the count; the metric has all."""
 
 
 class RaiseAlerts:
     """Evaluates events in any order, any number of times: the same event always gives the same alert ids.
 
-    Two kinds of event raise nothing: synthetic ones (drills must not call people out) and those received
-    longer than `max_age` ago, so that a consumer that starts with history does not bury today's alerts under
-    last month's. Age counts from ``receivedat``: a rating of yesterday that arrives now is news.
+    Two kinds of event raise nothing: synthetic ones (drills must not call people out) and those that
+    `max_ages` calls history. Age counts from ``receivedat``: a rating of yesterday that arrives now is news.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root passes every dependency by name
@@ -55,7 +56,7 @@ class RaiseAlerts:
         packs: RulePacks,
         units: UnitRegistry,
         channels: Callable[[], tuple[str, ...]],
-        max_age: timedelta,
+        max_ages: MaxAges,
         clock: Clock,
         metrics: NotifyMetrics,
         router: Router | None = None,
@@ -67,7 +68,8 @@ class RaiseAlerts:
         self._packs = packs
         self._units = units
         self._channels = channels
-        self._max_age = max_age
+        self._max_ages = max_ages
+        self._dropped = 0
         self._clock = clock
         self._metrics = metrics
         self._quiet_reviews = metrics.events.labels("feedback", "quiet")
@@ -169,10 +171,21 @@ class RaiseAlerts:
         if event.synthetic:
             self._metrics.events.labels(kind, "synthetic").inc()
             return True
-        if self._clock.now() - event.receivedat > self._max_age:
-            self._metrics.events.labels(kind, "stale").inc()
-            return True
-        return False
+        limit = self._max_ages.of(kind)
+        if limit is None or self._clock.now() - event.receivedat <= limit:
+            return False
+        self._metrics.events.labels(kind, "stale").inc()
+        self._dropped += 1
+        if self._dropped <= LOGGED_EACH or self._dropped % LOGGED_EACH == 0:
+            log.warning(
+                "event_too_old_for_an_alert",
+                kind=kind,
+                event_id=event.id,
+                received_at=event.receivedat.isoformat(),
+                limit_s=limit.total_seconds(),
+                dropped=self._dropped,
+            )
+        return True
 
     async def _raise_all(
         self, kind: str, alerts: tuple[Alert, ...], event: Envelope[Any], rules: RulePack

@@ -1,6 +1,8 @@
 """Looking at what was counted: surges, quarantine shares, stale rankings."""
 
 from collections.abc import Awaitable, Callable
+from datetime import date
+from typing import Final
 
 from services.notify.application.ports import RulePacks
 from services.notify.application.raising import RaiseAlerts
@@ -9,17 +11,41 @@ from services.notify.domain.watch import Watch
 from services.notify.domain.watch_rules import quarantine_share, ranking_stale, surge
 from shared.events import Provenance
 from shared.kernel.clock import Clock, business_day
-from shared.kernel.units import UnitRegistry
+from shared.kernel.errors import NotFoundError
+from shared.kernel.regions import DivisionRegistry, load_divisions
+from shared.kernel.units import ALL, UnitRegistry
 from shared.rules import RulePack
 
+CODE_DIGITS: Final = 6
 Position = Callable[[], Awaitable[int | None]]
 """Last sequence of FEEDBACK that the newest published ranking contains; None: there is none."""
+
+
+def place_name(city: str, county: str, day: date, divisions: DivisionRegistry | None = None) -> str:
+    """Return the name of a county with its city's, as events name places (3601, 360102), or of a city.
+
+    A code that nobody knows stands for itself. `divisions` are the committed ones if None.
+    """
+    known = divisions or load_divisions()
+    names = []
+    for code in (city, county):
+        if code == ALL:
+            continue
+        try:
+            names.append(known.get(code.ljust(CODE_DIGITS, "0"), day).name)
+        except NotFoundError:
+            names.append(code)
+    return "".join(names) or "全省"
 
 
 def watch_alerts(watch: Watch, rules: RulePack, units: UnitRegistry, clock: Clock) -> tuple[Alert, ...]:
     """Return what stands out among what was touched since the last look."""
     now = clock.now()
-    surges = (surge(each, rules) for each in watch.surges(rules.alerts.surge, now))
+    day = business_day(now)
+    surges = (
+        surge(each, place_name(each.city, each.county, day), rules)
+        for each in watch.surges(rules.alerts.surge, now)
+    )
     shares = (
         quarantine_share(each, units.get(each.unit_id).name if each.unit_id in units else each.unit_id, rules)
         for each in watch.held_shares(rules.alerts.quarantine_share, now)

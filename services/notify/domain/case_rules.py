@@ -27,6 +27,8 @@ CLOCKS: Final[Mapping[str, str]] = {
     CONTACT: "首次联系", CLASSIFY: "分类", SOLVE: "办结", CONFIRM: "群众反馈", REVIEW: "复核",
 }  # fmt: skip
 """What a clock is for, in Chinese."""
+_FOR_THOSE_ABOVE: Final = frozenset({REVIEW, CONFIRM})
+"""Clocks after which one level up decides: another look, or a word in a citizen's place."""
 _ORIGINS: Final[Mapping[str, str]] = {"inspection": "抽查发现", "incident": "事件", "manual": "人工立案"}
 _TODO: Final[Mapping[str, str]] = {
     CONTACT: "请尽快联系评价人。",
@@ -72,35 +74,26 @@ def case_assigned(fact: CaseFact, rules: RulePack) -> Alert | None:
 def case_clock(fact: CaseFact, rules: RulePack) -> Alert | None:
     """So many per cent of a clock's time are used up, and the unit can still, or should now, do something.
 
-    Not of the citizen's own time before it is over, not of what only the level above decides, and not when a
-    later reminder of the same clock is due as well.
+    Not of the citizen's own time, after which only the level above may take silence for consent, not of what
+    else that level decides, and not when a later reminder of the same clock is due as well.
     """
     clock, rule = fact.clock, rules.alerts.cases.clock
     if (
         clock is None
         or clock.overtaken
-        or _for_those_above(fact, clock)
+        or clock.name in _FOR_THOSE_ABOVE
         or clock.percent not in rule.percents
     ):
         return None
     name = fact.cause.unit_name
-    if clock.name == CONFIRM:
-        if clock.percent < FULL:
-            return None
-        title = f"群众反馈期已满:{name}"
-        body = "群众在反馈期内没有提出意见,可按“逾期未反馈”确认,然后办结。"
-    else:
-        label = CLOCKS.get(clock.name, clock.name)
-        late = clock.percent >= FULL
-        title = f"整改{'逾期' if late else '时限提醒'}:{name}{label}时限已用{clock.percent}%"
-        body = f"关于{fact.about}的整改件,{label}时限已用{clock.percent}%。{_TODO.get(clock.name, '')}"
-    urgent = clock.percent >= rule.urgent_from and clock.name != CONFIRM
+    label = CLOCKS.get(clock.name, clock.name)
+    late = clock.percent >= FULL
     return _alert(
         "case_clock",
-        rule.urgent_severity if urgent else rule.severity,
+        rule.urgent_severity if clock.percent >= rule.urgent_from else rule.severity,
         fact,
-        title=title,
-        body=body,
+        title=f"整改{'逾期' if late else '时限提醒'}:{name}{label}时限已用{clock.percent}%",
+        body=f"关于{fact.about}的整改件,{label}时限已用{clock.percent}%。{_TODO.get(clock.name, '')}",
         more=_of_clock(clock, ",".join(f"{percent}%" for percent in rule.percents)),
     )
 
@@ -113,9 +106,10 @@ def case_overdue(fact: CaseFact, rules: RulePack) -> Alert | None:
     name, label = fact.cause.unit_name, CLOCKS.get(clock.name, clock.name)
     if clock.name == REVIEW:
         title, body = f"C类件到期复核:{name}", "的C类整改件复核期已到,请复核是否已具备解决条件。"
+    elif clock.name == CONFIRM and fact.has_citizen:
+        title = f"群众反馈期已满:{name}"
+        body = "的整改件在反馈期内没有收到群众意见,可按逾期未反馈确认,请核对答复后确认。"
     elif clock.name == CONFIRM:
-        if fact.has_citizen:
-            return None
         title, body = f"整改待核验:{name}", "的整改件没有评价人可确认,请上级核验后确认。"
     else:
         title, body = f"整改逾期:{name}{label}", f"的整改件{label}逾期,请督促办理;逾期将计入考核。"
@@ -184,11 +178,6 @@ LOOKED_AT: Final = frozenset(
 def case_alerts(fact: CaseFact, rules: RulePack) -> tuple[Alert, ...]:
     """Return what every rule on cases finds, in the order of `CASE_RULES`."""
     return tuple(alert for rule in CASE_RULES if (alert := rule(fact, rules)) is not None)
-
-
-def _for_those_above(fact: CaseFact, clock: ClockMark) -> bool:
-    """Whether what the clock is for is decided one level up: another look, or a word in a citizen's place."""
-    return clock.name == REVIEW or (clock.name == CONFIRM and not fact.has_citizen)
 
 
 def _reopened(fact: CaseFact) -> bool:

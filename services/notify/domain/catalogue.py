@@ -69,6 +69,9 @@ def _case_clock(pack: RulePack) -> str:
     return f"整改件的时限已用{percents}({rule.urgent_from}%起更为紧急)"
 
 
+CHANNEL_DISABLED: Final = "接收端答复410(不再接收),停用至地址更正或重新启用"
+"""No number of the pack: what a receiver answers is no matter of policy."""
+
 RULES: Final[Mapping[str, RuleInfo]] = MappingProxyType(
     {
         info.name: info
@@ -117,6 +120,10 @@ RULES: Final[Mapping[str, RuleInfo]] = MappingProxyType(
                 condition=lambda _pack: "事件流与存证不一致,或重新一致",
             ),
             RuleInfo(
+                "channel_disabled", "接收端停用", ("EndpointDisabled",), Audience.OPERATORS, public=False,
+                condition=lambda _pack: CHANNEL_DISABLED,
+            ),
+            RuleInfo(
                 "case_opened", "整改立案", ("CaseOpened",), Audience.UNIT, public=False,
                 condition=lambda _pack: "因抽查发现、事件或人工立案(差评立案见差评提醒)",
             ),
@@ -131,7 +138,9 @@ RULES: Final[Mapping[str, RuleInfo]] = MappingProxyType(
             ),
             RuleInfo(
                 "case_overdue", "整改逾期", ("CaseClockReached",), Audience.SUPERVISORS, public=False,
-                condition=lambda _pack: "首次联系、分类或办结时限用完,或需上级核验、复核:告知上一级",
+                condition=lambda _pack: (
+                    "首次联系、分类或办结时限用完,群众反馈期满,或需上级核验、复核:告知上一级"
+                ),
             ),
             RuleInfo(
                 "case_reopened", "整改重办", ("CaseAnswerRefused", "CaseSpotChecked"), Audience.UNIT,

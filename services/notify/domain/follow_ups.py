@@ -11,6 +11,7 @@ from typing import Final
 
 from services.notify.domain.alert import SEVERITY_LABELS, Alert, alert_id
 from services.notify.domain.catalogue import DIGEST, ESCALATION
+from services.notify.domain.digests import ITEM, rest_line
 from services.notify.domain.duty import Recipient
 from services.notify.domain.ledger import Ledger, Telling, Waiting
 from services.notify.domain.routing import subject_of
@@ -96,13 +97,13 @@ def digest_of(
     lines: list[str] = []
     left = BODY_LENGTH - 80
     for each in named:
-        line = f"· [{SEVERITY_LABELS[each.severity]}] {each.title}"
+        line = f"{ITEM}[{SEVERITY_LABELS[each.severity]}] {each.title}"
         if len(line) + 1 > left:
             break
         lines.append(line)
         left -= len(line) + 1
     more = count - len(lines)
-    tail = [f"另有{more}条,请在平台上查看。"] if more else []
+    tail = [rest_line(more)] if more else []
     severity = max((each.severity for each in alerts), key=_SEVERITIES.index, default=Severity.INFO)
     return Alert(
         alert_id=alert_id(DIGEST, recipient.recipient_id, str(slot)),

@@ -29,6 +29,7 @@ _NEVER: Final = tuple(
         "168.63.129.16/32",  # metadata on a public address
         "192.88.99.0/24",  # 6to4 relays
         "5f00::/16",  # segment routing
+        "3fff::/20",  # documentation; Python 3.11 takes it for public
     )
 )
 """Not even where an operator allows a network that contains them."""

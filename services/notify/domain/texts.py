@@ -6,17 +6,16 @@ mention a whole group or pose as a link, whatever somebody wrote into a name.
 
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from services.notify.domain.alert import SEVERITY_LABELS, Alert
 from services.notify.domain.channels import Language
+from services.notify.domain.digests import listed_by
+from services.notify.domain.english import SEVERITIES_EN, english
 from shared.kernel.clock import SHANGHAI
-from shared.rules import Severity
 
 ELLIPSIS: Final = "…"
-
-_SEVERITIES_EN: Final = {Severity.INFO: "notice", Severity.WARNING: "warning", Severity.CRITICAL: "urgent"}
 
 _FIGURES: Final[Mapping[str, tuple[str, str]]] = {
     "grade": ("评价等级", "Grade"),
@@ -47,80 +46,71 @@ _FIGURES: Final[Mapping[str, tuple[str, str]]] = {
     "measure": ("措施", "Measure"),
     "why": ("原因", "Why"),
     "appeal_until": ("申诉截止", "Appeal until"),
+    "place": ("地区", "Place"),
+    "kind": ("类型", "Kind"),
+    "count": ("差评数", "Bad reviews"),
+    "usual": ("通常条数", "Usual number"),
+    "days": ("参照天数", "Days before"),
+    "hours": ("统计小时", "Hours covered"),
+    "signal": ("信号", "Signal"),
+    "statistic": ("指标", "Statistic"),
+    "held": ("暂扣数", "Held"),
+    "share": ("占比", "Share"),
+    "service": ("服务", "Service"),
+    "consumer": ("消费者", "Consumer"),
+    "stream": ("事件流", "Stream"),
+    "sequence": ("序号", "Sequence"),
+    "first": ("首个序号", "First sequence"),
+    "last": ("末个序号", "Last sequence"),
+    "sequences": ("涉及消息数", "Messages concerned"),
+    "error": ("错误", "Error"),
+    "period_minutes": ("提醒间隔(分钟)", "Told once in, minutes"),
+    "position": ("排名所到序号", "Rankings stand at"),
+    "waiting": ("等待评价数", "Ratings that wait"),
+    "last_sequence": ("最后序号", "Last sequence"),
+    "rule": ("原提醒规则", "Rule"),
+    "told_at": ("原提醒时间", "Told at"),
+    "alerts": ("提醒数", "Alerts"),
+    "recipient": ("接收人", "Recipient"),
 }
 _LABELS: Final = {
     Language.ZH: ("单位", "时间", "依据事件", "预警编号", "平台"),
     Language.EN: ("Unit", "Time", "Rests on", "Alert", "platform"),
 }
 
-_TITLES_EN: Final[Mapping[str, tuple[str, str]]] = {
-    "bad_review": (
-        "Bad review: {unit}",
-        "A review of grade {grade} came in. Please look into it soon, put it right and answer.",
-    ),
-    "rank_drop": (
-        "Lost {lost} places: {unit}",
-        "From place {previous_rank} to place {rank} in the list over {window_days} days. Please act.",
-    ),
-    "band_change": ("Another band: {unit}", "From {previous_band} to {band}."),
-    "stream_diverged": (
-        "The audit archive and a stream differ, or agree again",
-        "See docs/audit.md for what to do.",
-    ),
-    "case_opened": (
-        "A case was opened: {unit}",
-        "A finding, or somebody by hand, opened case {case_id}. Please classify it, hand it out and plan.",
-    ),
-    "case_assigned": (
-        "A case for you: {unit}",
-        "Case {case_id} was handed to you, you are asked to take it over, or it stays with you ({status}).",
-    ),
-    "case_clock": (
-        "{percent} % of the time are used up: {unit}",
-        "Case {case_id}: {percent} % of the time for '{clock}' are used up, at {due_at}. Please act.",
-    ),
-    "case_overdue": (
-        "Overdue: {unit}",
-        "Case {case_id}: the time for '{clock}' ended at {due_at}. Please see to it; it is one level down.",
-    ),
-    "case_reopened": (
-        "The answer was not accepted: {unit}",
-        "Case {case_id} is open again, for the {refused}. time. Please put it right and answer anew.",
-    ),
-    "case_refused_again": (
-        "Refused again: {unit}",
-        "The answers to case {case_id} were refused {refused} times. Please look into how it is worked on.",
-    ),
-    "strike": (
-        "Strike: {unit}",
-        "{fact} on ladder {ground} ({why}). Nothing follows before somebody one level up has signed it.",
-    ),
-    "sanction_to_decide": (
-        "For you to decide: {unit}",
-        "{fact}: {measure}, ground {ground}, step {step}. Look at the events; sign, reject or decide.",
-    ),
-    "sanction_step": (
-        "Sanction: {unit}",
-        "{fact}: {measure}, ground {ground}, step {step}. An appeal is possible until {appeal_until}.",
-    ),
-    "channel_disabled": (
-        "A receiver of alerts wants no more: {endpoint}",
-        "It answered 410 and gets nothing until its address is corrected or it is enabled again.",
-    ),
-}
-"""Title and body for each rule; a rule without an entry shows its own Chinese text under an English frame."""
-
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A title, one line; and lines below it, of which the first say what happened and what to do."""
+    """What people read, in the order in which they read it.
+
+    Attributes:
+        title: one line.
+        body: lines that say what happened and what to do.
+        facts: lines below it: place, time, figures, evidence; the last one is the alert's number.
+        listed: of a digest: how many alerts it answers for; its body lists them by lines that start with
+            `ITEM`, and says how many more there are.
+        language: of all of it.
+    """
 
     title: str
-    lines: tuple[str, ...]
+    body: tuple[str, ...]
+    facts: tuple[str, ...]
+    listed: int | None = None
+    language: Language = Language.ZH
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All lines below the title."""
+        return (*self.body, *self.facts)
 
     def escaped(self, escape: Callable[[str], str]) -> "Text":
-        """Return the text with every part made harmless by `escape`."""
-        return Text(escape(self.title), tuple(escape(line) for line in self.lines))
+        """Return the text with every part made harmless, or marked up, by `escape`."""
+        return replace(
+            self,
+            title=escape(self.title),
+            body=tuple(escape(line) for line in self.body),
+            facts=tuple(escape(line) for line in self.facts),
+        )
 
     def joined(self) -> str:
         """Return title and lines as one text."""
@@ -130,16 +120,16 @@ class Text:
 def render(alert: Alert, language: Language = Language.ZH) -> Text:
     """Return what people read of `alert`; the same alert gives the same text."""
     unit, time, evidence, number, platform = _LABELS[language]
-    title, body = (alert.title, alert.body) if language is Language.ZH else _english(alert)
-    severity = (SEVERITY_LABELS if language is Language.ZH else _SEVERITIES_EN)[alert.severity]
+    title, body = (alert.title, alert.body) if language is Language.ZH else english(alert)
+    severity = (SEVERITY_LABELS if language is Language.ZH else SEVERITIES_EN)[alert.severity]
     known = alert.known_at.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M")
     column = 0 if language is Language.ZH else 1
     colon = ":" if language is Language.ZH else ": "
     separator = "、" if language is Language.ZH else ", "
     return Text(
         one_line(f"[{severity}] {title}"),
+        tuple(body.splitlines()),
         (
-            *body.splitlines(),
             "",
             f"{unit}{colon}{alert.unit_name or platform}({alert.unit_id or '-'})",
             f"{time}{colon}{known}",
@@ -150,22 +140,9 @@ def render(alert: Alert, language: Language = Language.ZH) -> Text:
             f"{evidence}{colon}{separator.join(alert.evidence)}",
             f"{number}{colon}{alert.alert_id}",
         ),
+        listed=listed_by(alert),
+        language=language,
     )
-
-
-def _english(alert: Alert) -> tuple[str, str]:
-    known = _TITLES_EN.get(alert.rule)
-    if known is None:
-        return f"{alert.rule}: {alert.unit_name or alert.title}", alert.body
-    values = _Values(alert.figures, unit=alert.unit_name or "-")
-    return known[0].format_map(values), known[1].format_map(values)
-
-
-class _Values(dict[str, str]):
-    """Values of a template; what an alert does not say is a dash."""
-
-    def __missing__(self, key: str) -> str:
-        return "-"
 
 
 def one_line(text: str) -> str:

@@ -99,11 +99,13 @@ def failing_channel(alert: Alert) -> str | None:
     return consumer.removeprefix(DELIVERY) if consumer.startswith(DELIVERY) else None
 
 
-def surge(found: Surge, rules: RulePack) -> Alert:
-    """Bad reviews of one kind of window in one county far beyond its own past 群体性事件预警; once a day."""
+def surge(found: Surge, place: str, rules: RulePack) -> Alert:
+    """Bad reviews of one kind of window in one county far beyond its own past 群体性事件预警; once a day.
+
+    `place` is the division's name.
+    """
     rule = rules.alerts.surge
     label = rules.kinds.get(found.kind, found.kind)
-    place = found.county if found.county != ALL else found.city
     day = business_day(found.known_at)
     return Alert(
         alert_id=alert_id("surge", found.city, found.county, found.kind, day.isoformat()),
@@ -122,6 +124,7 @@ def surge(found: Surge, rules: RulePack) -> Alert:
         ),
         evidence=found.evidence,
         figures={
+            "place": place,
             "kind": found.kind,
             "count": str(found.count),
             "usual": f"{found.usual:.3f}",

@@ -93,9 +93,17 @@ def test_a_unit_may_see_what_its_supervisor_was_told_of_its_cases() -> None:
 
 def test_the_citizens_own_time_reminds_nobody_until_it_is_over() -> None:
     assert rules_of(reached("confirm", 50)) == rules_of(reached("confirm", 80)) == []
-    assert rules_of(reached("confirm", 100)) == ["case_clock"]
-    assert one(reached("confirm", 100), "case_clock").severity is Severity.INFO
-    assert rules_of(reached("confirm", 100, origin="inspection")) == ["case_overdue"], "a supervisor confirms"
+
+
+def test_a_silent_citizens_case_goes_to_the_level_that_may_confirm_it_and_not_to_the_unit() -> None:
+    assert rules_of(reached("confirm", 100)) == ["case_overdue"]
+    told = one(reached("confirm", 100), "case_overdue")
+    assert "反馈期已满" in told.title
+    assert "可按逾期未反馈确认" in told.body
+    up = directory().steps(replace(told, unit_id=WINDOW.unit_id), NOW.date())
+    assert [[each.recipient_id for each in step.recipients] for step in up] == [["chief"]]
+    checked = one(reached("confirm", 100, origin="inspection"), "case_overdue")
+    assert "没有评价人" in checked.body
 
 
 def test_another_look_at_class_c_is_the_supervisors_business() -> None:
@@ -183,6 +191,14 @@ async def test_a_fact_about_a_case_becomes_durable_alerts_once_with_rule_pack_an
     assert {event.causationid for event in stream.events} == {late.id}
     assert stream.events[0].data.condition == RULES["case_clock"].condition(PACK)
     assert len(stream.events[1].data.condition or "") <= 500
+
+
+async def test_what_is_overdue_is_told_also_after_notify_was_away_for_months() -> None:
+    stream = Stream()
+    late = example("clock-reached").model_copy(update={"receivedat": NOW})
+    late = late.model_copy(update={"data": late.data.model_copy(update={"percent": 100})})
+    await RaiseCaseAlerts(raising(stream, SetClock(NOW + timedelta(days=200))), UNITS)(late)
+    assert [event.data.rule for event in stream.events] == ["case_clock", "case_overdue"]
 
 
 def test_the_pack_says_when_and_how_urgently_and_old_packs_need_not() -> None:

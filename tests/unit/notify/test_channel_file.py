@@ -4,6 +4,7 @@ import pytest
 
 from services.notify.adapters.channel_file import ChannelFileError, load_channel_file
 from services.notify.adapters.endpoints import ChannelSecretError, make_lines
+from services.notify.application.lanes import shared_buckets
 from services.notify.domain.channels import RETRY_FOR_DAYS_S
 from services.notify.settings import Settings
 from tests.unit.notify.support import SetClock
@@ -140,6 +141,15 @@ def test_a_secret_that_is_no_secret_stops_the_start_without_being_repeated(
     with pytest.raises(ChannelSecretError, match=r"dingtalk-duty\.secret") as caught:
         make_lines(chosen, SetClock())
     assert not content or content not in str(caught.value)
+
+
+def test_endpoints_of_one_url_in_the_file_share_what_the_robot_may_take(tmp_path: Path) -> None:
+    again = '[[endpoint]]\nkind = "wecom"\nname = "night"\nurl_file = "wecom-duty.url"\n'
+    lines = make_lines(settings(tmp_path, WHOLE + again), SetClock())
+    lines.close()
+    buckets = shared_buckets(line.endpoint for line in lines.lines)
+    assert buckets["wecom.duty"] is buckets["wecom.night"]
+    assert buckets["dingtalk.duty"] is not buckets["wecom.duty"]
 
 
 def test_a_robots_address_is_checked_like_any_other(tmp_path: Path) -> None:

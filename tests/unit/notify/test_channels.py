@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from services.notify.adapters import mail, webhook
 from services.notify.adapters.console import ConsoleChannel
-from services.notify.adapters.outbound import check_url
+from services.notify.adapters.outbound import ascii_host, check_url
 from services.notify.settings import Settings
 from shared.kernel.errors import InvalidValueError
 from tests.unit.notify.support import NOW, alert
@@ -77,6 +77,8 @@ def test_a_key_of_another_form_is_refused_without_repeating_it(tmp_path: Path, c
         "http://127.0.0.1:9/a",
         "http://[::1]:9/",
         "http://localhost/",
+        "https://BÜCHER.example/a",
+        f"https://{'a' * 63}.example/",
     ],
 )
 def test_alerts_may_go_over_https_or_stay_on_this_machine(url: str) -> None:
@@ -101,6 +103,27 @@ def test_alerts_may_go_over_https_or_stay_on_this_machine(url: str) -> None:
 def test_any_other_address_is_refused_with_the_remedy(url: str) -> None:
     with pytest.raises(InvalidValueError, match="WEBHOOK_URL"):
         check_url(url, loopback=True, field="WEBHOOK_URL")
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".cn", "ü" * 64 + ".cn", "a..cn", "例" * 60 + ".cn"])
+def test_a_name_that_dns_cannot_hold_is_refused_when_it_is_set_and_not_when_an_alert_is_sent(
+    host: str,
+) -> None:
+    with pytest.raises(InvalidValueError):
+        check_url(f"https://{host}/a")
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("https://BÜCHER.example/Bücher?Key=A", "https://xn--bcher-kva.example/Bücher?Key=A"),
+        ("https://Bücher.Example:8443/bücher", "https://xn--bcher-kva.example:8443/bücher"),
+        ("https://民政.CN?", "https://xn--5bvs5m.cn?"),
+        ("https://Example.org/a", "https://Example.org/a"),
+    ],
+)
+def test_a_name_in_another_script_is_sent_as_dns_knows_it_whatever_its_capitals(url: str, sent: str) -> None:
+    assert ascii_host(check_url(url)) == sent
 
 
 def test_http_to_this_machine_needs_a_setting() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.notify.adapters.alert_fold import AlertFold
+from services.notify.application.ages import MaxAges
 from services.notify.application.following import FollowUp
 from services.notify.application.handlers import AcknowledgeAlert, RaiseAlerts, ReadAlerts
 from services.notify.application.routing import Router
@@ -41,7 +42,7 @@ class Life:
         packs = OnePack()
         self.raise_alerts = RaiseAlerts(
             publisher=self, states=self.fold, packs=packs, units=UNITS, channels=lambda: ("email",),
-            max_age=minutes(60 * 24), clock=clock, metrics=self.metrics, router=self.router,
+            max_ages=MaxAges(minutes(60 * 24)), clock=clock, metrics=self.metrics, router=self.router,
         )  # fmt: skip
         self.follow = FollowUp(
             router=self.router, states=self.fold, publisher=self, packs=packs, clock=clock,

@@ -2,7 +2,9 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from services.notify.application.ages import MaxAges
 from services.notify.application.handlers import AcknowledgeAlert, DeliverAlert, RaiseAlerts, ReadAlerts
 from services.notify.application.ports import RulePacks
 from services.notify.application.translation import raised_event
@@ -50,7 +52,7 @@ def raising(stream: Stream, clock: SetClock | None = None, packs: RulePacks | No
         packs=packs or OnePack(),
         units=UNITS,
         channels=lambda: ("webhook",),
-        max_age=timedelta(days=1),
+        max_ages=MaxAges(timedelta(days=30), reviews=timedelta(days=1)),
         clock=clock or SetClock(),
         metrics=NotifyMetrics(),
     )
@@ -112,7 +114,7 @@ async def test_a_stream_that_differs_from_the_archive_becomes_an_alert_and_its_e
 
 async def test_a_drill_or_an_old_report_of_a_stream_that_differs_raises_nothing() -> None:
     stream, event = Stream(), diverged()
-    assert await raising(stream, SetClock(NOW + timedelta(days=2))).on_stream_diverged(event) == ()
+    assert await raising(stream, SetClock(NOW + timedelta(days=31))).on_stream_diverged(event) == ()
     assert await raising(stream).on_stream_diverged(event.model_copy(update={"synthetic": True})) == ()
     assert stream.events == []
 
@@ -145,6 +147,32 @@ async def test_what_was_received_too_long_ago_raises_nothing() -> None:
     handler = raising(stream, SetClock(NOW + timedelta(days=1, seconds=1)))
     assert await handler.on_feedback(feedback(1)) == ()
     assert stream.events == []
+
+
+async def test_what_is_dropped_for_its_age_is_logged_with_the_count() -> None:
+    handler = raising(Stream(), SetClock(NOW + timedelta(days=2)))
+    with capture_logs() as logs:
+        for number in range(250):
+            await handler.on_feedback(feedback(1, number=number))
+    assert [entry["dropped"] for entry in logs] == [*range(1, 101), 200]
+    assert logs[0]["event"] == "event_too_old_for_an_alert"
+    assert (logs[0]["kind"], logs[0]["event_id"]) == ("feedback", "feedback-0")
+
+
+@pytest.mark.parametrize(
+    ("kind", "days"),
+    [("feedback", 1), ("score_changed", 30), ("dead_letter", 30), ("case", None), ("sanction", None)],
+)
+def test_cases_and_sanctions_have_no_age_and_ratings_may_have_their_own(kind: str, days: int | None) -> None:
+    limit = MaxAges(timedelta(days=30), reviews=timedelta(days=1)).of(kind)
+    assert limit == (None if days is None else timedelta(days=days))
+    assert MaxAges(timedelta(days=30)).of("feedback") == timedelta(days=30)
+
+
+async def test_a_score_change_is_news_after_a_week_without_notify_and_none_after_a_month() -> None:
+    moved = score_changed(rank=40, previous_rank=3)
+    assert await raising(Stream(), SetClock(NOW + timedelta(days=7))).on_score_changed(moved)
+    assert not await raising(Stream(), SetClock(NOW + timedelta(days=31))).on_score_changed(moved)
 
 
 async def test_a_drill_raises_nothing() -> None:

@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notify.application.lanes import FAILURES, QUEUE_UNPROVEN, DeferredError, Lane, TokenBucket
-from services.notify.domain.channels import attempt_due
+from services.notify.application.lanes import (
+    FAILURES,
+    QUEUE_UNPROVEN,
+    DeferredError,
+    Lane,
+    TokenBucket,
+    shared_buckets,
+)
+from services.notify.domain.channels import Endpoint, attempt_due
 
 
 @given(st.lists(st.floats(0, 30), max_size=80), st.integers(2, 100), st.integers(1, 20))
@@ -102,3 +109,41 @@ def test_an_attempt_is_never_further_on_than_its_age_and_the_brokers_count_allow
     delivered: int, age_s: float, attempt: int
 ) -> None:
     assert attempt_due(delivered, age_s, DELAYS) == attempt
+
+
+def robot(address: str, mark: str = "one", per_minute: int | None = 20) -> Endpoint:
+    return Endpoint(address, "robots.example", mark, (5.0,), per_minute=per_minute)
+
+
+def test_two_endpoints_with_one_url_send_no_more_than_the_robot_may_take() -> None:
+    buckets = shared_buckets([robot("wecom.a"), robot("wecom.b")])
+    granted = [
+        now
+        for now in range(60)
+        for name in buckets
+        for _ in range(5)
+        if buckets[name].take(now, fresh=False) == 0
+    ]
+    assert 15 <= len(granted) <= 20
+
+
+def test_buckets_are_shared_by_url_and_the_lowest_limit_counts() -> None:
+    buckets = shared_buckets(
+        [robot("wecom.a"), robot("wecom.b", per_minute=None), robot("wecom.c", "two"), robot("sms.a"),
+         robot("webhook.x", "three", None)]
+    )  # fmt: skip
+    assert buckets["wecom.a"] is buckets["wecom.b"]
+    assert len({id(each) for each in buckets.values()}) == 3
+    assert "webhook.x" not in buckets
+    low = shared_buckets([robot("wecom.a", per_minute=20), robot("wecom.b", per_minute=2)])["wecom.a"]
+    assert [low.take(0, fresh=False) == 0 for _ in range(3)] == [True, False, False]
+
+
+async def test_a_lane_takes_its_turns_from_the_bucket_that_it_shares() -> None:
+    bucket = TokenBucket(2, 1)
+    first, second = (Lane(concurrency=8, bucket=bucket, now=lambda: 0.0) for _ in range(2))
+    async with first.turn():
+        pass
+    with pytest.raises(DeferredError):
+        async with second.turn():
+            pytest.fail("the other one has had the only token")

@@ -1,15 +1,24 @@
+import json
+import re
 import unicodedata
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notify.adapters.robots import VENDORS, encoded, message
+from services.notify.adapters.outbound import Answer, Outbound
+from services.notify.adapters.robots import VENDORS, RobotChannel, encoded, message
 from services.notify.adapters.sms import text_of
 from services.notify.domain.channels import Language
+from services.notify.domain.duty import Recipient
+from services.notify.domain.fitting import fitted
+from services.notify.domain.follow_ups import digest_of
 from services.notify.domain.texts import cut, markdown, one_line, plain, render
 from shared.kernel.ids import derived_id
-from tests.unit.notify.support import alert
+from tests.unit.notify.support import NOW, PACK, SetClock, alert
 
 TEXT = st.text(max_size=120)
 NASTY = '<@all> @所有人 <at user_id="all">x</at> https://evil.example [点我](http://e) **急**\r\nBcc: x@y.z'
@@ -63,12 +72,78 @@ def test_wecom_gets_at_most_the_bytes_that_it_documents(key: tuple[str, str], li
     long = alert(body="请责任人尽快核实。" * 220)
     _, text = message(long, Language.ZH, VENDORS[key], marked=False)
     assert limit - 4 < len(text.encode()) <= limit
-    assert text.endswith("…")
+    assert "…\n" in text, "the body is cut"
+    assert text.endswith(f"预警编号:{long.alert_id}"), "and what to look it up by is not"
+
+
+HELD = [
+    alert(number, title=f"南昌市东湖区第{number}婚姻登记服务中心一楼综合窗口收到差评") for number in range(70)
+]
+WHO = Recipient("officer", "窗口负责人", ("wecom",))
+
+
+@pytest.mark.parametrize("language", list(Language))
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_a_digest_says_how_many_alerts_are_not_named_and_keeps_its_number(
+    form: str, language: Language
+) -> None:
+    digest = digest_of(WHO, HELD, 70, 1, PACK.routing, NOW)
+    vendor = VENDORS["wecom", form]
+    _, text = message(digest, language, vendor, marked=form == "markdown")
+    assert len(text.encode()) <= vendor.text_bytes
+    lines = [line.rstrip() for line in text.splitlines()]
+    named = [line for line in lines if line.startswith("· ")]
+    assert 5 < len(named) < 50
+    assert all(line.endswith("收到差评") for line in named), "whole lines only"
+    assert any(re.search(rf"(另有|And ){70 - len(named)}(条| more)", line) for line in lines)
+    assert lines[-1].endswith(digest.alert_id)
+    assert "70" in lines[0]
+
+
+def test_a_digest_that_fits_is_left_alone() -> None:
+    digest = digest_of(WHO, HELD[:3], 3, 1, PACK.routing, NOW)
+    _, text = message(digest, Language.ZH, VENDORS["wecom", "text"], marked=False)
+    assert text.count("· ") == 3
+    assert "另有" not in text
+
+
+@given(title=TEXT, body=TEXT, count=st.integers(0, 60), limit=st.integers(0, 3000))
+def test_whatever_is_cut_a_message_is_within_its_bytes_and_ends_in_the_number(
+    title: str, body: str, count: int, limit: int
+) -> None:
+    number = alert().alert_id
+    found = alert(title=title, body=body * 9, evidence=tuple(f"event-{each}" for each in range(count)))
+    text = fitted(render(found), limit)
+    assert len(text.encode()) <= limit
+    assert text.endswith(number) or limit < 60
 
 
 def test_a_request_stays_within_the_vendors_bytes_even_where_json_needs_more_than_the_text() -> None:
     _, text = message(alert(body='"' * 2000), Language.ZH, VENDORS["dingtalk", "text"], marked=False)
     assert len(encoded({"text": text})) <= 20_000
+
+
+class Taken:
+    """An outbound that keeps what it is to send."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+    async def post(self, _url: str, content: bytes, _headers: Mapping[str, str]) -> Answer:
+        self.content = content
+        return Answer(200, b'{"errcode":0}')
+
+
+async def test_a_request_whose_json_is_too_long_is_cut_in_the_body_and_keeps_the_number() -> None:
+    taken = Taken()
+    vendor = replace(VENDORS["wecom", "text"], text_bytes=6000, body_bytes=4000)
+    channel = RobotChannel(
+        "wecom", "https://x.example", vendor, secret=None, language=Language.ZH, marked=False,
+        outbound=cast("Outbound", taken), clock=SetClock(),
+    )  # fmt: skip
+    await channel.deliver(alert(body='"' * 2500))
+    assert len(taken.content) <= 4000
+    assert json.loads(taken.content)["text"]["content"].endswith(alert().alert_id)
 
 
 def test_there_are_templates_in_chinese_and_english() -> None:
@@ -81,8 +156,8 @@ def test_there_are_templates_in_chinese_and_english() -> None:
 
 
 def test_a_rule_without_an_english_template_shows_its_own_text() -> None:
-    text = render(alert(rule="quarantine_share"), Language.EN)
-    assert text.title == "[warning] quarantine_share: 东湖区婚姻登记处"
+    text = render(alert(rule="retired"), Language.EN)
+    assert text.title == "[warning] retired: 东湖区婚姻登记处"
     assert text.lines[0] == alert().body
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.notify.application.watching import place_name
 from services.notify.domain.watch import Rating, Watch
 from services.notify.domain.watch_rules import quarantine_share, ranking_stale, surge
 from tests.unit.notify.support import NOW, PACK
@@ -44,8 +45,10 @@ def test_a_surge_is_told_with_the_baseline_and_the_probability() -> None:
     assert (found.count, found.county, found.kind) == (12, "360102", "marriage")
     assert found.usual == pytest.approx(1.0, abs=0.1)
     assert found.probability <= RULE.probability
-    alert = surge(found, PACK)
-    assert "群体性事件预警" in alert.title
+    alert = surge(found, place_name(found.city, found.county, NOW.date()), PACK)
+    assert alert.title == "群体性事件预警:南昌市东湖区婚姻登记24小时内差评12条"
+    assert "360102" not in alert.title + alert.body, "people know names, not codes"
+    assert alert.figures["place"] == "南昌市东湖区"
     assert "约1.0条" in alert.body
     assert f"{found.probability:.2g}" in alert.body
     assert alert.unit_id is None

@@ -1,0 +1,156 @@
+"""Titles and bodies in English, for each rule one of each; rules themselves speak Chinese."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from services.notify.domain.alert import SEVERITY_LABELS, Alert
+from services.notify.domain.channels import Language
+from services.notify.domain.digests import ITEM, listed_by, rest_line
+from shared.rules import Severity
+
+SEVERITIES_EN: Final = {Severity.INFO: "notice", Severity.WARNING: "warning", Severity.CRITICAL: "urgent"}
+
+TITLES_EN: Final[Mapping[str, tuple[str, str]]] = {
+    "bad_review": (
+        "Bad review: {unit}",
+        "A review of grade {grade} came in. Please look into it soon, put it right and answer.",
+    ),
+    "rank_drop": (
+        "Lost {lost} places: {unit}",
+        "From place {start_rank} to place {rank} in the list over {window_days} days. Please act.",
+    ),
+    "band_change": ("Another band: {unit}", "From {previous_band} to {band}."),
+    "surge": (
+        "Surge of bad reviews: {place}, {kind}",
+        (
+            "{count} bad reviews within {hours} hours, where {usual} are usual (chance: {probability}). "
+            "Please find out at once what is behind it."
+        ),
+    ),
+    "too_good": (
+        "Ratings in doubt: {unit}",
+        (
+            "Signal {signal} over {window_days} days: {statistic}, threshold {threshold}. No verdict yet. "
+            "Please check whether ratings were induced, given for others or made up."
+        ),
+    ),
+    "quarantine_share": (
+        "Many ratings are held: {unit}",
+        (
+            "{held} of {ratings} ratings of the last {hours} hours are held because they are in doubt. "
+            "Please review them: release or exclude."
+        ),
+    ),
+    "ranking_stale": (
+        "Rankings stand still",
+        (
+            "{waiting} ratings are in no published ranking; they stand at message {position} of FEEDBACK. "
+            "Please check scoring."
+        ),
+    ),
+    "dead_letters": (
+        "Dead letter: {consumer} gave up on a message",
+        (
+            "{consumer} ({service}) gave up on message {sequence} of {stream}: {error}. "
+            "See `pingyi deadletter list`; replay it once the cause is mended. "
+            "Told once in {period_minutes} minutes."
+        ),
+    ),
+    "stream_diverged": (
+        "The audit archive and a stream differ, or agree again",
+        "See docs/audit.md for what to do.",
+    ),
+    "case_opened": (
+        "A case was opened: {unit}",
+        "A finding, or somebody by hand, opened case {case_id}. Please classify it, hand it out and plan.",
+    ),
+    "case_assigned": (
+        "A case for you: {unit}",
+        "Case {case_id} was handed to you, you are asked to take it over, or it stays with you ({status}).",
+    ),
+    "case_clock": (
+        "{percent} % of the time are used up: {unit}",
+        "Case {case_id}: {percent} % of the time for '{clock}' are used up, at {due_at}. Please act.",
+    ),
+    "case_overdue": (
+        "Overdue: {unit}",
+        "Case {case_id}: the time for '{clock}' ended at {due_at}. Please see to it; it is one level down.",
+    ),
+    "case_reopened": (
+        "The answer was not accepted: {unit}",
+        "Case {case_id} is open again, for the {refused}. time. Please put it right and answer anew.",
+    ),
+    "case_refused_again": (
+        "Refused again: {unit}",
+        "The answers to case {case_id} were refused {refused} times. Please look into how it is worked on.",
+    ),
+    "strike": (
+        "Strike: {unit}",
+        "{fact} on ladder {ground} ({why}). Nothing follows before somebody one level up has signed it.",
+    ),
+    "sanction_to_decide": (
+        "For you to decide: {unit}",
+        "{fact}: {measure}, ground {ground}, step {step}. Look at the events; sign, reject or decide.",
+    ),
+    "sanction_step": (
+        "Sanction: {unit}",
+        "{fact}: {measure}, ground {ground}, step {step}. An appeal is possible until {appeal_until}.",
+    ),
+    "escalation": (
+        "Not acknowledged in time ({rule}): {unit}",
+        (
+            "An alert of the rule {rule}, told at {told_at}, has waited for more than {threshold} for an "
+            "acknowledgement. You are step {step} after those who were told first. Please take it over."
+        ),
+    ),
+    "digest": (
+        "{alerts} alerts in one",
+        "{alerts} alerts were held back for quiet hours, because they belong together, or above a limit:",
+    ),
+    "channel_disabled": (
+        "A receiver of alerts wants no more: {endpoint}",
+        "It answered 410 and gets nothing until its address is corrected or it is enabled again.",
+    ),
+}
+"""Title and body for each rule; one that is not registered (any more) shows its own text under an
+English frame. `english` adds ``unit`` and ``start_rank`` to the alert's figures."""
+
+
+def english(alert: Alert) -> tuple[str, str]:
+    """Return title and body of `alert` in English."""
+    known = TITLES_EN.get(alert.rule)
+    if known is None:
+        return f"{alert.rule}: {alert.unit_name or alert.title}", alert.body
+    values = values_of(alert)
+    title, body = known[0].format_map(values), known[1].format_map(values)
+    count = listed_by(alert)
+    return title, body if count is None else "\n".join((body, *_listed(alert, count)))
+
+
+def values_of(alert: Alert) -> dict[str, str]:
+    """Return the values of a template; what an alert does not say is a dash."""
+    figures = alert.figures
+    start = figures.get("day_start_rank", figures.get("previous_rank"))
+    return _Values(
+        figures,
+        unit=alert.unit_name or "the platform",
+        **({} if start is None else {"start_rank": start}),
+    )
+
+
+class _Values(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "-"
+
+
+def _listed(alert: Alert, count: int) -> list[str]:
+    """Return the lines of a digest; the titles in them stay in Chinese, as the rules gave them."""
+    lines = [line for line in alert.body.splitlines() if line.startswith(ITEM)]
+    rest = count - len(lines)
+    for severity, label in SEVERITY_LABELS.items():
+        start = f"{ITEM}[{label}]"
+        lines = [
+            f"{ITEM}[{SEVERITIES_EN[severity]}]{line.removeprefix(start)}" if line.startswith(start) else line
+            for line in lines
+        ]
+    return [*lines, *([rest_line(rest, Language.EN)] if rest else [])]
