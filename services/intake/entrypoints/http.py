@@ -24,7 +24,7 @@ from services.intake.application.ports import Rules
 from services.intake.application.prepared import RequestFacts
 from services.intake.application.quotas import OverQuotaError
 from services.intake.application.revising import Reviser
-from services.intake.domain.accepted import Outcome
+from services.intake.domain.accepted import Outcome, Verdict
 from services.intake.domain.addresses import TrustedProxies
 from services.intake.domain.admission import Admission, AdmissionLimits, Refusal
 from services.intake.domain.lines import split_lines
@@ -32,7 +32,7 @@ from services.intake.domain.measures import Size
 from services.intake.domain.submission import Submission
 from services.intake.domain.tokens import MAX_TEXT
 from services.intake.domain.unit_pages import MAX_PAGE, UnitFilter, page_of_units
-from services.intake.entrypoints.admitting import Gate, Refuser
+from services.intake.entrypoints.admitting import STORED, Gate, Refuser
 from services.intake.entrypoints.answers import (
     BatchAnswer,
     FeedbackAnswer,
@@ -252,13 +252,19 @@ class _Submissions:
             if token is not None:
                 submission = with_token(submission, token)
             require_may_submit(scope, submission, self._parts.units)
-            return await submit_feedback(submission, facts, self._parts.desk)
+            scope[STORED] = True  # also if it fails there, or nobody waits for it any more
+            outcome = await submit_feedback(submission, facts, self._parts.desk)
         except OverQuotaError as error:
+            scope[STORED] = False
             raise over_quota(error, path) from error
         except RejectedError as error:
+            scope[STORED] = False
             raise rejection(error, path) from error
         except TransientError as error:
+            scope[STORED] = not nothing_was_sent(error)
             raise self._later(error, path) from error
+        scope[STORED] = outcome.verdict is not Verdict.DUPLICATE
+        return outcome
 
     async def batch(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 200 with a result for each line once everything accepted is durable."""
