@@ -176,7 +176,7 @@ class AssessorsBody(ActingBody):
 class CoverageAnswer(BaseModel):
     """How far a county, or all of them, has come."""
 
-    county: Annotated[str | None, Field(description="Null: the whole campaign.")] = None
+    county: Annotated[str | None, Field(description="Null: all counties that are shown.")] = None
     target: int
     done: Annotated[int, Field(description="Households visited, each once.")]
     visits: int
@@ -184,14 +184,14 @@ class CoverageAnswer(BaseModel):
 
 
 class CampaignAnswer(BaseModel):
-    """A campaign with its coverage."""
+    """A campaign with the coverage of the counties that whoever asks may see."""
 
     campaign_id: str
     title: str
     phase: Phase
-    teams: int
-    teams_out: Annotated[int, Field(description="Teams with at least one visit.")]
-    cadres: int
+    teams: Annotated[int, Field(description="Of the whole campaign.")]
+    teams_out: Annotated[int, Field(description="Teams with at least one visit in the counties shown.")]
+    cadres: Annotated[int, Field(description="Of the whole campaign.")]
     mobilise_from: date
     run_from: date
     consolidate_from: date
@@ -201,7 +201,7 @@ class CampaignAnswer(BaseModel):
 
 
 class CampaignsAnswer(BaseModel):
-    """Every campaign."""
+    """Campaigns, oldest first."""
 
     items: list[CampaignAnswer]
 
@@ -250,6 +250,6 @@ class PanelAnswer(BaseModel):
 
 
 class PanelsAnswer(BaseModel):
-    """Every panel."""
+    """Panels, by year and division."""
 
     items: list[PanelAnswer]
