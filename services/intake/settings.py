@@ -52,7 +52,9 @@ class Settings(BrokerSettings, AccessSettings):
         default=4, ge=1, description="Batches read into memory at once; more wait, which bounds memory."
     )
     max_batches_waiting: int = Field(
-        default=32, ge=1, description="Batches that may wait to be read; more are told to come back."
+        default=32,
+        ge=1,
+        description="Batches that may wait to be read, half of them of one credential; more come back later.",
     )
     max_under_way: int = Field(
         default=2000, ge=32, description="Most single ratings under way; with slow answers there are fewer."

@@ -48,6 +48,7 @@ class SpoolView:
     Attributes:
         filter: contains every receipt that something waiting is about; None where nothing waits.
         trouble: why nothing can be spooled at present; None if it can.
+        reopening: whether the thread was asked to open the file anew, and has not answered.
         damaged_files: files in the directory that could not be read and wait for a person.
     """
 
@@ -55,6 +56,7 @@ class SpoolView:
     reader: SpoolFile | None = None
     filter: ReceiptFilter | None = None
     trouble: str | None = "it is not open yet"
+    reopening: bool = False
     damaged_files: int = 0
 
     def close_reader(self) -> None:
@@ -76,7 +78,7 @@ class Job:
 
 
 class SpoolWriter:
-    """Owns the file in one directory; `start` and `put` belong to the loop, the rest to the thread."""
+    """Owns the file in one directory; its public methods belong to the loop, the rest to the thread."""
 
     def __init__(self, directory: Path, clock: Clock, view: SpoolView) -> None:
         """Show the loop what happens in `view`."""
@@ -91,6 +93,7 @@ class SpoolWriter:
         self._amount = _NOTHING
         self._next = 1
         self._shrunk = False
+        self._reopening: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Start the thread, which opens the file, and again whenever that is necessary."""
@@ -100,6 +103,8 @@ class SpoolWriter:
 
     async def stop(self) -> None:
         """Commit what is queued, close the file and give the lock away."""
+        if self._reopening is not None:
+            self._reopening.cancel()
         if self._thread is not None:
             self._jobs.put(None)
             await asyncio.to_thread(self._thread.join)
@@ -116,6 +121,19 @@ class SpoolWriter:
                 describe("a spool that is closed", "one of a running process", "retry later")
             )
         self._jobs.put(job)
+
+    def reopen(self, reason: str) -> None:
+        """Reading has failed, so `reason` is the trouble until the thread has opened the file anew.
+
+        It does so in a second, whatever else fails meanwhile: a file that opens, but can't be read, is not
+        opened again and again for each who asks.
+        """
+        self._view.trouble = reason
+        if self._view.reopening or self._loop is None:
+            return
+        self._view.reopening = True
+        again = Job(self._loop.create_future(), work=self._anew)
+        self._reopening = self._loop.call_later(REOPEN_S, self._jobs.put, again)
 
     def _run(self) -> None:
         self._open()
@@ -169,7 +187,7 @@ class SpoolWriter:
             view.close_reader()
             view.reader, view.amount = reader, amount
             view.filter = ReceiptFilter(abouts) if abouts else None
-            view.damaged_files, view.trouble = damaged, None
+            view.damaged_files, view.trouble, view.reopening = damaged, None, False
 
         self._tell(say)
 
@@ -190,8 +208,12 @@ class SpoolWriter:
     def _say_closed(self, reason: str) -> None:
         if self._view.trouble != reason:
             _log.error("spool_not_usable", reason=reason)
-        self._view.trouble = reason
+        self._view.trouble, self._view.reopening = reason, False
         self._view.close_reader()
+
+    def _anew(self, _file: SpoolFile) -> None:
+        self._close()
+        self._open()
 
     def _serve(self, jobs: list[Job]) -> None:
         if self._file is None and jobs:

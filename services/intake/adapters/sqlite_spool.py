@@ -217,6 +217,7 @@ class SqliteSpool:
         )
 
     def _unreadable(self, error: sqlite3.Error) -> SpoolUnavailableError:
-        self._view.trouble = f"reading failed: {error!r}"
-        _log.error("spool_unreadable", reason=repr(error))
+        if not self._view.reopening:
+            _log.error("spool_unreadable", reason=repr(error))
+        self._writer.reopen(f"reading failed: {error!r}")
         return self._unavailable()

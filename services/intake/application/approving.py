@@ -26,6 +26,7 @@ from services.intake.domain.approvals import (
     Pack,
     Request,
     Verdict,
+    common_place,
     obstacle,
 )
 from services.intake.domain.measures import Size
@@ -34,6 +35,7 @@ from services.intake.domain.submission import unix_ms
 from shared.kernel.errors import InvalidValueError, NotFoundError
 from shared.kernel.ids import RANDOM_BYTES, derived_id, is_uuid, uuid7
 from shared.kernel.reasons import ReinstatementReason
+from shared.kernel.units import ALL, UnitRegistry
 
 CHUNK: Final = 250
 """Targets looked up at a stretch, so that ratings don't wait behind a long list."""
@@ -52,9 +54,11 @@ class Approvals:
         feedback: FeedbackLog,
         reviser: Reviser,
         rules: Rules,
+        units: UnitRegistry,
         random: RandomBytes,
     ) -> None:
         """Use these adapters; `log` keeps `book` up to date."""
+        self._units = units
         self._book = book
         self._log = log
         self._feedback = feedback
@@ -128,13 +132,15 @@ class Approvals:
             )
         histories = await self._histories(targets)
         ids = tuple(dict.fromkeys(history.accepted.event_id for history in histories))
-        city = county = "all"
         if len(ids) == 1:
             (history,) = histories[:1]
             if Move.EXCLUDE not in history.moves and not self._known(Kind.EXCLUSION, actor, facts):
                 raise MoveNotOpenError(history, Move.EXCLUDE)
             in_force = await self._feedback.read_in_force(history.sequence)
             city, county = in_force.city, in_force.county
+        else:
+            # The targets are let go once all is done; whose request it was has to be known after that, too.
+            city, county = common_place(map(self._place, histories))
         return await self._ask(
             Request(
                 approval_id=self._id(Kind.EXCLUSION, actor, facts),
@@ -257,6 +263,13 @@ class Approvals:
         if unknown:
             raise RejectedError(tuple(unknown[:SHOWN]))
         return found
+
+    def _place(self, history: History) -> tuple[str, str]:
+        try:
+            unit = self._units.get(history.unit_id)
+        except NotFoundError:
+            return ALL, ALL
+        return unit.city, unit.county
 
     def _id(self, kind: Kind, actor: Actor, facts: RequestFacts) -> str:
         if facts.idempotency_key is not None:

@@ -113,10 +113,15 @@ class Supervision:
         """
         found = self.campaigns.get(campaign_id)
         if found is None:
-            raise NotFoundError(
-                campaign_id, "the id of a campaign", "look at GET /v1/campaigns", field="campaign_id"
-            )
+            raise self.missing(campaign_id)
         return found
+
+    @staticmethod
+    def missing(campaign_id: str) -> NotFoundError:
+        """The error of a campaign that does not exist, or not for whoever asks."""
+        return NotFoundError(
+            campaign_id, "the id of a campaign", "look at GET /v1/campaigns", field="campaign_id"
+        )
 
     def finding(self, finding_id: str) -> Finding:
         """One finding; raises like `campaign`."""

@@ -69,6 +69,7 @@ class Registry:
             feedback=feedback,
             reviser=reviser,
             rules=parts.rules,
+            units=parts.units,
             random=random,
         )
         self._work = CarryingOut(

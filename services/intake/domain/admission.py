@@ -85,10 +85,16 @@ class Admission:
         self.under_way = total + 1
         return None
 
-    def leave(self, channel: str, began: float, now: float) -> None:
-        """A request of `channel` that got in at `began` has its answer."""
+    def leave(self, channel: str, began: float, now: float, *, stored: bool = True) -> None:
+        """A request of `channel` that got in at `began` has its answer.
+
+        Only what reached the storage (`stored`) tells how fast that is: refusals that cost next to nothing,
+        averaged in, would keep the limit high while what is accepted waits.
+        """
         self._by_channel[channel] -= 1
         self.under_way -= 1
+        if not stored:
+            return
         self._window_sum += now - began
         self._window_count += 1
         if now >= self._window_until:

@@ -4,13 +4,14 @@ A decision is honoured by every replica only if the rules allowed it at its own 
 whoever took it down: the first valid one in the stream stands (ADR 0034).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 from shared.kernel.clock import rfc3339
 from shared.kernel.grades import Level
+from shared.kernel.units import ALL
 
 
 class Kind(StrEnum):
@@ -73,7 +74,7 @@ class Request:
         expires_at: from then on nobody can decide.
         targets: event ids of ratings; let go once everything is carried out.
         barred: who else may not decide.
-        city: place of the subject, as are all of its events.
+        city: place of the subject, as are all of its events: of all targets together; it stays when they go.
         content: fingerprint of the request's own fields.
         sequence: place in the stream REGISTRY.
     """
@@ -89,8 +90,8 @@ class Request:
     import_id: str | None = None
     barred: frozenset[str] = frozenset()
     pack: Pack | None = None
-    city: str = "all"
-    county: str = "all"
+    city: str = ALL
+    county: str = ALL
     sequence: int = 0
 
 
@@ -180,6 +181,15 @@ def obstacle(approval: Approval, actor: Actor, now: datetime) -> Obstacle | None
             personal=True,
         )
     return None
+
+
+def common_place(places: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    """The city and county, as subjects name them, that hold all of `places`; `ALL` for several."""
+    found = set(places)
+    cities, counties = {city for city, _ in found}, {county for _, county in found}
+    if len(cities) != 1:
+        return ALL, ALL
+    return cities.pop(), counties.pop() if len(counties) == 1 else ALL
 
 
 class ApprovalBook:

@@ -1,6 +1,6 @@
 """Visit campaigns with their coverage, and findings with their verification. Pure; folds of events."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -128,14 +128,17 @@ class CampaignBook:
             progress.households.add(household)
             progress.teams.add(team)
 
-    def coverage(self, campaign: Campaign) -> Mapping[str, Coverage]:
-        """How far each county has come."""
+    def coverage(
+        self, campaign: Campaign, sees: Callable[[Target], bool] = lambda _: True
+    ) -> Mapping[str, Coverage]:
+        """How far each county has come, of those that somebody `sees`."""
         progress = self._progress[campaign.campaign_id]
         return {
             each.county: Coverage(
                 each.households, len(progress[each.county].households), progress[each.county].visits
             )
             for each in campaign.targets
+            if sees(each)
         }
 
     def share_on(self, day: date) -> float:
@@ -145,9 +148,10 @@ class CampaignBook:
         target = sum(each.target for each in sums)
         return sum(min(each.done, each.target) for each in sums) / target if target else 1.0
 
-    def teams_out(self, campaign: Campaign) -> int:
-        """Teams that have made at least one visit."""
-        return len({team for each in self._progress[campaign.campaign_id].values() for team in each.teams})
+    def teams_out(self, campaign: Campaign, counties: Iterable[str]) -> int:
+        """Teams that have made at least one visit in one of `counties`, which are of the campaign."""
+        progress = self._progress[campaign.campaign_id]
+        return len({team for county in counties for team in progress[county].teams})
 
 
 def whole(coverage: Mapping[str, Coverage]) -> Coverage:

@@ -20,6 +20,8 @@ RETRY_AFTER_S: Final = 2
 HELD_S: Final = 2.0
 """Longest time that a refusal is held back."""
 OTHER: Final = "other"
+STORED: Final = "pingyi.intake.stored"
+"""Key of the ASGI scope; true of a request that reached the storage, whose time admission goes by."""
 _MEMBER: Final = b'"channel"'
 _CHANNELS: Final = {channel.value.encode(): channel.value for channel in Channel}
 _ANSWERS: Final = {
@@ -89,7 +91,10 @@ class Gate:
         body_timeout_s: float,
         advice: Advice = "shorten the text; send many ratings as a batch",
     ) -> None:
-        """Let `admission` say who reaches `inner`; of the others send away at most `refusals_per_s`."""
+        """Let `admission` say who reaches `inner`; of the others send away at most `refusals_per_s`.
+
+        `inner` sets `STORED` of the scope for a request that reaches the storage.
+        """
         self._inner = inner
         self._admission = admission
         self._refuser = refuser
@@ -117,7 +122,7 @@ class Gate:
             await self._inner(scope, _giving(raw, receive), send)
         finally:
             now = monotonic()
-            self._admission.leave(channel, began, now)
+            self._admission.leave(channel, began, now, stored=scope.get(STORED, False))
             self._pace.answered(now)
 
 

@@ -5,7 +5,6 @@ endpoints cost twice as much per request. Functions without a body describe them
 answered by the app's handlers like all others.
 """
 
-import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from services.intake.application.ports import Rules
 from services.intake.application.prepared import RequestFacts
 from services.intake.application.quotas import OverQuotaError
 from services.intake.application.revising import Reviser
-from services.intake.domain.accepted import Outcome
+from services.intake.domain.accepted import Outcome, Verdict
 from services.intake.domain.addresses import TrustedProxies
 from services.intake.domain.admission import Admission, AdmissionLimits, Refusal
 from services.intake.domain.lines import split_lines
@@ -32,7 +31,7 @@ from services.intake.domain.measures import Size
 from services.intake.domain.submission import Submission
 from services.intake.domain.tokens import MAX_TEXT
 from services.intake.domain.unit_pages import MAX_PAGE, UnitFilter, page_of_units
-from services.intake.entrypoints.admitting import Gate, Refuser
+from services.intake.entrypoints.admitting import STORED, Gate, Refuser
 from services.intake.entrypoints.answers import (
     BatchAnswer,
     FeedbackAnswer,
@@ -43,6 +42,7 @@ from services.intake.entrypoints.answers import (
     encode_outcome,
     receipt_answer,
 )
+from services.intake.entrypoints.batch_line import BatchLine
 from services.intake.entrypoints.bodies import (
     TOKEN_HEADER,
     FeedbackBody,
@@ -154,8 +154,7 @@ class _Submissions:
     def __init__(self, parts: HttpParts) -> None:
         self._parts = parts
         self._settings = parts.settings
-        self._batches = asyncio.Semaphore(parts.settings.batches_at_once)
-        self._batches_waiting = 0
+        self._line = BatchLine(parts.settings.batches_at_once, parts.settings.max_batches_waiting)
 
     def add_to(self, app: FastAPI) -> None:
         common: dict[str, Any] = {
@@ -252,13 +251,19 @@ class _Submissions:
             if token is not None:
                 submission = with_token(submission, token)
             require_may_submit(scope, submission, self._parts.units)
-            return await submit_feedback(submission, facts, self._parts.desk)
+            scope[STORED] = True  # also if it fails there, or nobody waits for it any more
+            outcome = await submit_feedback(submission, facts, self._parts.desk)
         except OverQuotaError as error:
+            scope[STORED] = False
             raise over_quota(error, path) from error
         except RejectedError as error:
+            scope[STORED] = False
             raise rejection(error, path) from error
         except TransientError as error:
+            scope[STORED] = not nothing_was_sent(error)
             raise self._later(error, path) from error
+        scope[STORED] = outcome.verdict is not Verdict.DUPLICATE
+        return outcome
 
     async def batch(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 200 with a result for each line once everything accepted is durable."""
@@ -269,15 +274,14 @@ class _Submissions:
         if import_id is not None:
             require_may_import(scope)
         facts = self._facts(scope, headers, import_id=import_id)
-        if self._batches_waiting >= self._settings.max_batches_waiting:
-            self._parts.metrics.refused("batch", Refusal.FULL.value)
-            raise self._part_later(_too_many_batches(self._batches_waiting), scope["path"])
-        self._batches_waiting += 1
-        try:
-            await self._batches.acquire()
-        finally:
-            self._batches_waiting -= 1
-        try:
+        principal = principal_of(scope)
+        credential = principal.credential_id or principal.subject
+        refusal = self._line.refusal(credential)
+        if refusal is not None:
+            self._parts.metrics.refused("batch", refusal.value)
+            raise self._part_later(self._too_many(refusal, credential), scope["path"])
+        # The body is read in its turn only: all that wait would need gigabytes.
+        async with self._line.turn(credential):
             raw = await read_body_in_time(
                 receive,
                 self._settings.max_batch_bytes,
@@ -292,9 +296,15 @@ class _Submissions:
             except TransientError as error:
                 raise self._part_later(error, scope["path"]) from error
             answer = encode_batch(results)
-        finally:
-            self._batches.release()
         await send_json(send, 200, answer)
+
+    def _too_many(self, refusal: Refusal, credential: str) -> PublishOverloadedError:
+        if refusal is Refusal.CHANNEL:
+            value = f"{self._line.waiting_of(credential)} batches of this credential that wait"
+            expected = f"fewer than {self._line.share} of one credential"
+        else:
+            value, expected = f"{self._line.waiting} batches that wait", "fewer batches at once"
+        return PublishOverloadedError(describe(value, expected, "retry after some seconds"))
 
     def _later(self, error: TransientError, instance: str) -> ProblemError:
         """A rating that may be in all the same, unless nothing of it was sent."""
@@ -314,12 +324,6 @@ class _Submissions:
             "lines that are in already are recognised."
         )
         return unavailable(error, again, instance, self._parts.random)
-
-
-def _too_many_batches(waiting: int) -> PublishOverloadedError:
-    return PublishOverloadedError(
-        describe(f"{waiting} batches that wait", "fewer batches at once", "retry after some seconds")
-    )
 
 
 def _import_id(headers: Mapping[bytes, bytes]) -> str | None:

@@ -18,13 +18,18 @@ from shared.kernel.reasons import (
 from shared.kernel.scrubbing import scrub
 
 
-def _without_number(name: str) -> str:
-    if not is_uuid(name) and scrub(name, mistyped=True) != name:
-        raise ValueError("a person's number: name a role or a credential")
-    return name
+def naming_nobody(expected: str, remedy: str) -> AfterValidator:
+    """Refuse what has a person's number in it, saying what was `expected` and the `remedy`."""
+
+    def without_number(text: str) -> str:
+        if not is_uuid(text) and scrub(text, mistyped=True) != text:
+            raise ValueError(f"{expected}, without a person's number: {remedy}")
+        return text
+
+    return AfterValidator(without_number)
 
 
-NamesNobody: Final = AfterValidator(_without_number)
+NamesNobody: Final = naming_nobody("a role or a credential", "name the one that acts")
 """Refuses what would lead to a person: who acts goes into events for good."""
 
 _Decider = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$"), NamesNobody]

@@ -1,9 +1,11 @@
 """The HTTP interface of supervision: campaigns and visits, spot checks and incidents, panels of assessors."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Query, Request
+from starlette import types as asgi
 
 from services.intake.application.supervising import Supervision, Visit
 from services.intake.domain.panels import Seat
@@ -42,7 +44,7 @@ from services.intake.entrypoints.supervision_bodies import (
 from services.intake.entrypoints.writing import problems
 from shared.auth.access import principal_of, require_within, requires
 from shared.auth.grants import Permission
-from shared.auth.principals import Place
+from shared.auth.principals import Place, Scope
 from shared.kernel.clock import business_day, rfc3339
 from shared.kernel.errors import NotFoundError
 from shared.kernel.grades import Level
@@ -129,15 +131,17 @@ class SupervisionRoutes:
     def _add_reading(self, router: APIRouter) -> None:
         later = problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 
-        @router.get("/v1/campaigns", summary="Every campaign with its coverage", responses=later)
-        async def campaigns() -> CampaignsAnswer:
-            """List campaigns, oldest first."""
-            return CampaignsAnswer(items=[self._campaign(each) for each in self._supervision.campaigns])
+        @router.get("/v1/campaigns", summary="Campaigns with their coverage", responses=later)
+        async def campaigns(request: Request) -> CampaignsAnswer:
+            """List the campaigns in the counties of whoever asks, oldest first, as far as these have come."""
+            scope = principal_of(request.scope).scope
+            shown = (self._campaign(each, scope) for each in self._supervision.campaigns)
+            return CampaignsAnswer(items=[each for each in shown if each is not None])
 
         @router.get("/v1/campaigns/{campaign_id}", summary="Coverage by county", responses=READ_PROBLEMS)
-        async def campaign(campaign_id: CampaignId) -> CampaignAnswer:
-            """Tell target, done and coverage of each county."""
-            return self._campaign(self._supervision.campaign(campaign_id))
+        async def campaign(campaign_id: CampaignId, request: Request) -> CampaignAnswer:
+            """Tell target, done and coverage of each county of whoever asks."""
+            return self._shown(self._supervision.campaign(campaign_id), request.scope)
 
         @router.get("/v1/findings", summary="Spot checks and incidents, newest first", responses=later)
         async def findings(
@@ -159,9 +163,11 @@ class SupervisionRoutes:
             return FindingsAnswer(items=[_finding(each) for each in found[::-1][:limit]])
 
         @router.get("/v1/assessors/panels", summary="Panels of assessors, counted", responses=later)
-        async def panels() -> PanelsAnswer:
-            """Count the seats of each panel; no assessor is named."""
-            return PanelsAnswer(items=_panels(tuple(self._supervision.panels)))
+        async def panels(request: Request) -> PanelsAnswer:
+            """Count the seats of each panel of the own subtree; no assessor is named."""
+            scope = principal_of(request.scope).scope
+            seats = (each for each in self._supervision.panels if scope.sees(_place_of_panel(each)))
+            return PanelsAnswer(items=_panels(seats))
 
     async def open(self, asked: Asked[CampaignBody]) -> CampaignAnswer:
         """Open a campaign."""
@@ -177,7 +183,8 @@ class SupervisionRoutes:
             Phases(body.mobilise_from, body.run_from, body.consolidate_from, body.ends),
             body.decided_by,
         )
-        return self._campaign(await self._supervision.open_campaign(campaign, asked.facts))
+        opened = await self._supervision.open_campaign(campaign, asked.facts)
+        return self._shown(opened, asked.scope)
 
     async def visits(self, asked: Asked[VisitsBody]) -> VisitsAnswer:
         """Record visits."""
@@ -235,12 +242,8 @@ class SupervisionRoutes:
     async def enrol(self, asked: Asked[AssessorsBody]) -> EnrolmentAnswer:
         """Enrol assessors."""
         body = asked.body
-        city, county = (
-            (body.division[:4], body.division) if body.panel == "county" else (body.division[:4], None)
-        )
-        place = Place.of_tokens(None if body.panel == "province" else city, county)
-        self._require_within(asked, Permission.PANELS_WRITE, place)
         seat = Seat("", Level(body.panel), body.division, body.year, body.group)
+        self._require_within(asked, Permission.PANELS_WRITE, _place_of_panel(seat))
         count = await self._supervision.enrol(
             body.numbers, seat, body.actor, asked.facts, enrolled=body.enrolled
         )
@@ -258,15 +261,27 @@ class SupervisionRoutes:
     def _require_within(asked: Asked[Any], permission: Permission, place: Place) -> None:
         require_within(principal_of(asked.scope), permission, place, _not_theirs, asked.scope["path"])
 
-    def _campaign(self, campaign: Campaign) -> CampaignAnswer:
+    def _shown(self, campaign: Campaign, request: asgi.Scope) -> CampaignAnswer:
+        """What a request may see of a campaign; where that is nothing, there is none."""
+        shown = self._campaign(campaign, principal_of(request).scope)
+        if shown is None:
+            raise self._supervision.missing(campaign.campaign_id)
+        return shown
+
+    def _campaign(self, campaign: Campaign, scope: Scope) -> CampaignAnswer | None:
+        """A campaign with the coverage of the counties in `scope`; None if it has none there."""
         book, phases = self._supervision.campaigns, campaign.phases
-        coverage = book.coverage(campaign)
+        coverage = book.coverage(
+            campaign, lambda target: scope.sees(Place.of_tokens(target.city, target.county))
+        )
+        if not coverage:
+            return None
         return CampaignAnswer(
             campaign_id=campaign.campaign_id,
             title=campaign.title,
             phase=phases.on(business_day(self._parts.clock.now())),
             teams=campaign.teams,
-            teams_out=book.teams_out(campaign),
+            teams_out=book.teams_out(campaign, coverage),
             cadres=campaign.cadres,
             mobilise_from=phases.mobilise_from,
             run_from=phases.run_from,
@@ -306,7 +321,12 @@ def _finding(finding: Finding) -> FindingAnswer:
     )
 
 
-def _panels(seats: tuple[Seat, ...]) -> list[PanelAnswer]:
+def _place_of_panel(seat: Seat) -> Place:
+    city = None if seat.panel is Level.PROVINCE else seat.division[:4]
+    return Place.of_tokens(city, seat.division if seat.panel is Level.COUNTY else None)
+
+
+def _panels(seats: Iterable[Seat]) -> list[PanelAnswer]:
     found: dict[tuple[int, str], PanelAnswer] = {}
     for seat in seats:
         panel = found.setdefault(

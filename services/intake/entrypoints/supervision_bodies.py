@@ -11,11 +11,13 @@ from services.intake.domain.supervision import (
     Phase,
     Trust,
 )
+from services.intake.entrypoints.revision_bodies import naming_nobody
 from services.intake.entrypoints.staff_routes import ActingBody, Strict
 from services.intake.entrypoints.writing import MAX_KEY
 from shared.events.supervision import IncidentKind, InspectionFinding
 from shared.kernel.grades import Level
 
+_EVENT_ID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 MOST_VISITS: Final = 500
 MOST_ASSESSORS: Final = 1_000
 
@@ -30,8 +32,17 @@ RequestKey = Annotated[
     ),
 ]
 Evidence = Annotated[
-    list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]],
-    Field(description="References to where evidence is filed; never the evidence.", max_length=32),
+    list[
+        Annotated[
+            str,
+            Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"),
+            naming_nobody("a file's reference", "file it under a number of its own"),
+        ]
+    ],
+    Field(
+        description="References to where evidence is filed; never the evidence, and no person's number.",
+        max_length=32,
+    ),
 ]
 IssuesNamed = Annotated[
     list[
@@ -62,8 +73,18 @@ class TargetBody(Strict):
 class CampaignBody(ActingBody):
     """A visit campaign 百千万."""
 
-    campaign_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
-    title: Annotated[str, Field(min_length=1, max_length=120)]
+    campaign_id: Annotated[
+        str,
+        Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="No person's number."),
+        naming_nobody("a campaign's id", "name the campaign, such as visits-2026"),
+    ]
+    title: Annotated[
+        str,
+        Field(
+            min_length=1, max_length=120, description="Official title; names no person, and no number of one."
+        ),
+        naming_nobody("a campaign's official title", "leave the number out"),
+    ]
     teams: Annotated[int, Field(strict=True, ge=1, le=100_000)]
     cadres: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
     targets: Annotated[list[TargetBody], Field(min_length=1, max_length=3_000)]
@@ -77,7 +98,11 @@ class VisitBody(Strict):
     """One visit."""
 
     county: Annotated[str, Field(pattern=r"^[0-9]{6}$")]
-    team: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,32}$")]
+    team: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9-]{1,32}$", description="Number of the team, never a person's."),
+        naming_nobody("a team's number", "number the teams, such as team-12"),
+    ]
     target: Literal["household", "enterprise"] = "household"
     whom: Annotated[
         str,
@@ -89,7 +114,10 @@ class VisitBody(Strict):
         ),
     ]
     visited_at: AwareDatetime
-    feedback_id: Annotated[str | None, Field(max_length=64)] = None
+    feedback_id: Annotated[
+        Annotated[str, Field(pattern=_EVENT_ID)] | None,
+        Field(description="Event id of the rating that the visit brought, if it did."),
+    ] = None
 
 
 class VisitsBody(ActingBody):
@@ -148,7 +176,7 @@ class AssessorsBody(ActingBody):
 class CoverageAnswer(BaseModel):
     """How far a county, or all of them, has come."""
 
-    county: Annotated[str | None, Field(description="Null: the whole campaign.")] = None
+    county: Annotated[str | None, Field(description="Null: all counties that are shown.")] = None
     target: int
     done: Annotated[int, Field(description="Households visited, each once.")]
     visits: int
@@ -156,14 +184,14 @@ class CoverageAnswer(BaseModel):
 
 
 class CampaignAnswer(BaseModel):
-    """A campaign with its coverage."""
+    """A campaign with the coverage of the counties that whoever asks may see."""
 
     campaign_id: str
     title: str
     phase: Phase
-    teams: int
-    teams_out: Annotated[int, Field(description="Teams with at least one visit.")]
-    cadres: int
+    teams: Annotated[int, Field(description="Of the whole campaign.")]
+    teams_out: Annotated[int, Field(description="Teams with at least one visit in the counties shown.")]
+    cadres: Annotated[int, Field(description="Of the whole campaign.")]
     mobilise_from: date
     run_from: date
     consolidate_from: date
@@ -173,7 +201,7 @@ class CampaignAnswer(BaseModel):
 
 
 class CampaignsAnswer(BaseModel):
-    """Every campaign."""
+    """Campaigns, oldest first."""
 
     items: list[CampaignAnswer]
 
@@ -222,6 +250,6 @@ class PanelAnswer(BaseModel):
 
 
 class PanelsAnswer(BaseModel):
-    """Every panel."""
+    """Panels, by year and division."""
 
     items: list[PanelAnswer]

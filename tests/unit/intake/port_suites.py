@@ -44,11 +44,16 @@ _CONTACT = Contact(phone="13812345678")
 
 
 def prepared(
-    ref: str | None = "ref-1", *, grade: int = 5, text: str | None = None, contact: Contact | None = None
+    ref: str | None = "ref-1",
+    *,
+    grade: int = 5,
+    text: str | None = None,
+    contact: Contact | None = None,
+    unit_id: str = "U000200",
 ) -> Prepared:
     """A rating that may be accepted."""
     submission = Submission(
-        unit_id="U000200",
+        unit_id=unit_id,
         grade=grade,
         source=Source.PUBLIC,
         channel=Channel.QR,

@@ -4,17 +4,31 @@ import asyncio
 import heapq
 import random
 from collections import Counter
-from typing import Any
+from contextlib import suppress
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.intake.application.errors import IndexNotReadyError, KeyReusedError, RejectedError
+from services.intake.domain.acceptance import Issue
+from services.intake.domain.accepted import Accepted, Outcome, Verdict
 from services.intake.domain.admission import Admission, AdmissionLimits, Refusal
 from services.intake.domain.pacing import Pace
-from services.intake.entrypoints.admitting import Gate, Refuser, channel_of
+from services.intake.entrypoints import http
+from services.intake.entrypoints.admitting import STORED, Gate, Refuser, channel_of
+from services.intake.entrypoints.http import HttpParts, _Submissions
+from services.intake.settings import Settings
+from shared.auth.access import PRINCIPAL
+from shared.auth.principals import Principal, Role, Scope
+from shared.messaging.publisher import BrokerUnavailableError, NothingSentError
 
 CAPACITY_PER_S = 1000.0
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
+ACCEPTED = Accepted("id", bytes(10), "digest", 1, NOW, NOW, "U000200", 5)
 
 
 def simulate(
@@ -79,6 +93,65 @@ def test_channels_that_all_want_more_get_their_weights() -> None:
 def test_below_the_limit_nobody_is_refused() -> None:
     _, _, refused, _ = simulate({"qr": 400, "hotline": 200}, 10)
     assert not refused
+
+
+def test_cheap_refusals_do_not_hide_that_the_storage_is_slow() -> None:
+    admission = Admission(AdmissionLimits(least=8, most=800))
+    began = admission.limit
+    for tick in range(100):
+        now = tick / 10
+        assert admission.enter("qr", now) is None
+        for refused in range(50):
+            assert admission.enter("app", now) is None
+            admission.leave("app", now, now + refused / 1e5, stored=False)
+        admission.leave("qr", now, now + 0.09)
+    assert (began, admission.limit, admission.under_way) == (100, 8, 0)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "stored"),
+    [
+        (Outcome(Verdict.ACCEPTED, ACCEPTED), True),
+        (Outcome(Verdict.DUPLICATE, ACCEPTED), False),
+        (KeyReusedError("id", "client_ref"), True),
+        (RejectedError((Issue("grade", "9", "1 to 5", "correct it"),)), False),
+        (BrokerUnavailableError("nobody knows"), True),
+        (NothingSentError("not connected"), False),
+        (IndexNotReadyError(), False),
+        (asyncio.CancelledError(), True),
+        (None, False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_only_what_reached_the_storage_is_timed(
+    outcome: Outcome | BaseException | None,
+    stored: bool,  # noqa: FBT001 - a parameter of the test
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def submit(*_: object) -> Outcome:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        assert outcome is not None
+        return outcome
+
+    async def send(_message: object) -> None:
+        """Nobody reads the answer."""
+
+    monkeypatch.setattr(http, "submit_feedback", submit)
+    monkeypatch.setattr(http, "require_may_submit", lambda *_: None)
+    parts = SimpleNamespace(
+        settings=Settings(), metrics=SimpleNamespace(rejected=lambda *_: None), random=random.Random(1),
+        proxies=SimpleNamespace(client_address=lambda *_: None), units=None,
+        desk=SimpleNamespace(preparer=SimpleNamespace(facts=lambda *_, **__: None)),
+    )  # fmt: skip
+    scope: dict[str, Any] = {
+        "path": "/v1/feedback", "client": None, "headers": [(b"content-type", b"application/json")],
+        PRINCIPAL: Principal("qr", (Role.parse("channel"),), Scope.parse("360000")),
+    }  # fmt: skip
+    raw = b"{}" if outcome is None else b'{"unit_id": "U000200", "grade": 5, "channel": "qr"}'
+    with suppress(Exception, asyncio.CancelledError):
+        await _Submissions(cast("HttpParts", parts)).single(scope, _receiving(raw), send)
+    assert scope.get(STORED, False) is stored
 
 
 @settings(max_examples=100)

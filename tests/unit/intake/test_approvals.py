@@ -106,7 +106,7 @@ class Office:
         )
         self.approvals = Approvals(
             book=self.book, log=self.log, feedback=self.feedback, reviser=self.reviser, rules=rules,
-            random=iter_bytes(),
+            units=UNITS, random=iter_bytes(),
         )  # fmt: skip
         self.work = CarryingOut(
             book=self.book, log=self.log, reviser=self.reviser, preparer=self.preparer, now=self.clock.now
@@ -115,13 +115,13 @@ class Office:
     def facts(self, key: str | None = None) -> RequestFacts:
         return self.preparer.facts(Provenance("corr", None, None), idempotency_key=key)
 
-    async def rated(self, *refs: str) -> list[str]:
-        """Accept ratings; their event ids."""
+    async def rated(self, *refs: str, unit_id: str = "U000200") -> list[str]:
+        """Accept ratings of a unit; their event ids."""
         acceptor = Acceptor(
             log=self.feedback, vault=MemoryVault(), sealer=SEALER, index=self.index, pseudonyms=PSEUDONYMS,
             units=UNITS, tally=CountingTally(),
         )  # fmt: skip
-        ratings = [prepared(ref) for ref in refs]
+        ratings = [prepared(ref, unit_id=unit_id) for ref in refs]
         await acceptor.accept(ratings)
         return [rating.event_id for rating in ratings]
 

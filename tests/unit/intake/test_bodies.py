@@ -10,6 +10,13 @@ from services.intake.entrypoints.bodies import describe_errors, parse_feedback, 
 from services.intake.entrypoints.quarantine_bodies import DecisionsBody
 from services.intake.entrypoints.revision_bodies import ReleaseBody
 from services.intake.entrypoints.staff_routes import ActingBody
+from services.intake.entrypoints.supervision_bodies import (
+    CampaignBody,
+    IncidentBody,
+    VerificationBody,
+    VisitBody,
+)
+from shared.observability.problem import field_errors
 
 RATING: dict[str, Any] = {"unit_id": "U000200", "grade": 5}
 
@@ -136,3 +143,45 @@ def test_who_decides_is_never_a_persons_number(body: type[BaseModel], name: str)
     (issue,) = describe_errors(refused.value)
     assert issue["loc"] == ("decided_by",)
     assert name not in str(issue)
+
+
+OPENED: dict[str, Any] = {
+    "decided_by": "province", "campaign_id": "visits-2026", "title": "百千万走访 2026",
+    "teams": 1, "cadres": 1, "targets": [{"county": "360721", "households": 1}],
+    "mobilise_from": "2026-01-01", "run_from": "2026-02-01", "consolidate_from": "2026-03-01",
+    "ends": "2026-04-01",
+}  # fmt: skip
+VISITED: dict[str, Any] = {
+    "county": "360721", "team": "team-12", "whom": "h1", "visited_at": "2026-02-02T09:00:00+08:00",
+    "feedback_id": "a4dc2367-12e5-81bb-ab85-33f91c25c77d",
+}  # fmt: skip
+INCIDENT: dict[str, Any] = {
+    "decided_by": "province", "unit_id": "U000112", "occurred_at": "2026-02-02T09:00:00+08:00",
+    "kind": "crime", "severity": "major", "evidence": ["doc/2026-07-01:12"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "given", "field", "value"),
+    [
+        (CampaignBody, OPENED, "campaign_id", "visits-13812345678"),
+        (CampaignBody, OPENED, "title", "走访 联系人１３８ 1234 5678"),
+        (VisitBody, VISITED, "team", "36010219900101123-4"),
+        (VisitBody, VISITED, "team", "13812345678"),
+        (VisitBody, VISITED, "feedback_id", "13812345678"),
+        (VisitBody, VISITED, "feedback_id", VISITED["feedback_id"].upper()),
+        (IncidentBody, INCIDENT, "evidence", ["doc-1", "tel:138-1234-5678"]),
+        (VerificationBody, {"decided_by": "a", "verification": "verified"}, "evidence", ["13812345678"]),
+    ],
+)
+def test_nothing_of_supervision_takes_a_persons_number_into_an_event(
+    body: type[BaseModel], given: dict[str, Any], field: str, value: object
+) -> None:
+    body.model_validate(given)
+    with pytest.raises(ValidationError) as refused:
+        body.model_validate(given | {field: value})
+    issues = describe_errors(refused.value)
+    assert {issue["loc"][0] for issue in issues} == {field}
+    (problem,) = field_errors(issues)
+    assert "person's number" in problem.expected or field == "feedback_id"
+    assert not any(piece in str((issues, problem)) for piece in ("1234", "A4DC"))

@@ -1,5 +1,7 @@
+import asyncio
 import os
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +11,13 @@ from services.intake.adapters.spool_file import SpoolFile, files_set_aside, spoo
 from services.intake.adapters.spool_lock import SpoolLock
 from services.intake.adapters.spooled_messages import classifier
 from services.intake.adapters.sqlite_spool import SqliteSpool
-from services.intake.application.spooling import Entry, SpoolDoubtError, SpoolFullError, SpoolUnavailableError
+from services.intake.application.spooling import (
+    Entry,
+    Kept,
+    SpoolDoubtError,
+    SpoolFullError,
+    SpoolUnavailableError,
+)
 from services.intake.domain.submission import Contact
 from shared.testing.clock import FixedClock
 from tests.unit.intake.port_suites import PSEUDONYMS, prepared, sealed
@@ -151,6 +159,52 @@ async def test_a_damaged_file_is_set_aside_and_a_damaged_row_is_told(tmp_path: P
     assert len(files_set_aside(tmp_path)) == 1
     await spool.keep([entry("b")])
     await spool.stop()
+
+
+async def until(met: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not met():  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0.005)
+
+
+async def test_a_read_that_fails_closes_the_spool_until_its_file_is_open_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.intake.adapters.spool_writer.REOPEN_S", 0.02)
+    spool = new_spool(tmp_path)
+    await spool.start()
+    (row,) = await spool.keep([entry("a")])
+    opened: list[Path] = []
+
+    def counting(self: SpoolFile, path: Path, *, readonly: bool = False) -> None:
+        opened.append(path)
+        begin(self, path, readonly=readonly)
+
+    def ratings(*_: object) -> list[Kept]:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    begin = SpoolFile.__init__
+    with monkeypatch.context() as patch:
+        patch.setattr(SpoolFile, "ratings", ratings)
+        patch.setattr(SpoolFile, "__init__", counting)
+        for _ in range(20):
+            with pytest.raises(SpoolUnavailableError, match="reading failed"):
+                spool.find([prepared("a").receipt])
+        with pytest.raises(SpoolUnavailableError, match="reading failed"):
+            await spool.keep([entry("b")])
+        await until(lambda: not spool.trouble)
+        assert len(opened) == 2, "one to write and one to read, however many had asked"
+        with pytest.raises(SpoolUnavailableError):
+            spool.find([prepared("a").receipt])
+    await until(lambda: not spool.trouble)
+    assert spool.find([prepared("a").receipt])[prepared("a").receipt].sequence == -row
+    await spool.keep([entry("b")])
+    assert spool.depth == 2
+    monkeypatch.undo()
+    monkeypatch.setattr(SpoolFile, "ratings", ratings)
+    with pytest.raises(SpoolUnavailableError):
+        spool.find([prepared("a").receipt])
+    await spool.stop()  # before the file is opened anew
 
 
 async def test_a_spool_has_one_owner(tmp_path: Path) -> None:

@@ -66,6 +66,16 @@ def test_coverage_counts_each_household_of_each_county_once_in_any_order(
     assert counted <= whole(coverage).done
 
 
+def test_a_county_sees_its_own_part_of_a_campaign() -> None:
+    book = CampaignBook()
+    book.opened(CAMPAIGN)
+    for county, household, team in (("360721", "a", "1"), ("360722", "b", "1"), ("360722", "c", "2")):
+        book.visited("c", county, household, team)
+    own = book.coverage(CAMPAIGN, lambda target: target.county == "360721")
+    assert (list(own), whole(own).target, whole(own).done) == (["360721"], 4, 1)
+    assert (book.teams_out(CAMPAIGN, own), book.teams_out(CAMPAIGN, book.coverage(CAMPAIGN))) == (1, 2)
+
+
 def test_a_finding_is_verified_by_others_one_number_after_the_other() -> None:
     book = FindingBook()
     when = datetime(2026, 7, 3, tzinfo=UTC)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from services.archive.domain.leaves import seal
 from services.archive.domain.reads import Read
 from services.archive.settings import Settings as ArchiveSettings
 from services.intake import bootstrap as intake
-from services.intake.composition import people, safekeeping
+from services.intake.application.supervising import Supervision
+from services.intake.composition import people, registry, safekeeping
+from services.intake.domain.panels import PanelBook, Seat
+from services.intake.domain.supervision import Campaign, CampaignBook, Phases, Target
 from services.intake.settings import Settings as IntakeSettings
 from services.notify import bootstrap as notify
 from services.notify.adapters.console import ConsoleChannel
@@ -29,6 +33,7 @@ from services.scoring.domain.integrity import Finding
 from services.scoring.settings import Settings as ScoringSettings
 from shared.events import Provenance
 from shared.kernel.errors import TransientError
+from shared.kernel.grades import Level
 from shared.kernel.units import UnitRegistry, load_units
 from shared.messaging.streams import FEEDBACK
 from shared.testing.builders import envelope_of, feedback_submitted
@@ -127,6 +132,26 @@ class KnownAlerts(Stream):
         """Ready."""
 
 
+class KnownSupervision(Supervision):
+    """Supervision with a campaign in the county and a panel of it, though REGISTRY is away."""
+
+    def __init__(self, **parts: Any) -> None:  # noqa: ANN401 - whatever it takes
+        super().__init__(**parts)
+        self._campaigns, self._panels = CampaignBook(), PanelBook()
+        phases = Phases(date(2026, 1, 1), date(2026, 2, 1), date(2026, 3, 1), date(2026, 4, 1))
+        targets = (Target(COUNTY, CITY[:4], 1),)
+        self._campaigns.opened(Campaign("matrix", "走访", 1, 1, targets, phases, "somebody"))
+        self._panels.enrolled(Seat("a", Level.COUNTY, COUNTY, 2026, "deputy"), enrolled=True)
+
+    @property
+    def campaigns(self) -> CampaignBook:
+        return self._campaigns
+
+    @property
+    def panels(self) -> PanelBook:
+        return self._panels
+
+
 def serve(directory: Path, patch: pytest.MonkeyPatch) -> Served:
     """Make every app; the rating that intake knows of is still to be submitted."""
     units = load_units()
@@ -146,6 +171,7 @@ def _intake(directory: Path, patch: pytest.MonkeyPatch) -> FastAPI:
     patch.setattr(intake, "JetStreamVault", lambda *_, **__: MemoryVault())
     patch.setattr(intake, "SqliteAcceptedIndex", lambda *_, **__: MemoryIndex())
     patch.setattr(people, "PeopleFold", PeopleAway)
+    patch.setattr(registry, "Supervision", KnownSupervision)
     patch.setattr(intake, "GoodBadExport", Away)
     for spooling in ("SpoolingLog", "SpoolingVault", "SpoolingIndex", "AcceptingIndex"):
         patch.setattr(safekeeping, spooling, lambda behind, *_, **__: behind)  # no disk in between

@@ -43,6 +43,8 @@ class Expected:
         sees: the same for those who are in the scope but are refused (403) there, and get 404 elsewhere.
         elsewhere: what those of `may` get where the window is not theirs: 404, or 200 without it; None: the
             endpoint is about nothing that has a place.
+        nothing: letters of those of `may` for whom nothing of it is theirs, there as elsewhere: what is about
+            divisions does not lie in a unit.
         request: what is sent: query parameters, a body.
     """
 
@@ -50,11 +52,13 @@ class Expected:
     sees: str = "- - - -"
     elsewhere: int | None = None
     systems: str = ""
+    nothing: str = "- - - -"
     request: dict[str, Any] = field(default_factory=dict)
 
 
 OPEN_TO_ALL = Expected("public")
 _ALL = "VHSAD VHSAD VHSAD VHSAD"
+_UNITS = "- - - VHSAD"
 RATING = {"unit_id": UNIT, "grade": 2, "channel": "qr", "client_ref": "matrix"}
 
 CAMPAIGN = {
@@ -149,8 +153,8 @@ TABLE: dict[str, Expected] = {
     "intake POST /v1/campaigns/{campaign_id}/visits": Expected(
         "HSD HSD HSD -", elsewhere=404, request=acts(visits=[VISIT])
     ),
-    "intake GET /v1/campaigns": Expected(_ALL),
-    "intake GET /v1/campaigns/{campaign_id}": Expected(_ALL),
+    "intake GET /v1/campaigns": Expected(_ALL, elsewhere=200, nothing=_UNITS),
+    "intake GET /v1/campaigns/{campaign_id}": Expected(_ALL, elsewhere=404, nothing=_UNITS),
     "intake POST /v1/inspections": Expected(
         "D D HSD -", sees="HS HS - -", elsewhere=404, request=acts(**INSPECTION)
     ),
@@ -162,7 +166,7 @@ TABLE: dict[str, Expected] = {
     ),
     "intake GET /v1/findings": Expected(_ALL),
     "intake POST /v1/assessors": Expected("SD SD SD -", elsewhere=404, request=acts(**PANEL)),
-    "intake GET /v1/assessors/panels": Expected(_ALL),
+    "intake GET /v1/assessors/panels": Expected(_ALL, elsewhere=200, nothing=_UNITS),
     "intake POST /v1/registry/loads": Expected("D - - -", request=acts(units="x")),
     "intake POST /v1/registry/differences": Expected("D - - -", request={"json": {"units": "x"}}),
     "intake GET /v1/registry": OPEN_TO_ALL,
@@ -387,6 +391,8 @@ class Door:
     def _fits_inside(self, answer: httpx.Response, one: tuple[Tier, Duty]) -> bool:
         if one not in _roles(self.row.may):
             return answer.status_code == 403
+        if one in _roles(self.row.nothing):
+            return self._fits_outside(answer, one)
         return _let_in(answer) and (self.row.elsewhere is None or _shows(answer))
 
     def _fits_outside(self, answer: httpx.Response, one: tuple[Tier, Duty]) -> bool:
