@@ -158,8 +158,7 @@ class MongoEntryLog:
         """See :meth:`EntryLog.of_type`."""
         step = DESCENDING if newest_first else ASCENDING
         with _translated("find events of a type"):
-            # As the index has them; by `_id` alone mongod would sort them all.
-            sort = [("time", step), ("_id", step)]
+            sort = [("time", step), ("_id", step)]  # as the index has them: by `_id` alone mongod would sort
             cursor = self._entries.find(
                 {"type": event_type}, sort=sort, limit=most, max_time_ms=QUERY_MS, hint=schema.TYPE
             )
