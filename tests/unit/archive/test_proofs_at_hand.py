@@ -19,6 +19,7 @@ def tree() -> RepeatedTree:
 
 
 async def test_the_first_proof_reads_no_more_than_any_other(tree: RepeatedTree) -> None:
+    tree.sign(LEAVES)
     proofs = tree.proofs()
     assert await proofs.refresh() == LEAVES
     rows, tiles = tree.rows_read, tree.tiles_read
