@@ -4,6 +4,7 @@ import sys
 
 from services.archive.bootstrap import SERVICE, create_app
 from services.archive.settings import Settings
+from shared.observability.allocator import LARGE
 from shared.observability.server import run_service
 
 if __name__ == "__main__":
@@ -15,5 +16,6 @@ if __name__ == "__main__":
             host=settings.http_host,
             port=settings.http_port,
             log_level=settings.log_level,
+            block_bytes=LARGE,
         )
     )

@@ -10,7 +10,7 @@ _ARENA_MAX: Final = -8
 """glibc's malloc.h."""
 
 SMALL: Final = 128 * 1024
-LARGE: Final = 1024 * 1024
+LARGE: Final = 8 * 1024 * 1024
 
 
 def keep_little_memory(threshold: int = SMALL) -> bool:
@@ -21,7 +21,7 @@ def keep_little_memory(threshold: int = SMALL) -> bool:
 
     Args:
         threshold: bytes from which on a block comes from the system and goes back to it, which costs some
-            microseconds each time. :data:`LARGE` for who works with arrays of that size all the time.
+            microseconds each time. :data:`LARGE` for who works with large arrays or batches all the time.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
