@@ -128,7 +128,13 @@ async def test_only_so_many_boards_are_followed_and_a_seat_that_is_left_is_free(
 async def test_the_past_of_a_running_service_agrees_with_its_present(
     client: Client, scoring: ScoringProcess
 ) -> None:
-    last = await publish(client, random_feedback(WINDOWS[:40], 6000, seed=8, now=now()))
+    ratings = random_feedback(WINDOWS[:40], 6000, seed=8, now=now())
+    # Some of this day, which may have begun a moment ago.
+    ratings += [
+        feedback(unit, number=10_000 + number, grade=1, occurred_at=now(), received_at=now())
+        for number, unit in enumerate(WINDOWS[:40])
+    ]
+    last = await publish(client, ratings)
     scoring.start()
     await scoring.reached(last)
     yesterday = business_day(now()) - timedelta(days=1)
