@@ -15,6 +15,7 @@ from deploy.registry.materialise import read_registry, write_table
 from services.intake.domain.registry import units_hash
 from shared.events import Envelope, FeedbackExcluded, FeedbackReinstated, parse_envelope
 from shared.events.supervision import VisitRecorded
+from shared.kernel.clock import business_day
 from shared.kernel.units import load_units
 from shared.messaging.streams import REGISTRY
 from tests.integration.intake.conftest import RATING, Intake, StartIntake, eventually, raw_messages
@@ -123,7 +124,7 @@ async def test_a_batch_is_asked_for_at_one_replica_agreed_to_at_another_and_appe
 async def test_a_campaign_covers_each_household_once_and_findings_are_verified_by_somebody_else(
     intake: Intake, broker: Client
 ) -> None:
-    today = datetime.now(UTC).date()
+    today = business_day(datetime.now(UTC))
     days = {
         name: (today + timedelta(days=shift)).isoformat()
         for name, shift in {"mobilise_from": -9, "run_from": -5, "consolidate_from": 5, "ends": 9}.items()
@@ -261,7 +262,7 @@ async def test_the_provinces_interface_is_answered_in_its_own_style_and_handed_r
 async def test_a_load_of_the_registry_is_in_force_as_a_whole_and_comes_out_of_the_stream_the_same_anywhere(
     broker: Client, nats_server: NatsServer, start_intake: StartIntake, tmp_path: Path
 ) -> None:
-    today = datetime.now(UTC).date().isoformat()
+    today = business_day(datetime.now(UTC)).isoformat()
     async with start_intake(nats_server) as intake:
         table = (await intake.http.get("/v1/registry/units.csv")).text
         new = "U009001,赣州市蓉江区婚姻登记处,window,marriage,360799,3607,360799,U000048,2020-01-01,\n"
@@ -303,7 +304,7 @@ async def test_a_load_of_the_registry_is_in_force_as_a_whole_and_comes_out_of_th
     write_table(book, tmp_path / "units.csv")
     assert units_hash(book.units) == found["units_hash"]
     units = load_units(tmp_path / "units.csv")
-    assert units.get("U000532").valid_to == datetime.now(UTC).date()
+    assert units.get("U000532").valid_to == business_day(datetime.now(UTC))
     assert units.get("U000533").name == "章贡区殡仪服务中心"
     async with start_intake(nats_server, data="b", units_path=tmp_path / "units.csv") as intake:
         assert (await intake.http.get("/v1/registry")).json()["restart_for"] is False

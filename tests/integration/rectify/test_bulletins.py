@@ -9,6 +9,7 @@ import pytest
 from nats.aio.client import Client
 
 from services.rectify.domain.opening import case_id_of
+from shared.kernel.clock import business_day
 from shared.messaging.streams import REGISTRY
 from shared.testing.builders import CITY, COUNTY, UNIT
 from shared.testing.clock import FixedClock
@@ -17,7 +18,8 @@ from tests.support.access import as_staff
 
 pytestmark = pytest.mark.integration
 NOW = datetime.now(UTC).replace(microsecond=0)
-PERIOD = f"{NOW:%Y-%m}"
+TODAY = business_day(NOW)
+PERIOD = f"{TODAY:%Y-%m}"
 BODY: dict[str, Any] = {
     "region": f"{CITY}00", "period": PERIOD, "title": "赣州市民主评议情况", "issue": "第10期",
     "issuer": "赣州市民政局", "pdf_sha256": "a" * 64, "html_sha256": "b" * 64, "figures_sha256": "c" * 64,
@@ -59,7 +61,7 @@ async def test_a_bulletin_is_published_once_by_who_may_and_its_files_are_known_a
         assert (event["type"], event["rules"]) == ("cn.pingyi.bulletins.published.v1", BODY["rules"])
         case_id = case_id_of(await rate(client, clock), UNIT)
         await office.until("/v1/cases", lambda page: [each["case_id"] for each in page["items"]] == [case_id])
-        asked = {"region": f"{CITY}00", "first": f"{PERIOD}-01", "last": f"{NOW:%Y-%m-%d}"}
+        asked = {"region": f"{CITY}00", "first": f"{PERIOD}-01", "last": TODAY.isoformat()}
         counted = (await office.http.get("/v1/bulletins/cases", params=asked, headers=city)).json()
         assert (counted["whole"]["opened"], counted["below"][0]["group"]) == (1, COUNTY)
         elsewhere = as_staff("county.viewer", COUNTY)
