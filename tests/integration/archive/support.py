@@ -27,6 +27,7 @@ from services.archive.domain.entries import LOG_ORIGIN
 from services.archive.domain.notes import SigningKey
 from services.archive.settings import Settings
 from shared.events import Envelope
+from shared.kernel.errors import TransientError
 from shared.kernel.ids import derived_id
 from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.streams import ALERTS, FEEDBACK, RANKING
@@ -81,11 +82,17 @@ async def publish(client: Client, messages: Sequence[Outgoing], stream: str = FE
 
 
 async def publish_others(client: Client, count: int) -> None:
-    """``count`` score changes and ``count`` alerts in their streams."""
-    changes = [envelope_of(unit_score_changed()) for _ in range(count)]
-    alerts = [envelope_of(alert_raised()) for _ in range(count)]
-    await publish(client, [outgoing(each, SUBJECTS[RANKING]) for each in changes], RANKING)
-    await publish(client, [outgoing(each, SUBJECTS[ALERTS]) for each in alerts], ALERTS)
+    """``count`` score changes and ``count`` alerts in their streams; what fails is sent again."""
+    changes = [outgoing(envelope_of(unit_score_changed()), SUBJECTS[RANKING]) for _ in range(count)]
+    alerts = [outgoing(envelope_of(alert_raised()), SUBJECTS[ALERTS]) for _ in range(count)]
+    for messages, stream in ((changes, RANKING), (alerts, ALERTS)):
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await publish(client, messages, stream)
+                    break
+                except TransientError:
+                    await asyncio.sleep(0.2)
 
 
 @dataclass
