@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from services.notify.domain.alert import Alert, alert_id
+from services.notify.domain.about import alert_about
+from services.notify.domain.alert import Alert
 from services.notify.domain.case_facts import (
     CLASSIFY,
     CONFIRM,
@@ -206,19 +207,12 @@ def _alert(
     body: str,
     more: Mapping[str, str] | None = None,
 ) -> Alert:
-    cause = fact.cause
-    return Alert(
-        alert_id=alert_id(rule, cause.event_id),
-        rule=rule,
-        severity=severity,
-        known_at=cause.known_at,
-        unit_id=cause.unit_id,
-        unit_name=cause.unit_name,
-        city=cause.city,
-        county=cause.county,
+    return alert_about(
+        rule,
+        severity,
+        fact.cause,
         title=title,
         body=body,
-        evidence=(cause.event_id,),
         figures={
             "case_id": fact.case_id,
             "status": fact.status,

@@ -8,8 +8,9 @@ copy anything about a citizen into an alert.
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from services.notify.domain.about import alert_about
 from services.notify.domain.alert import Alert, alert_id
-from services.notify.domain.facts import Cause, Divergence, Review, ScoreMove
+from services.notify.domain.facts import Divergence, Review, ScoreMove
 from shared.kernel.units import ALL
 from shared.rules.alerting import Severity
 from shared.rules.pack import RulePack
@@ -23,7 +24,7 @@ def bad_review(review: Review, rules: RulePack) -> Alert | None:
     if review.grade not in rule.grades:
         return None
     name = review.cause.unit_name
-    return _alert(
+    return alert_about(
         "bad_review",
         rule.severity,
         review.cause,
@@ -64,7 +65,7 @@ def _drop_alert(
     rule = rules.alerts.rank_drop
     lost = (move.rank or 0) - start
     name = move.cause.unit_name
-    return _alert(
+    return alert_about(
         "rank_drop",
         rule.severity,
         move.cause,
@@ -92,7 +93,7 @@ def band_change(move: ScoreMove, rules: RulePack) -> Alert | None:
     base = rules.alerts.band_change.severity
     name = move.cause.unit_name
     advice = "请查看近期评价,查明原因并采取措施。" if worse else "请总结经验,保持服务水平。"
-    return _alert(
+    return alert_about(
         "band_change",
         _raised(base) if worse else base,
         move.cause,
@@ -191,29 +192,3 @@ def _basis(move: ScoreMove) -> dict[str, str]:
     if move.ratings is not None:
         basis["ratings"] = str(move.ratings)
     return basis
-
-
-def _alert(
-    rule: str,
-    severity: Severity,
-    cause: Cause,
-    *,
-    title: str,
-    body: str,
-    figures: Mapping[str, str],
-    key: tuple[str, ...] = (),
-) -> Alert:
-    return Alert(
-        alert_id=alert_id(rule, *(key or (cause.event_id,))),
-        rule=rule,
-        severity=severity,
-        known_at=cause.known_at,
-        unit_id=cause.unit_id,
-        unit_name=cause.unit_name,
-        city=cause.city,
-        county=cause.county,
-        title=title,
-        body=body,
-        evidence=(cause.event_id,),
-        figures=figures,
-    )

@@ -5,10 +5,12 @@ up. What counts against the unit, and what is in force, it hears of itself, with
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from services.notify.domain.alert import Alert, alert_id
+from services.notify.domain.about import alert_about
+from services.notify.domain.alert import Alert
 from services.notify.domain.sanction_facts import SanctionFact
 from shared.kernel.clock import SHANGHAI
 from shared.rules.alerting import Severity
@@ -109,7 +111,6 @@ def _moment(at: datetime | None) -> str | None:
 
 
 def _alert(rule: str, severity: Severity, fact: SanctionFact, title: str, body: str) -> Alert:
-    cause = fact.cause
     figures = {
         "fact": fact.fact,
         "ground": fact.ground,
@@ -119,17 +120,12 @@ def _alert(rule: str, severity: Severity, fact: SanctionFact, title: str, body: 
         "why": fact.why,
         "appeal_until": _moment(fact.appeal_until),
     }
-    return Alert(
-        alert_id=alert_id(rule, cause.event_id),
-        rule=rule,
-        severity=severity,
-        known_at=cause.known_at,
-        unit_id=cause.unit_id,
-        unit_name=cause.unit_name,
-        city=cause.city,
-        county=cause.county,
+    alert = alert_about(
+        rule,
+        severity,
+        fact.cause,
         title=title,
         body=body,
-        evidence=(cause.event_id, *fact.rests_on[-MOST_EVIDENCE:]),
         figures={name: value for name, value in figures.items() if value is not None},
     )
+    return replace(alert, evidence=(*alert.evidence, *fact.rests_on[-MOST_EVIDENCE:]))
