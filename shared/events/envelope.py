@@ -4,8 +4,7 @@ Extension attributes follow the spec's naming (lower case, no separators). ``tim
 happened, ``receivedat`` when the platform learned of it.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -64,8 +63,7 @@ class Envelope(BaseModel, Generic[D]):
         return self.model_dump_json(exclude_none=True).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(NamedTuple):
     """Where an event comes from; copied into every envelope that a request or message leads to."""
 
     correlation_id: str

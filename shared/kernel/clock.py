@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Final, Protocol
 
 from shared.kernel.errors import InvalidValueError
@@ -16,6 +17,10 @@ a machine with another (or no) time-zone database, which a byte-identical replay
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?P<zone>[Zz]|[+-]\d{2}:\d{2})?", re.ASCII
 )
+# Parts of a time as they are written: looked up, one costs a fifth of what `isoformat` takes.
+_MINUTES: Final = tuple(f"{minute:02d}:" for minute in range(60))
+_SECONDS: Final = tuple(f"{second:02d}." for second in range(60))
+_MILLIS: Final = tuple(f"{milli:03d}Z" for milli in range(1000))
 _EXPECTED = "a time in RFC 3339 with its offset, e.g. 2026-01-31T09:30:00+08:00"
 
 
@@ -64,7 +69,13 @@ def rfc3339(moment: datetime) -> str:
     """
     if moment.tzinfo is not UTC:  # almost every time is in UTC already, and some are formatted by the million
         moment = _aware(moment).astimezone(UTC)
-    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+    hour = _hour(moment.year, moment.month, moment.day, moment.hour)
+    return f"{hour}{_MINUTES[moment.minute]}{_SECONDS[moment.second]}{_MILLIS[moment.microsecond // 1000]}"
+
+
+@lru_cache(maxsize=1024)
+def _hour(year: int, month: int, day: int, hour: int) -> str:
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:"
 
 
 def parse_rfc3339(text: str) -> datetime:

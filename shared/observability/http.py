@@ -5,6 +5,7 @@ is plain ASGI and counts on the hot path: intake serves thousands of requests pe
 """
 
 import asyncio
+import logging
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.kernel.ids import RANDOM_BYTES, uuid7
 from shared.observability.docs_page import install_docs
 from shared.observability.health import Health
-from shared.observability.logging import get_logger
+from shared.observability.logging import get_logger, write_routine
 from shared.observability.metrics import ServiceMetrics, watch_loop_lag
 from shared.observability.openapi import describe_problems
 from shared.observability.problem import (
@@ -220,10 +221,12 @@ class Requests:
     def _finish(self, method: str, route: str, status: int, seconds: float) -> None:
         method = method if method in _METHODS else "other"
         self._observe(method, route, status, seconds)
-        write = _log.info if status < _SERVER_ERROR else _log.error
+        level = logging.INFO if status < _SERVER_ERROR else logging.ERROR
         if route in QUIET_ROUTES:
-            write = _log.debug
-        write("request", method=method, route=route, status=status, ms=round(seconds * 1000, 2))
+            level = logging.DEBUG
+        write_routine(
+            level, "request", method=method, route=route, status=status, ms=round(seconds * 1000, 2)
+        )
 
 
 class RequestMiddleware:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
+from typing import NamedTuple
 
 RandomBytes = Callable[[int], bytes]
 """Source of randomness, `os.urandom` unless a test injects another."""
@@ -22,8 +22,7 @@ _TRACEPARENT = re.compile(
 _SAMPLED = 0x01
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
+class TraceContext(NamedTuple):
     """A parsed ``traceparent``; ids in lower-case hex."""
 
     trace_id: str
@@ -35,8 +34,7 @@ class TraceContext:
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
 
-@dataclass(frozen=True, slots=True)
-class RequestContext:
+class RequestContext(NamedTuple):
     """What log lines and envelopes of the current request or message carry; empty outside of one."""
 
     correlation_id: str | None = None
@@ -66,10 +64,7 @@ def parse_traceparent(header: str | None) -> TraceContext | None:
 def new_trace(random: RandomBytes = os.urandom) -> TraceContext:
     """Start a trace; sampled, since deciding what to keep is the collector's business."""
     noise = random(24)
-    # The standard forbids all-zero ids; setting one bit is cheaper than drawing again.
-    trace_id = int.from_bytes(noise[:16], "big") | 1
-    span_id = int.from_bytes(noise[16:], "big") | 1
-    return TraceContext(f"{trace_id:032x}", f"{span_id:016x}", sampled=True)
+    return TraceContext(_hex_id(noise[:16]), _hex_id(noise[16:]), True)  # noqa: FBT003 - a tuple's third
 
 
 def child_of(parent: str | None, random: RandomBytes = os.urandom) -> TraceContext:
@@ -77,8 +72,12 @@ def child_of(parent: str | None, random: RandomBytes = os.urandom) -> TraceConte
     context = parse_traceparent(parent)
     if context is None:
         return new_trace(random)
-    span_id = int.from_bytes(random(8), "big") | 1
-    return TraceContext(context.trace_id, f"{span_id:016x}", context.sampled)
+    return TraceContext(context.trace_id, _hex_id(random(8)), context.sampled)
+
+
+def _hex_id(noise: bytes) -> str:
+    """The id in hexadecimal digits; the standard forbids one of zeros alone."""
+    return noise.hex() if any(noise) else f"{1:0{2 * len(noise)}x}"
 
 
 def current_context() -> RequestContext:

@@ -11,7 +11,7 @@ from tests.bench.stage import Stage, http_program
 
 PATH = "/v1/feedback"
 ACCEPTED = "202"
-CONNECTIONS = 128
+CONNECTIONS = 96
 WARM_S = 0.7
 SECONDS = 2.5
 LATENCY_S = 4.0

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 
 from services.intake.application.accepting import Acceptor
@@ -22,7 +22,7 @@ CHUNK = 250
 CHUNKS_UNDER_WAY = 4
 """Chunks of one batch that wait for the broker at once; group commit joins them to atomic batches."""
 
-_KNOWN_FIELDS = frozenset({"body", "address", *(part.name for part in fields(Submission))})
+_KNOWN_FIELDS = frozenset({"body", "address", *Submission._fields})
 
 
 _GoodLine = tuple[int, Prepared, Taken]

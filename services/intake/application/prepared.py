@@ -1,9 +1,8 @@
 """From a client's words to a rating that may be stored: identity, digest, receipt."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from services.intake.application.errors import RejectedError
 from services.intake.application.ports import Rules
@@ -33,8 +32,7 @@ CLIENT_REF: Final = "client_ref"
 RandomBytes = Callable[[int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
+class RequestFacts(NamedTuple):
     """What holds for every rating of one request.
 
     Attributes:
@@ -61,8 +59,7 @@ class RequestFacts:
     credential: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A rating that may be accepted.
 
     Attributes:

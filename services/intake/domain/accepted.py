@@ -1,12 +1,11 @@
 """What intake remembers of an accepted rating: enough to answer a repeat and a receipt."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """One rating in the stream.
 
     Attributes:
@@ -36,8 +35,7 @@ class Verdict(StrEnum):
     CONFLICT = "conflict"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The answer to one submission: what happened, and the rating that stands."""
 
     verdict: Verdict

@@ -36,7 +36,7 @@ class AdmissionLimits:
 
     least: int = 32
     most: int = 2000
-    target_s: float = 0.06
+    target_s: float = 0.08
     window_s: float = 0.1
     reserved: float = 0.25
     weights: Mapping[str, float] | None = None

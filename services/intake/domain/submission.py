@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from shared.kernel.grades import Channel, Source
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_NO_DIMENSIONS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def unix_ms(moment: datetime) -> int:
@@ -39,9 +42,8 @@ class Contact:
 _CONTACT_PARTS = tuple(part.name for part in fields(Contact))
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """One rating in the client's own words.
+class Submission(NamedTuple):
+    """One rating in the client's own words. Shown (`repr`), it says nothing of a citizen.
 
     Attributes:
         unit_id: the unit that is rated, as written; may not exist.
@@ -56,14 +58,21 @@ class Submission:
     grade: int
     source: Source
     channel: Channel
-    dimensions: Mapping[str, int] = field(default_factory=dict)
-    transaction_id: str | None = field(default=None, repr=False)
-    client_ref: str | None = field(default=None, repr=False)
-    text: str | None = field(default=None, repr=False)
-    contact: Contact | None = field(default=None, repr=False)
-    device_id: str | None = field(default=None, repr=False)
+    dimensions: Mapping[str, int] = _NO_DIMENSIONS
+    transaction_id: str | None = None
+    client_ref: str | None = None
+    text: str | None = None
+    contact: Contact | None = None
+    device_id: str | None = None
     occurred_at: datetime | None = None
-    token: str | None = field(default=None, repr=False)
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        """What was rated how, and nothing of who rated."""
+        return (
+            f"Submission(unit_id={self.unit_id!r}, grade={self.grade}, source={self.source!r}, "
+            f"channel={self.channel!r}, occurred_at={self.occurred_at!r})"
+        )
 
     def canonical(self) -> bytes:
         """One spelling of the client's own fields: equal content gives equal bytes, other content others.

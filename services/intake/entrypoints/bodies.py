@@ -4,7 +4,6 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -213,7 +212,7 @@ def with_token(submission: Submission, header: bytes) -> Submission:
             "leave one of them out",
             field="token",
         )
-    return replace(submission, token=token)
+    return submission._replace(token=token)
 
 
 def _members_of(body: FeedbackBody) -> int:

@@ -6,7 +6,6 @@ record, in order. An evaluation is the same if ``projNo`` and ``transactionTime`
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -159,7 +158,7 @@ class _Desk:
             for number, record in enumerate(records)
         ]
         parse = own_lines(asked.scope, self._parse, self._parts.units)
-        facts = replace(asked.facts, credential=principal_of(asked.scope).credential_id)
+        facts = asked.facts._replace(credential=principal_of(asked.scope).credential_id)
         found = await submit_batch(lines, facts, self._parts.desk, parse)
         results = [_answer(each) for each in found]
         worst = max(each.code for each in results)

@@ -42,6 +42,7 @@ def _through(way: tuple[Channel, Source]) -> st.SearchStrategy[Submission]:
         contact=st.none() | contacts.filter(lambda contact: bool(contact.given())),
         device_id=st.none() | words,
         occurred_at=st.none() | moments,
+        token=st.none(),
     )
 
 

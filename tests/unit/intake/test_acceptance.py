@@ -29,8 +29,7 @@ def test_a_plain_rating_has_no_issue() -> None:
 
 
 def test_all_issues_are_told_at_once() -> None:
-    wrong = dataclasses.replace(
-        PLAIN,
+    wrong = PLAIN._replace(
         unit_id="U999999",
         occurred_at=NOW + timedelta(days=1),
         text="x" * (RULES.text_max_chars + 1),
@@ -42,7 +41,7 @@ def test_all_issues_are_told_at_once() -> None:
 @pytest.mark.parametrize(("ahead_s", "fields"), [(0, []), (1, ["occurred_at"])])
 def test_the_future_begins_after_the_tolerance(ahead_s: int, fields: list[str]) -> None:
     edge = NOW + timedelta(seconds=RULES.future_tolerance_s + ahead_s)
-    assert issue_fields(dataclasses.replace(PLAIN, occurred_at=edge)) == fields
+    assert issue_fields(PLAIN._replace(occurred_at=edge)) == fields
 
 
 def test_a_unit_is_rated_only_on_days_on_which_it_exists() -> None:
@@ -57,7 +56,7 @@ def test_a_unit_is_rated_only_on_days_on_which_it_exists() -> None:
         (datetime(2009, 12, 30, 15, 59, tzinfo=UTC), ["occurred_at"]),
         (datetime(2009, 12, 30, 16, 0, tzinfo=UTC), []),
     ):
-        assert issue_fields(dataclasses.replace(PLAIN, occurred_at=moment), closed) == fields, moment
+        assert issue_fields(PLAIN._replace(occurred_at=moment), closed) == fields, moment
 
 
 @pytest.mark.parametrize(
@@ -82,7 +81,7 @@ def test_a_unit_is_rated_only_on_days_on_which_it_exists() -> None:
     ],
 )
 def test_how_surely_a_rating_stands_for_a_service(change: dict[str, object], expected: Verification) -> None:
-    submission = dataclasses.replace(PLAIN, **change)  # type: ignore[arg-type]  # table
+    submission = PLAIN._replace(**change)  # type: ignore[arg-type]  # table
     proofs = proofs_of(submission.channel, RULES, imported=False)
     assert verification_of(submission, proofs) is expected
 

@@ -176,7 +176,7 @@ class Hall:
         facts = self.preparer.facts(
             Provenance("c"), address=address, import_id=import_id, credential=credential
         )
-        return dataclasses.replace(facts, rules=dataclasses.replace(facts.rules, quotas=self.quotas))
+        return facts._replace(rules=dataclasses.replace(facts.rules, quotas=self.quotas))
 
     def rate(
         self,
@@ -184,7 +184,7 @@ class Hall:
         credential: str | None = None,
         **fields: Any,  # noqa: ANN401 - of a rating
     ) -> None:
-        submission = dataclasses.replace(Submission("U000200", 5, Source.PUBLIC, Channel.QR), **fields)
+        submission = Submission("U000200", 5, Source.PUBLIC, Channel.QR)._replace(**fields)
         facts = self.facts(address, credential=credential)
         asyncio.run(submit_feedback(submission, facts, self.desk))
 

@@ -65,7 +65,7 @@ class Office:
             tally=self.tally,
         )
         rating = prepared(ref)
-        await acceptor.accept([replace(rating, facts=replace(rating.facts, synthetic=synthetic))])
+        await acceptor.accept([rating._replace(facts=rating.facts._replace(synthetic=synthetic))])
         return rating.event_id
 
     def replica(self) -> "Office":

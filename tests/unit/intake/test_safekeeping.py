@@ -213,7 +213,7 @@ async def test_a_repeat_from_before_the_key_of_ids_changed_is_recognised_when_it
     await intake.broker.append([_message(each) for each in (first, other)])
 
     def again(ref: str, grade: int = 5) -> Prepared:
-        return replace(_rekeyed(ref, grade), former=(prepared(ref).receipt,))
+        return _rekeyed(ref, grade)._replace(former=(prepared(ref).receipt,))
 
     intake.broker.away = True
     same, differs, fresh = again("a"), again("b"), again("c")
@@ -232,7 +232,7 @@ def _rekeyed(ref: str, grade: int = 5) -> Prepared:
     """The rating that `prepared` gives, under another key of ids."""
     rating = prepared(ref, grade=grade)
     event_id = EventIds(b"2" * 32).of("client_ref", "qr", ref)
-    return replace(rating, event_id=event_id, receipt=PSEUDONYMS.receipt(event_id))
+    return rating._replace(event_id=event_id, receipt=PSEUDONYMS.receipt(event_id))
 
 
 async def test_what_belongs_to_a_spooled_rating_goes_behind_it_and_others_overtake(intake: Intake) -> None:

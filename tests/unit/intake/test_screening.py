@@ -293,7 +293,7 @@ def test_what_every_live_key_makes_of_a_rating_reaches_screening_the_oldest_firs
     oldest, older = Pseudonyms("k1", bytes(32)), Pseudonyms("k2", b"2" * 32)
     newest = Pseudonyms("k3", b"3" * 32, earlier=[older, oldest], references=oldest.references)
     rating = prepared(text="排队两个小时")
-    rating = replace(rating, submission=replace(rating.submission, device_id="phone"))
+    rating = rating._replace(submission=rating.submission._replace(device_id="phone"))
     signature = tuple(range(SIGNATURE))
     message = submitted_message(rating, "排队两个小时", None, newest, signature)
     parse_envelope(Envelope[FeedbackSubmitted], message.payload)

@@ -1,5 +1,4 @@
 import asyncio
-import dataclasses
 import hmac
 import os
 from datetime import UTC, datetime, timedelta
@@ -110,7 +109,7 @@ class Window:
 
     def prepare(self, **fields: Any) -> Prepared:  # noqa: ANN401 - of a submission, and `import_id`
         import_id = fields.pop("import_id", None)
-        submission = dataclasses.replace(Submission(UNIT, 5, Source.PUBLIC, Channel.QR), **fields)
+        submission = Submission(UNIT, 5, Source.PUBLIC, Channel.QR)._replace(**fields)
         return self.preparer.one(submission, self.preparer.facts(Provenance("c"), import_id=import_id))
 
     def rate(self, **fields: Any) -> Verdict:  # noqa: ANN401 - of a submission
@@ -237,7 +236,7 @@ def test_after_a_rotation_old_references_and_used_tokens_are_still_known(former:
     if former is None:  # as it was before ids had a key
         unkeyed = window.prepare(**reference)
         event_id = derived_id("client_ref", "qr", "办件-1")
-        old = dataclasses.replace(unkeyed, event_id=event_id, receipt=PSEUDONYMS.receipt(event_id))
+        old = unkeyed._replace(event_id=event_id, receipt=PSEUDONYMS.receipt(event_id))
         asyncio.run(window.acceptor.accept((old,)))
     else:
         assert window.rate(**reference) is Verdict.ACCEPTED
