@@ -1,7 +1,8 @@
 """Who is let in when more comes than can be done: bounded, quick to refuse, and fair between channels.
 
 A request that waits longer than its sender does is lost work. So there is a limit on how many are under way,
-and it follows what they take: while answers come in time it grows, when they are slow it shrinks. Under the
+and it follows what they take. Where it is reached it grows while answers come in time, and shrinks when they
+are slow; where it isn't, slow answers are a slow machine or a pause, and refusing helps nobody. Under the
 limit everybody gets in. Near it, a part is kept for channels that have less than their share, so a channel
 that floods fills what is left of the limit and nobody else's place.
 """
@@ -34,7 +35,7 @@ class AdmissionLimits:
         weights: share of a channel relative to others; 1 where nothing is said.
     """
 
-    least: int = 32
+    least: int = 64
     most: int = 2000
     target_s: float = 0.08
     window_s: float = 0.1
@@ -114,10 +115,11 @@ class Admission:
     def _adapt(self, now: float) -> None:
         limits = self._limits
         mean_s = self._window_sum / self._window_count
-        if mean_s > limits.target_s:
-            self.limit = max(limits.least, int(self.limit * _SHRINK))
-        elif self._hit:
-            self.limit = min(limits.most, int(self.limit * _GROW) + 1)
+        if self._hit:  # only then does the limit decide how long they take
+            if mean_s > limits.target_s:
+                self.limit = max(limits.least, int(self.limit * _SHRINK))
+            else:
+                self.limit = min(limits.most, int(self.limit * _GROW) + 1)
         self._open = self.limit * (1 - limits.reserved)
         self._window_until = now + limits.window_s
         self._window_sum, self._window_count, self._hit = 0.0, 0, False
