@@ -11,7 +11,7 @@ from pydantic import Field
 
 from shared.events.base import CityCode, CountyCode, EventData, EventIdField, Instant, UnitIdField
 
-ClockField = Literal["contact", "classify", "solve", "confirm", "review"]
+ClockField = Literal["contact", "classify", "solve", "confirm", "review", "pause"]
 StatusField = Literal[
     "opened", "classified", "assigned", "planned", "in_progress", "answered", "confirmed", "closed",
     "explained", "annulled",
@@ -199,7 +199,7 @@ class CaseExtended(CaseChanged):
 
 
 class CasePaused(CaseChanged):
-    """Clocks stand still while somebody waits for the citizen."""
+    """Clocks stand still while somebody waits for the citizen, all but `pause`, which bounds the wait."""
 
 
 class CaseResumed(CaseChanged):
@@ -246,7 +246,7 @@ class CaseRevived(CaseChanged):
 
 
 class CaseClockReached(CaseChanged):
-    """A clock of the case has used up so many per cent of its time."""
+    """A clock of the case has used up so many per cent of its time. At the end of `pause` it goes on."""
 
     clock: Annotated[ClockField, Field(description="Which clock.")]
     percent: Annotated[Percent, Field(description="Per cent of its time that is used up.")]

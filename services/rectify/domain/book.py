@@ -18,8 +18,8 @@ class Summary:
 
     Attributes:
         sequence: of its last event.
-        due_at: when the next thing to be done is due; None: nothing is, or the clocks stand still. Of an
-            answer: when the citizen's time is up, from when a supervisor confirms for the silent.
+        due_at: when the next thing to be done is due; None: nothing is. Of an answer: when the citizen's time
+            is up, from when a supervisor confirms for the silent; of a case that waits: when it goes on.
         due_for: the clock that says so.
         on_time: whether the last answer was; None before.
     """
@@ -100,7 +100,9 @@ class Summary:
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether something should have been done by `now`."""
-        return not self.settled and self.due_at is not None and self.due_at < now
+        if self.settled or self.due_at is None or self.due_for is ClockName.PAUSE:
+            return False
+        return self.due_at < now
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +223,12 @@ class CaseBook:
     def worklist(self, wanted: CaseFilter, now: datetime, *, limit: int) -> tuple[Summary, ...]:
         """What has to be done, what burns first at the top; what waits for somebody else comes last."""
         found = [case for case in self._cases.values() if not case.settled and wanted.takes(case, now)]
-        return tuple(
-            sorted(
-                found, key=lambda case: (case.due_at is None, case.due_at or case.opened_at, case.case_id)
-            )[:limit]
-        )
+
+        def order(case: Summary) -> tuple[bool, datetime, str]:
+            waits = case.due_at is None or case.due_for is ClockName.PAUSE
+            return waits, case.due_at or case.opened_at, case.case_id
+
+        return tuple(sorted(found, key=order)[:limit])
 
     def overdue(self, now: datetime) -> int:
         """Cases where something should have been done."""

@@ -29,6 +29,8 @@ class ClockName(StrEnum):
     """The citizen's word on the answer 群众确认."""
     REVIEW = "review"
     """Another look at what could not be solved 复核; in calendar days."""
+    PAUSE = "pause"
+    """How long the citizen is waited for 等待群众: all waits between two openings together."""
 
 
 @dataclass(frozen=True, slots=True)

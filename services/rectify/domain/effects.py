@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from services.rectify.domain import clocks
 from services.rectify.domain import commands as c
@@ -16,6 +17,9 @@ from services.rectify.domain.case import (
 )
 from services.rectify.domain.clocks import FULL, Clock, ClockName
 from services.rectify.domain.terms import Terms
+
+OWN: Final = frozenset({ClockName.CONTACT, ClockName.CLASSIFY, ClockName.SOLVE})
+"""Clocks that the unit answers for: their end is a deadline that was missed."""
 
 
 def opened(case: Case, terms: Terms) -> Case:
@@ -113,13 +117,15 @@ def extend(case: Case, command: c.Extend, terms: Terms, now: datetime) -> Case:
 
 
 def pause(case: Case, _command: c.Pause, terms: Terms, now: datetime) -> Case:
-    """Clocks stand still."""
-    return replace(_all_paused(case, terms, now), paused_since=now)
+    """Clocks stand still, but for the one of the wait."""
+    return replace(_waiting(_all_paused(case, terms, now), terms, now), paused_since=now)
 
 
 def resume(case: Case, _command: c.Resume, terms: Terms, now: datetime) -> Case:
-    """Clocks go on."""
-    return replace(_all_resumed(case, terms, now), paused_since=None)
+    """Clocks go on: from the end of the time to wait if that was before, though no timer has fired."""
+    wait = case.clock(ClockName.PAUSE)
+    until = now if wait is None else _until(wait, now)
+    return replace(_all_resumed(_all_paused(case, terms, until), terms, until), paused_since=None)
 
 
 def answer(case: Case, command: c.GiveAnswer, terms: Terms, now: datetime) -> Case:
@@ -165,6 +171,7 @@ def review(case: Case, command: c.Review, terms: Terms, now: datetime) -> Case:
     found = replace(_stop(case, ClockName.REVIEW, terms, now), reviews=case.reviews + 1)
     if command.now_class is CaseClass.C:
         return _start(found, ClockName.REVIEW, terms.review_min, terms, now)
+    found = _stop(found, ClockName.PAUSE, terms, now)
     found = _start(found, ClockName.SOLVE, terms.solve_min(command.now_class), terms, now)
     return replace(
         found,
@@ -209,15 +216,18 @@ def revive(case: Case, command: c.Revive, terms: Terms, now: datetime) -> Case:
         annulment=None,
         rating_revision=command.rating_revision,
     )
-    return found if case.paused_since is not None else _all_resumed(found, terms, now)
+    return _waiting(found, terms, now) if case.paused_since is not None else _all_resumed(found, terms, now)
 
 
-def reach_mark(case: Case, command: c.ReachMark, _terms: Terms, _now: datetime) -> Case:
-    """A reminder is due; whoever acts on it reads the event."""
+def reach_mark(case: Case, command: c.ReachMark, terms: Terms, now: datetime) -> Case:
+    """A reminder is due; whoever acts on it reads the event. At the end of the time to wait it goes on."""
     clock = _required(case, command.clock)
     found = _with(case, replace(clock, reached=tuple(sorted({*clock.reached, command.percent}))))
-    late = command.percent == FULL and command.clock not in {ClockName.CONFIRM, ClockName.REVIEW}
-    return replace(found, overdue=case.overdue or late)
+    if command.percent != FULL:
+        return found
+    if command.clock is ClockName.PAUSE:
+        return resume(found, c.Resume(), terms, now)
+    return replace(found, overdue=case.overdue or command.clock in OWN)
 
 
 def reschedule(case: Case, _command: c.Reschedule, terms: Terms, _now: datetime) -> Case:
@@ -236,7 +246,7 @@ def reschedule(case: Case, _command: c.Reschedule, terms: Terms, _now: datetime)
 
 def _reopened(case: Case, terms: Terms, now: datetime) -> Case:
     found = case
-    for name in (ClockName.CONFIRM, ClockName.REVIEW):
+    for name in (ClockName.CONFIRM, ClockName.REVIEW, ClockName.PAUSE):
         found = _stop(found, name, terms, now)
     found = _start(found, ClockName.SOLVE, terms.solve_min(case.case_class or CaseClass.A), terms, now)
     status = Status.ASSIGNED if case.case_class is CaseClass.C else Status.IN_PROGRESS
@@ -283,17 +293,40 @@ def _prolonged(case: Case, minutes: float, terms: Terms, now: datetime) -> Clock
 
 
 def _all_paused(case: Case, terms: Terms, now: datetime) -> Case:
+    """All clocks stand still."""
     return replace(
         case,
-        clocks=tuple(clocks.paused(clock, now, terms.calendar_of(clock.name)) for clock in case.clocks),
+        clocks=tuple(
+            clocks.paused(clock, _until(clock, now), terms.calendar_of(clock.name)) for clock in case.clocks
+        ),
     )
 
 
+def _until(clock: Clock, now: datetime) -> datetime:
+    """`now`, but never beyond the end of a wait: what is counted of it is what it may take."""
+    if clock.name is not ClockName.PAUSE or clock.due_at is None:
+        return now
+    return min(now, clock.due_at)
+
+
 def _all_resumed(case: Case, terms: Terms, now: datetime) -> Case:
+    """All clocks run but for the one of the wait."""
     percents = terms.policy.reminders_percent
     return replace(
         case,
         clocks=tuple(
-            clocks.resumed(clock, now, terms.calendar_of(clock.name), percents) for clock in case.clocks
+            clock
+            if clock.name is ClockName.PAUSE
+            else clocks.resumed(clock, now, terms.calendar_of(clock.name), percents)
+            for clock in case.clocks
         ),
     )
+
+
+def _waiting(case: Case, terms: Terms, now: datetime) -> Case:
+    """The clock of the wait runs; what earlier waits of this opening have used stays used."""
+    clock = case.clock(ClockName.PAUSE)
+    if clock is None or clock.stopped_at is not None:
+        return _start(case, ClockName.PAUSE, terms.minutes(terms.policy.pause_max_wd), terms, now)
+    calendar = terms.calendar_of(ClockName.PAUSE)
+    return _with(case, clocks.resumed(clock, now, calendar, terms.policy.reminders_percent))

@@ -15,10 +15,13 @@ from services.rectify.domain.case import AT_WORK, SETTLED, Case, CaseClass, Conf
 from services.rectify.domain.clocks import ClockName
 from services.rectify.domain.errors import IllegalMoveError
 from services.rectify.domain.terms import Terms
+from shared.kernel.clock import SHANGHAI
 
 UNSETTLED: Final = frozenset(Status) - SETTLED
 BY_SYSTEM: Final = frozenset({"revive", "reach_mark", "reschedule"})
 """Moves that no person makes."""
+LEAST_WAIT_MIN: Final = 1.0
+"""A shorter rest of the time to wait is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,9 @@ def _pausable(case: Case) -> tuple[str, ...]:
         found += ("nobody can be waited for: the citizen left no contact",)
     elif case.contacted_at is None:
         found += ("the citizen was not contacted yet: contact first",)
+    wait = case.clock(ClockName.PAUSE)
+    if wait is not None and wait.stopped_at is None and wait.budget_min - wait.used_min < LEAST_WAIT_MIN:
+        found += ("the time to wait for the citizen is used up: go on with what is known",)
     return found
 
 
@@ -154,8 +160,20 @@ def _plannable(case: Case) -> tuple[str, ...]:
     return ()
 
 
-def _six(case: Case, command: c.MakePlan, _terms: Terms, now: datetime) -> tuple[str, ...]:
-    del case
+def latest_deadline(case: Case, terms: Terms, now: datetime) -> datetime:
+    """Until when a plan may run: until the answer is due; once that is past, for the time of its class again.
+
+    While the citizen is waited for, as if the wait ended now.
+    """
+    clock = case.clock(ClockName.SOLVE)
+    if clock is not None and clock.due_at is not None and clock.due_at > now:
+        return clock.due_at
+    if clock is not None and not clock.runs and clock.used_min < clock.budget_min:
+        return terms.calendar.after(now, clock.budget_min - clock.used_min)
+    return terms.calendar.after(now, terms.solve_min(case.case_class or CaseClass.A))
+
+
+def _six(case: Case, command: c.MakePlan, terms: Terms, now: datetime) -> tuple[str, ...]:
     elements = {
         "goal 目标": command.goal,
         "measures 措施": command.measures,
@@ -167,6 +185,10 @@ def _six(case: Case, command: c.MakePlan, _terms: Terms, now: datetime) -> tuple
     missing = tuple(f"the plan lacks its {name}" for name, value in elements.items() if value is None)
     if command.deadline is not None and command.deadline <= now:
         missing += ("the plan's deadline is past: name a later one",)
+    latest = latest_deadline(case, terms, now)
+    if command.deadline is not None and command.deadline > latest:
+        until = latest.astimezone(SHANGHAI).isoformat(timespec="seconds")
+        missing += (f"the plan's deadline is after the case's own: name {until} at the latest, or extend it",)
     return missing
 
 

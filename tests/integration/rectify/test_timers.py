@@ -95,6 +95,27 @@ async def test_timers_move_with_their_case_and_go_with_it(
         await eventually(lambda: _stand(client, case_id, 0), "none")
 
 
+async def test_a_case_that_nobody_resumes_goes_on_by_itself(
+    client: Client, make_office: Callable[..., Any]
+) -> None:
+    clock = FixedClock(datetime.now(UTC) - timedelta(days=16))
+    async with make_office(clock) as office:
+        case_id = case_id_of(await rate(client, clock), UNIT)
+        await office.until(f"/v1/cases/{case_id}", lambda case: case["status"] == "opened")
+        await office.moved(case_id, "contact")
+        await office.moved(case_id, "classify", case_class="B")
+        await office.moved(case_id, "assign", to={"unit_id": UNIT, "handler": "窗口负责人"})
+        await office.moved(case_id, "pause", reason="等待补充材料")
+        clock.advance(days=16)
+        case = await office.until(
+            f"/v1/cases/{case_id}",
+            lambda case: case["history"][-1]["fact"] == "clock-reached" and case["paused_since"] is None,
+        )
+        clocks = {each["name"]: each for each in case["clocks"]}
+        assert datetime.fromisoformat(clocks["solve"]["due_at"]) > clock.now() + timedelta(days=5)
+        assert clocks["pause"]["reached"][-1] == 100
+
+
 async def _stand(client: Client, case_id: str, number: int) -> bool:
     return len(await standing(client, case_id)) == number
 

@@ -38,7 +38,7 @@ from shared.testing.builders import CITY, COUNTY, UNIT, envelope_of
 from shared.testing.clock import FixedClock
 from shared.testing.registry_builders import example_of
 from tests.unit.rectify.lives import MONDAY, TEXT, new_case
-from tests.unit.rectify.test_any_life import NoHolidays
+from tests.unit.rectify.one_case import NoHolidays
 
 UNITS = load_units()
 SIGNER, COLLEAGUE, HEAD = "county-supervisor-2", "county-supervisor-1", "window-head"

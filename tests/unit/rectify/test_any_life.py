@@ -6,8 +6,6 @@ or a timer that comes again. What the rules forbid is said twice: of a state, an
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
@@ -17,12 +15,11 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from services.rectify.adapters.rule_packs import FileRulePacks
-from services.rectify.application.desk import CaseChangedError, Desk, KeyReusedError, LostRaceError
+from services.rectify.application.desk import Desk, KeyReusedError, LostRaceError
 from services.rectify.application.ports import StoredCase
 from services.rectify.application.timekeeping import FireTimer
 from services.rectify.application.translation import case_of
 from services.rectify.domain import commands as c
-from services.rectify.domain.calendar import Holidays
 from services.rectify.domain.case import (
     AnnulmentReason,
     Case,
@@ -34,74 +31,14 @@ from services.rectify.domain.case import (
 )
 from services.rectify.domain.clocks import ClockName
 from services.rectify.domain.errors import IllegalMoveError
-from services.rectify.domain.machine import open_moves
+from services.rectify.domain.machine import latest_deadline, open_moves
 from services.rectify.domain.timers import Timer, timers_of
 from services.rectify.metrics import RectifyMetrics
-from shared.events import Envelope, Provenance, parse_envelope, spec_for_type
+from shared.events import Envelope, Provenance
 from shared.kernel.ids import derived_id
 from shared.messaging.publisher import BrokerUnavailableError
-from tests.unit.rectify.lives import HERE, MONDAY, TEXT, THERE, answer, new_case, plan
-
-
-def again(event: Envelope[Any]) -> Envelope[Any]:
-    """The event as whoever reads it from the stream gets it."""
-    return parse_envelope(spec_for_type(event.type).envelope, event.to_json())
-
-
-class Stream:
-    """Plays `CaseStore` for one case, with bytes in between as on the wire."""
-
-    def __init__(self) -> None:
-        self.events: list[Envelope[Any]] = []
-        self.cases: list[Case] = []
-        """The state after each event, as whoever reads the events makes it."""
-        self.lose_answer = False
-        self.before_store: Callable[[], Awaitable[None]] | None = None
-        """What happens, once, between somebody's look and their event."""
-
-    async def load(self, case_id: str) -> StoredCase | None:
-        if not self.events:
-            return None
-        event = self.events[-1]
-        assert event.data.case_id == case_id
-        return StoredCase(self.cases[-1], len(self.events), event.correlationid)
-
-    async def store(self, event: Envelope[Any], case: Case, *, replaces: int) -> tuple[int, bool]:
-        del case
-        meanwhile, self.before_store = self.before_store, None
-        if meanwhile is not None:
-            await meanwhile()
-        known = [each.id for each in self.events]
-        if event.id in known:
-            return known.index(event.id) + 1, True
-        if replaces != len(self.events):
-            raise CaseChangedError("somebody else was faster")
-        self.events.append(again(event))
-        self.cases.append(case_of(self.events[-1].data))
-        if self.lose_answer:
-            self.lose_answer = False
-            raise BrokerUnavailableError("the answer was lost")
-        return len(self.events), False
-
-    async def history(self, case_id: str) -> tuple[tuple[int, Envelope[Any]], ...]:
-        del case_id
-        return tuple(enumerate(self.events, 1))
-
-
-@dataclass
-class Now:
-    """A clock to be turned."""
-
-    moment: datetime = MONDAY
-
-    def now(self) -> datetime:
-        return self.moment
-
-
-class NoHolidays:
-    def current(self) -> Holidays:
-        return Holidays()
-
+from tests.unit.rectify.lives import HERE, MONDAY, TERMS, TEXT, THERE, answer, new_case, plan
+from tests.unit.rectify.one_case import NoHolidays, Now, Stream, again
 
 COMMANDS: st.SearchStrategy[c.Command] = st.one_of(
     st.just(c.Contact()),
@@ -110,7 +47,7 @@ COMMANDS: st.SearchStrategy[c.Command] = st.one_of(
     st.builds(c.ProposeTransfer, st.sampled_from([HERE, THERE]), st.sampled_from([TEXT, None])),
     st.just(c.AcceptTransfer()),
     st.builds(c.RefuseTransfer, st.sampled_from([TEXT, None])),
-    st.sampled_from([plan(MONDAY + timedelta(days=9000)), plan(MONDAY + timedelta(days=9000), goal=None)]),
+    st.builds(lambda days: plan(MONDAY + timedelta(days=days)), st.sampled_from([0, 4, 30, 9000])),
     st.just(c.Report(TEXT)),
     st.builds(c.Extend, st.integers(0, 16), st.sampled_from([TEXT, None])),
     st.just(c.Pause(TEXT)),
@@ -138,7 +75,12 @@ NUMBERS: st.SearchStrategy[int] = st.integers(1, 10_000)
 ANNULLED_ONCE_IN = 40
 
 
-def possible(case: Case, number: int) -> c.Command:
+def plan_for(case: Case, now: datetime) -> c.MakePlan:
+    """A plan that takes all the time that `case` has."""
+    return plan(deadline=latest_deadline(case, TERMS, now))
+
+
+def possible(case: Case, number: int, now: datetime) -> c.Command:
     """One of the commands that `case` allows, by `number`: of all commands chance would seldom draw one."""
     revision = case.rating_revision + 1
     if case.status is Status.ANNULLED:
@@ -152,7 +94,7 @@ def possible(case: Case, number: int) -> c.Command:
         "propose_transfer": (c.ProposeTransfer(THERE, TEXT), c.ProposeTransfer(HERE, TEXT)),
         "accept_transfer": (c.AcceptTransfer(),),
         "refuse_transfer": (c.RefuseTransfer(TEXT),),
-        "plan": (plan(MONDAY + timedelta(days=9000)),),
+        "plan": (plan_for(case, now),),
         "report": (c.Report(TEXT),),
         "extend": (c.Extend(1, TEXT), c.Extend(15, TEXT)),
         "pause": (c.Pause(TEXT),),
@@ -168,7 +110,7 @@ def possible(case: Case, number: int) -> c.Command:
     return commands[number % len(commands)] if commands else c.Annul(AnnulmentReason.EXCLUDED, revision)
 
 
-def next_step(case: Case, case_class: CaseClass) -> c.Command | None:
+def next_step(case: Case, case_class: CaseClass, now: datetime) -> c.Command | None:
     """What brings a case ahead: without it, chance alone hardly ever gets to an answer."""
     if case.status is Status.ANNULLED:
         return c.Revive(case.rating_revision + 1)
@@ -180,7 +122,7 @@ def next_step(case: Case, case_class: CaseClass) -> c.Command | None:
     ways: dict[Status, c.Command] = {
         Status.OPENED: c.Classify(case_class),
         Status.CLASSIFIED: c.Assign(HERE),
-        Status.ASSIGNED: answer(Outcome.EXPLAINED) if explains else plan(MONDAY + timedelta(days=9000)),
+        Status.ASSIGNED: answer(Outcome.EXPLAINED) if explains else plan_for(case, now),
         Status.PLANNED: c.Report(TEXT),
         Status.IN_PROGRESS: answer(),
         Status.ANSWERED: c.Confirm(ConfirmedBy.CITIZEN),
@@ -233,6 +175,10 @@ class History:
                 after.plan.responsible_unit, after.plan.responsible_leader, after.plan.responsible_person,
             )  # fmt: skip
             assert all(six), "a plan without one of its six elements"
+            due = before.clock(ClockName.SOLVE)
+            assert due is not None
+            if due.due_at is not None and due.due_at > event.time:
+                assert after.plan.deadline <= due.due_at, "a plan beyond the deadline"
         elif fact == "answered":
             assert after.answer is not None
             assert after.answer.text.ciphertext
@@ -328,7 +274,9 @@ class AnyLife(RuleBasedStateMachine):
 
     @rule(number=NUMBERS)
     def something_possible(self, number: int) -> None:
-        self.ask(possible(self.case, number), CommandMark(f"{next(self.keys):032x}", "5" * 32))
+        self.ask(
+            possible(self.case, number, self.clock.moment), CommandMark(f"{next(self.keys):032x}", "5" * 32)
+        )
 
     @rule(numbers=st.lists(NUMBERS, min_size=2, max_size=6))
     def a_busy_day(self, numbers: list[int]) -> None:
@@ -338,7 +286,8 @@ class AnyLife(RuleBasedStateMachine):
     @rule(mine=NUMBERS, theirs=NUMBERS)
     def two_at_once(self, mine: int, theirs: int) -> None:
         """Somebody else's event comes between our look and our event."""
-        ours, other_one = possible(self.case, mine), possible(self.case, theirs)
+        now = self.clock.moment
+        ours, other_one = possible(self.case, mine, now), possible(self.case, theirs, now)
         won: list[StoredCase] = []
         stored = len(self.stream.events)
         case_id, mark = self.case.case_id, CommandMark(f"{next(self.keys):032x}", "2" * 32)
@@ -388,7 +337,7 @@ class AnyLife(RuleBasedStateMachine):
 
     def steps_ahead(self, case_class: CaseClass, steps: int) -> None:
         for _ in range(steps):
-            command = next_step(self.case, case_class)
+            command = next_step(self.case, case_class, self.clock.moment)
             if command is not None:
                 self.ask(command, CommandMark(f"{next(self.keys):032x}", "0" * 32))
 
@@ -433,6 +382,11 @@ class AnyLife(RuleBasedStateMachine):
             if twice:
                 asyncio.run(fire(timer))
             self.fired.append(timer)
+        wait = self.case.clock(ClockName.PAUSE)
+        if self.case.paused_since is not None and self.case.status is not Status.ANNULLED:
+            assert wait is not None
+            assert wait.due_at is not None
+            assert wait.due_at > self.clock.moment, "the citizen is waited for for ever"
 
     @rule()
     def an_old_timer_fires_again(self) -> None:
@@ -470,8 +424,12 @@ class AnyLife(RuleBasedStateMachine):
             return
         case = self.case
         running = {clock.name for clock in case.clocks if clock.runs}
-        if case.status is Status.ANNULLED or case.paused_since is not None:
+        wait = case.clock(ClockName.PAUSE)
+        assert wait is None or wait.used_min <= wait.budget_min + 1
+        if case.status is Status.ANNULLED:
             assert running == set()
+        elif case.paused_since is not None:
+            assert running == {ClockName.PAUSE}
         elif case.status is Status.OPENED:
             assert ClockName.CLASSIFY in running
         elif case.status is Status.ANSWERED:

@@ -38,6 +38,16 @@ def test_an_answer_that_the_citizen_is_silent_about_is_due_when_the_citizens_tim
     assert (confirmed.due_at, confirmed.is_overdue(later)) == (None, False)
 
 
+def test_a_case_that_waits_comes_last_with_the_end_of_its_wait() -> None:
+    waits = life(*TO_PROGRESS, c.Pause(TEXT), case=new_case(case_id=SILENT))
+    late = MONDAY + timedelta(days=13, hours=23)
+    found = Summary.of(waits, 1)
+    assert (found.due_at, found.due_for) == (MONDAY + timedelta(days=14), ClockName.PAUSE)
+    assert not found.is_overdue(MONDAY + timedelta(days=15)), "it goes on by itself"
+    book = book_of(waits, at_work(2, late))
+    assert [each.case_id for each in book.worklist(CaseFilter(), late, limit=9)] == ["2", SILENT]
+
+
 def figures(*cases: Case) -> Figures:
     return book_of(*cases).figures(CaseFilter(), MONDAY)
 

@@ -19,7 +19,7 @@ from shared.events import Envelope, Provenance
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.units import load_units
 from shared.testing.clock import FixedClock
-from tests.unit.rectify.lives import MONDAY, TO_CLOSED, TO_PROGRESS, answer, life, new_case
+from tests.unit.rectify.lives import MONDAY, TO_CLOSED, TO_PROGRESS, answer, life, new_case, plan
 
 NOW = datetime(2026, 11, 26, 6, 0, tzinfo=UTC)
 WANTED = Wanted(
@@ -138,10 +138,11 @@ def summary(*moves: c.Command, opened_at: datetime = MONDAY, number: int = 1, **
 
 def test_a_case_counts_in_the_period_in_which_each_thing_happened() -> None:
     week = timedelta(days=7)
+    earlier = (*TO_PROGRESS[:3], plan(MONDAY - week), TO_PROGRESS[4])
     cases = [
         summary(*TO_CLOSED),
         summary(*TO_PROGRESS, number=2),
-        summary(*TO_PROGRESS, answer(), opened_at=MONDAY - week, number=3),
+        summary(*earlier, answer(), opened_at=MONDAY - week, number=3),
         summary(c.Annul(AnnulmentReason.MISTAKEN), number=4),
         summary(opened_at=MONDAY + week, number=5),
     ]

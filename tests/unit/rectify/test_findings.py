@@ -21,7 +21,7 @@ from shared.rules.rectify import Rectify
 from shared.testing.builders import CITY, COUNTY, UNIT, envelope_of
 from shared.testing.registry_builders import example_of
 from tests.unit.rectify.lives import MONDAY
-from tests.unit.rectify.test_any_life import NoHolidays, Now, Stream
+from tests.unit.rectify.one_case import NoHolidays, Now, Stream
 
 PLACE = {"unit_id": UNIT, "city": CITY, "county": COUNTY}
 
@@ -185,7 +185,8 @@ async def test_drills_old_findings_and_findings_that_nobody_knows_open_nothing()
 def test_which_findings_open_a_case_is_the_packs_word_and_old_packs_need_not_say() -> None:
     ((_, text),) = read_texts(None)
     assert parse_pack(text, "shipped").rectify == Rectify()
-    lines = [line for line in text.splitlines() if not line.startswith(("finding_opens", "incident_opens"))]
+    younger = ("finding_opens", "incident_opens", "pause_max_wd")
+    lines = [line for line in text.splitlines() if not line.startswith(younger)]
     assert parse_pack("\n".join(lines), "old").rectify == Rectify()
     never = text.replace('finding_opens = ["minor", "serious", "criticised"]', "finding_opens = []")
     assert parse_pack(never, "edited").rectify.finding_opens == ()

@@ -195,11 +195,84 @@ def test_a_late_class_gives_no_more_time() -> None:
 
 def test_time_in_which_the_citizen_is_waited_for_does_not_count() -> None:
     case = life(c.Pause(TEXT), case=life(*TO_PROGRESS))
-    assert [clock.name for clock in case.clocks if clock.runs] == []
+    assert [clock.name for clock in case.clocks if clock.runs] == [ClockName.PAUSE]
     later = MONDAY + timedelta(days=7)
     clock = life(c.Resume(), case=case, now=later).clock(ClockName.SOLVE)
     assert clock is not None
     assert clock.due_at == MONDAY + timedelta(days=14)
+
+
+def waited_out(case: Case) -> c.ReachMark:
+    """The last reminder of a wait."""
+    clock = case.clock(ClockName.PAUSE)
+    assert clock is not None
+    assert clock.due_at is not None
+    return c.ReachMark(ClockName.PAUSE, clock.round, 100, clock.due_at)
+
+
+def due(case: Case, name: ClockName = ClockName.SOLVE) -> datetime | None:
+    clock = case.clock(name)
+    assert clock is not None
+    return clock.due_at
+
+
+def test_a_wait_ends_by_itself_after_its_working_days_and_is_no_missed_deadline() -> None:
+    case = life(c.Pause(TEXT), case=life(*TO_PROGRESS))
+    end = MONDAY + timedelta(days=14)
+    assert due(case, ClockName.PAUSE) == end
+    late = decide(case, waited_out(case), TERMS, end + timedelta(days=4)).case
+    assert (late.paused_since, late.overdue) == (None, False)
+    assert due(late) == end + timedelta(days=7), "time counts from the end of the wait, not from its timer"
+    by_hand = life(c.Resume(), case=case, now=end + timedelta(days=4))
+    assert due(by_hand) == due(late)
+
+
+def test_all_waits_of_one_opening_have_the_time_of_one() -> None:
+    week, day = timedelta(days=7), timedelta(days=1)
+    once = life(c.Resume(), case=life(*TO_PROGRESS, c.Pause(TEXT)), now=MONDAY + week)
+    again = life(c.Pause(TEXT), case=once, now=MONDAY + week + day)
+    assert due(again, ClockName.PAUSE) == MONDAY + 2 * week + day
+    over = decide(again, waited_out(again), TERMS, MONDAY + 2 * week + day).case
+    assert "pause" not in open_moves(over)
+    assert "used up" in refused_at(over, c.Pause(TEXT), MONDAY + 2 * week + day).missing[0]
+    waits = life(answer(), c.RefuseAnswer(TEXT), c.Pause(TEXT), case=over, now=MONDAY + 3 * week)
+    clock = waits.clock(ClockName.PAUSE)
+    assert clock is not None
+    assert (clock.round, clock.due_at) == (2, MONDAY + 5 * week), "an answer that was refused starts anew"
+
+
+def test_a_case_that_is_one_again_waits_on_if_it_waited() -> None:
+    waits = life(c.Pause(TEXT), case=life(*TO_PROGRESS))
+    gone = life(c.Annul(AnnulmentReason.EXCLUDED, 1), case=waits, now=MONDAY + timedelta(days=7))
+    back = life(c.Revive(2), case=gone, now=MONDAY + timedelta(days=28))
+    assert [clock.name for clock in back.clocks if clock.runs] == [ClockName.PAUSE]
+    assert due(back, ClockName.PAUSE) == MONDAY + timedelta(days=35)
+    at_work = life(c.Annul(AnnulmentReason.EXCLUDED, 1), case=life(c.Resume(), case=waits))
+    assert [clock.name for clock in life(c.Revive(2), case=at_work).clocks if clock.runs] == [ClockName.SOLVE]
+
+
+def test_a_plan_ends_with_the_cases_own_deadline_which_the_refusal_names() -> None:
+    case, week = life(c.Classify(CaseClass.A), c.Assign(HERE)), timedelta(days=7)
+    last = MONDAY + week
+    error = refused(case, plan(deadline=last + timedelta(minutes=1)))
+    assert "2026-11-30T10:00:00+08:00" in error.missing[0]
+    assert life(plan(deadline=last), case=case).status is Status.PLANNED
+    longer = life(c.Extend(5, TEXT), plan(deadline=last + week), case=case)
+    assert longer.status is Status.PLANNED, "an extension gives the plan more time, too"
+
+
+def test_a_plan_of_an_overdue_case_has_its_classs_time_again() -> None:
+    case, week = life(c.Classify(CaseClass.A), c.Assign(HERE)), timedelta(days=7)
+    now = MONDAY + 2 * week
+    assert life(plan(deadline=now + week), case=case, now=now).status is Status.PLANNED
+    assert "after the case's own" in refused_at(case, plan(deadline=now + 2 * week), now).missing[0]
+
+
+def test_a_plan_of_a_case_that_waits_counts_as_if_the_wait_ended_now() -> None:
+    case, week = life(*TO_PROGRESS[:3], c.Pause(TEXT)), timedelta(days=7)
+    now = MONDAY + week
+    assert life(plan(deadline=now + week), case=case, now=now).status is Status.PLANNED
+    assert "after the case's own" in refused_at(case, plan(deadline=now + 2 * week), now).missing[0]
 
 
 def test_a_new_class_keeps_the_time_that_was_waited() -> None:
