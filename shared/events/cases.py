@@ -118,6 +118,10 @@ class CaseRecord(EventData):
     closed_at: Annotated[Instant | None, Field(description="When it was filed.")] = None
     reopened: Annotated[int, Field(description="How often the answer was refused.", ge=0)] = 0
     overdue: Annotated[bool, Field(description="Whether a deadline was ever missed.")] = False
+    overdue_since: Annotated[
+        Instant | None,
+        Field(description="The first deadline missed since it was opened, or opened again; null: none."),
+    ] = None
     spot_checks: Annotated[int, Field(description="How often it was looked back at.", ge=0)] = 0
     failed_checks: Annotated[int, Field(description="Of these, with a finding.", ge=0)] = 0
     reviews: Annotated[int, Field(description="How often class C was reviewed.", ge=0)] = 0

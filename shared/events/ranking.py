@@ -78,12 +78,12 @@ class RankingRow(EventData):
         Points | None,
         Field(
             description="How the unit puts right what was complained about: cases on time, confirmed by the "
-            "citizen, not reopened. Left out if no case is settled; the composite does without, then."
+            "citizen, not reopened. Left out if no case is settled or overdue; the composite does without."
         ),
     ] = None
     cases: Annotated[
         int | None,
-        Field(description="Settled cases that it rests on; left out if fewer than 5.", ge=5),
+        Field(description="Settled and overdue cases that it rests on; left out if fewer than 5.", ge=5),
     ] = None
 
 

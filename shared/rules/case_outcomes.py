@@ -1,4 +1,4 @@
-"""What a rule pack says about the rectification index 整改指数: how settled cases count for their unit.
+"""What a rule pack says about the rectification index 整改指数: how cases count for their unit.
 
 Optional in a pack: `[outcomes]`; one without it goes by the defaults here, those of the shipped pack.
 """
@@ -17,7 +17,7 @@ LEAST_SHOWN: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRules:
-    """How settled cases make a figure from 0 to 100.
+    """How cases that were settled, or are overdue, make a figure from 0 to 100.
 
     Attributes:
         on_time: share of a case that no deadline was missed in; the three shares are whole numbers.

@@ -102,7 +102,7 @@ def ranking_table(rows: list[dict[str, Any]], title: str | None = None) -> Table
 
 
 def _rectified(row: dict[str, Any]) -> tuple[str, str, str]:
-    """Composite, index, cases; without a settled case the composite is the score alone, and is said so."""
+    """Composite, index, cases; without a case the composite is the score alone, and is said so."""
     index, cases = row.get("rectification"), row.get("cases")
     if row["score"] is None:
         return "–", "–", "–"

@@ -171,7 +171,8 @@ class Case:
         extended_wd: working days of the one extension; 0: none yet.
         paused_since: while waiting for the citizen.
         reopened: how often the citizen or a spot check refused the answer.
-        overdue: whether any clock but the citizen's own was ever used up.
+        overdue: whether any clock of the unit's was ever used up.
+        overdue_since: when the first one was that was since the case was opened, or opened again; None: none.
         spot_checks: how often it was looked back at 回头看.
         failed_checks: of these, with a finding.
         reviews: how often a class C case was looked at again.
@@ -206,6 +207,7 @@ class Case:
     closed_at: datetime | None = None
     reopened: int = 0
     overdue: bool = False
+    overdue_since: datetime | None = None
     spot_checks: int = 0
     failed_checks: int = 0
     reviews: int = 0

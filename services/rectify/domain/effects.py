@@ -137,14 +137,15 @@ def answer(case: Case, command: c.GiveAnswer, terms: Terms, now: datetime) -> Ca
     given = Answer(command.outcome, command.text, now, on_time)
     found = _stop(_stop(case, ClockName.SOLVE, terms, now), ClockName.CONTACT, terms, now)
     found = _start(found, ClockName.CONFIRM, terms.minutes(terms.policy.confirm_wd), terms, now)
-    return replace(
+    found = replace(
         found,
         status=Status.ANSWERED,
         answer=given,
         first_answered_at=case.first_answered_at or now,
-        overdue=case.overdue or not on_time,
         confirmed_by=None,
     )
+    due_at = None if clock is None else clock.due_at
+    return found if on_time else _missed(found, min(now, due_at or now))
 
 
 def confirm(case: Case, command: c.Confirm, terms: Terms, now: datetime) -> Case:
@@ -182,6 +183,7 @@ def review(case: Case, command: c.Review, terms: Terms, now: datetime) -> Case:
         confirmed_by=None,
         closed_at=None,
         extended_wd=0,
+        overdue_since=None,
     )
 
 
@@ -227,7 +229,7 @@ def reach_mark(case: Case, command: c.ReachMark, terms: Terms, now: datetime) ->
         return found
     if command.clock is ClockName.PAUSE:
         return resume(found, c.Resume(), terms, now)
-    return replace(found, overdue=case.overdue or command.clock in OWN)
+    return _missed(found, command.at) if command.clock in OWN else found
 
 
 def reschedule(case: Case, _command: c.Reschedule, terms: Terms, _now: datetime) -> Case:
@@ -257,8 +259,14 @@ def _reopened(case: Case, terms: Terms, now: datetime) -> Case:
         confirmed_by=None,
         closed_at=None,
         extended_wd=0,
+        overdue_since=None,
         reopened=case.reopened + 1,
     )
+
+
+def _missed(case: Case, at: datetime) -> Case:
+    """A deadline of the unit's was missed at that moment."""
+    return replace(case, overdue=True, overdue_since=case.overdue_since or at)
 
 
 def _required(case: Case, name: ClockName) -> Clock:

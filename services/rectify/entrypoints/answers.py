@@ -48,6 +48,9 @@ class CaseOut(BaseModel):
     paused_since: datetime | None
     reopened: int
     overdue: bool
+    overdue_since: datetime | None = Field(
+        description="The first deadline missed since it was opened, or opened again."
+    )
     spot_checks: int
     reviews: int
     clocks: tuple[ClockOut, ...]
@@ -67,7 +70,7 @@ def _fields(case: Case) -> dict[str, Any]:
     same = (
         "case_id", "origin", "ref", "unit_id", "city", "county", "status", "case_class", "opened_at",
         "contacted_at", "first_answered_at", "closed_at", "confirmed_by", "extended_wd", "paused_since",
-        "reopened", "overdue", "spot_checks", "reviews",
+        "reopened", "overdue", "overdue_since", "spot_checks", "reviews",
     )  # fmt: skip
     return {name: getattr(case, name) for name in same} | {
         "status_label": case.status.label,

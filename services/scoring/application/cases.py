@@ -21,6 +21,9 @@ CASES: Final = "CASES"
 
 SUBJECT_PREFIX: Final = "cases.v1.changed."
 SETTLED: Final = frozenset({"closed", "explained"})
+ANNULLED: Final = "annulled"
+WITH_CITIZEN: Final = frozenset({"rating", "complaint"})
+"""Origins of cases with a citizen who can confirm."""
 _FIX: Final = "fix the producer; the message is left out"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
@@ -58,10 +61,12 @@ OnInvalid = Callable[[Message, InvalidEventError], None]
 class _Record(msgspec.Struct, gc=False):
     """The fields of a case's state that count."""
 
+    origin: str
     status: StatusName
     version: Annotated[int, msgspec.Meta(ge=1, le=MOST_VERSIONS)]
     reopened: Annotated[int, msgspec.Meta(ge=0)] = 0
     overdue: bool = False
+    overdue_since: _AwareTime | None = None
     confirmed_by: ConfirmedByName | None = None
     closed_at: _AwareTime | None = None
 
@@ -118,16 +123,18 @@ class CaseParser:
 
 
 def _outcome(unit: int, case: _Record) -> Outcome | None:
-    if case.status not in SETTLED or case.closed_at is None:
+    closed = case.closed_at if case.status in SETTLED else None
+    overdue = case.overdue_since if case.status != ANNULLED else None
+    if closed is None and overdue is None:
         return None
     return Outcome(
         unit,
-        _day(case.closed_at),
+        closed_on=None if closed is None else _day(closed),
         on_time=not case.overdue,
-        # A supervisor's word stands only where there is no citizen; silence is no word.
-        asked=case.confirmed_by != "supervisor",
-        confirmed=case.confirmed_by == "citizen",
+        asked=case.origin in WITH_CITIZEN,
+        confirmed=closed is not None and case.confirmed_by == "citizen",  # silence is no word
         reopened=case.reopened > 0,
+        overdue_on=None if overdue is None else _day(overdue),
     )
 
 

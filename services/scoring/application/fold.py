@@ -61,7 +61,7 @@ OnInvalid = Callable[[Message, InvalidEventError], None]
 OnFolded = Callable[[int], None]
 
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Version of what `Fold.dump` writes; another one is refused."""
 
 

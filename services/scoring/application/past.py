@@ -94,7 +94,7 @@ class Past:
         now = history.at(span, number)
         roster = Roster(self.registry, rules.kinds, day, min_group=rules.prior.min_group)
         before = history.before(span, number, now)
-        outcomes = {span: self.outcomes.at(span, number)} if self.outcomes.days else {}
+        outcomes = {span: self.outcomes.at(span, number)} if self.outcomes else {}
         return Ranker(roster, rules).rank({span: now}, {span: before}, outcomes)
 
     def order_before(self, span: Span, day: date) -> dict[str, tuple[str, ...]]:

@@ -85,9 +85,9 @@ class Row(NamedTuple):
         composite: weighted mean of the parts that there are, see `Composite`.
         dimensions: mean of each dimension's sub-grades, 1-5, by name; those with enough of them.
         sources: ratings and index of each other source, by name; those with enough ratings.
-        rectification: how the unit puts right what was complained about, 0-100; None: no case is settled, and
+        rectification: how the unit puts right what was complained about, 0-100; None: no case counts, and
             the composite does without.
-        cases: settled cases that it rests on; None: none, or too few to be shown.
+        cases: settled and overdue cases that it rests on; None: none, or too few to be shown.
     """
 
     unit_id: str

@@ -1,8 +1,8 @@
-"""The rectification index 整改指数: from counts of settled cases to a figure from 0 to 100.
+"""The rectification index 整改指数: from counts of cases to a figure from 0 to 100.
 
 A case is worth the shares of the rule pack that it got right: no deadline missed, the citizen's own word, an
-answer that lasted. The index is the mean over the unit's cases and some prior ones, in whole numbers, so that
-it is exactly what a person gets by hand:
+answer that lasted. One that is open and overdue has got none of them right. The index is the mean over the
+unit's cases and some prior ones, in whole numbers, so that it is exactly what a person gets by hand:
 
     index = (prior_cases · prior_index + Σ worth) / (prior_cases + cases)
 
@@ -29,8 +29,8 @@ class Rectified(NamedTuple):
     """How each unit of a level puts right what was complained about.
 
     Attributes:
-        points: the index, 0-100; NaN where no case is settled.
-        cases: settled cases; 0 where their number is not shown.
+        points: the index, 0-100; NaN where no case counts.
+        cases: that were settled or are overdue; 0 where their number is not shown.
     """
 
     points: NDArray[np.float64]
@@ -39,15 +39,15 @@ class Rectified(NamedTuple):
 
 def rectified(table: OutcomeTable, rules: OutcomeRules) -> Rectified:
     """The figures of each row of ``table``."""
-    settled = table[:, OutcomeColumn.SETTLED]
+    cases = table[:, OutcomeColumn.CASES]
     shares = rules.on_time + rules.confirmed + rules.not_reopened
     worth = (
         rules.on_time * table[:, OutcomeColumn.ON_TIME]
         + rules.confirmed * table[:, OutcomeColumn.CONFIRMED]
-        + rules.not_reopened * (settled - table[:, OutcomeColumn.REOPENED])
+        + rules.not_reopened * (cases - table[:, OutcomeColumn.NOT_LASTED])
     )
-    most = (rules.on_time + rules.not_reopened) * settled + rules.confirmed * table[:, OutcomeColumn.ASKED]
-    shown = settled >= rules.show_from
+    most = (rules.on_time + rules.not_reopened) * cases + rules.confirmed * table[:, OutcomeColumn.ASKED]
+    shown = cases >= rules.show_from
     # Few cases: their mean in thirds, as one fraction over the same denominator as everything else.
     thirds = (2 * _FEW_STEPS * worth + most) // np.maximum(2 * most, 1)
     worth = np.where(shown, _FEW_STEPS * worth, rules.few_count_as * shares * thirds)
@@ -58,6 +58,6 @@ def rectified(table: OutcomeTable, rules: OutcomeRules) -> Rectified:
     below = prior + most
     index = (2 * above + below) // (2 * below) / _POINT
     return Rectified(
-        points=np.where((settled > 0) & (most > 0), index, np.nan),
-        cases=np.where(shown, settled, 0),
+        points=np.where((cases > 0) & (most > 0), index, np.nan),
+        cases=np.where(shown, cases, 0),
     )

@@ -150,6 +150,10 @@ class History:
             assert not self.annulled_for_good, f"{fact} after it was annulled for good"
             assert after.version == before.version + 1
             assert before.overdue <= after.overdue, "a missed deadline was forgotten"
+            assert after.overdue or after.overdue_since is None
+            if after.overdue > before.overdue:
+                assert after.overdue_since is not None
+                assert after.overdue_since <= event.time, "a deadline to come was missed"
             assert before.first_answered_at in {None, after.first_answered_at}
             self._responsibility(fact, before, after)
             self._steps(fact, event, before, after)

@@ -308,10 +308,20 @@ def test_a_deadline_that_was_missed_stays_missed_under_a_new_class_until_the_cas
 
 
 def test_an_answer_after_the_deadline_is_late_though_no_timer_has_fired() -> None:
-    late = MONDAY + timedelta(days=8)
+    late, due_at = MONDAY + timedelta(days=8), MONDAY + timedelta(days=7)
     case = life(answer(), case=life(*TO_PROGRESS), now=late)
     assert case.answer is not None
-    assert (case.answer.on_time, case.overdue) == (False, True)
+    assert (case.answer.on_time, case.overdue, case.overdue_since) == (False, True, due_at)
+
+
+def test_the_first_deadline_that_was_missed_stands_until_the_case_is_opened_again() -> None:
+    case, end = new_case(), MONDAY + timedelta(days=1)
+    late = decide(case, c.ReachMark(ClockName.CLASSIFY, 1, 100, end), TERMS, end + timedelta(hours=1)).case
+    assert late.overdue_since == end
+    answered = life(*TO_PROGRESS[1:], answer(), case=late, now=MONDAY + timedelta(days=2))
+    assert answered.overdue_since == end
+    again = life(c.RefuseAnswer(None), case=answered, now=MONDAY + timedelta(days=3))
+    assert (again.overdue, again.overdue_since) == (True, None), "its new deadline is not missed"
 
 
 def test_a_mark_is_announced_once() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from shared.events import Provenance, spec_for_data
 from shared.events.cases import (
     CaseAnnulled,
+    CaseAnswered,
     CaseAnswerRefused,
     CaseChanged,
     CaseClosed,
@@ -19,7 +20,7 @@ from tests.unit.scoring.feedback import NOW, Message
 
 _KINDS: dict[str, type[CaseChanged]] = {
     "opened": CaseOpened, "closed": CaseClosed, "explained": CaseClosed, "annulled": CaseAnnulled,
-    "in_progress": CaseAnswerRefused,
+    "in_progress": CaseAnswerRefused, "answered": CaseAnswered,
 }  # fmt: skip
 
 

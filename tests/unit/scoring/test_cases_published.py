@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +101,26 @@ async def test_cases_move_the_composite_that_is_published_and_it_is_recomputed_b
     assert at_five[LIST].hash != live[LIST].hash, "the position decides"
     without = recompute(platform.stream, UNITS, RULES, NOW.date(), {STREAM: 35}, cases.stream)
     assert without[LIST].rows[0] == before
+
+
+async def test_who_never_closes_a_case_has_no_cleaner_record_than_who_does() -> None:
+    platform = Platform()
+    cases = Cases(platform)
+    platform.feed(good(35))
+    cases.feed(SETTLED)
+    await platform.publish()
+    before = await first_row(platform)
+    late: dict[str, Any] = {"overdue": True, "overdue_since": NOW - timedelta(days=50)}
+    cases.feed([case_event(WINDOWS[0], 9, 2, "answered", **late)])
+    assert await platform.publish()
+    row = await first_row(platform)
+    assert (row.cases, row.score, row.rank) == (7, before.score, before.rank)
+    assert row.rectification == pytest.approx((5 * 75 + 6 * 100) / 12, abs=5e-5)
+    await cases.assert_recomputable()
+    cases.feed([case_event(WINDOWS[0], 9, 3, **late)])
+    await platform.publish()
+    assert (await first_row(platform)).rectification == pytest.approx((375 + 600 + 200 / 3) / 12, abs=5e-5)
+    await cases.assert_recomputable()
 
 
 async def test_what_only_moves_the_position_changes_no_list_and_nothing_is_published_twice() -> None:

@@ -24,6 +24,7 @@ from services.scoring.domain.outcomes import (
     Outcome,
     Outcomes,
     OutcomeTable,
+    is_closed,
 )
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.rectification import rectified
@@ -41,7 +42,8 @@ from tests.unit.scoring.tables import add_ratings, random_statistics, small_prov
 
 DAY = date(2026, 11, 20)
 TODAY = day_number(DAY)
-KEPT = 800 + 366
+RESTATED = 800
+KEPT = RESTATED + 366
 UNITS = 4
 LENGTHS = (7, 30, 365)
 RULES = OutcomeRules()
@@ -50,14 +52,23 @@ flags = st.booleans()
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[CaseState]:
-    """All events of some cases, in the order of their making; a closing is never before an earlier one."""
+    """All events of some cases, in the order of their making; a closing is never before an earlier one.
+
+    A case that was overdue once is never on time again.
+    """
     found: list[CaseState] = []
     for number in range(draw(st.integers(1, 6))):
         day = TODAY - draw(st.sampled_from([0, 3, 29, 31, 200, 400, KEPT - 2, KEPT, KEPT + 5]))
+        missed = False
         for version in range(1, draw(st.integers(1, 5)) + 1):
             day += draw(st.sampled_from([0, 0, 1, 8, 40]))
-            outcome = Outcome(draw(st.integers(0, UNITS - 1)), day, *(draw(flags) for _ in range(4)))
-            state = outcome if draw(flags) else None
+            overdue_on = draw(st.none() | st.sampled_from([day, day - 1, day - 35, day - 500]))
+            closed_on = draw(st.sampled_from([None, day]))
+            missed = missed or overdue_on is not None
+            unit, on_time = draw(st.integers(0, UNITS - 1)), draw(flags) and not missed
+            asked, confirmed, reopened = draw(st.tuples(flags, flags, flags))
+            outcome = Outcome(unit, closed_on, on_time, asked, confirmed, reopened, overdue_on)
+            state = outcome if closed_on is not None or overdue_on is not None else None
             found.append(CaseState(number.to_bytes(16, "big"), version, state, f"{number}.{version}", day))
     return found
 
@@ -70,9 +81,13 @@ def counted(states: Sequence[CaseState], first: int, last: int, as_of: int) -> O
             newest[state.case_id] = state
     table = np.zeros((UNITS, OUTCOME_WIDTH), dtype=np.int64)
     for state in newest.values():
-        outcome = state.outcome
-        if outcome is not None and max(first, as_of - KEPT) <= outcome.day <= last:
-            table[outcome.unit] += (1, *outcome[2:])
+        if state.outcome is None:
+            continue
+        unit, closed_on, *marks, overdue_on = state.outcome
+        if closed_on is not None and closed_on <= last:
+            table[unit] += (1, *marks) if closed_on >= max(first, as_of - KEPT) else 0
+        elif overdue_on is not None and overdue_on <= last:
+            table[unit] += (1, 0, marks[1], 0, 1)
     return table
 
 
@@ -116,6 +131,43 @@ def test_any_order_repeats_days_and_restarts_give_what_the_newest_states_say(
             outcomes.period(period).tolist()
             == counted(states, day_number(period.first), last, as_of).tolist()
         )
+
+
+@examples(300)
+@given(histories(), st.sampled_from([0, 0, 40, 400]))
+def test_a_closed_period_is_told_to_have_changed_whenever_it_has_and_never_else(
+    states: list[CaseState], later: int
+) -> None:
+    outcomes = Outcomes(UNITS, LENGTHS, TODAY + later)
+    closed = [periods_of(DAY + timedelta(days=later - back)) for back in range(60, 800, 30)]
+    looked_at = {
+        each
+        for three in closed
+        for each in three
+        if is_closed(each, TODAY + later) and TODAY + later - day_number(each.last) <= RESTATED
+    }
+    for state in states:
+        before = {each: outcomes.period(each).tolist() for each in looked_at}
+        told = Counter(outcomes.touched())
+        outcomes.fold(state)
+        for each in looked_at:
+            changed = outcomes.period(each).tolist() != before[each]
+            assert (outcomes.touched()[each] > told[each]) is changed, each
+
+
+def test_an_overdue_case_counts_from_its_day_until_it_is_closed_and_then_where_it_was_closed() -> None:
+    outcomes, october = Outcomes(UNITS, LENGTHS, TODAY), periods_of(date(2026, 10, 15))[0]
+    since = TODAY - 40
+    outcomes.fold(CaseState(b"a" * 16, 2, Outcome(1, None, False, True, False, False, since), "late", since))
+    for span in (Rolling(7), Rolling(30), october, october.before):
+        counts = span != october.before
+        assert outcomes.days().at(span, TODAY)[1].tolist() == ([1, 0, 1, 0, 1] if counts else [0] * 5), span
+    assert outcomes.days().at(Rolling(7), since - 1)[1].tolist() == [0] * 5
+    closed = Outcome(1, TODAY - 10, False, True, True, False, since)
+    outcomes.fold(CaseState(b"a" * 16, 3, closed, "closed", TODAY - 10))
+    assert outcomes.days().at(Rolling(7), TODAY)[1].tolist() == [0] * 5, "closed before these days"
+    assert outcomes.days().at(Rolling(30), TODAY)[1].tolist() == [1, 0, 1, 1, 0]
+    assert outcomes.period(october)[1].tolist() == [1, 0, 1, 0, 1], "at the end of October it was overdue"
 
 
 def test_a_table_that_was_given_never_changes_and_is_the_same_object_while_nothing_does() -> None:
@@ -315,7 +367,7 @@ def test_every_example_of_the_contract_is_read_and_counts_once_it_is_settled() -
         ({}, (True, True, True, False)),
         ({"overdue": True, "reopened": 2}, (False, True, True, True)),
         ({"confirmed_by": "silence"}, (True, True, False, False)),
-        ({"confirmed_by": "supervisor"}, (True, False, False, False)),
+        ({"confirmed_by": "supervisor", "origin": "inspection"}, (True, False, False, False)),
     ],
 )
 def test_an_outcome_is_what_the_closed_case_says(record: dict[str, Any], expected: tuple[bool, ...]) -> None:
@@ -325,8 +377,24 @@ def test_an_outcome_is_what_the_closed_case_says(record: dict[str, Any], expecte
         assert state is not None
         assert state.version == 7
         assert state.outcome is not None
-        assert state.outcome.day == TODAY, "midnight is Shanghai's"
-        assert state.outcome[2:] == expected
+        assert state.outcome.closed_on == TODAY, "midnight is Shanghai's"
+        assert state.outcome[2:] == (*expected, None)
+
+
+def test_an_open_case_counts_since_its_deadline_was_missed_and_a_closed_one_says_since_when() -> None:
+    since = NOW - timedelta(days=3)
+    record: dict[str, Any] = {"overdue": True, "overdue_since": since}
+    answered = read(case_event(WINDOW, 1, status="answered", **record).payload)
+    assert answered is not None
+    assert answered.outcome is not None
+    assert answered.outcome[1:] == (None, False, True, False, False, TODAY - 3)
+    closed = read(case_event(WINDOW, 1, **record).payload)
+    assert closed is not None
+    assert closed.outcome is not None
+    assert closed.outcome[1:] == (TODAY, False, True, True, False, TODAY - 3)
+    annulled = read(case_event(WINDOW, 1, status="annulled", **record).payload)
+    assert annulled is not None
+    assert annulled.outcome is None
 
 
 def test_open_and_annulled_cases_and_drills_say_nothing_and_broken_ones_are_told() -> None:
