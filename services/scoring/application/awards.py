@@ -1,7 +1,7 @@
 """Awards 评先: who comes first in a closed period, without those that a veto 一票否决 keeps from it.
 
 The ranking itself stays as it is: a veto takes away an honour, not a rating. Whoever is left out is named
-beside the list with the event that says why, and the next one moves up.
+beside the list with the event that says why. Nobody moves up: the place stays empty, as in nominations.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -137,8 +137,8 @@ class Awards(NamedTuple):
 
     Attributes:
         list: the closed list, or the part of it that was asked for.
-        named: the first ones that no veto keeps from it, by rank.
-        masked: those before the last of them that a veto does keep from it, by rank.
+        named: those of the first ones that no veto keeps from it, by rank.
+        masked: the others of the first ones, by rank.
         position: last event about sanctions that is taken into account.
     """
 
@@ -194,8 +194,8 @@ class VetoesBehindError(TransientError):
 def _awards(found: PublishedList, vetoes: Mapping[str, Veto], most: int, position: int) -> Awards:
     named: list[Row] = []
     masked: list[Masked] = []
-    for row in found.rows:
-        if row.status != RANKED or len(named) == most:
+    for row in found.rows[:most]:
+        if row.status != RANKED:
             break
         veto = vetoes.get(row.unit_id)
         if veto is None:

@@ -75,7 +75,7 @@ def make_awards_router(read: ReadAwards, registry: UnitRegistry) -> APIRouter:
             str | None, Query(description="Id of a city or county: only the units below it.")
         ] = None,
     ) -> AwardsBody:
-        """The first of a closed list without those under a veto, and who was left out and why."""
+        """The first of a closed list but for those under a veto; and who was left out, and why."""
         found = read.of(level, kind, period, parent)
 
         def is_mine(unit_id: str) -> bool:
