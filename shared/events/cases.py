@@ -105,6 +105,9 @@ class CaseRecord(EventData):
     case_class: Annotated[ClassField | None, Field(description="A, B or C, once classified.")] = None
     responsible: Annotated[CaseParty | None, Field(description="Who answers for it.")] = None
     pending_transfer: Annotated[CaseParty | None, Field(description="Who is asked to take it over.")] = None
+    transfer_by: Annotated[
+        str | None, Field(description="Role or credential that proposed the pending transfer.", max_length=64)
+    ] = None
     contacted_at: Annotated[Instant | None, Field(description="When the citizen was first spoken to.")] = None
     plan: Annotated[CasePlan | None, Field(description="The plan in force.")] = None
     reports: Annotated[int, Field(description="Reports of progress so far.", ge=0)] = 0

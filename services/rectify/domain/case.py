@@ -168,6 +168,7 @@ class Case:
         has_contact: whether the citizen can be called back.
         version: number of its last event, from 1.
         pending_transfer: whom it is to be handed to; until they accept, `responsible` stays.
+        transfer_by: account that proposed that.
         extended_wd: working days of the one extension; 0: none yet.
         paused_since: while waiting for the citizen.
         reopened: how often the citizen or a spot check refused the answer.
@@ -196,6 +197,7 @@ class Case:
     case_class: CaseClass | None = None
     responsible: Party | None = None
     pending_transfer: Party | None = None
+    transfer_by: str | None = None
     contacted_at: datetime | None = None
     plan: Plan | None = None
     reports: int = 0

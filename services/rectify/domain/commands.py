@@ -36,10 +36,11 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class ProposeTransfer:
-    """Ask another party to take it over."""
+    """Ask another party to take it over; `by` is the account that asks."""
 
     to: Party
     reason: Sealed | None
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

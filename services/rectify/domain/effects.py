@@ -73,17 +73,17 @@ def assign(case: Case, command: c.Assign, _terms: Terms, _now: datetime) -> Case
 
 def propose_transfer(case: Case, command: c.ProposeTransfer, _terms: Terms, _now: datetime) -> Case:
     """The first handler stays responsible 首接责任."""
-    return replace(case, pending_transfer=command.to)
+    return replace(case, pending_transfer=command.to, transfer_by=command.by)
 
 
 def accept_transfer(case: Case, _command: c.AcceptTransfer, _terms: Terms, _now: datetime) -> Case:
     """The other party answers for it from now on."""
-    return replace(case, responsible=case.pending_transfer, pending_transfer=None)
+    return replace(case, responsible=case.pending_transfer, pending_transfer=None, transfer_by=None)
 
 
 def refuse_transfer(case: Case, _command: c.RefuseTransfer, _terms: Terms, _now: datetime) -> Case:
     """It stays where it is."""
-    return replace(case, pending_transfer=None)
+    return replace(case, pending_transfer=None, transfer_by=None)
 
 
 def plan(case: Case, command: c.MakePlan, _terms: Terms, _now: datetime) -> Case:
@@ -206,6 +206,7 @@ def annul(case: Case, command: c.Annul, terms: Terms, now: datetime) -> Case:
         annulment=AnnulmentReason(command.reason),
         rating_revision=revision,
         pending_transfer=None,
+        transfer_by=None,
     )
 
 

@@ -45,7 +45,10 @@ class Places:
         require_within(actor, permission, at, lambda: _missing(case.case_id), path)
 
     def require_taker(self, actor: Principal, case: Case, asked: Party, path: str) -> None:
-        """Return if `actor`, who may move `case`, may do so where `asked` is: who proposes doesn't accept.
+        """Return if `actor`, who may move `case`, may answer for `asked`, who is to take it over.
+
+        That takes authority there, and another person than who proposed the transfer: somebody with authority
+        over both sides must not hand cases to and fro alone. Of the unit itself anybody may.
 
         Raises:
             ProblemError: 403, it is for whoever is asked to say.
@@ -55,6 +58,12 @@ class Places:
             raise refusal(
                 f"{asked.unit_id} is asked to take the case over: it takes {Permission.CASES_MOVE.value} "
                 "there to accept or to refuse; until then whoever has it stays responsible.",
+                path,
+            )
+        if actor.subject == case.transfer_by and not actor.scope.is_own(place):
+            raise refusal(
+                f"{actor.subject} proposed the transfer: somebody of {asked.unit_id}, or another person with "
+                f"{Permission.CASES_MOVE.value} there, accepts or refuses it.",
                 path,
             )
 

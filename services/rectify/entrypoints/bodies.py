@@ -126,7 +126,7 @@ class ProposeTransferIn(MoveBody):
     def asked(self) -> Asked:
         """See `MoveBody.asked`."""
         return Asked(
-            lambda texts: c.ProposeTransfer(self.to.party, texts["reason"]),
+            lambda texts: c.ProposeTransfer(self.to.party, texts["reason"], self.by),
             self.canonical,
             {"reason": self.reason},
             "reason",

@@ -175,10 +175,11 @@ def make_router(
     ) -> CaseOut:
         stored = await desk.load(case_id)
         require_move(places, actor, body, body.move, stored, request.url.path)
+        by = acting(actor, body.by, "by", request.url.path)
         moved = await move(
             case_id,
-            body.asked(),
-            by=acting(actor, body.by, "by", request.url.path),
+            body.model_copy(update={"by": by}).asked(),
+            by=by,
             key=key,
             if_match=only_if(body, body.move, stored, parse_etag(if_match)),
             traceparent=current_context().traceparent,

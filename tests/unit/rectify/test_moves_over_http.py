@@ -10,6 +10,7 @@ from services.rectify.application.desk import LostRaceError
 from services.rectify.application.ports import StoredCase
 from services.rectify.entrypoints.bodies import AcceptTransferIn, ContactIn
 from services.rectify.entrypoints.permitting import only_if
+from shared.kernel.grades import Level
 from shared.kernel.units import load_units
 from tests.support.access import as_staff
 from tests.unit.rectify.lives import new_case
@@ -67,6 +68,30 @@ async def test_whoever_proposes_a_transfer_neither_accepts_nor_refuses_it_but_wh
     after = await case.moved(NEIGHBOUR, **fields)
     assert after["responsible"]["unit_id"] == (THERE if fields["move"] == "accept_transfer" else HERE)
     assert after["pending_transfer"] is None
+
+
+@pytest.mark.parametrize(
+    "fields", [{"move": "accept_transfer"}, {"move": "refuse_transfer", "reason": "不属本单位"}]
+)
+async def test_who_has_authority_over_both_sides_does_not_answer_the_own_proposal(
+    case: Case, fields: dict[str, str]
+) -> None:
+    await case.assigned()
+    await case.moved(COUNTY, "propose_transfer", to=to(THERE), reason="属殡仪馆")
+    own = await case.move(COUNTY, **fields)
+    assert (own.status_code, "proposed the transfer" in own.json()["detail"]) == (403, True)
+    colleague = as_staff("county.handler", "360702", "another-county-handler")
+    await case.moved(colleague, **fields)
+
+
+async def test_who_proposes_a_transfer_to_the_own_bureau_may_accept_it(case: Case) -> None:
+    await case.assigned()
+    bureau = next(unit for unit in load_units().by_level(Level.COUNTY) if unit.county == "360702")
+    await case.moved(COUNTY, "propose_transfer", to=to(bureau.unit_id), reason="由局本级办理")
+    taken = await case.moved(COUNTY, "accept_transfer")
+    assert taken["responsible"]["unit_id"] == bureau.unit_id
+    await case.moved(COUNTY, "propose_transfer", to=to(THERE), reason="属殡仪馆")
+    assert (await case.move(COUNTY, "accept_transfer")).status_code == 403, "a new proposal is judged anew"
 
 
 def test_what_was_judged_holds_for_the_state_that_was_judged_and_for_no_later_one() -> None:
