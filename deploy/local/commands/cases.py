@@ -36,6 +36,7 @@ def list_cases(
     case_class: Annotated[str | None, typer.Option("--class", help="A, B or C.")] = None,
     handler: Annotated[str | None, typer.Option(help="Of this post or account.")] = None,
     overdue: Annotated[bool | None, typer.Option(help="Where something should have been done.")] = None,
+    mine: Annotated[bool | None, typer.Option(help="That I or my unit or bureau answer for.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="Most cases to show.")] = 50,
     burning: Annotated[bool, typer.Option(help="Open ones only, what burns first at the top.")] = False,
     data: DataOption = DEFAULT_DATA,
@@ -46,7 +47,7 @@ def list_cases(
     layout = find_platform(data, port_base)
     params = {
         "unit_id": unit, "city": city, "county": county, "status": status, "case_class": case_class,
-        "handler": handler, "overdue": overdue, "limit": limit,
+        "handler": handler, "overdue": overdue, "mine": mine, "limit": limit,
     }  # fmt: skip
     answer = call("GET", _url(layout, "/worklist" if burning else ""), params=params)
     if as_json:

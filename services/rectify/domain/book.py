@@ -113,6 +113,8 @@ class CaseFilter:
         handler: whose; with `unit_id` of the unit that answers for it.
         overdue: those where something should have been done already, or those where not.
         open: those with something to do, or those without.
+        mine: those of whoever asks, or those of others.
+        is_mine: which those are; without it, `mine` says nothing.
         sees: what whoever asks may see.
     """
 
@@ -124,6 +126,8 @@ class CaseFilter:
     handler: str | None = None
     overdue: bool | None = None
     open: bool | None = None
+    mine: bool | None = None
+    is_mine: Callable[["Summary"], bool] | None = None
     sees: Callable[["Summary"], bool] | None = None
 
     def takes(self, case: Summary, now: datetime) -> bool:
@@ -137,6 +141,7 @@ class CaseFilter:
             and (self.handler is None or case.handler == self.handler)
             and (self.overdue is None or case.is_overdue(now) is self.overdue)
             and (self.open is None or case.settled is not self.open)
+            and (self.mine is None or self.is_mine is None or self.is_mine(case) is self.mine)
             and (self.sees is None or self.sees(case))
         )
 

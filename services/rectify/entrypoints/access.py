@@ -95,8 +95,15 @@ class Places:
         require_within(actor, permission, place, lambda: _missing(unit_id), path)
 
     def seen_by(self, actor: Principal, wanted: CaseFilter) -> CaseFilter:
-        """Of what is `wanted`, what `actor` may see."""
+        """Of what is `wanted`, what `actor` may see; theirs is what they, their unit or bureau answer for."""
         scope = actor.scope
+
+        def is_mine(case: Summary) -> bool:
+            unit = case.responsible_unit
+            own = unit is not None and scope.is_own(self._place(case.city, case.county, unit))
+            return own or case.handler == actor.subject
+
+        wanted = replace(wanted, is_mine=is_mine)
         if scope.tier is Tier.PROVINCE:
             return wanted
 

@@ -74,8 +74,11 @@ def _filter(  # noqa: PLR0913, PLR0917 - the parameters of a query
     handler: Annotated[str | None, Query(max_length=64, description="Of this post or account.")] = None,
     overdue: Annotated[bool | None, Query(description="Where something should have been done.")] = None,
     open: Annotated[bool | None, Query(description="With something to do.")] = None,  # noqa: A002 - its name on the wire
+    mine: Annotated[
+        bool | None, Query(description="That I, the token's subject, or my unit or bureau answer for.")
+    ] = None,
 ) -> CaseFilter:
-    return CaseFilter(unit_id, city, county, status, case_class, handler, overdue, open)
+    return CaseFilter(unit_id, city, county, status, case_class, handler, overdue, open, mine)
 
 
 Wanted = Annotated[CaseFilter, Depends(_filter)]

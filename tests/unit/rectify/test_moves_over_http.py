@@ -146,6 +146,28 @@ async def test_nobody_assigns_a_case_out_of_the_part_that_they_are_there_for(cas
     assert (await case.moved(COUNTY, "assign", to=to(THERE)))["responsible"]["unit_id"] == THERE
 
 
+async def test_mine_is_what_i_or_my_unit_or_bureau_answer_for_whoever_it_is_about(case: Case) -> None:
+    async def mine(who: dict[str, str], wanted: str = "true") -> int:
+        answers = [
+            await case.http.get(f"/v1/cases{path}", params={"mine": wanted}, headers=who)
+            for path in ("", "/worklist")
+        ]
+        (number,) = {len(answer.json()["items"]) for answer in answers}
+        return number
+
+    named = as_staff("county.handler", "360702", "county-clerk")
+    assert (await mine(OFFICER), await mine(OFFICER, "false")) == (0, 1), "nobody answers for it yet"
+    await case.moved(OFFICER, "classify", case_class="A")
+    await case.moved(OFFICER, "assign", to={"unit_id": HERE, "handler": "county-clerk"})
+    assert (await mine(OFFICER), await mine(OFFICER, "false")) == (1, 0), "my window's"
+    assert (await mine(COUNTY), await mine(NEIGHBOUR)) == (0, 0), "below me, or out of sight"
+    assert await mine(named) == 1, "I am its handler"
+    await case.moved(OFFICER, "propose_transfer", to=to(THERE), reason="属殡仪馆")
+    assert await mine(NEIGHBOUR) == 0, "I am only asked"
+    await case.moved(NEIGHBOUR, "accept_transfer")
+    assert (await mine(OFFICER), await mine(NEIGHBOUR)) == (0, 1)
+
+
 async def test_an_illegal_move_is_answered_with_what_is_missing_and_the_open_moves_as_fields(
     case: Case,
 ) -> None:

@@ -1,6 +1,7 @@
 """Rectify's real app, complete as it is served: one window with a case, a sanction and a nomination."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,9 +27,10 @@ from tests.unit.rectify.test_bulletins import MemoryBulletins
 
 
 class MemoryCases:
-    """Plays `CaseStore`."""
+    """Plays `CaseStore`, and tells what is stored."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, told: Callable[[Case, int], None]) -> None:
+        self._told = told
         self._cases = {case.case_id: StoredCase(case, 1, "request-1")}
         self._sequence = 1
 
@@ -39,6 +41,7 @@ class MemoryCases:
         del replaces
         self._sequence += 1
         self._cases[case.case_id] = StoredCase(case, self._sequence, event.correlationid)
+        self._told(case, self._sequence)
         return self._sequence, False
 
     async def history(self, case_id: str) -> tuple[tuple[int, Envelope[Any]], ...]:
@@ -99,16 +102,21 @@ def serve_rectify(nats_url: str, unit: Unit, patch: pytest.MonkeyPatch, ids: dic
     """Make the app; the ids of what it knows about `unit` are in `ids` afterwards."""
     case = new_case(unit_id=unit.unit_id, kind=unit.kind, city=unit.city, county=unit.county)
     ids["case_id"] = case.case_id
+    folds: list[CaseFold] = []
+
+    def told(changed: Case, sequence: int) -> None:
+        folds[0].book.put(Summary.of(changed, sequence))
 
     def folded(*parts: Any) -> CaseFold:  # noqa: ANN401 - as `CaseFold` takes them
         fold = CaseFold(*parts)
+        folds[:] = [fold]
         fold.book.put(Summary.of(case, 1))
         patch.setattr(fold, "require_caught_up", lambda: fold.book)
         return fold
 
     _with_ladders(unit, patch, ids)
     patch.setattr(rectify, "JetStreamBulletins", MemoryBulletins)
-    patch.setattr(rectify, "JetStreamCases", lambda: MemoryCases(case))
+    patch.setattr(rectify, "JetStreamCases", lambda: MemoryCases(case, told))
     patch.setattr(rectify, "CaseTexts", lambda *_: NoTexts())
     patch.setattr(rectify, "CaseFold", folded)
     return rectify.create_app(
