@@ -34,6 +34,7 @@ class Permission(StrEnum):
     SANCTIONS_SIGN = "sanctions.sign"
     SANCTIONS_APPEAL = "sanctions.appeal"
     NOMINATIONS_CONFIRM = "nominations.confirm"
+    CHECKS_SIGN = "checks.sign"
     INSPECTIONS_WRITE = "inspections.write"
     CAMPAIGNS_WRITE = "campaigns.write"
     PANELS_WRITE = "panels.write"
@@ -75,6 +76,7 @@ WHAT: Final[Mapping[Permission, str]] = {
     Permission.SANCTIONS_SIGN: "sign or reject a sanction, decide an appeal",
     Permission.SANCTIONS_APPEAL: "appeal against a sanction",
     Permission.NOMINATIONS_CONFIRM: "confirm a nomination",
+    Permission.CHECKS_SIGN: "sign the quarterly check of the own division",
     Permission.INSPECTIONS_WRITE: "record an inspection, an incident",
     Permission.CAMPAIGNS_WRITE: "plan a campaign, record its visits",
     Permission.PANELS_WRITE: "enrol assessors",
@@ -128,6 +130,7 @@ _SUPERVISE: Final = _HANDLE | {
     _P.BULLETINS_PUBLISH: Reach.HANDS_ON,
     _P.SANCTIONS_SIGN: Reach.ONE_DOWN,
     _P.NOMINATIONS_CONFIRM: Reach.ONE_DOWN,
+    _P.CHECKS_SIGN: Reach.OWN,
     _P.IDENTITY_UNMASK: Reach.SUBTREE,  # of what is below, never of the own unit or bureau
     _P.INTEGRITY_READ: Reach.SUBTREE,
     _P.RECORDS_READ: Reach.SUBTREE,
@@ -198,6 +201,7 @@ TIERS: Final[Mapping[Permission, frozenset[Tier]]] = {
     _P.PANELS_WRITE: _ABOVE_UNITS,
     _P.SANCTIONS_SIGN: _ABOVE_UNITS,
     _P.NOMINATIONS_CONFIRM: _ABOVE_UNITS,
+    _P.CHECKS_SIGN: _ABOVE_UNITS,
     _P.INSPECTIONS_WRITE: _ABOVE_UNITS,
     _P.CASES_JUDGE: _ABOVE_UNITS,
     _P.CAMPAIGNS_WRITE: _ABOVE_UNITS,

@@ -223,7 +223,7 @@ _REGISTRY: tuple[EventSpec, ...] = tuple(
 _SANCTIONS: tuple[EventSpec, ...] = tuple(
     EventSpec(
         "sanctions", fact, data, "REGISTRY", producers=("rectify",), consumers=consumers,
-        retention=_FOR_GOOD, topic=topic, key=f"{topic}_id",
+        retention=_FOR_GOOD, topic=topic, key="quarter" if topic == "check" else f"{topic}_id",
     )
     for topic, facts, consumers in (
         ("strike", sanctions.STRIKE_FACTS, ("rectify", "notify")),
@@ -231,6 +231,7 @@ _SANCTIONS: tuple[EventSpec, ...] = tuple(
         ("sanction", sanctions.VETO_FACTS, ("rectify", "notify", "scoring")),
         ("nomination", sanctions.NOMINATION_FACTS, ("rectify",)),
         ("candidate", sanctions.CANDIDATE_FACTS, ("rectify",)),
+        ("check", sanctions.CHECK_FACTS, ("rectify",)),
     )
     for fact, data in facts
 )  # fmt: skip

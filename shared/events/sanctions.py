@@ -34,6 +34,7 @@ RestsOn = Annotated[
     Field(description="Ids of the events that it rests on, oldest first.", min_length=1, max_length=200),
 ]
 Evidence = Annotated[tuple[EvidenceReference, ...], Field(description="Where papers are.", max_length=32)]
+Count = Annotated[int, Field(ge=0)]
 Rank = Annotated[int, Field(ge=1, description="Rank in the closed list; 1 is best.")]
 
 
@@ -265,6 +266,40 @@ class TalkCandidateNamed(_AboutAUnit):
     rests_on: RestsOn
 
 
+class CheckedRegion(EventData):
+    """What a quarterly check found in one county, or about a city or the province itself."""
+
+    city: Annotated[CityCode, Field(description="Prefecture, or 'all'.")]
+    county: Annotated[CountyCode, Field(description="County, or 'all'.")]
+    opened: Annotated[Count, Field(description="Cases opened in the quarter.")]
+    closed: Annotated[Count, Field(description="Cases filed in the quarter.")]
+    open: Annotated[
+        Count, Field(description="Opened up to its end, with something to do when it was signed.")
+    ]
+    overdue: Annotated[Count, Field(description="Of these, where it should have been done.")]
+    strikes: Annotated[Count, Field(description="Strikes counted in the quarter that stand.")]
+    unsigned: Annotated[Count, Field(description="Sanctions proposed up to its end that nobody has decided.")]
+    appeals: Annotated[Count, Field(description="Of those proposed up to its end, with an appeal to decide.")]
+    nominations: Annotated[Count, Field(description="Nominations that wait for a level's word.")]
+
+
+class QuarterChecked(EventData):
+    """A division's quarterly check 季度检查 was signed, with its figures; the highest revision stands."""
+
+    city: Annotated[CityCode, Field(description="Prefecture of the division, or 'all' of the province.")]
+    county: Annotated[CountyCode, Field(description="Its county, or 'all'.")]
+    quarter: Annotated[str, Field(description="The quarter, 2026Q4.", pattern="^2[0-9]{3}Q[1-4]$")]
+    by: Annotated[CredentialField, Field(description="Role or credential that signed; never a name.")]
+    revision: Annotated[int, Field(description="1, 2, … for each quarter and division.", ge=1)]
+    regions: Annotated[
+        tuple[CheckedRegion, ...],
+        Field(
+            description="The division and what is below it, by code; without those with nothing.",
+            max_length=500,
+        ),
+    ]
+
+
 STRIKE_FACTS: tuple[tuple[str, type[EventData]], ...] = (
     ("strike-counted", StrikeCounted),
     ("strike-withdrawn", StrikeWithdrawn),
@@ -287,4 +322,5 @@ NOMINATION_FACTS: tuple[tuple[str, type[EventData]], ...] = (
     ("nomination-confirmed", NominationConfirmed),
     ("nomination-withdrawn", NominationWithdrawn),
 )
+CHECK_FACTS: tuple[tuple[str, type[EventData]], ...] = (("quarter-checked", QuarterChecked),)
 CANDIDATE_FACTS: tuple[tuple[str, type[EventData]], ...] = (("talk-candidate-named", TalkCandidateNamed),)

@@ -157,12 +157,17 @@ def check(
     quarter: Annotated[str, typer.Argument(metavar="QUARTER", help="2026Q4")],
     city: CityOption = None,
     county: CountyOption = None,
+    sign: Annotated[bool, typer.Option("--sign", help="Stand for the figures of the own division.")] = False,
     data: DataOption = DEFAULT_DATA,
     port_base: PortBaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """The quarterly check 季度检查: what is open, overdue, unsigned, by region; and campaigns."""
     url = _url(find_platform(data, port_base), f"checks/{quarter}")
+    if sign:
+        signed = call("POST", url, body={})
+        typer.echo(json.dumps(signed, ensure_ascii=False) if as_json else _signed(signed))
+        return
     answer = call("GET", url, params={"city": city, "county": county})
     if as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False))
@@ -170,14 +175,42 @@ def check(
     for each in answer["items"]:
         typer.echo(
             f"{each['county'] if each['county'] != 'all' else each['city']}  opened {each['opened']}, closed "
-            f"{each['closed']}, open {each['open']}, overdue {len(each['overdue'])}, strikes "
-            f"{each['strikes']}, unsigned {len(each['unsigned'])}, appeals {each['appeals']}, nominations "
+            f"{each['closed']}, open {each['open']}, overdue {each['overdue_count']}, strikes "
+            f"{each['strikes']}, unsigned {each['unsigned_count']}, appeals {each['appeals']}, nominations "
             f"{each['nominations']}"
         )
     for each in answer["campaigns"]:
         typer.echo(f"campaign {each['campaign_id']}: {each['phase']}, ends {each['ends']}")
     if not answer["items"]:
         typer.echo("Nothing in that quarter.")
+
+
+@sanctions.command("checks")
+def checks(
+    quarter: Annotated[str | None, typer.Option(help="2026Q4")] = None,
+    data: DataOption = DEFAULT_DATA,
+    port_base: PortBaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the quarterly checks that were signed, the last one first."""
+    answer = call("GET", _url(find_platform(data, port_base), "checks"), params={"quarter": quarter})
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    for each in answer["items"]:
+        typer.echo(_signed(each))
+    if not answer["items"]:
+        typer.echo("None was signed.")
+
+
+def _signed(check: dict[str, Any]) -> str:
+    names = ("opened", "closed", "open", "overdue", "strikes", "unsigned", "appeals", "nominations")
+    sums = ", ".join(f"{name} {sum(each[name] for each in check['regions'])}" for name in names)
+    where = next((each for each in (check["county"], check["city"]) if each != "all"), "province")
+    return (
+        f"{check['quarter']} {where}  {sums}  signed by {check['by']} at {check['signed_at']}, "
+        f"revision {check['revision']}"
+    )
 
 
 @nominations.command("list")

@@ -1,6 +1,7 @@
 """Between events of ladders, which travel, and the domain's values: the only place that knows both."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -14,12 +15,14 @@ from services.rectify.domain.findings import VERIFIED, Finding
 from services.rectify.domain.ladder_book import Campaign, Candidate, Due, Kept, LadderBook
 from services.rectify.domain.nominations import Nomination
 from services.rectify.domain.sanctions import Change, Sanction
+from services.rectify.domain.signed_checks import RegionFigures, SignedCheck
 from services.rectify.domain.strikes import CaseNews, Strike
 from shared.events import Envelope, PeriodClosed, Provenance, spec_for_type
 from shared.events.cases import CaseChanged, CaseClockReached, CaseSpotChecked
 from shared.events.registry import EventSpec
 from shared.events.sanctions import (
     NominationChanged,
+    QuarterChecked,
     SanctionChanged,
     StrikeCounted,
     StrikeWithdrawn,
@@ -120,9 +123,28 @@ def apply_registry(book: LadderBook, event: Envelope[Any], sequence: int) -> fro
         case CampaignOpened():
             book.campaigns[data.campaign_id] = _campaign(data)
             return frozenset()
+        case QuarterChecked():
+            check = _check_of(event, sequence)
+            book.checks[check.key] = check
+            return frozenset()
         case _:
             return frozenset()
     return frozenset({data.unit_id})
+
+
+def _check_of(event: Envelope[QuarterChecked], sequence: int) -> SignedCheck:
+    data = event.data
+    return SignedCheck(
+        data.quarter,
+        data.city,
+        data.county,
+        data.by,
+        event.time,
+        data.revision,
+        tuple(RegionFigures(**each.model_dump()) for each in data.regions),
+        event.id,
+        sequence,
+    )
 
 
 def _finding(event: Envelope[Any]) -> Finding:
@@ -225,6 +247,15 @@ def confirmation_event(
     event_id = derived_id("nomination-confirmed", state.nomination_id, str(state.version), by)
     fields = _nomination_fields(state, by)
     return _event("nomination-confirmed", fields, event_id, state.nomination_id, now, provenance, rules)
+
+
+def check_event(check: SignedCheck, provenance: Provenance, rules: str) -> Envelope[Any]:
+    """A signed quarterly check."""
+    event_id = derived_id("quarter-checked", *check.key, str(check.revision), check.by)
+    same = ("quarter", "city", "county", "by", "revision")
+    fields: dict[str, object] = {name: getattr(check, name) for name in same}
+    fields |= {"regions": [asdict(each) for each in check.regions]}
+    return _event("quarter-checked", fields, event_id, check.quarter, check.signed_at, provenance, rules)
 
 
 def _event(

@@ -10,13 +10,15 @@ from services.rectify.adapters.case_fold import CaseFold
 from services.rectify.adapters.ladder_fold import LadderFold
 from services.rectify.adapters.ladder_store import JetStreamLadders
 from services.rectify.adapters.rule_packs import SpannedRulePacks
+from services.rectify.application.checking import SignCheck
 from services.rectify.application.laddering import KeepLadders
 from services.rectify.application.ports import HolidayTable, RulePacks
 from services.rectify.application.sanctioning import Sanctioning
 from services.rectify.domain.closed_lists import RulesOfADay
 from services.rectify.domain.ladder_book import LadderBook, Whereabouts
 from services.rectify.domain.ladders import Ladderer
-from services.rectify.entrypoints.sanctions import install_sanction_errors, make_sanctions_router
+from services.rectify.entrypoints.checks import make_checks_router
+from services.rectify.entrypoints.sanctions import Reach, install_sanction_errors, make_sanctions_router
 from services.rectify.metrics import RectifyMetrics
 from shared.kernel.clock import Clock
 from shared.kernel.units import UnitRegistry
@@ -50,12 +52,13 @@ class Ladders:
             return Whereabouts(unit.level, unit.city, unit.county)
 
         book = LadderBook(rules_on)
-        self._cases, self._units = cases, units
+        self._cases, self._reach, self._clock = cases, Reach(units), clock
         self._store = JetStreamLadders()
         self.fold = LadderFold(book, metrics)
         self._keep = KeepLadders(Ladderer(book, find, rules_on), self.fold, self._store, clock, metrics)
         self.fold.tell(self._keep.changed)
         self._sanctioning = Sanctioning(self._store, packs, holidays, clock, metrics)
+        self._sign_check = SignCheck(self._store, self.fold, packs, clock)
         cases.watch = self.fold.on_case
 
     async def bind(self, client: Client) -> None:
@@ -79,6 +82,8 @@ class Ladders:
         """Add the routes and the health check."""
         health.register("sanctions", self.fold.check)
         install_sanction_errors(app)
+        app.include_router(make_sanctions_router(self._sanctioning, self.fold, self._reach))
+        book_of_cases = self._cases.require_caught_up
         app.include_router(
-            make_sanctions_router(self._sanctioning, self.fold, self._cases.require_caught_up, self._units)
+            make_checks_router(self._sign_check, self._clock, self.fold, book_of_cases, self._reach)
         )

@@ -11,6 +11,7 @@ from services.rectify.domain.book import Summary
 from services.rectify.domain.ladder_book import Campaign, LadderBook
 from services.rectify.domain.nominations import NominationStatus
 from services.rectify.domain.sanctions import Sanction, SanctionStatus
+from services.rectify.domain.signed_checks import RegionFigures
 from shared.kernel.clock import business_day
 from shared.kernel.errors import InvalidValueError
 
@@ -41,6 +42,10 @@ class Quarter:
         year, month = int(match["year"]), int(match["number"]) * 3
         return cls(date(year, month - 2, 1), date(year, month, monthrange(year, month)[1]))
 
+    def __str__(self) -> str:
+        """``2026Q4``."""
+        return f"{self.last.year:04d}Q{self.last.month // 3}"
+
     def has(self, moment: datetime) -> bool:
         """Whether `moment` lies in it."""
         return self.first <= business_day(moment) <= self.last
@@ -55,8 +60,10 @@ class RegionCheck:
         closed: cases filed in the quarter.
         open: opened up to its end and with something to do now.
         overdue: of these, where it should have been done; ids, the first ones.
+        overdue_count: all of them.
         strikes: counted in the quarter, and standing.
         unsigned: sanctions proposed up to its end that nobody has decided; ids, the first ones.
+        unsigned_count: all of them.
         appeals: of those proposed up to its end, with an appeal to decide.
         nominations: that wait for a level's word.
     """
@@ -67,8 +74,10 @@ class RegionCheck:
     closed: int = 0
     open: int = 0
     overdue: list[str] = field(default_factory=list)
+    overdue_count: int = 0
     strikes: int = 0
     unsigned: list[str] = field(default_factory=list)
+    unsigned_count: int = 0
     appeals: int = 0
     nominations: int = 0
 
@@ -111,14 +120,29 @@ def _add_case(region: RegionCheck, case: Summary, quarter: Quarter, now: datetim
     region.opened += quarter.has(case.opened_at)
     region.closed += case.closed_at is not None and quarter.has(case.closed_at)
     region.open += not case.settled
-    if case.is_overdue(now) and len(region.overdue) < MOST_IDS:
-        region.overdue.append(case.case_id)
+    if case.is_overdue(now):
+        region.overdue_count += 1
+        _note(region.overdue, case.case_id)
 
 
 def _add_sanction(region: RegionCheck, sanction: Sanction) -> None:
-    if sanction.status is SanctionStatus.PROPOSED and len(region.unsigned) < MOST_IDS:
-        region.unsigned.append(sanction.sanction_id)
+    if sanction.status is SanctionStatus.PROPOSED:
+        region.unsigned_count += 1
+        _note(region.unsigned, sanction.sanction_id)
     region.appeals += sanction.status is SanctionStatus.APPEALED
+
+
+def _note(ids: list[str], another: str) -> None:
+    if len(ids) < MOST_IDS:
+        ids.append(another)
+
+
+def figures_of(check: RegionCheck) -> RegionFigures:
+    """What of a region's check is recorded: numbers, as many as there are."""
+    return RegionFigures(
+        check.city, check.county, check.opened, check.closed, check.open, check.overdue_count, check.strikes,
+        check.unsigned_count, check.appeals, check.nominations,
+    )  # fmt: skip
 
 
 def campaigns_in(quarter: Quarter, book: LadderBook) -> tuple[Campaign, ...]:

@@ -15,6 +15,7 @@ from services.rectify.domain.closed_lists import ClosedLists, Place, RulesOn
 from services.rectify.domain.findings import FindingBook
 from services.rectify.domain.nominations import Nomination
 from services.rectify.domain.sanctions import Sanction
+from services.rectify.domain.signed_checks import SignedCheck
 from services.rectify.domain.strikes import GroundBook, Ladder, Strike
 from shared.kernel.grades import Level
 
@@ -67,6 +68,8 @@ class LadderBook:
         self.findings = FindingBook()
         self.lists = ClosedLists(rules_on)
         self.campaigns: dict[str, Campaign] = {}
+        self.checks: dict[tuple[str, str, str], SignedCheck] = {}
+        """Of each quarter and division the last signed one."""
         self._strikes: dict[str, Strike] = {}
         self._sanctions: dict[str, tuple[Sanction, Kept]] = {}
         self._nominations: dict[str, tuple[Nomination, Kept]] = {}

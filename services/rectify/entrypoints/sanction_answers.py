@@ -1,13 +1,12 @@
 """What the API answers about sanctions, strikes, nominations and quarterly checks, and what it takes."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
 from services.rectify.application.ladder_ports import StoredNomination, StoredSanction
-from services.rectify.domain.checks import RegionCheck
-from services.rectify.domain.ladder_book import Campaign, Kept
+from services.rectify.domain.ladder_book import Kept
 from services.rectify.domain.nominations import Nomination, NominationStatus
 from services.rectify.domain.sanctions import Sanction, SanctionStatus, Why, open_moves
 from services.rectify.domain.strikes import Basis, Ladder, Strike, StrikeEnd
@@ -176,52 +175,6 @@ class NominationList(BaseModel):
     """Nominations, by list and rank."""
 
     items: tuple[NominationOut, ...]
-
-
-class RegionCheckOut(BaseModel):
-    """What the quarterly check finds in one region."""
-
-    city: str
-    county: str
-    opened: int
-    closed: int
-    open: int
-    overdue: tuple[str, ...] = Field(description="Cases; at most 200.")
-    strikes: int
-    unsigned: tuple[str, ...] = Field(description="Proposed sanctions; at most 200.")
-    appeals: int
-    nominations: int
-
-    @classmethod
-    def of(cls, check: RegionCheck) -> "RegionCheckOut":
-        """Render a check."""
-        return cls(**{name: getattr(check, name) for name in cls.model_fields})
-
-
-class CampaignOut(BaseModel):
-    """A campaign and where it is today."""
-
-    campaign_id: str
-    title: str
-    phase: str = Field(description="planned, mobilise 动员, run 实施, consolidate 巩固 or ended.")
-    mobilise_from: date
-    run_from: date
-    consolidate_from: date
-    ends: date
-
-    @classmethod
-    def of(cls, campaign: Campaign, today: date) -> "CampaignOut":
-        """Render a campaign."""
-        days = ("campaign_id", "title", "mobilise_from", "run_from", "consolidate_from", "ends")
-        return cls(phase=campaign.phase_on(today), **{name: getattr(campaign, name) for name in days})
-
-
-class CheckOut(BaseModel):
-    """The quarterly check of every region in sight, by code, and the quarter's campaigns."""
-
-    quarter: str
-    items: tuple[RegionCheckOut, ...]
-    campaigns: tuple[CampaignOut, ...]
 
 
 def newest_first(found: list[tuple[Sanction, Kept]]) -> list[tuple[Sanction, Kept]]:

@@ -1,4 +1,4 @@
-"""The routes of sanctions, nominations and quarterly checks."""
+"""The routes of sanctions and nominations."""
 
 import re
 from collections.abc import Callable
@@ -17,19 +17,14 @@ from services.rectify.application.sanctioning import (
     no_nomination,
     no_sanction,
 )
-from services.rectify.domain.book import CaseBook
-from services.rectify.domain.checks import Quarter, campaigns_in, check_quarter
 from services.rectify.domain.nominations import Nomination, NominationStatus
 from services.rectify.domain.sanctions import Sanction, SanctionStatus, Why
 from services.rectify.entrypoints.sanction_answers import (
     AppealIn,
-    CampaignOut,
-    CheckOut,
     ConfirmIn,
     DecideIn,
     NominationList,
     NominationOut,
-    RegionCheckOut,
     RejectIn,
     SanctionDetailOut,
     SanctionOut,
@@ -41,7 +36,6 @@ from services.rectify.entrypoints.sanction_answers import (
 from shared.auth.access import acting, require_within, requires
 from shared.auth.grants import Permission, Verdict, judge
 from shared.auth.principals import Place, Principal
-from shared.kernel.clock import business_day
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Level
 from shared.kernel.units import ALL, UnitRegistry
@@ -158,15 +152,11 @@ class Reach:
         )
 
 
-def make_sanctions_router(
-    sanctioning: Sanctioning, books: LadderBooks, cases: Callable[[], CaseBook], units: UnitRegistry
-) -> APIRouter:
-    """Return the routes under ``/v1/sanctions``, ``/v1/nominations`` and ``/v1/checks``."""
+def make_sanctions_router(sanctioning: Sanctioning, books: LadderBooks, reach: Reach) -> APIRouter:
+    """Return the routes under ``/v1/sanctions`` and ``/v1/nominations``."""
     router = APIRouter(prefix="/v1", tags=["sanctions"], responses=_LOST)
-    reach = Reach(units)
     _add_sanctions(router, sanctioning, books, reach)
     _add_nominations(router, sanctioning, books, reach)
-    _add_checks(router, sanctioning, books, cases, reach)
     return router
 
 
@@ -311,33 +301,6 @@ def _add_nominations(router: APIRouter, sanctioning: Sanctioning, books: LadderB
             stored, by=who, level=level, traceparent=current_context().traceparent
         )
         return NominationOut.of_stored(after)
-
-
-def _add_checks(
-    router: APIRouter,
-    sanctioning: Sanctioning,
-    books: LadderBooks,
-    cases: Callable[[], CaseBook],
-    reach: Reach,
-) -> None:
-    @router.get("/checks/{quarter}", summary="The quarterly check: open, overdue, unsigned, by region")
-    async def check(
-        quarter: Annotated[str, Path(max_length=8, description="2026Q4")],
-        actor: _Reader,
-        city: CityParam = None,
-        county: CountyParam = None,
-    ) -> CheckOut:
-        wanted, now, book = Quarter.parse(quarter), sanctioning.now(), books.require_caught_up()
-        found = check_quarter(wanted, cases(), book, now, reach.sees(actor))
-        return CheckOut(
-            quarter=quarter,
-            items=tuple(
-                RegionCheckOut.of(each)
-                for each in found
-                if (city is None or each.city == city) and (county is None or each.county == county)
-            ),
-            campaigns=tuple(CampaignOut.of(each, business_day(now)) for each in campaigns_in(wanted, book)),
-        )
 
 
 def _number(form: re.Pattern[str], text: str | None, field: str) -> int | None:

@@ -156,3 +156,19 @@ async def test_the_first_of_a_closed_list_are_confirmed_level_by_level(
         province = as_staff("province.supervisor", "360000", "province-one")
         done = (await decided(office, path, province)).json()
         assert (done["status"], len(done["confirmed_by"])) == ("confirmed", 3)
+
+
+async def test_a_signed_check_is_there_after_a_restart_and_signed_once(
+    client: Client, make_office: Callable[..., Any]
+) -> None:
+    del client
+    async with make_office(FixedClock(NOW)) as office:
+        signed = await decided(office, "checks/2025Q4", SIGNER)
+        assert signed.status_code == 201, signed.text
+    async with make_office(FixedClock(NOW)) as office:
+        found = (await office.http.get("/v1/checks", headers=SIGNER)).json()["items"]
+        assert found == [signed.json()]
+        again = await decided(office, "checks/2025Q4", SIGNER)
+        assert (again.status_code, again.json()["revision"]) == (200, 1)
+        other = await decided(office, "checks/2025Q4", COLLEAGUE)
+        assert (other.status_code, other.json()["revision"]) == (201, 2)

@@ -21,6 +21,14 @@ NOMINATION = {
     "status": "open", "awaits": "city",
 }  # fmt: skip
 
+REGION = dict.fromkeys(
+    ("opened", "closed", "open", "overdue", "strikes", "unsigned", "appeals", "nominations"), 2
+)
+SIGNED = {
+    "quarter": "2026Q4", "city": "3607", "county": "all", "by": "city-supervisor", "revision": 2,
+    "signed_at": "2027-01-06T03:00:00Z", "regions": [REGION, REGION],
+}  # fmt: skip
+
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, str, dict[str, Any]]]:
@@ -30,6 +38,10 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, st
     def call(method: str, url: str, **given: Any) -> Any:  # noqa: ANN401 - JSON
         found.append((method, url.split("/v1/")[1], given))
         one = NOMINATION if "nominations" in url else SANCTION
+        if method == "POST" and "checks" in url:
+            return SIGNED
+        if url.endswith("/checks"):
+            return {"items": [SIGNED]}
         if "checks" in url:
             return {"items": [], "campaigns": [{"campaign_id": "x", "phase": "run", "ends": "2026-12-31"}]}
         return one if method == "POST" or url.endswith("/s1") else {"items": [one]}
@@ -79,3 +91,12 @@ def test_nominations_and_checks_are_shown(asked: list[Any]) -> None:
     assert "awaits city" in run("nominations", "confirm", "n1")
     assert asked[-1][1] == "nominations/n1/confirmation"
     assert "campaign x: run" in run("sanctions", "check", "2026Q4")
+
+
+def test_a_check_is_signed_and_listed_with_its_sums(asked: list[Any]) -> None:
+    line = "2026Q4 3607  opened 4, closed 4, open 4, overdue 4"
+    assert line in run("sanctions", "check", "2026Q4", "--sign")
+    assert asked[-1] == ("POST", "checks/2026Q4", {"body": {}})
+    listed = run("sanctions", "checks", "--quarter", "2026Q4")
+    assert line in listed
+    assert "signed by city-supervisor at 2027-01-06T03:00:00Z, revision 2" in listed

@@ -259,7 +259,9 @@ TABLE: dict[str, Expected] = {
     "rectify POST /v1/nominations/{nomination_id}/confirmation": Expected(
         "- - S -", sees="S S - -", elsewhere=404, request={"json": {}}
     ),
+    "rectify GET /v1/checks": Expected(_ALL),
     "rectify GET /v1/checks/{quarter}": Expected(_ALL, elsewhere=200),
+    "rectify POST /v1/checks/{quarter}": Expected("S S S -", request={"json": {}}),
     "rectify GET /v1/bulletins/cases": Expected(
         "VHSAD VHSAD VHSAD -", elsewhere=404,
         request={"params": {"region": COUNTY, "first": "2026-10-01", "last": "2026-10-31"}},
