@@ -11,14 +11,12 @@ from nats.aio.client import Client
 from services.notify.domain.offices import Offices
 from shared.events import Envelope, InvalidEventError, parse_envelope
 from shared.events.units import RegistryLoaded, ResponsibilityAssigned
-from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.following import follow
+from shared.messaging.reading import StoredMessage
 from shared.messaging.streams import REGISTRY
 
 log = structlog.get_logger(__name__)
 FACT: Final = 2
-IDLE_S: Final = 1.0
-FIRST_S: Final = 0.1
-"""A start waits for this fold; most registries are small."""
 FILTER: Final = ("registry.v1.>",)
 
 
@@ -42,21 +40,8 @@ class OfficeFold:
         self._caught_up = asyncio.Event()
 
     async def run(self, client: Client) -> None:
-        """Follow the stream until cancelled.
-
-        Raises:
-            HistoryChangedError: the stream is another one than before; only a fresh start helps.
-        """
-        reader = FoldReader(client, REGISTRY, filters=FILTER)
-        try:
-            while True:
-                wait_s = IDLE_S if self._caught_up.is_set() else FIRST_S
-                for message in await reader.take(wait_s=wait_s):
-                    self.fold(message)
-                if reader.caught_up:
-                    self._caught_up.set()
-        finally:
-            await reader.close()
+        """Follow the stream until cancelled; raises like `follow`."""
+        await follow(client, REGISTRY, FILTER, self.fold, self._caught_up)
 
     async def caught_up(self) -> None:
         """Return once everything that was in the stream has been folded."""

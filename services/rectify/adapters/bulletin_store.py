@@ -14,16 +14,15 @@ from services.rectify.application.bulletins import BulletinRaceError, away, publ
 from services.rectify.domain.bulletins import Published, Shelf, tokens_of
 from shared.events import Envelope, InvalidEventError, parse_envelope, spec_for_data
 from shared.events.bulletins import BulletinPublished
+from shared.messaging.following import follow
 from shared.messaging.group_commit import GroupCommit, Outgoing, PublishConflictError
-from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.reading import StoredMessage
 from shared.messaging.streams import REGISTRY
 from shared.observability.lifecycle import TaskSupervisor
 
 log = structlog.get_logger(__name__)
 _SPEC: Final = spec_for_data(BulletinPublished)
 FILTER: Final = ("bulletins.v1.>",)
-FIRST_S: Final = 0.1
-IDLE_S: Final = 1.0
 
 
 class JetStreamBulletins:
@@ -55,21 +54,8 @@ class JetStreamBulletins:
             await self._commit.stop()
 
     async def run(self, client: Client) -> None:
-        """Follow the stream until cancelled.
-
-        Raises:
-            HistoryChangedError: the stream is another one than before; only a fresh start helps.
-        """
-        reader = FoldReader(client, REGISTRY, filters=FILTER)
-        try:
-            while True:
-                wait_s = IDLE_S if self._caught_up.is_set() else FIRST_S
-                for message in await reader.take(wait_s=wait_s):
-                    self.fold(message)
-                if reader.caught_up:
-                    self._caught_up.set()
-        finally:
-            await reader.close()
+        """Follow the stream until cancelled; raises like `follow`."""
+        await follow(client, REGISTRY, FILTER, self.fold, self._caught_up)
 
     def fold(self, message: StoredMessage) -> None:
         """Take one message in; one that is no event is left out."""

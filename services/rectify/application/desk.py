@@ -12,7 +12,7 @@ from services.rectify.application.translation import case_event
 from services.rectify.domain import commands as c
 from services.rectify.domain.case import MARKS_KEPT, Case, CommandMark, Sealed
 from services.rectify.domain.effects import reschedule
-from services.rectify.domain.errors import CaseNotFoundError, IllegalMoveError
+from services.rectify.domain.errors import CaseNotFoundError, ChangedSinceError, IllegalMoveError
 from services.rectify.domain.machine import decide, move_of
 from services.rectify.domain.terms import Terms
 from services.rectify.metrics import RectifyMetrics
@@ -30,20 +30,14 @@ class CaseChangedError(TransientError):
     """Somebody else's event came first; nothing was stored."""
 
 
-class LostRaceError(ConflictError):
+class LostRaceError(ChangedSinceError):
     """The case is not what the command was made for (HTTP 409); `stored` is what it is now."""
 
     title: ClassVar[str] = "The case has changed"
 
     def __init__(self, stored: StoredCase, expected: str) -> None:
         """`expected` says what was wanted."""
-        super().__init__(
-            describe(
-                f"version {stored.case.version} ({stored.case.status.value})",
-                expected,
-                "look at the newer state, then decide again",
-            )
-        )
+        super().__init__(stored.case.version, stored.case.status, expected)
         self.stored = stored
 
 

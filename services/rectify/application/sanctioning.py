@@ -15,36 +15,31 @@ from services.rectify.application.ladder_ports import LadderStore, StoredNominat
 from services.rectify.application.ladder_translation import confirmation_event, sanction_event
 from services.rectify.application.ports import HolidayTable, RulePacks
 from services.rectify.domain import sanctions as s
+from services.rectify.domain.errors import ChangedSinceError
 from services.rectify.domain.nominations import NominationNotFoundError, confirm
 from services.rectify.domain.sanctions import Change, Sanction, SanctionNotFoundError, SanctionStatus
 from services.rectify.domain.terms import Terms
 from services.rectify.metrics import RectifyMetrics
 from shared.events import Provenance
 from shared.kernel.clock import Clock, business_day, parse_rfc3339, rfc3339
-from shared.kernel.errors import ConflictError, describe
+from shared.kernel.errors import ConflictError
 from shared.kernel.grades import Level
 
 log = structlog.get_logger(__name__)
 
 
-class SanctionChangedError(ConflictError):
+class SanctionChangedError(ChangedSinceError):
     """It is not what whoever asks has seen, or somebody was faster (HTTP 409); `stored` is what it is."""
 
     title: ClassVar[str] = "The sanction has changed"
 
     def __init__(self, stored: StoredSanction, expected: str) -> None:
         """`expected` says what was wanted."""
-        super().__init__(
-            describe(
-                f"version {stored.sanction.version} ({stored.sanction.status.value})",
-                expected,
-                "look at the newer state, then decide again",
-            )
-        )
+        super().__init__(stored.sanction.version, stored.sanction.status, expected)
         self.stored = stored
 
 
-class NominationChangedError(ConflictError):
+class NominationChangedError(ChangedSinceError):
     """Somebody else was faster (HTTP 409)."""
 
     title: ClassVar[str] = "The nomination has changed"
@@ -243,11 +238,7 @@ class Sanctioning:
             if any(each.at_level is level for each in newer.nomination.confirmations):
                 return newer
             raise NominationChangedError(
-                describe(
-                    f"version {newer.nomination.version} ({newer.nomination.status.value})",
-                    f"version {nomination.version}",
-                    "look at the newer state, then decide again",
-                )
+                newer.nomination.version, newer.nomination.status, f"version {nomination.version}"
             )
         self._count("confirm", "done")
         return StoredNomination(after, outcome.sequence, stored.correlation_id, event.id)

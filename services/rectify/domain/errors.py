@@ -32,5 +32,15 @@ class IllegalMoveError(ConflictError):
         self.open_moves = open_moves
 
 
+class ChangedSinceError(ConflictError):
+    """It is not what a decision was made for: it has changed since somebody looked, or while we decided."""
+
+    def __init__(self, version: int, status: str, expected: str) -> None:
+        """`expected` says what was wanted."""
+        super().__init__(
+            describe(f"version {version} ({status})", expected, "look at the newer state, then decide again")
+        )
+
+
 class CaseNotFoundError(NotFoundError):
     """No case has that id, or no open case that receipt."""

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from services.rectify.application.desk import LostRaceError
-from services.rectify.domain.errors import IllegalMoveError
+from services.rectify.domain.errors import ChangedSinceError, IllegalMoveError
 from services.rectify.entrypoints.answers import CaseOut
 from shared.observability.problem import MEDIA_TYPE, permanent_problem
 
@@ -31,17 +31,22 @@ CONFLICT: Final[dict[int | str, dict[str, Any]]] = {
 """What the routes about cases answer besides."""
 
 
+def with_newer(error: ChangedSinceError, path: str, newer: dict[str, Any], etag: str) -> Response:
+    """The problem with the newer state beside it, and its tag."""
+    problem = permanent_problem(error, path)
+    return JSONResponse(
+        problem.as_json() | newer, problem.status, headers={"ETag": etag}, media_type=MEDIA_TYPE
+    )
+
+
 def install_errors(app: FastAPI) -> None:
     """Answer so that whoever asked can decide again: with the newer state, or what is missing and open."""
 
     async def on_lost_race(request: Request, error: Exception) -> Response:
         if not isinstance(error, LostRaceError):  # pragma: no cover - registered for it
             raise error
-        problem = permanent_problem(error, request.url.path)
-        body = problem.as_json() | {"case": CaseOut.of(error.stored).model_dump(mode="json")}
-        return JSONResponse(
-            body, problem.status, headers={"ETag": f'"{error.stored.sequence}"'}, media_type=MEDIA_TYPE
-        )
+        out = CaseOut.of(error.stored)
+        return with_newer(error, request.url.path, {"case": out.model_dump(mode="json")}, out.etag)
 
     async def on_illegal_move(request: Request, error: Exception) -> Response:
         if not isinstance(error, IllegalMoveError):  # pragma: no cover - registered for it

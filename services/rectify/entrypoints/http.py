@@ -1,6 +1,5 @@
 """The routes of rectify: cases for those who work on them, one's own case for citizens."""
 
-import re
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -23,6 +22,7 @@ from services.rectify.entrypoints.answers import (
 from services.rectify.entrypoints.bodies import MoveIn, OpenIn, RefuseIn
 from services.rectify.entrypoints.conflicts import CONFLICT
 from services.rectify.entrypoints.permitting import only_if, require_move
+from services.rectify.entrypoints.positions import parse_cursor, parse_etag
 from shared.auth.access import PUBLIC, acting, requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Principal
@@ -31,38 +31,10 @@ from shared.kernel.units import UnitRegistry
 from shared.observability.tracing import current_context
 
 MAX_PAGE: Final = 200
-_CURSOR = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
-_ETAG = re.compile(r'(?:W/)?"([1-9][0-9]{0,18})"', re.ASCII)
 
 CaseId = Annotated[str, Path(max_length=64, description="Id of the case.")]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 Code = Annotated[str, Path(max_length=64, description="The code of the rating's receipt.")]
-
-
-def parse_etag(text: str | None) -> int | None:
-    """The sequence in an If-Match header; None without one, or for ``*``.
-
-    Raises:
-        InvalidValueError: it is no ETag of ours.
-    """
-    if text is None or text.strip() == "*":
-        return None
-    match = _ETAG.fullmatch(text.strip())
-    if match is None:
-        raise InvalidValueError(
-            text, 'an ETag of ours, such as "42"', "copy it from the case", field="If-Match"
-        )
-    return int(match[1])
-
-
-def _cursor(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if _CURSOR.fullmatch(text) is None:
-        raise InvalidValueError(
-            text, "the `next` of an earlier page", "start without a cursor", field="cursor"
-        )
-    return int(text)
 
 
 def _filter(  # noqa: PLR0913, PLR0917 - the parameters of a query
@@ -110,7 +82,7 @@ def make_router(
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
         cursor: Annotated[str | None, Query(max_length=32, description="From the previous page.")] = None,
     ) -> CasePage:
-        found, more = read.page(places.seen_by(actor, wanted), limit=limit, before=_cursor(cursor))
+        found, more = read.page(places.seen_by(actor, wanted), limit=limit, before=parse_cursor(cursor))
         now = desk.now()
         return CasePage(
             items=tuple(SummaryOut.of(case, now) for case in found), next=None if more is None else str(more)

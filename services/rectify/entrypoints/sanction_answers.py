@@ -1,4 +1,4 @@
-"""What the API answers about sanctions, strikes, nominations and quarterly checks, and what it takes."""
+"""What the API answers about sanctions, strikes and nominations, and what it takes."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from services.rectify.application.ladder_ports import StoredNomination, StoredSanction
+from services.rectify.application.sanctioning import Asked, appealing, deciding, rejecting, signing
 from services.rectify.domain.ladder_book import Kept
 from services.rectify.domain.nominations import Nomination, NominationStatus
 from services.rectify.domain.sanctions import Sanction, SanctionStatus, Why, open_moves
@@ -19,34 +20,55 @@ EvidenceField = Annotated[
 ]
 
 
-class SignIn(Body):
+class SanctionMove(Body):
+    """What all moves of a sanction have in common."""
+
+    by: Role | None = None
+
+    def asked(self, who: str) -> Asked:
+        """What `who` asks for."""
+        raise NotImplementedError
+
+
+class SignIn(SanctionMove):
     """签发: put a proposal in force."""
 
-    by: Role | None = None
+    def asked(self, who: str) -> Asked:
+        """See `SanctionMove.asked`."""
+        return signing(who)
 
 
-class RejectIn(Body):
+class RejectIn(SanctionMove):
     """不予签发: refuse to sign."""
 
-    by: Role | None = None
     reason: Literal["facts_wrong", "not_responsible", "disproportionate", "dealt_with"]
     evidence: EvidenceField = ()
 
+    def asked(self, who: str) -> Asked:
+        """See `SanctionMove.asked`."""
+        return rejecting(who, self.reason, self.evidence)
 
-class AppealIn(Body):
+
+class AppealIn(SanctionMove):
     """申诉: the unit appeals."""
 
-    by: Role | None = None
     reason: Literal["facts_wrong", "not_responsible", "disproportionate", "procedure"]
     evidence: EvidenceField = ()
 
+    def asked(self, who: str) -> Asked:
+        """See `SanctionMove.asked`."""
+        return appealing(who, self.reason, self.evidence)
 
-class DecideIn(Body):
+
+class DecideIn(SanctionMove):
     """申诉决定: decide an appeal; never who signed."""
 
-    by: Role | None = None
     granted: bool
     evidence: EvidenceField = ()
+
+    def asked(self, who: str) -> Asked:
+        """See `SanctionMove.asked`."""
+        return deciding(who, self.evidence, granted=self.granted)
 
 
 class ConfirmIn(Body):

@@ -1,17 +1,13 @@
 """The routes of sanctions and nominations."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
-from fastapi.responses import JSONResponse
 
-from services.rectify.application import sanctioning as asked
 from services.rectify.application.ladder_ports import LadderBooks
 from services.rectify.application.sanctioning import (
-    Asked,
     SanctionChangedError,
     Sanctioning,
     no_nomination,
@@ -19,6 +15,8 @@ from services.rectify.application.sanctioning import (
 )
 from services.rectify.domain.nominations import Nomination, NominationStatus
 from services.rectify.domain.sanctions import Sanction, SanctionStatus, Why
+from services.rectify.entrypoints.conflicts import with_newer
+from services.rectify.entrypoints.positions import parse_cursor, parse_etag
 from services.rectify.entrypoints.sanction_answers import (
     AppealIn,
     ConfirmIn,
@@ -27,6 +25,7 @@ from services.rectify.entrypoints.sanction_answers import (
     NominationOut,
     RejectIn,
     SanctionDetailOut,
+    SanctionMove,
     SanctionOut,
     SanctionPage,
     SignIn,
@@ -36,15 +35,11 @@ from services.rectify.entrypoints.sanction_answers import (
 from shared.auth.access import acting, require_within, requires
 from shared.auth.grants import Permission, Verdict, judge
 from shared.auth.principals import Place, Principal
-from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Level
 from shared.kernel.units import ALL, UnitRegistry
-from shared.observability.problem import permanent_problem
 from shared.observability.tracing import current_context
 
 MAX_PAGE: Final = 200
-_ETAG = re.compile(r'(?:W/)?"([1-9][0-9]{0,18})"', re.ASCII)
-_CURSOR = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 
 SanctionId = Annotated[str, Path(max_length=64, description="Id of the sanction.")]
 NominationId = Annotated[str, Path(max_length=64, description="Id of the nomination.")]
@@ -85,18 +80,25 @@ def _filter(
 _Where = Annotated[_Filter, Depends(_filter)]
 
 
+class _Call:
+    """What the requests that move a sanction have in common."""
+
+    def __init__(self, request: Request, response: Response, if_match: IfMatch = None) -> None:
+        self.request, self.response, self.if_match = request, response, if_match
+
+
+_CallOf = Annotated[_Call, Depends()]
+
+
 def install_sanction_errors(app: FastAPI) -> None:
     """Answer a lost race with the newer state beside the problem."""
 
     async def on_changed(request: Request, error: Exception) -> Response:
         if not isinstance(error, SanctionChangedError):  # pragma: no cover - registered for it
             raise error
-        problem = permanent_problem(error, request.url.path)
         out = SanctionOut.of_stored(error.stored, error.stored.sanction.proposed_at)
-        body = problem.as_json() | {"sanction": out.model_dump(mode="json", exclude={"open_moves"})}
-        return JSONResponse(
-            body, problem.status, headers={"ETag": out.etag}, media_type="application/problem+json"
-        )
+        state = out.model_dump(mode="json", exclude={"open_moves"})
+        return with_newer(error, request.url.path, {"sanction": state}, out.etag)
 
     app.add_exception_handler(SanctionChangedError, on_changed)
 
@@ -170,7 +172,7 @@ def _add_sanctions(router: APIRouter, sanctioning: Sanctioning, books: LadderBoo
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
         cursor: Annotated[str | None, Query(max_length=32, description="From the previous page.")] = None,
     ) -> SanctionPage:
-        sees, before = reach.sees(actor), _number(_CURSOR, cursor, "cursor")
+        sees, before = reach.sees(actor), parse_cursor(cursor)
         found = newest_first(
             [
                 (sanction, kept)
@@ -204,66 +206,40 @@ def _add_sanctions(router: APIRouter, sanctioning: Sanctioning, books: LadderBoo
         )
 
     async def move(
-        sanction_id: str,
-        make: Callable[[str], Asked],
-        by: str | None,
-        context: tuple[Principal, Permission, Request, Response, str | None],
+        sanction_id: str, body: SanctionMove, call: _Call, actor: Principal, permission: Permission
     ) -> SanctionOut:
-        actor, permission, request, response, if_match = context
+        path = call.request.url.path
         stored = await sanctioning.sanction(sanction_id)
-        reach.require(actor, permission, stored.sanction, request.url.path)
-        who = acting(actor, by, "by", request.url.path)
+        reach.require(actor, permission, stored.sanction, path)
+        who = acting(actor, body.by, "by", path)
         after = await sanctioning.ask(
             sanction_id,
-            make(who),
+            body.asked(who),
             by=who,
-            if_match=_number(_ETAG, if_match, "If-Match"),
+            if_match=parse_etag(call.if_match),
             traceparent=current_context().traceparent,
         )
         out = SanctionOut.of_stored(after, sanctioning.now())
-        response.headers["ETag"] = out.etag
+        call.response.headers["ETag"] = out.etag
         return out
 
     @router.post("/sanctions/{sanction_id}/signature", summary="Sign a proposal: it is in force")
-    async def sign(
-        sanction_id: SanctionId, body: SignIn, request: Request, response: Response, actor: _Signer,
-        if_match: IfMatch = None,
-    ) -> SanctionOut:  # fmt: skip
-        context = (actor, Permission.SANCTIONS_SIGN, request, response, if_match)
-        return await move(sanction_id, asked.signing, body.by, context)
+    async def sign(sanction_id: SanctionId, body: SignIn, call: _CallOf, actor: _Signer) -> SanctionOut:
+        return await move(sanction_id, body, call, actor, Permission.SANCTIONS_SIGN)
 
     @router.post("/sanctions/{sanction_id}/rejection", summary="Refuse to sign: the strike falls away")
-    async def reject(
-        sanction_id: SanctionId, body: RejectIn, request: Request, response: Response, actor: _Signer,
-        if_match: IfMatch = None,
-    ) -> SanctionOut:  # fmt: skip
-        context = (actor, Permission.SANCTIONS_SIGN, request, response, if_match)
-        return await move(
-            sanction_id, lambda who: asked.rejecting(who, body.reason, body.evidence), body.by, context
-        )
+    async def reject(sanction_id: SanctionId, body: RejectIn, call: _CallOf, actor: _Signer) -> SanctionOut:
+        return await move(sanction_id, body, call, actor, Permission.SANCTIONS_SIGN)
 
     @router.post("/sanctions/{sanction_id}/appeal", summary="Appeal, for the unit that it is about")
     async def appeal(
-        sanction_id: SanctionId, body: AppealIn, request: Request, response: Response, actor: _Appellant,
-        if_match: IfMatch = None,
-    ) -> SanctionOut:  # fmt: skip
-        context = (actor, Permission.SANCTIONS_APPEAL, request, response, if_match)
-        return await move(
-            sanction_id, lambda who: asked.appealing(who, body.reason, body.evidence), body.by, context
-        )
+        sanction_id: SanctionId, body: AppealIn, call: _CallOf, actor: _Appellant
+    ) -> SanctionOut:
+        return await move(sanction_id, body, call, actor, Permission.SANCTIONS_APPEAL)
 
     @router.post("/sanctions/{sanction_id}/decision", summary="Decide an appeal; never who signed")
-    async def decide(
-        sanction_id: SanctionId, body: DecideIn, request: Request, response: Response, actor: _Signer,
-        if_match: IfMatch = None,
-    ) -> SanctionOut:  # fmt: skip
-        context = (actor, Permission.SANCTIONS_SIGN, request, response, if_match)
-        return await move(
-            sanction_id,
-            lambda who: asked.deciding(who, body.evidence, granted=body.granted),
-            body.by,
-            context,
-        )
+    async def decide(sanction_id: SanctionId, body: DecideIn, call: _CallOf, actor: _Signer) -> SanctionOut:
+        return await move(sanction_id, body, call, actor, Permission.SANCTIONS_SIGN)
 
 
 def _add_nominations(router: APIRouter, sanctioning: Sanctioning, books: LadderBooks, reach: Reach) -> None:
@@ -301,13 +277,3 @@ def _add_nominations(router: APIRouter, sanctioning: Sanctioning, books: LadderB
             stored, by=who, level=level, traceparent=current_context().traceparent
         )
         return NominationOut.of_stored(after)
-
-
-def _number(form: re.Pattern[str], text: str | None, field: str) -> int | None:
-    """The number in a cursor or an ETag; None without one, or for ``*``."""
-    if text is None or text.strip() == "*":
-        return None
-    match = form.fullmatch(text.strip())
-    if match is None:
-        raise InvalidValueError(text, "what an earlier answer said", "copy it from there", field=field)
-    return int(match[match.lastindex or 0])
