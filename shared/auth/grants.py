@@ -70,7 +70,7 @@ WHAT: Final[Mapping[Permission, str]] = {
     Permission.CASES_READ: "see cases",
     Permission.CASES_MOVE: "move a case on",
     Permission.CASES_JUDGE: (
-        "open a case by hand; extend, reclassify, review, check, annul it; confirm for the silent"
+        "open a case by hand; extend, reclassify, review, check, question, annul it; confirm for the silent"
     ),
     Permission.SANCTIONS_READ: "see strikes, sanctions, nominations and quarterly checks",
     Permission.SANCTIONS_SIGN: "sign or reject a sanction, decide an appeal",

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from shared.events.base import CityCode, CountyCode, EventData, EventIdField, Instant, UnitIdField
 
-ClockField = Literal["contact", "classify", "solve", "confirm", "review", "pause"]
+ClockField = Literal["contact", "classify", "solve", "confirm", "review", "pause", "inquiry"]
 StatusField = Literal[
     "opened", "classified", "assigned", "planned", "in_progress", "answered", "confirmed", "closed",
     "explained", "annulled",
@@ -128,6 +128,7 @@ class CaseRecord(EventData):
     spot_checks: Annotated[int, Field(description="How often it was looked back at.", ge=0)] = 0
     failed_checks: Annotated[int, Field(description="Of these, with a finding.", ge=0)] = 0
     reviews: Annotated[int, Field(description="How often class C was reviewed.", ge=0)] = 0
+    inquiries: Annotated[int, Field(description="How often the level above asked a question.", ge=0)] = 0
     annulled_from: Annotated[StatusField | None, Field(description="Where it stood before.")] = None
     annulment: Annotated[
         Literal["withdrawn", "excluded", "corrected", "mistaken", "repeated", "refuted"] | None,
@@ -237,6 +238,14 @@ class CaseSpotChecked(CaseChanged):
     """A settled case was looked back at; one that did not pass is open again."""
 
     passed: Annotated[bool, Field(description="Whether what was done has lasted.")]
+
+
+class CaseInquired(CaseChanged):
+    """The level above asks the unit a question about the case 质询, with a time to reply; it is the note."""
+
+
+class CaseInquiryAnswered(CaseChanged):
+    """The unit replied to that question; the reply is the note."""
 
 
 class CaseAnnulled(CaseChanged):

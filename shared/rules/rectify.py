@@ -24,6 +24,7 @@ INCIDENTS: Final = ("liability_accident", "serious_violation", "crime", "group_p
 FINDING_OPENS: Final = ("minor", "serious", "criticised")
 INCIDENT_OPENS: Final = ("group_petition", "broken_promise")
 PAUSE_MAX_WD: Final = 10.0
+INQUIRY_WD: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Rectify:
         confirm_wd: the citizen's time to confirm or refuse; after it, silence may stand for consent.
         extension_max_wd: most that the one extension gives.
         pause_max_wd: most that the citizen is waited for, all pauses between two openings together.
+        inquiry_wd: to the reply to a question of the level above.
         review_days: calendar days until a class C case is looked at again.
         reminders_percent: of a clock, at which somebody is told; 100 is always one.
         complaint_channels: a bad, verified review that came through these is a complaint, text or not.
@@ -81,6 +83,7 @@ class Rectify:
     confirm_wd: float = 5.0
     extension_max_wd: int = 15
     pause_max_wd: float = PAUSE_MAX_WD
+    inquiry_wd: float = INQUIRY_WD
     review_days: int = 90
     reminders_percent: tuple[int, ...] = (50, 80, 100)
     complaint_channels: tuple[Channel, ...] = (Channel.COMPLAINT_DESK, Channel.HOTLINE)
@@ -109,9 +112,8 @@ def parse_rectify(table: "Table") -> Rectify:
         c_wd=table.number("c_wd", 0.1, 250),
         confirm_wd=table.number("confirm_wd", 0.1, 250),
         extension_max_wd=table.integer("extension_max_wd", 0, 250),
-        pause_max_wd=table.number("pause_max_wd", 0.1, 250)
-        if "pause_max_wd" in table.keys()  # noqa: SIM118 - a method of ours, not a dict
-        else PAUSE_MAX_WD,
+        pause_max_wd=_working_days(table, "pause_max_wd", PAUSE_MAX_WD),
+        inquiry_wd=_working_days(table, "inquiry_wd", INQUIRY_WD),
         review_days=table.integer("review_days", 1, 400),
         reminders_percent=table.integers("reminders_percent", 1, 100),
         complaint_channels=_channels(table),
@@ -128,6 +130,11 @@ def _working_time(table: "Table") -> WorkingTime:
     found = WorkingTime(_hours(table), table.integers("weekdays", 1, 7), holidays=_flag(table, "holidays"))
     table.done()
     return found
+
+
+def _working_days(table: "Table", key: str, default: float) -> float:
+    """Working days; `default` if the pack does not say."""
+    return table.number(key, 0.1, 250) if key in table.keys() else default  # noqa: SIM118 - a method of ours, not a dict
 
 
 def _flag(table: "Table", key: str) -> bool:

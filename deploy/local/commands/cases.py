@@ -333,6 +333,27 @@ def spot_check(
     _move("spot_check", case, (data, port_base), (by, key, etag, as_json), passed=passed, finding=finding)
 
 
+@cases.command("inquire")
+def inquire(
+    case: CaseArgument,
+    question: Annotated[str | None, typer.Option(help="What is asked.")] = None,
+    by: ByOption = DEFAULT_BY, key: KeyOption = None, etag: EtagOption = None,
+    data: DataOption = DEFAULT_DATA, port_base: PortBaseOption = None, as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Ask the unit a question, one level down 质询."""
+    _move("inquire", case, (data, port_base), (by, key, etag, as_json), question=question)
+
+
+@cases.command("respond")
+def respond(
+    case: CaseArgument, text: TextOption = None,
+    by: ByOption = DEFAULT_BY, key: KeyOption = None, etag: EtagOption = None,
+    data: DataOption = DEFAULT_DATA, port_base: PortBaseOption = None, as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Reply to the question of the level above 答复质询."""
+    _move("respond", case, (data, port_base), (by, key, etag, as_json), text=text)
+
+
 @cases.command("annul")
 def annul(
     case: CaseArgument,

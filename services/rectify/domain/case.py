@@ -177,6 +177,7 @@ class Case:
         spot_checks: how often it was looked back at 回头看.
         failed_checks: of these, with a finding.
         reviews: how often a class C case was looked at again.
+        inquiries: how often the level above asked a question 质询; one that waits has a running clock.
         annulled_from: where it stood before its annulment; it goes back there if that is undone.
         rating_revision: highest revision of the rating that was taken into account.
         commands: the last ones with a key, newest last.
@@ -213,6 +214,7 @@ class Case:
     spot_checks: int = 0
     failed_checks: int = 0
     reviews: int = 0
+    inquiries: int = 0
     annulled_from: Status | None = None
     annulment: AnnulmentReason | None = None
     rating_revision: int = 0

@@ -31,6 +31,8 @@ class ClockName(StrEnum):
     """Another look at what could not be solved 复核; in calendar days."""
     PAUSE = "pause"
     """How long the citizen is waited for 等待群众: all waits between two openings together."""
+    INQUIRY = "inquiry"
+    """The unit's reply to a question of the level above 质询."""
 
 
 @dataclass(frozen=True, slots=True)

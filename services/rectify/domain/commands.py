@@ -138,6 +138,20 @@ class SpotCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class Inquire:
+    """The level above asks the unit a question 质询."""
+
+    question: Sealed | None
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """The unit replies to it."""
+
+    text: Sealed | None
+
+
+@dataclass(frozen=True, slots=True)
 class Annul:
     """What it rested on is gone. `rating_revision`: the revision that says so; 0 by hand."""
 
@@ -185,6 +199,8 @@ Command = (
     | Close
     | Review
     | SpotCheck
+    | Inquire
+    | Respond
     | Annul
     | Revive
     | ReachMark

@@ -195,12 +195,23 @@ def spot_check(case: Case, command: c.SpotCheck, terms: Terms, now: datetime) ->
     return replace(_reopened(found, terms, now), failed_checks=case.failed_checks + 1)
 
 
+def inquire(case: Case, _command: c.Inquire, terms: Terms, now: datetime) -> Case:
+    """A question waits for the unit's reply, whatever else the case waits for."""
+    asked = _start(case, ClockName.INQUIRY, terms.minutes(terms.policy.inquiry_wd), terms, now)
+    return replace(asked, inquiries=case.inquiries + 1)
+
+
+def respond(case: Case, _command: c.Respond, terms: Terms, now: datetime) -> Case:
+    """The question has a reply."""
+    return _stop(case, ClockName.INQUIRY, terms, now)
+
+
 def annul(case: Case, command: c.Annul, terms: Terms, now: datetime) -> Case:
     """It is none; its clocks stand still, in case it is one again."""
     # By hand it is final: what becomes of the rating later does not bring it back.
     revision = command.rating_revision or 0
     return replace(
-        _all_paused(case, terms, now),
+        _all_paused(_stop(case, ClockName.INQUIRY, terms, now), terms, now),
         status=Status.ANNULLED,
         annulled_from=case.status,
         annulment=AnnulmentReason(command.reason),
@@ -302,11 +313,14 @@ def _prolonged(case: Case, minutes: float, terms: Terms, now: datetime) -> Clock
 
 
 def _all_paused(case: Case, terms: Terms, now: datetime) -> Case:
-    """All clocks stand still."""
+    """All clocks stand still but for that of a question of the level above."""
     return replace(
         case,
         clocks=tuple(
-            clocks.paused(clock, _until(clock, now), terms.calendar_of(clock.name)) for clock in case.clocks
+            clock
+            if clock.name is ClockName.INQUIRY
+            else clocks.paused(clock, _until(clock, now), terms.calendar_of(clock.name))
+            for clock in case.clocks
         ),
     )
 

@@ -18,6 +18,8 @@ from services.rectify.domain.terms import Terms
 from shared.kernel.clock import SHANGHAI
 
 UNSETTLED: Final = frozenset(Status) - SETTLED
+WITH_THE_UNIT: Final = UNSETTLED - {Status.OPENED, Status.CLASSIFIED}
+"""Somebody answers for it, and something is to be done."""
 BY_SYSTEM: Final = frozenset({"revive", "reach_mark", "reschedule"})
 """Moves that no person makes."""
 LEAST_WAIT_MIN: Final = 1.0
@@ -255,12 +257,31 @@ def _refusable(case: Case) -> tuple[str, ...]:
     return found
 
 
+def _inquirable(case: Case) -> tuple[str, ...]:
+    return ("a question waits for its reply already",) if _is_asked(case) else ()
+
+
+def _respondable(case: Case) -> tuple[str, ...]:
+    return () if _is_asked(case) else ("no question waits for a reply",)
+
+
+def _is_asked(case: Case) -> bool:
+    clock = case.clock(ClockName.INQUIRY)
+    return clock is not None and clock.runs
+
+
+def _question(_case: Case, command: c.Inquire, _terms: Terms, _now: datetime) -> tuple[str, ...]:
+    return () if command.question is not None else ("what is asked: give `question`",)
+
+
 def _closable(case: Case) -> tuple[str, ...]:
     found: tuple[str, ...] = ()
     if case.answer is None:
         found += ("an outcome and an answer: answer first",)
     if case.confirmed_by is None:
         found += ("a confirmation: the citizen's, or after the time for it silence",)
+    if _is_asked(case):
+        found += ("a reply to the question of the level above: respond first",)
     return found + _no_transfer(case)
 
 
@@ -335,6 +356,13 @@ RULES: Final = (
     Rule(
         "spot_check", "回头看", "spot-checked", c.SpotCheck, frozenset({Status.CLOSED, Status.EXPLAINED}),
         effects.spot_check, missing=_finding,
+    ),
+    Rule(
+        "inquire", "质询", "inquired", c.Inquire, WITH_THE_UNIT, effects.inquire, _inquirable, _question,
+    ),
+    Rule(
+        "respond", "答复质询", "inquiry-answered", c.Respond, WITH_THE_UNIT, effects.respond, _respondable,
+        _text,
     ),
     Rule(
         "annul", "撤销", "annulled", c.Annul, frozenset(Status) - {Status.ANNULLED}, effects.annul,

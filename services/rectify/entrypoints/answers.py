@@ -53,6 +53,7 @@ class CaseOut(BaseModel):
     )
     spot_checks: int
     reviews: int
+    inquiries: int
     clocks: tuple[ClockOut, ...]
     open_moves: tuple[str, ...] = Field(description="What can be done now.")
 
@@ -70,7 +71,7 @@ def _fields(case: Case) -> dict[str, Any]:
     same = (
         "case_id", "origin", "ref", "unit_id", "city", "county", "status", "case_class", "opened_at",
         "contacted_at", "first_answered_at", "closed_at", "confirmed_by", "extended_wd", "paused_since",
-        "reopened", "overdue", "overdue_since", "spot_checks", "reviews",
+        "reopened", "overdue", "overdue_since", "spot_checks", "reviews", "inquiries",
     )  # fmt: skip
     return {name: getattr(case, name) for name in same} | {
         "status_label": case.status.label,

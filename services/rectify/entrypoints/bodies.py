@@ -303,6 +303,33 @@ class SpotCheckIn(MoveBody):
         )
 
 
+class InquireIn(MoveBody):
+    """质询: the level above asks a question."""
+
+    move: Literal["inquire"]
+    question: Text | None = None
+
+    def asked(self) -> Asked:
+        """See `MoveBody.asked`."""
+        return Asked(
+            lambda texts: c.Inquire(texts["question"]),
+            self.canonical,
+            {"question": self.question},
+            "question",
+        )
+
+
+class RespondIn(MoveBody):
+    """答复质询: the unit replies to it."""
+
+    move: Literal["respond"]
+    text: Text | None = None
+
+    def asked(self) -> Asked:
+        """See `MoveBody.asked`."""
+        return Asked(lambda texts: c.Respond(texts["text"]), self.canonical, {"text": self.text}, "text")
+
+
 class AnnulIn(MoveBody):
     """撤销: the case is none."""
 
@@ -331,6 +358,8 @@ MoveIn = Annotated[
     | CloseIn
     | ReviewIn
     | SpotCheckIn
+    | InquireIn
+    | RespondIn
     | AnnulIn,
     Field(discriminator="move"),
 ]

@@ -11,7 +11,7 @@ from shared.auth.access import refusal
 from shared.auth.grants import Permission
 from shared.auth.principals import Principal
 
-JUDGING: Final = frozenset({"extend", "confirm", "review", "spot_check", "annul"})
+JUDGING: Final = frozenset({"extend", "confirm", "review", "spot_check", "inquire", "annul"})
 """Moves that nobody makes on a case about themselves."""
 TAKING: Final = frozenset({"accept_transfer", "refuse_transfer"})
 """Moves of whoever is asked to take a case over 首接责任."""

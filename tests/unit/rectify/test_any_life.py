@@ -59,6 +59,8 @@ COMMANDS: st.SearchStrategy[c.Command] = st.one_of(
     st.just(c.Close()),
     st.builds(c.Review, st.sampled_from(CaseClass), st.just(TEXT)),
     st.builds(c.SpotCheck, passed=st.booleans(), finding=st.just(TEXT)),
+    st.builds(c.Inquire, st.sampled_from([TEXT, None])),
+    st.builds(c.Respond, st.sampled_from([TEXT, None])),
     st.builds(c.Annul, st.sampled_from(AnnulmentReason), st.integers(1, 99)),
     st.builds(c.Revive, st.integers(1, 99)),
 )
@@ -104,6 +106,8 @@ def possible(case: Case, number: int, now: datetime) -> c.Command:
         "refuse": (c.RefuseAnswer(TEXT),),
         "close": (c.Close(),),
         "review": tuple(c.Review(each, TEXT) for each in CaseClass),
+        "inquire": (c.Inquire(TEXT),),
+        "respond": (c.Respond(TEXT),),
         "spot_check": (c.SpotCheck(passed=True, finding=TEXT), c.SpotCheck(passed=False, finding=TEXT)),
     }
     commands = [command for move in open_moves(case) for command in makes.get(move, ())]
@@ -119,6 +123,8 @@ def next_step(case: Case, case_class: CaseClass, now: datetime) -> c.Command | N
     if case.pending_transfer is not None:
         return c.AcceptTransfer()
     explains = case.case_class is CaseClass.C
+    question = case.clock(ClockName.INQUIRY)
+    asked = question is not None and question.runs
     ways: dict[Status, c.Command] = {
         Status.OPENED: c.Classify(case_class),
         Status.CLASSIFIED: c.Assign(HERE),
@@ -126,7 +132,7 @@ def next_step(case: Case, case_class: CaseClass, now: datetime) -> c.Command | N
         Status.PLANNED: c.Report(TEXT),
         Status.IN_PROGRESS: answer(),
         Status.ANSWERED: c.Confirm(ConfirmedBy.CITIZEN),
-        Status.CONFIRMED: c.Close(),
+        Status.CONFIRMED: c.Respond(TEXT) if asked else c.Close(),
     }
     return ways.get(case.status)
 
@@ -199,6 +205,8 @@ class History:
         elif fact == "closed":
             assert before.answer is not None, "closed without an outcome and an answer"
             assert before.confirmed_by is not None, "closed without a confirmation"
+            question = before.clock(ClockName.INQUIRY)
+            assert question is None or not question.runs, "closed with a question that nobody replied to"
         elif fact == "answer-refused":
             assert before.confirmed_by is not ConfirmedBy.CITIZEN, "who has confirmed can't refuse"
         elif fact in {"annulled", "revived"} and after.rating_revision:
@@ -428,6 +436,8 @@ class AnyLife(RuleBasedStateMachine):
             return
         case = self.case
         running = {clock.name for clock in case.clocks if clock.runs}
+        if case.status is not Status.ANNULLED:
+            running.discard(ClockName.INQUIRY)  # runs beside all others
         wait = case.clock(ClockName.PAUSE)
         assert wait is None or wait.used_min <= wait.budget_min + 1
         if case.status is Status.ANNULLED:

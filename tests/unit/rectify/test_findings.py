@@ -185,7 +185,7 @@ async def test_drills_old_findings_and_findings_that_nobody_knows_open_nothing()
 def test_which_findings_open_a_case_is_the_packs_word_and_old_packs_need_not_say() -> None:
     ((_, text),) = read_texts(None)
     assert parse_pack(text, "shipped").rectify == Rectify()
-    younger = ("finding_opens", "incident_opens", "pause_max_wd")
+    younger = ("finding_opens", "incident_opens", "pause_max_wd", "inquiry_wd")
     lines = [line for line in text.splitlines() if not line.startswith(younger)]
     assert parse_pack("\n".join(lines), "old").rectify == Rectify()
     never = text.replace('finding_opens = ["minor", "serious", "criticised"]', "finding_opens = []")

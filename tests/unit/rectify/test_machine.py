@@ -275,6 +275,34 @@ def test_a_plan_of_a_case_that_waits_counts_as_if_the_wait_ended_now() -> None:
     assert "after the case's own" in refused_at(case, plan(deadline=now + 2 * week), now).missing[0]
 
 
+def test_a_question_of_the_level_above_has_a_time_to_reply_that_nothing_stops() -> None:
+    case = life(*TO_PROGRESS, c.Inquire(TEXT), c.Pause(TEXT))
+    assert due(case, ClockName.INQUIRY) == MONDAY + timedelta(days=3)
+    assert case.inquiries == 1
+    assert "already" in refused(case, c.Inquire(TEXT)).missing[0]
+    assert "text" in refused(case, c.Respond(None)).missing[0]
+    late = MONDAY + timedelta(days=4)
+    clock = case.clock(ClockName.INQUIRY)
+    assert clock is not None
+    assert clock.due_at is not None
+    reached = decide(case, c.ReachMark(ClockName.INQUIRY, 1, 100, clock.due_at), TERMS, late).case
+    assert not reached.overdue, "the level above is told; it is no deadline of the citizen's matter"
+    replied = life(c.Respond(TEXT), case=reached, now=late)
+    assert "no question" in refused_at(replied, c.Respond(TEXT), late).missing[0]
+    assert life(c.Inquire(TEXT), case=replied, now=late).inquiries == 2
+
+
+def test_a_case_is_not_closed_while_a_question_waits() -> None:
+    confirmed = life(*TO_PROGRESS, answer(), c.Confirm(ConfirmedBy.CITIZEN))
+    assert "question" in refused(confirmed, c.Inquire(None)).missing[0]
+    case = life(c.Inquire(TEXT), case=confirmed)
+    assert "respond first" in refused(case, c.Close()).missing[0]
+    closed = life(c.Respond(TEXT), c.Close(), case=case)
+    assert "inquire" not in open_moves(closed)
+    gone = life(c.Annul(AnnulmentReason.EXCLUDED, 1), case=case)
+    assert due(life(c.Revive(2), case=gone), ClockName.INQUIRY) is None, "its question is moot"
+
+
 def test_a_new_class_keeps_the_time_that_was_waited() -> None:
     later = MONDAY + timedelta(days=7)
     case = life(c.Resume(), c.Classify(CaseClass.B, TEXT), case=life(*TO_PROGRESS, c.Pause(TEXT)), now=later)
@@ -388,6 +416,7 @@ def test_only_open_moves_can_be_made(state: object) -> None:
         "extend": c.Extend(1, TEXT), "pause": c.Pause(TEXT), "resume": c.Resume(), "answer": answer(),
         "confirm": c.Confirm(ConfirmedBy.CITIZEN), "refuse": c.RefuseAnswer(None), "close": c.Close(),
         "review": c.Review(CaseClass.C, TEXT), "spot_check": c.SpotCheck(passed=True, finding=TEXT),
+        "inquire": c.Inquire(TEXT), "respond": c.Respond(TEXT),
         "annul": c.Annul(AnnulmentReason.MISTAKEN),
     }  # fmt: skip
     possible = set()

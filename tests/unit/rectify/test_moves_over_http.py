@@ -122,6 +122,16 @@ async def test_the_window_gives_the_first_class_and_its_county_another_one_with_
     assert "reason" in (await case.move(COUNTY, "classify", case_class="B")).json()["missing"][0]
 
 
+async def test_the_level_above_asks_and_the_window_replies(case: Case) -> None:
+    await case.assigned()
+    own = await case.move(OFFICER, "inquire", question="为何未联系评价人？")
+    assert (own.status_code, "cases.judge" in own.json()["detail"]) == (403, True)
+    asked = await case.moved(COUNTY, "inquire", question="为何未联系评价人？")
+    assert (asked["inquiries"], "respond" in asked["open_moves"]) == (1, True)
+    replied = await case.moved(OFFICER, "respond", text="已于今日上门联系")
+    assert "respond" not in replied["open_moves"]
+
+
 @pytest.mark.parametrize(
     ("move", "field"),
     [("assign", "to.unit_id"), ("propose_transfer", "to.unit_id"), ("plan", "responsible_unit")],
