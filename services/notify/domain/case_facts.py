@@ -11,6 +11,8 @@ CLASSIFY: Final = "classify"
 SOLVE: Final = "solve"
 CONFIRM: Final = "confirm"
 REVIEW: Final = "review"
+PAUSE: Final = "pause"
+INQUIRY: Final = "inquiry"
 BY_CITIZENS: Final = frozenset({"rating", "complaint"})
 """Origins of cases that have a citizen behind them."""
 

@@ -14,6 +14,8 @@ from services.notify.domain.case_facts import (
     CLASSIFY,
     CONFIRM,
     CONTACT,
+    INQUIRY,
+    PAUSE,
     REVIEW,
     SOLVE,
     CaseFact,
@@ -26,6 +28,7 @@ from shared.rules.pack import RulePack
 FULL: Final = 100
 CLOCKS: Final[Mapping[str, str]] = {
     CONTACT: "首次联系", CLASSIFY: "分类", SOLVE: "办结", CONFIRM: "群众反馈", REVIEW: "复核",
+    PAUSE: "等待群众", INQUIRY: "答复质询",
 }  # fmt: skip
 """What a clock is for, in Chinese."""
 _FOR_THOSE_ABOVE: Final = frozenset({REVIEW, CONFIRM})
@@ -35,6 +38,8 @@ _TODO: Final[Mapping[str, str]] = {
     CONTACT: "请尽快联系评价人。",
     CLASSIFY: "请尽快对整改件分类(A、B或C类)。",
     SOLVE: "请抓紧整改,按期答复。",
+    PAUSE: "期满后自动恢复办理,请再次联系评价人,或按已掌握的情况办理。",
+    INQUIRY: "请尽快答复上级质询。",
 }
 
 
@@ -53,15 +58,17 @@ def case_opened(fact: CaseFact, rules: RulePack) -> Alert | None:
 
 
 def case_assigned(fact: CaseFact, rules: RulePack) -> Alert | None:
-    """A case was handed to somebody, or somebody is asked to take it over, or does not."""
+    """A case was handed to somebody, or somebody is asked to take it over, or does not, or is questioned."""
     told = {
         "assigned": ("整改件交办", "已交由贵单位办理,请制定整改方案"),
         "transfer-proposed": ("整改件申请转办", "申请转由贵单位办理,请接受,或说明理由予以否决"),
+        "inquired": ("上级质询", "收到上级质询,请按时答复"),
         "transfer-refused": ("整改件转办被否决", "的转办申请被否决,仍由贵单位办理"),
     }.get(fact.fact)
     if told is None:
         return None
-    until = "" if fact.due_at is None else f"答复时限:{_moment(fact.due_at)}。"
+    asked = fact.fact == "inquired"  # has a clock of its own, which reminds
+    until = "" if fact.due_at is None or asked else f"答复时限:{_moment(fact.due_at)}。"
     post = "" if fact.handler is None else f"责任岗位:{fact.handler}。"
     return _alert(
         "case_assigned",
@@ -88,7 +95,7 @@ def case_clock(fact: CaseFact, rules: RulePack) -> Alert | None:
         return None
     name = fact.cause.unit_name
     label = CLOCKS.get(clock.name, clock.name)
-    late = clock.percent >= FULL
+    late = clock.percent >= FULL and clock.name != PAUSE  # what ends then is a wait
     return _alert(
         "case_clock",
         rule.urgent_severity if clock.percent >= rule.urgent_from else rule.severity,
@@ -110,6 +117,10 @@ def case_overdue(fact: CaseFact, rules: RulePack) -> Alert | None:
     elif clock.name == CONFIRM and fact.has_citizen:
         title = f"群众反馈期已满:{name}"
         body = "的整改件在反馈期内没有收到群众意见,可按逾期未反馈确认,请核对答复后确认。"
+    elif clock.name == PAUSE:
+        title, body = f"等待群众期满:{name}", "的整改件等待群众期满,已自动恢复办理,请督促办理。"
+    elif clock.name == INQUIRY:
+        title, body = f"质询逾期未复:{name}", "的整改件上级质询逾期未复,请督促答复。"
     elif clock.name == CONFIRM:
         title, body = f"整改待核验:{name}", "的整改件没有评价人可确认,请上级核验后确认。"
     else:
@@ -168,6 +179,7 @@ LOOKED_AT: Final = frozenset(
         "assigned",
         "transfer-proposed",
         "transfer-refused",
+        "inquired",
         "clock-reached",
         "answer-refused",
         "spot-checked",

@@ -106,6 +106,16 @@ def test_a_silent_citizens_case_goes_to_the_level_that_may_confirm_it_and_not_to
     assert "没有评价人" in checked.body
 
 
+def test_the_end_of_a_wait_is_told_as_the_case_going_on_and_not_as_a_missed_deadline() -> None:
+    assert rules_of(reached("pause", 80)) == ["case_clock"]
+    assert "等待群众" in one(reached("pause", 80), "case_clock").title
+    assert rules_of(reached("pause", 100)) == ["case_clock", "case_overdue"]
+    for rule in ("case_clock", "case_overdue"):
+        assert "逾期" not in one(reached("pause", 100), rule).title
+    assert "自动恢复办理" in one(reached("pause", 100), "case_overdue").body
+    assert "质询" in one(reached("inquiry", 100), "case_overdue").title
+
+
 def test_another_look_at_class_c_is_the_supervisors_business() -> None:
     assert rules_of(reached("review", 80)) == []
     assert rules_of(reached("review", 100)) == ["case_overdue"]
@@ -130,6 +140,8 @@ def test_a_reminder_that_a_later_one_has_overtaken_is_not_told() -> None:
         ("transfer-proposed", {}, ["case_assigned"]),
         ("transfer-refused", {}, ["case_assigned"]),
         ("transfer-accepted", {}, []),
+        ("inquired", {}, ["case_assigned"]),
+        ("inquiry-answered", {}, []),
         ("answer-refused", {"refused": 1}, ["case_reopened"]),
         ("answer-refused", {"refused": 2}, ["case_reopened", "case_refused_again"]),
         ("spot-checked", {"passed": False}, ["case_reopened"]),
