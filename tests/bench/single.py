@@ -83,8 +83,8 @@ async def measure(stage: Stage, rounds: int, where: str, least_ratio: float) -> 
         [closed.ours.cost(), closed.bare.cost()],
         [
             (
-                f"{sent:,} requests to intake, {refused:,} refused, {sent - refused:,} answers 202 and as many "
-                "more messages in FEEDBACK"
+                f"{sent:,} requests to intake, {refused:,} refused, {sent - refused:,} answers 202 "
+                "and as many more messages in FEEDBACK"
             )
         ],
     )
