@@ -64,7 +64,23 @@ class BrokerSettings(BaseSettings):
         return options
 
 
-async def _log_broker_error(error: Exception) -> None:
+def heed_cancellation() -> None:
+    """Raise the cancellation that the running task was sent and somebody below it has forgotten.
+
+    `asyncio.wait_for` of Python 3.11 does, where what it waits for fails at that very moment. Whoever tries
+    again for ever after such a failure would then never end, nor would the event loop that waits for it.
+
+    Raises:
+        CancelledError: somebody wants this task to end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+async def _on_broker_error(error: Exception) -> None:
+    # The library tells of each failed attempt before it makes the next one.
+    heed_cancellation()
     # Permission violations reach the client only here: the call itself looks like a timeout.
     log.warning("broker_error", error=str(error), kind=type(error).__name__)
 
@@ -93,7 +109,7 @@ def make_broker(
     return NatsBroker(
         **options,
         security=None if seed is None else NatsNKey.from_seed(seed),
-        error_cb=_log_broker_error,
+        error_cb=_on_broker_error,
         disconnected_cb=_log_disconnected,
         reconnected_cb=_log_reconnected,
         logger=None,
@@ -111,7 +127,7 @@ async def connect(settings: BrokerSettings, name: str, *, timeout_s: float = FIR
     """
     connecting = nats.connect(
         **settings.connect_options(name),
-        error_cb=_log_broker_error,
+        error_cb=_on_broker_error,
         disconnected_cb=_log_disconnected,
         reconnected_cb=_log_reconnected,
     )

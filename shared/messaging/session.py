@@ -6,7 +6,8 @@ in the background, and whoever needs the broker asks the session.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 import structlog
 from faststream.nats import NatsBroker
@@ -15,11 +16,14 @@ from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 
 from shared.kernel.errors import TransientError, describe
+from shared.messaging.connection import heed_cancellation
 from shared.messaging.publisher import BrokerUnavailableError
 
 log = structlog.get_logger(__name__)
-RETRY_S = 1.0
-STOPPED_WITHIN_S = 1.0
+RETRY_S: Final = 1.0
+STOPPED_WITHIN_S: Final = 1.0
+DRAINED_WITHIN_S: Final = 7.0
+"""Handlers under way get five seconds of it (`make_broker`)."""
 
 
 class BrokerSession:
@@ -75,6 +79,7 @@ class BrokerSession:
             raise
 
     async def _retry(self, error: BaseException) -> None:
+        heed_cancellation()
         self._trouble = error
         await asyncio.sleep(RETRY_S)
 
@@ -131,10 +136,28 @@ class BrokerSession:
         return otherwise if self._ready.is_set() or self._trouble is None else repr(self._trouble)
 
     async def stop(self) -> None:
-        """Stop the subscribers (in-flight handlers finish), then close the connection."""
+        """Stop the subscribers (in-flight handlers finish), then close the connection.
+
+        Takes no longer than its limits, whatever the broker does meanwhile.
+        """
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        with contextlib.suppress(NatsError, TimeoutError):
-            await self._broker.stop()
+            await asyncio.wait({self._task}, timeout=2 * STOPPED_WITHIN_S)
+        await _within(DRAINED_WITHIN_S, self._broker.stop(), "drain")
+        if self._client is not None and not self._client.is_closed:
+            # The broker is away: what can't be drained would go on reconnecting behind our back.
+            await _within(STOPPED_WITHIN_S, self._client.close(), "close")
+
+
+async def _within(limit_s: float, work: Coroutine[Any, Any, None], what: str) -> None:
+    """Do ``work`` for ``limit_s`` seconds at most, also where it does not obey when it is cancelled."""
+    task = asyncio.create_task(work, name=f"broker-session-{what}")
+    try:
+        await asyncio.wait({task}, timeout=limit_s)
+        if task.done():
+            with contextlib.suppress(NatsError, TimeoutError, OSError):
+                task.result()
+        else:
+            log.warning("broker_session_cut_short", what=what, limit_s=limit_s)
+    finally:
+        task.cancel()

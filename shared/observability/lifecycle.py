@@ -10,6 +10,7 @@ from shared.observability.health import Health
 from shared.observability.logging import get_logger
 
 DEFAULT_STOP_S: Final = 5.0
+REMINDED_S: Final = 0.5
 
 _log = get_logger(component="lifecycle")
 
@@ -78,15 +79,19 @@ class TaskSupervisor:
     async def stop(self) -> tuple[str, ...]:
         """Cancel all tasks and wait for them, at most `stop_timeout_s`; may be called again.
 
+        Who has not ended by then is told once more, and gets a moment to obey: a library may have forgotten
+        the first cancellation.
+
         Returns:
             The names of those that did not end in time.
         """
         self._stopping = True
         pending = {task for task in self._tasks.values() if not task.done()}
-        for task in pending:
-            task.cancel()
-        if pending:
-            _, pending = await asyncio.wait(pending, timeout=self._stop_timeout_s)
+        for limit_s in (self._stop_timeout_s, REMINDED_S):
+            for task in pending:
+                task.cancel()
+            if pending:
+                _, pending = await asyncio.wait(pending, timeout=limit_s)
         late = tuple(task.get_name() for task in pending)
         if late:
             _log.error("tasks did not stop in time", tasks=late, timeout_s=self._stop_timeout_s)

@@ -98,7 +98,8 @@ class PeopleFold:
 
     async def _connected(self) -> Client:
         try:
-            return await asyncio.wait_for(self._client(), KNOWN_WITHIN_S)
+            async with asyncio.timeout(KNOWN_WITHIN_S):
+                return await self._client()
         except TimeoutError as error:
             raise _unknown() from error
 

@@ -16,6 +16,7 @@ class StubBroker:
     """Connects at once to a client that is there."""
 
     is_connected = True
+    is_closed = True  # as after a drain
 
     async def connect(self) -> "StubBroker":
         return self

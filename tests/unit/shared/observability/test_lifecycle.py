@@ -94,6 +94,24 @@ async def test_stopping_takes_no_longer_than_its_bound() -> None:
     await task
 
 
+async def test_a_task_that_a_library_kept_from_its_cancellation_is_told_again() -> None:
+    forgotten = 0
+
+    async def forgetful() -> None:
+        nonlocal forgotten
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            forgotten += 1
+        await forever()
+
+    tasks = TaskSupervisor(Health(), stop_timeout_s=0.05)
+    tasks.start("forgetful", forgetful())
+    await asyncio.sleep(0)
+    assert await tasks.stop() == ()
+    assert forgotten == 1
+
+
 async def test_a_failure_while_stopping_does_not_hide_the_stop() -> None:
     async def clumsy() -> None:
         try:
