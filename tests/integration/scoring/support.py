@@ -90,10 +90,20 @@ async def eventually(holds: Callable[[], Awaitable[bool]], *, within_s: float = 
             await asyncio.sleep(0.05)
 
 
-async def trickle(client: Client, events: Sequence[Outgoing], *, pause_s: float = 0.2) -> int:
-    """Publish over some seconds, so that publications go on meanwhile; the last sequence."""
+async def trickle(
+    client: Client,
+    events: Sequence[Outgoing],
+    *,
+    pause_s: float = 0.2,
+    enough: asyncio.Event | None = None,
+) -> int:
+    """Publish over some seconds, so that publications go on meanwhile; the last sequence.
+
+    Once it is ``enough``, the rest comes without pauses.
+    """
     last = 0
     for start in range(0, len(events), 60):
         last = await publish(client, events[start : start + 60])
-        await asyncio.sleep(pause_s)
+        if enough is None or not enough.is_set():
+            await asyncio.sleep(pause_s)
     return last

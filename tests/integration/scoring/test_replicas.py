@@ -67,12 +67,14 @@ async def test_the_other_replica_publishes_soon_after_the_leader_was_killed_unde
 ) -> None:
     leader, other = await pair(start_scoring)
     events = random_feedback(WINDOWS, 9000, seed=11, now=now())
-    feeding = asyncio.create_task(trickle(client, events, pause_s=0.1))
+    enough = asyncio.Event()
+    feeding = asyncio.create_task(trickle(client, events, pause_s=0.1, enough=enough))
     await seconds_until_published(client, 600)
     leader.kill()
     at = await published(client)
     assert await seconds_until_published(client, at) < TAKEOVER_S
     assert not feeding.done(), "the load went on all the time"
+    enough.set()
     await other.becomes("leader")
     assert await other.metric("leader") == 1
     await assert_all_counted(client, other, await feeding, len({event.message_id for event in events}))
@@ -83,7 +85,8 @@ async def test_a_leader_that_was_frozen_longer_than_its_lease_publishes_nothing_
 ) -> None:
     leader, other = await pair(start_scoring)
     events = random_feedback(WINDOWS, 9000, seed=12, now=now())
-    feeding = asyncio.create_task(trickle(client, events, pause_s=0.15))
+    enough = asyncio.Event()
+    feeding = asyncio.create_task(trickle(client, events, pause_s=0.15, enough=enough))
     at = 0
     for _ in range(2):
         await seconds_until_published(client, at + 300)
@@ -94,6 +97,7 @@ async def test_a_leader_that_was_frozen_longer_than_its_lease_publishes_nothing_
         await leader.becomes("standby")
         await other.becomes("leader")
         leader, other = other, leader
+    enough.set()
     last, distinct = await feeding, len({event.message_id for event in events})
     for replica in (leader, other):
         await assert_all_counted(client, replica, last, distinct)
@@ -102,12 +106,14 @@ async def test_a_leader_that_was_frozen_longer_than_its_lease_publishes_nothing_
 async def test_a_leader_that_stops_hands_over_at_once(client: Client, start_scoring: Start) -> None:
     leader, other = await pair(start_scoring)
     events = random_feedback(WINDOWS, 4000, seed=13, now=now())
-    feeding = asyncio.create_task(trickle(client, events, pause_s=0.1))
+    enough = asyncio.Event()
+    feeding = asyncio.create_task(trickle(client, events, pause_s=0.1, enough=enough))
     await seconds_until_published(client, 300)
     stopping = asyncio.create_task(asyncio.to_thread(leader.terminate))
     await asyncio.sleep(0.5)
     at = await published(client)
     assert await seconds_until_published(client, at) < 3
+    enough.set()
     assert await stopping == 0
     await other.becomes("leader")
     await assert_all_counted(client, other, await feeding, len({event.message_id for event in events}))
