@@ -25,7 +25,7 @@ from shared.messaging.streams import ALERTS, FEEDBACK
 from tests.support.platform import Platform
 
 ALERTS_TIMEOUT_S = 75.0
-"""A message that was being handled when notify was killed comes again after 30 s."""
+"""A message that was being handled when notify was killed comes again after its ack wait."""
 POLL_S = 0.25
 
 

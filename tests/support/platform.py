@@ -5,6 +5,7 @@ leave its processes alone. ``own_platform`` is for tests that kill things: the t
 so that the checks of each also cover what the ones before it did, but a failed test takes it away.
 """
 
+import asyncio
 import json
 import os
 import random
@@ -22,12 +23,14 @@ import httpx
 import psutil
 import pytest
 
+from deploy.local.broker import connection_as
 from deploy.local.demo.receiver import WebhookReceiver
 from deploy.local.embedded.ports import is_free
 from deploy.local.layout import Layout
 from deploy.local.platform_file import PlatformRecord, has_ended, read_running
 from deploy.local.wallet import Wallet
 from tests.support.processes import wait_until_gone
+from tests.support.redelivery import redeliver_sooner
 
 T = TypeVar("T")
 
@@ -301,6 +304,8 @@ class _Pool:
     def take(self) -> Platform:
         if self.running is None:
             self.running = self.stack.enter_context(running_platform(self.make()))
+            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+                runner.run(_hasten(self.running.layout))
         return self.running
 
     def discard(self) -> None:
@@ -308,6 +313,11 @@ class _Pool:
             self.running.supervisor.kill()
             self.running.supervisor.wait()
             self.running = None
+
+
+async def _hasten(layout: Layout) -> None:
+    async with connection_as(layout, "provisioner") as client:
+        await redeliver_sooner(client)
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from tests.integration.notify.support import (
     publish_many,
     stored,
 )
+from tests.support.redelivery import redeliver_sooner
 
 pytestmark = pytest.mark.integration
 ALERTS = 200
@@ -55,6 +56,7 @@ async def test_every_alert_arrives_although_the_process_is_killed_twice(
     reviews = [bad_review(number, grade=1 + number % 5) for number in range(ALERTS * 5 // 2)]
     expected = {alert_id("bad_review", review.id) for review in reviews if review.data.grade <= 2}
     assert len(expected) == ALERTS
+    await redeliver_sooner(client)
 
     receiver.delay_s = 0.2  # so that a kill finds deliveries under way
     async with process(setup, receiver) as first:
