@@ -165,10 +165,14 @@ class Received:
 
 @dataclass(slots=True)
 class WebhookReceiver:
-    """Answers with ``status`` after ``delay_s``; ``hang`` takes the request and never answers."""
+    """Answers with ``status`` after ``delay_s``; ``hang`` takes the request and never answers.
+
+    The first requests get each one of ``first_statuses`` instead.
+    """
 
     url: str = ""
     status: int = 204
+    first_statuses: tuple[int, ...] = ()
     headers: dict[str, str] = field(default_factory=dict)
     hang: bool = False
     delay_s: float = 0.0
@@ -189,13 +193,15 @@ class WebhookReceiver:
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 expected = sign(KEY, headers["webhook-id"], int(headers["webhook-timestamp"]), body)
                 valid = headers["webhook-signature"] == expected
+                number = len(self.received)
                 self.received.append(Received(headers, body, valid, time.monotonic()))
                 if self.hang:
                     await reader.read()
                     break
                 await asyncio.sleep(self.delay_s)
                 extra = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
-                writer.write(f"HTTP/1.1 {self.status} X\r\ncontent-length: 0\r\n{extra}\r\n".encode())
+                status = (*self.first_statuses, self.status)[min(number, len(self.first_statuses))]
+                writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\n{extra}\r\n".encode())
                 await writer.drain()
         writer.close()
         with contextlib.suppress(ConnectionError):
