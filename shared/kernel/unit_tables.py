@@ -15,12 +15,14 @@ from shared.kernel.errors import PingyiError, describe
 from shared.kernel.grades import Level
 from shared.kernel.ids import UnitId
 from shared.kernel.regions import DivisionRegistry
+from shared.kernel.scrubbing import scrub
 from shared.kernel.spreadsheets import safe_cell
 from shared.kernel.units import ALL, BUREAU, COLUMNS, Unit
 
 _UNIT_ID = re.compile(r"U\d{6}", re.ASCII)
 _LADDER: Final = tuple(Level)
 NAME_MAX: Final = 120
+PLAIN_NAME: Final = "a name without quotes, invisible characters and numbers of people that is no formula"
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -109,7 +111,7 @@ def _unit(row: Row, kinds: set[str], divisions: DivisionRegistry) -> tuple[Unit 
     if not 1 <= len(cells["name"]) <= NAME_MAX:
         wrong("name", f"a name of 1 to {NAME_MAX} characters", "write the full name of the office")
     elif not is_plain_name(cells["name"]):
-        wrong("name", "a name without quotes and invisible characters that is no formula", "type it anew")
+        wrong("name", PLAIN_NAME, "type it anew")
     level = next((each for each in Level if each.value == cells["level"]), None)
     if level is None:
         wrong("level", f"one of {', '.join(Level)}", "correct the level")
@@ -143,11 +145,12 @@ def _unit(row: Row, kinds: set[str], divisions: DivisionRegistry) -> tuple[Unit 
 def is_plain_name(name: str) -> bool:
     """Whether a name is harmless wherever it is shown: it goes into tables, mails and terminals as it is.
 
-    No control characters, line ends, zero-width or bidirectional marks, no quotes and angle brackets, and
-    nothing in front that a spreadsheet would compute.
+    No control characters, line ends, zero-width or bidirectional marks, no quotes and angle brackets,
+    nothing in front that a spreadsheet would compute, and no telephone or other number of a person: it stays
+    in the stream for good.
     """
     hidden = any(char in '"<>' or unicodedata.category(char) in _HIDDEN for char in name)
-    return not hidden and safe_cell(name) == name
+    return not hidden and safe_cell(name) == name and scrub(name, mistyped=True) == name
 
 
 def _days(row: Row) -> tuple[date | None, date | None, list[Fault]]:

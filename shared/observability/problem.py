@@ -136,6 +136,7 @@ _REMEDIES: Final = {
     "json_type": "send JSON",
     "enum": "use one of the listed values",
     "literal_error": "use one of the listed values",
+    "union_tag_invalid": "use one of the listed values",
     "int_type": "send a whole number without quotes",
     "int_parsing": "send a whole number",
     "int_from_float": "send a whole number",
@@ -214,6 +215,8 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
     if kind == "json_invalid":
         message = f"valid JSON ({cause})" if isinstance(cause, str) else "valid JSON"
         value = None
+    elif kind == "union_tag_invalid":
+        message = f"one of {error['ctx']['expected_tags']} as {error['ctx']['discriminator']}"
     elif kind == "missing":
         message = "this field, which is required"
     elif kind == "extra_forbidden":

@@ -29,12 +29,15 @@ from shared.kernel.grades import Level
 from shared.kernel.ids import RANDOM_BYTES, UnitId, derived_id, uuid7
 from shared.kernel.regions import COLUMNS as DIVISION_COLUMNS
 from shared.kernel.regions import Division
+from shared.kernel.scrubbing import scrub
 from shared.kernel.unit_tables import (
+    PLAIN_NAME,
     Difference,
     Fault,
     Row,
     UnitsMissingError,
     differences,
+    is_plain_name,
     read_rows,
     units_of,
 )
@@ -222,8 +225,8 @@ def _divisions(text: str) -> tuple[list[Division], list[Fault]]:
             code = cells[column]
             if not (len(code) == CODE_DIGITS and code.isdecimal()) and not (optional and not code):
                 faults.append(Fault(row.line, column, code, "six digits of GB/T 2260", "correct the code"))
-        if not cells["name"]:
-            faults.append(Fault(row.line, "name", "", "the official name", "write it"))
+        if not cells["name"] or not is_plain_name(cells["name"]):
+            faults.append(Fault(row.line, "name", cells["name"], PLAIN_NAME, "write the official name"))
         if start is not None and level is not None and len(faults) == before:
             found.append(Division(cells["code"], cells["name"], level, cells["parent"] or None, start, end))
     return found, faults
@@ -270,7 +273,7 @@ def _offices(text: str, units: dict[UnitId, Unit]) -> tuple[list[Office], list[F
                 Fault(row.line, "role", cells["role"], f"one of {', '.join(ROLES)}", "correct the role")
             )
         person = cells["person"]
-        if person and not (person.isascii() and person.replace("-", "").replace("_", "").isalnum()):
+        if person and not _is_reference(person):
             faults.append(
                 Fault(
                     row.line, "person", f"{len(person)} characters", "a reference such as person-0042",
@@ -280,6 +283,12 @@ def _offices(text: str, units: dict[UnitId, Unit]) -> tuple[list[Office], list[F
         if len(faults) == before and start is not None:
             found.append(Office(cells["unit_id"], cells["role"], person.lower() or None, start))
     return found, faults
+
+
+def _is_reference(person: str) -> bool:
+    """Whether it leads to nobody without the file of people: no name, and no telephone or other number."""
+    written = person.isascii() and person.replace("-", "").replace("_", "").isalnum()
+    return written and scrub(person, mistyped=True) == person
 
 
 def _day(row: Row, column: str, faults: list[Fault]) -> date | None:

@@ -15,6 +15,7 @@ from services.intake.domain.approvals import Actor, Approval, Kind, Pack, Stage
 from services.intake.domain.revisions import History
 from services.intake.entrypoints.channels import place_of, require_may_revise
 from services.intake.entrypoints.http import HttpParts
+from services.intake.entrypoints.revision_bodies import naming_nobody
 from services.intake.entrypoints.staff_routes import (
     READ_PROBLEMS,
     ActingBody,
@@ -66,6 +67,7 @@ class ExclusionsBody(ActingBody):
     import_id: Annotated[
         str | None,
         Field(description="Bulk import that is undone.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+        naming_nobody("an import's id", "take the id that the import was given"),
     ] = None
 
 
@@ -78,7 +80,11 @@ class OneExclusionBody(ActingBody):
 class RulesBody(ActingBody):
     """A rule pack that shall be used."""
 
-    pack: Annotated[str, Field(description="The pack, TOML.", min_length=1, max_length=131_072)]
+    pack: Annotated[
+        str,
+        Field(description="The pack, TOML; kept for good, comments too.", min_length=1, max_length=131_072),
+        naming_nobody("a rule pack", "take it out of the comments"),
+    ]
     reason: Annotated[RuleChangeReason, Field(description="Why.")] = RuleChangeReason.POLICY
 
 

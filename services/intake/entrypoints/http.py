@@ -77,6 +77,7 @@ from shared.auth.grants import Permission
 from shared.kernel.clock import Clock
 from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError, describe
 from shared.kernel.grades import Level
+from shared.kernel.scrubbing import scrub
 from shared.kernel.units import BUREAU, UnitRegistry
 from shared.messaging.group_commit import PublishOverloadedError
 from shared.observability.http import serve_directly
@@ -330,14 +331,15 @@ def _import_id(headers: Mapping[bytes, bytes]) -> str | None:
     given = headers.get(b"x-import-id")
     if given is None:
         return None
-    if _IMPORT_ID.fullmatch(given) is None:
+    known = given.decode("ascii") if _IMPORT_ID.fullmatch(given) is not None else None
+    if known is None or scrub(known, mistyped=True) != known:  # it stays in events for good
         raise InvalidValueError(
             Size(f"{len(given)} characters"),
-            "1 to 64 letters, digits, dots, hyphens and underscores",
+            "1 to 64 letters, digits, dots, hyphens and underscores that are no person's number",
             "leave it out unless the batch is part of a bulk import",
             field=IMPORT_HEADER,
         )
-    return given.decode("ascii")
+    return known
 
 
 def _text(value: bytes | None) -> str | None:

@@ -66,6 +66,7 @@ from shared.auth.principals import Place, Principal, Tier
 from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError
 from shared.kernel.reasons import QuarantineReason
 from shared.observability.problem import ProblemError, validation_problem
+from shared.observability.withholding import safe_name
 
 PATH: Final = "/v1/quarantine"
 DECISIONS_PATH: Final = "/v1/quarantine/decisions"
@@ -258,7 +259,7 @@ class _Decisions:
             history = self._parts.reviser.history(event_id)
             require_may_revise(scope, Permission.FEEDBACK_EXCLUDE, history, self._parts.units)
         except (NotFoundError, InvalidValueError):
-            return DecidedAnswer(event_id=event_id, outcome="not_found", state=None, revision=None)
+            return _not_found(event_id)
         if Move.EXCLUDE in history.moves:
             return DecidedAnswer(
                 event_id=event_id, outcome="asked", state=history.state, revision=history.number
@@ -291,13 +292,18 @@ class _Decisions:
             history = reviser.history(event_id)
             require_may_revise(scope, Permission.FEEDBACK_REVIEW, history, self._parts.units)
         except (NotFoundError, InvalidValueError):
-            return DecidedAnswer(event_id=event_id, outcome="not_found", state=None, revision=None)
+            return _not_found(event_id)
         try:
             revision = await reviser.revise(history, decision, facts)
         except (MoveNotOpenError, LostRaceError, KeyReusedError):
             return _not_open(reviser.history(event_id), decision.move)
         state = revision.move.leads_to
         return DecidedAnswer(event_id=event_id, outcome="done", state=state, revision=revision.number)
+
+
+def _not_found(event_id: str) -> DecidedAnswer:
+    """Whatever was sent in the place of an id: a number of a person is not repeated."""
+    return DecidedAnswer(event_id=safe_name(event_id), outcome="not_found", state=None, revision=None)
 
 
 def _not_open(history: History, move: Move) -> DecidedAnswer:
