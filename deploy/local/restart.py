@@ -31,13 +31,17 @@ class RestartHistory:
     """Random numbers from 0 to 1."""
     failed_at: list[float] = field(default_factory=list)
 
-    def next_delay_s(self, *, started_s: float, ended_s: float) -> float | None:
+    def next_delay_s(self, *, started_s: float, ended_s: float, wanted: bool = False) -> float | None:
         """How long to wait before the next start after a run from ``started_s`` to ``ended_s``.
+
+        A child that ended because it ``wanted`` to be started anew has not failed.
 
         Returns:
             Seconds to wait, or None: given up, since this was failure ``max_failures`` within ``window_s``.
         """
         policy = self.policy
+        if wanted:
+            return policy.first_delay_s
         if ended_s - started_s >= policy.stable_s:
             self.failed_at.clear()
         self.failed_at = [at for at in self.failed_at if ended_s - at < policy.window_s]

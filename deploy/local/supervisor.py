@@ -24,6 +24,7 @@ from deploy.local.embedded.logs import tail
 from deploy.local.embedded.process import ChildProcess
 from deploy.local.errors import GaveUpError, LocalError, StopRequestedError
 from deploy.local.restart import RestartHistory, RestartPolicy
+from shared.observability.health import RENEWED
 
 T = TypeVar("T")
 
@@ -304,8 +305,9 @@ class Supervisor:
             began_s = self.monotonic()
             while process.is_alive():  # noqa: ASYNC110 - the end of a process sets no event
                 await asyncio.sleep(POLL_S)
+            wanted = not failure and process.returncode == RENEWED
             reason = failure or f"ended with code {process.returncode}"
-            await self._before_restart(spec.name, spec.log, history, began_s, reason)
+            await self._before_restart(spec.name, spec.log, history, began_s, reason, wanted=wanted)
             try:
                 process = self._launch(spec, nice=spec.nice)
             except (
@@ -316,10 +318,17 @@ class Supervisor:
                 failure = ""
 
     async def _before_restart(
-        self, name: str, log: Path, history: RestartHistory, began_s: float, reason: str
+        self,
+        name: str,
+        log: Path,
+        history: RestartHistory,
+        began_s: float,
+        reason: str,
+        *,
+        wanted: bool = False,
     ) -> None:
         """Wait until the next start is due; after one failure too many, end the platform instead."""
-        delay_s = history.next_delay_s(started_s=began_s, ended_s=self.monotonic())
+        delay_s = history.next_delay_s(started_s=began_s, ended_s=self.monotonic(), wanted=wanted)
         if delay_s is None:
             self._fail(
                 GaveUpError(

@@ -1,7 +1,8 @@
 """``python -m deploy.registry.materialise FILE``: the table of units in force, out of the stream REGISTRY.
 
-Services read their units from a file at their start (``UNITS_PATH``). This makes that file from the committed
-table and the loads in the stream, on any machine the same bytes; run it before the services, as provisioner.
+Services read their units from a file at their start (``UNITS_PATH``) and take up what is loaded later. This
+that file from the committed table and the loads in the stream, on any machine the same bytes; run it before
+the services, as provisioner: it is what they have while the broker is away.
 """
 
 import argparse
@@ -11,38 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-from nats.aio.client import Client
-
-from services.intake.application.registering import apply_registry
-from services.intake.domain.registry import RegistryBook, units_hash
-from shared.events import InvalidEventError, parse_envelope, spec_for_type
+from shared.kernel.registry_book import RegistryBook, units_hash
 from shared.kernel.unit_tables import units_text
-from shared.kernel.units import load_units
 from shared.messaging.connection import BrokerSettings, connect
-from shared.messaging.reading import FoldReader
-from shared.messaging.streams import REGISTRY
-
-FILTER = "registry.v1.>"
-
-
-async def read_registry(client: Client) -> RegistryBook:
-    """The registry in force, folded from all that is in the stream now."""
-    book = RegistryBook(load_units())
-    reader = FoldReader(client, REGISTRY, filters=(FILTER,))
-    try:
-        while not reader.caught_up:
-            for message in await reader.take(wait_s=1.0):
-                try:
-                    kind = msgspec.json.decode(message.data, type=dict[str, object]).get("type")
-                    envelope = parse_envelope(spec_for_type(str(kind)).envelope, message.data)
-                except (msgspec.MsgspecError, InvalidEventError) as error:
-                    sys.stderr.write(f"{message.sequence} of {REGISTRY} is unreadable: {error}\n")
-                    continue
-                apply_registry(book, envelope)
-    finally:
-        await reader.close()
-    return book
+from shared.messaging.registry import read_registry
 
 
 def write_table(book: RegistryBook, path: Path) -> None:

@@ -52,7 +52,7 @@ from shared.auth.key_files import EVENT_IDS_FILE, TOKEN_FILE, load_keys, load_re
 from shared.auth.secrets import HMAC_FILE, SecretKey
 from shared.events import Provenance
 from shared.kernel.clock import Clock, SystemClock
-from shared.kernel.units import load_units
+from shared.kernel.units import CurrentUnits, load_units
 from shared.messaging.connection import make_broker
 from shared.messaging.session import BrokerSession
 from shared.messaging.streams import FEEDBACK, VAULT
@@ -122,7 +122,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     pseudonyms = load_pseudonyms(settings.secrets_dir)
     key_file = VaultKeyFile(settings.secrets_dir, random_bytes)
     ids, mint = _keyed(settings.secrets_dir)
-    units = load_units(settings.units_path)
+    units = CurrentUnits(load_units(settings.units_path))
     rules = RulePacks(settings.rules_path)
     rules.at(clock.now())
 
@@ -159,7 +159,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         metrics,
     )
 
-    registry = Registry(session.wait_ready)
+    registry = Registry(session.wait_ready, units)
     book = _quota_book(settings, load_keys(settings.secrets_dir / HMAC_FILE).newest, metrics)
     _register_checks(health, settings, session, index, safe)
     # Without it only what rests on it is refused; ratings are accepted all the same.

@@ -39,10 +39,11 @@ from services.notify.settings import Settings
 from shared.auth.access import Access, protect
 from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.errors import TransientError, describe
-from shared.kernel.units import UnitRegistry, load_units
+from shared.kernel.units import CurrentUnits, UnitRegistry, load_units
 from shared.messaging.connection import make_broker
 from shared.messaging.consuming import DurableConsumer
 from shared.messaging.failure import DeadLetters, FailureHandling
+from shared.messaging.registry import keep_current
 from shared.messaging.session import BrokerSession
 from shared.messaging.streams import ALERTS
 from shared.observability.health import Health
@@ -205,7 +206,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         PermanentError: a channel is on, but its key or password is missing.
     """
     clock = clock or SystemClock()
-    registry = units if units is not None else load_units(settings.units_path)
+    registry = CurrentUnits(units if units is not None else load_units(settings.units_path))
     lines = _lines(settings, clock, channels)
     metrics, health, bus = NotifyMetrics(), Health(), BusPublisher()
     tasks = TaskSupervisor(health)
@@ -239,6 +240,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         await bus.bind(client)
         if "alert-fold" not in tasks.running:
             tasks.start("alert-fold", fold.run(client))
+            tasks.start("registry", keep_current(registry, client))
         await people.caught_up(client, tasks)
         await fold.caught_up()  # before any delivery: it must know what was delivered in an earlier life
         if not loops:

@@ -41,12 +41,13 @@ from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.errors import TransientError, describe
 from shared.kernel.ids import RANDOM_BYTES, uuid7
 from shared.kernel.receipts import receipt_of
-from shared.kernel.units import UnitRegistry, load_units
+from shared.kernel.units import CurrentUnits, UnitRegistry, load_units
 from shared.messaging.connection import make_broker
 from shared.messaging.failure import DeadLetters, FailureHandling
 from shared.messaging.instance import Instance
 from shared.messaging.lease import Lease, NatsLeaseStore
 from shared.messaging.publisher import JetStreamPublisher
+from shared.messaging.registry import keep_current
 from shared.messaging.session import BrokerSession
 from shared.observability.health import Health
 from shared.observability.http import install
@@ -90,10 +91,10 @@ def fingerprint_with(secret: bytes) -> Callable[[str], str]:
 class _Parts:
     """What lives as long as the app."""
 
-    def __init__(self, settings: Settings, clock: Clock, units: UnitRegistry) -> None:
+    def __init__(self, settings: Settings, clock: Clock, units: CurrentUnits) -> None:
         kek = load_key(settings.secrets_dir / CASES_FILE)
         receipts = load_key(settings.secrets_dir / RECEIPT_FILE).secret
-        self._settings, self._clock = settings, clock
+        self._settings, self._clock, self._units = settings, clock, units
         self.metrics, self.health = RectifyMetrics(), Health()
         self.tasks = TaskSupervisor(self.health)
         self.holidays = FileHolidays(settings.holidays_path)
@@ -134,6 +135,7 @@ class _Parts:
         if "case-fold" in self.tasks.running:
             return
         self.tasks.start("case-fold", self.fold.run(client))
+        self.tasks.start("registry", keep_current(self._units, client))
         self.ladders.start(client, self.tasks)
         lease = self.lease = Lease(
             NatsLeaseStore(client),
@@ -207,7 +209,7 @@ def create_app(
     Raises:
         PermanentError: a key is missing, or the file of holidays can't be used.
     """
-    registry = units if units is not None else load_units(settings.units_path)
+    registry = CurrentUnits(units if units is not None else load_units(settings.units_path))
     parts = _Parts(settings, clock or SystemClock(), registry)
 
     @asynccontextmanager

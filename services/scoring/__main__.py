@@ -1,5 +1,6 @@
 """``python -m services.scoring``: one process, one fold."""
 
+import asyncio
 import sys
 
 from services.scoring.entrypoints.memory import uncollected
@@ -7,6 +8,7 @@ from services.scoring.entrypoints.memory import uncollected
 with uncollected():
     from services.scoring.bootstrap import SERVICE, create_app
     from services.scoring.settings import Settings
+    from shared.messaging.registry import units_at_start
     from shared.observability.allocator import LARGE
     from shared.observability.logging import configure_logging
     from shared.observability.server import run_service
@@ -16,7 +18,8 @@ def main() -> int:
     """Serve until SIGTERM; returns the exit code."""
     settings = Settings()
     configure_logging(SERVICE, settings.log_level)
-    app = create_app(settings)
+    units = asyncio.run(units_at_start(settings, SERVICE, settings.units_path))
+    app = create_app(settings, registry=units)
     return run_service(
         app,
         service=SERVICE,

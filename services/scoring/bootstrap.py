@@ -34,6 +34,7 @@ from services.scoring.entrypoints.cases import CaseStream
 from services.scoring.entrypoints.events import FeedbackStream, Snapshots
 from services.scoring.entrypoints.http import make_router
 from services.scoring.entrypoints.integrity import make_integrity_router
+from services.scoring.entrypoints.registry import RegistryAwareClerk, RegistryWatch
 from services.scoring.entrypoints.watch import watch_integrity
 from services.scoring.metrics import CaseMetrics, ScoringMetrics, WatchMetrics
 from services.scoring.settings import Settings
@@ -102,6 +103,7 @@ class Scoring:
         self.read_flags = ReadFlags(
             registry, lambda: self._watch.flags if self._watch else None, self._why_not_ready
         )
+        self._registry_watch = RegistryWatch(registry, self.health.renew)
         self.health.register("nats", self.session.check)
         self.health.register("fold", self._check_fold)
         self.health.register("publication", self._check_publication)
@@ -132,7 +134,10 @@ class Scoring:
             self._registry,
             self._rules_on,
             self._clock,
-            BusDeadLetterClerk(DeadLetters(JetStreamPublisher(client), self._clock, SERVICE)),
+            RegistryAwareClerk(
+                BusDeadLetterClerk(DeadLetters(JetStreamPublisher(client), self._clock, SERVICE)),
+                self._registry_watch,
+            ),
             self._observer,
             publisher.note_received,
         )
@@ -146,6 +151,7 @@ class Scoring:
         )
         stream = FeedbackStream(feedback, publisher, lease, self._snapshots(client), cases)
         self._commit, self._publisher, self._stream = commit, publisher, stream
+        self.tasks.start("registry", self._registry_watch.run(client), may_finish=True)
         self.tasks.start("lease", lease.keep())
         self.tasks.start("fold", stream.fold(client))
         self.tasks.start("cases", cases.follow(client, stream.restored))

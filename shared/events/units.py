@@ -38,6 +38,9 @@ class UnitState(EventData):
     parent_id: Annotated[UnitIdField | None, Field(description="The unit that manages it.")] = None
     valid_from: Annotated[DayField, Field(description="First day, YYYY-MM-DD.")]
     valid_to: Annotated[DayField | None, Field(description="First day on which it no longer exists.")] = None
+    successor: Annotated[
+        UnitIdField | None, Field(description="Merged or recoded: the unit that took over on that day.")
+    ] = None
 
 
 class UnitRegistered(EventData):

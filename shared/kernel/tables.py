@@ -8,13 +8,16 @@ from pathlib import Path
 from shared.kernel.errors import InvalidValueError
 
 
-def read_table(name: str, columns: tuple[str, ...], path: Path | None = None) -> list[dict[str, str]]:
-    """Return the rows of a registry table as dictionaries keyed by `columns`.
+def read_table(
+    name: str, columns: tuple[str, ...], path: Path | None = None, *, optional: tuple[str, ...] = ()
+) -> list[dict[str, str]]:
+    """Return the rows of a registry table as dictionaries keyed by `columns` and `optional`.
 
     Args:
         name: file name of the committed table, e.g. ``"units.csv"``.
         columns: the exact header expected.
         path: another file to read instead of the committed one.
+        optional: columns that the header may have behind them, or not; their cells are empty then.
 
     Raises:
         InvalidValueError: another header than `columns`, or a row with too few or too many cells.
@@ -28,20 +31,22 @@ def read_table(name: str, columns: tuple[str, ...], path: Path | None = None) ->
         origin = str(path)
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     rows = list(csv.reader(lines))
-    if not rows or tuple(rows[0]) != columns:
+    header = tuple(rows[0]) if rows else ()
+    if header not in {columns, columns + optional}:
         raise InvalidValueError(
             rows[0] if rows else "",
             f"the header {','.join(columns)} in {origin}",
             "restore or regenerate the table",
         )
     for number, row in enumerate(rows[1:], 1):
-        if len(row) != len(columns):
+        if len(row) != len(header):
             raise InvalidValueError(
                 row,
-                f"{len(columns)} cells in data row {number} of {origin}",
+                f"{len(header)} cells in data row {number} of {origin}",
                 "quote commas inside cells or fix the row",
             )
-    return [dict(zip(columns, row, strict=True)) for row in rows[1:]]
+    absent = dict.fromkeys(optional, "")
+    return [absent | dict(zip(header, row, strict=True)) for row in rows[1:]]
 
 
 def read_date(text: str) -> date:

@@ -17,7 +17,7 @@ from shared.kernel.ids import UnitId
 from shared.kernel.regions import DivisionRegistry
 from shared.kernel.scrubbing import scrub
 from shared.kernel.spreadsheets import safe_cell
-from shared.kernel.units import ALL, BUREAU, COLUMNS, Unit
+from shared.kernel.units import ALL, BUREAU, COLUMNS, OPTIONAL_COLUMNS, Unit
 
 _UNIT_ID = re.compile(r"U\d{6}", re.ASCII)
 _LADDER: Final = tuple(Level)
@@ -47,23 +47,30 @@ class Row(NamedTuple):
     cells: Mapping[str, str]
 
 
-def read_rows(text: str, columns: Sequence[str] = COLUMNS) -> tuple[list[Row], list[Fault]]:
-    """The rows of a CSV text; lines that begin with ``#`` and blank ones are passed over, and counted."""
+def read_rows(
+    text: str, columns: Sequence[str] = COLUMNS, optional: Sequence[str] = ()
+) -> tuple[list[Row], list[Fault]]:
+    """The rows of a CSV text; lines that begin with ``#`` and blank ones are passed over, and counted.
+
+    The header may have the `optional` columns behind the others; where it hasn't, their cells are empty.
+    """
     lines = text.removeprefix("\ufeff").splitlines()
     numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
     cells = list(csv.reader(line for _, line in numbered))
-    if not cells or tuple(cells[0]) != tuple(columns):
+    header = tuple(cells[0]) if cells else ()
+    if header not in {tuple(columns), (*columns, *optional)}:
         line = numbered[0][0] if numbered else 1
-        found = ",".join(cells[0]) if cells else ""
-        return [], [Fault(line, "header", found, ",".join(columns), "restore the header")]
+        return [], [Fault(line, "header", ",".join(header), ",".join(columns), "restore the header")]
+    absent = dict.fromkeys(optional, "")
     rows: list[Row] = []
     faults: list[Fault] = []
     for (line, _), row in zip(numbered[1:], cells[1:], strict=False):
-        if len(row) == len(columns):
-            rows.append(Row(line, {name: cell.strip() for name, cell in zip(columns, row, strict=True)}))
+        if len(row) == len(header):
+            given = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
+            rows.append(Row(line, absent | given))
         else:
             faults.append(
-                Fault(line, "row", f"{len(row)} cells", f"{len(columns)} cells", "quote commas inside cells")
+                Fault(line, "row", f"{len(row)} cells", f"{len(header)} cells", "quote commas inside cells")
             )
     return rows, faults
 
@@ -96,6 +103,7 @@ def units_of(
     by_id = {unit.unit_id: unit for unit in units}
     for unit in units:
         faults += _parent_faults(unit, by_id, lines[unit.unit_id])
+        faults += _successor_faults(unit, by_id, lines[unit.unit_id])
     return units, sorted(faults, key=lambda fault: fault.line)
 
 
@@ -124,7 +132,7 @@ def _unit(row: Row, kinds: set[str], divisions: DivisionRegistry) -> tuple[Unit 
     faults += _place_faults(row, level, divisions)
     if faults or level is None or start is None:
         return None, faults
-    parent = cells["parent_id"]
+    parent, successor = cells["parent_id"], cells.get("successor")
     return (
         Unit(
             UnitId(cells["unit_id"]),
@@ -137,6 +145,7 @@ def _unit(row: Row, kinds: set[str], divisions: DivisionRegistry) -> tuple[Unit 
             UnitId(parent) if parent else None,
             start,
             end,
+            UnitId(successor) if successor else None,
         ),
         [],
     )
@@ -204,6 +213,35 @@ def _parent_faults(unit: Unit, units: Mapping[UnitId, Unit], line: int) -> list[
     return []
 
 
+def _successor_faults(unit: Unit, units: Mapping[UnitId, Unit], line: int) -> list[Fault]:
+    """Whoever takes over is there on the day on which the unit ends; nobody takes over from themselves."""
+    if unit.successor is None:
+        return []
+
+    def wrong(expected: str, remedy: str) -> list[Fault]:
+        return [Fault(line, "successor", unit.successor or "", expected, remedy)]
+
+    if unit.valid_to is None:
+        return wrong("nobody, as the unit has not ended", "set valid_to to the successor's first day")
+    heir = units.get(unit.successor)
+    if heir is None or heir.level is not unit.level:
+        return wrong(f"the id of a unit of level {unit.level}", "name the one that takes over")
+    if _leads_back(unit, units):
+        return wrong("a unit whose own successors do not lead back", "break the circle")
+    if not heir.exists(unit.valid_to):
+        return wrong(f"a unit that exists on {unit.valid_to}", "correct one of the days, or the successor")
+    return []
+
+
+def _leads_back(unit: Unit, units: Mapping[UnitId, Unit]) -> bool:
+    seen = {unit.unit_id}
+    heir = unit.successor
+    while heir is not None and heir not in seen:
+        seen.add(heir)
+        heir = units[heir].successor if heir in units else None
+    return heir == unit.unit_id
+
+
 def _day(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if len(text) == len("YYYY-MM-DD") else None
@@ -258,13 +296,20 @@ def differences(old: Iterable[Unit], new: Iterable[Unit]) -> tuple[Difference, .
 
 
 def units_text(units: Iterable[Unit]) -> str:
-    """The table of `units`, ordered by id; the same units give the same bytes."""
-    lines = [",".join(COLUMNS)]
-    for unit in sorted(units, key=lambda each: each.unit_id):
+    """The table of `units`, ordered by id; the same units give the same bytes.
+
+    It has the column of successors once there is one: tables from before keep their bytes and their hash.
+    """
+    ordered = sorted(units, key=lambda each: each.unit_id)
+    succeeded = any(unit.successor for unit in ordered)
+    lines = [",".join((*COLUMNS, *OPTIONAL_COLUMNS) if succeeded else COLUMNS)]
+    for unit in ordered:
         cells = [
             unit.unit_id, unit.name, unit.level.value, unit.kind, unit.division, unit.city, unit.county,
             unit.parent_id or "", unit.valid_from.isoformat(),
             unit.valid_to.isoformat() if unit.valid_to else "",
         ]  # fmt: skip
+        if succeeded:
+            cells.append(unit.successor or "")
         lines.append(",".join(f'"{cell}"' if "," in cell else cell for cell in cells))
     return "\n".join(lines) + "\n"

@@ -24,6 +24,9 @@ COLUMNS: Final = (
 )  # fmt: skip
 """Header of ``data/units.csv``."""
 
+OPTIONAL_COLUMNS: Final = ("successor",)
+"""What a table may have behind them."""
+
 _UNIT_ID = re.compile(r"U\d{6}", re.ASCII)
 _PROPOSALS = 3
 
@@ -43,6 +46,7 @@ class Unit:
         parent_id: the unit that manages it; None for the province.
         valid_from: first day of existence.
         valid_to: first day no longer in existence; None while it exists.
+        successor: the unit that took over on that day, where it was merged or recoded; None: nobody did.
     """
 
     unit_id: UnitId
@@ -55,6 +59,7 @@ class Unit:
     parent_id: UnitId | None
     valid_from: date
     valid_to: date | None
+    successor: UnitId | None = None
 
     def exists(self, on: date) -> bool:
         """Tell whether the unit exists on the day `on`."""
@@ -62,7 +67,7 @@ class Unit:
 
 
 class UnitRegistry:
-    """All units by id; immutable; iterates in the order of ids."""
+    """All units by id; iterates in the order of ids. It does not change; `CurrentUnits` does, as a whole."""
 
     def __init__(self, units: Iterable[Unit]) -> None:
         """Index `units`.
@@ -97,6 +102,8 @@ class UnitRegistry:
                     "correct parent_id in the registry",
                 )
             self._children.setdefault(unit.parent_id, []).append(unit)
+        self._predecessors = _merged_into(ordered)
+        self._bureaus = {(unit.city, unit.county): unit for unit in reversed(ordered) if unit.kind == BUREAU}
         self._ids = list(self._units)
         self._by_name = {unit.name: unit.unit_id for unit in ordered}
 
@@ -158,6 +165,22 @@ class UnitRegistry:
         self.get(unit_id)
         return tuple(self._children.get(unit_id, ()))
 
+    def bureau(self, city: str, county: str) -> Unit | None:
+        """Return the bureau of a place, by its subject tokens."""
+        return self._bureaus.get((city, county))
+
+    def predecessors(self, unit_id: str) -> tuple[Unit, ...]:
+        """Return the units that were merged into this one, or recoded to it, ordered by id."""
+        return tuple(self._predecessors.get(unit_id, ()))
+
+    def heir(self, unit: Unit, on: date) -> Unit | None:
+        """Return the unit that stands for `unit` on a day after it has ended: its successor's, and so on."""
+        seen = {unit.unit_id}
+        while not unit.exists(on) and unit.successor is not None and unit.successor not in seen:
+            seen.add(unit.successor)
+            unit = self.get(unit.successor)
+        return unit if unit.exists(on) else None
+
     def subtree(self, unit_id: str) -> tuple[Unit, ...]:
         """Return the unit and everything below it, ordered by id.
 
@@ -168,6 +191,42 @@ class UnitRegistry:
         for unit in found:
             found.extend(self._children.get(unit.unit_id, ()))
         return tuple(sorted(found, key=lambda unit: unit.unit_id))
+
+
+def _merged_into(units: Iterable[Unit]) -> dict[str, list[Unit]]:
+    found: dict[str, list[Unit]] = {}
+    for unit in units:
+        if unit.successor is not None:
+            found.setdefault(unit.successor, []).append(unit)
+    return found
+
+
+class CurrentUnits(UnitRegistry):
+    """The registry in force: what is loaded into a running platform replaces it, as a whole.
+
+    Between two steps of an event loop it never changes, so that whoever asks within one gets answers that fit
+    together.
+    """
+
+    def __init__(self, units: Iterable[Unit]) -> None:
+        """Begin with these, which no load has made."""
+        super().__init__(units)
+        self.number = 0
+        """Number of the load that they are of; 0: of none that is known."""
+
+    def take_up(self, number: int, units: Iterable[Unit]) -> bool:
+        """Be the registry of the load `number` from now on; False: it is that already.
+
+        Raises:
+            InvalidValueError: see `UnitRegistry`; nothing has changed then.
+        """
+        if number == self.number:
+            return False
+        fresh = UnitRegistry(units)
+        changed = tuple(fresh) != tuple(self)
+        vars(self).update(vars(fresh))
+        self.number = number
+        return changed
 
 
 def load_units(path: Path | None = None) -> UnitRegistry:
@@ -189,6 +248,7 @@ def load_units(path: Path | None = None) -> UnitRegistry:
             parent_id=UnitId(row["parent_id"]) if row["parent_id"] else None,
             valid_from=read_date(row["valid_from"]),
             valid_to=read_end(row["valid_to"]),
+            successor=UnitId(row["successor"]) if row["successor"] else None,
         )
-        for row in read_table("units.csv", COLUMNS, path)
+        for row in read_table("units.csv", COLUMNS, path, optional=OPTIONAL_COLUMNS)
     )

@@ -79,6 +79,10 @@ class _Entry:
         return self.cache_s if good else min(self.cache_s, FAILURE_CACHE_S)
 
 
+RENEWED: Final = 5
+"""Exit code after `Health.renew`: no failure, and to be started again at once."""
+
+
 class Health:
     """The registry of a process's checks and its two flags: fatally broken, draining."""
 
@@ -87,6 +91,8 @@ class Health:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
         self._fatal: str | None = None
+        self.renewing = False
+        """Whether the process ends although nothing is wrong, to be started anew."""
         self._draining: str | None = None
         self._on_draining: list[Callable[[], None]] = []
 
@@ -98,6 +104,11 @@ class Health:
     def fatal(self, reason: str) -> None:
         """Declare that only a restart can help; the first reason stays."""
         self._fatal = self._fatal or reason
+
+    def renew(self, reason: str) -> None:
+        """Declare that the process has to be started anew, since what it rests on is no longer in force."""
+        if self._fatal is None:
+            self._fatal, self.renewing = reason, True
 
     def draining(self, reason: str = "shutting down") -> None:
         """Stop being ready; what is under way is finished, and what has no end of its own is told to end."""

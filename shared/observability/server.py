@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from shared.observability import allocator
-from shared.observability.health import Health
+from shared.observability.health import RENEWED, Health
 from shared.observability.logging import LineWriter, configure_logging, get_logger
 
 GRACE_S: Final = 5
@@ -40,9 +40,9 @@ _log = get_logger(component="server")
 
 
 class _Server(uvicorn.Server):
-    """Serves until a signal comes, or until the app's health is fatal."""
+    """Serves until a signal comes, or until the app's health is fatal; `broken` is the exit code then."""
 
-    broken = False
+    broken: int | None = None
 
     def __init__(self, config: uvicorn.Config, health: Health | None, lines: LineWriter) -> None:
         super().__init__(config)
@@ -50,10 +50,15 @@ class _Server(uvicorn.Server):
         self._lines = lines
 
     async def on_tick(self, counter: int) -> bool:  # uvicorn calls it every 0.1 s
-        if self._health is not None and self._health.fatal_reason is not None and not self.broken:
-            self.broken = self.should_exit = True
-            _log.critical("process ends, only a restart helps", reason=self._health.fatal_reason)
-            watchdog = threading.Timer(BROKEN_STOP_S, os._exit, args=(BROKEN,))
+        if self._health is not None and self._health.fatal_reason is not None and self.broken is None:
+            self.should_exit = True
+            if self._health.renewing:
+                self.broken = RENEWED
+                _log.warning("process ends, to be started anew", reason=self._health.fatal_reason)
+            else:
+                self.broken = BROKEN
+                _log.critical("process ends, only a restart helps", reason=self._health.fatal_reason)
+            watchdog = threading.Timer(BROKEN_STOP_S, os._exit, args=(self.broken,))
             watchdog.daemon = True
             watchdog.start()
         ends = await super().on_tick(counter)
@@ -95,7 +100,8 @@ def run_service(  # noqa: PLR0913 - what a process has to know, keyword-only
         block_bytes: see `allocator.keep_little_memory`.
 
     Returns:
-        The process's exit code: 0 after a clean stop, 3 if start-up failed, 4 if the health became fatal.
+        The process's exit code: 0 after a clean stop, 3 if start-up failed, 4 if the health became fatal, 5
+        if it is to be started anew though nothing is wrong.
     """
     allocator.keep_little_memory(block_bytes)
     lines = configure_logging(service, log_level)
@@ -135,8 +141,8 @@ def run_service(  # noqa: PLR0913 - what a process has to know, keyword-only
         lines.release()
         for number, handler in previous.items():
             signal.signal(number, handler)
-    if server.broken:
-        return BROKEN
+    if server.broken is not None:
+        return server.broken
     return 0 if server.started else STARTUP_FAILED
 
 

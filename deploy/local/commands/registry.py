@@ -13,13 +13,15 @@ from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption
 from deploy.local.errors import LocalError
 from deploy.local.layout import DEFAULT_DATA
 from deploy.local.showing import visible
-from deploy.registry.materialise import read_registry, write_table
-from services.intake.domain.registry import units_hash
+from deploy.registry.materialise import write_table
 from shared.kernel.clock import SystemClock, business_day
 from shared.kernel.errors import describe
 from shared.kernel.grades import Level
 from shared.kernel.regions import load_divisions
+from shared.kernel.registry_book import units_hash
 from shared.kernel.unit_tables import Fault, read_rows, units_of
+from shared.kernel.units import OPTIONAL_COLUMNS
+from shared.messaging.registry import read_registry
 from shared.rules import load_pack
 
 LOAD_S = 300.0
@@ -48,7 +50,7 @@ def validate(
     as_json: JsonOption = False,
 ) -> None:
     """Check a table by itself, all faults at once with line and column; exit code 1 on any."""
-    rows, faults = read_rows(_text(units))
+    rows, faults = read_rows(_text(units), optional=OPTIONAL_COLUMNS)
     kinds = load_pack(None, business_day(SystemClock().now())).kinds
     found, more = units_of(rows, kinds, load_divisions())
     faults = [*faults, *more]
@@ -95,7 +97,7 @@ def load(
     port_base: PortBaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put tables in force, all or nothing; services take them up at their next start."""
+    """Put tables in force, all or nothing; running services take them up within seconds."""
     layout = find_platform(data, port_base)
     body = {**_tables(units, merges, offices, divisions), "decided_by": by, "level": level.value}
     url = f"{layout.service_url('intake')}/v1/registry/loads"
@@ -117,7 +119,7 @@ def load(
         typer.echo(json.dumps(answer, ensure_ascii=False))
         return
     typer.echo(f"Number {answer['number']}: {answer['changes']} changes. {layout.units_file}")
-    typer.echo("Services take it up at their next start: pingyi down, pingyi up.")
+    typer.echo("Running services take it up within seconds.")
 
 
 def _tables(

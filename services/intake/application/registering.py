@@ -12,7 +12,6 @@ from services.intake.application.ports import RegistryLog
 from services.intake.application.prepared import RandomBytes, RequestFacts
 from services.intake.domain.acceptance import Issue
 from services.intake.domain.measures import Size
-from services.intake.domain.registry import Change, Merge, Office, RegistryBook, units_hash
 from services.intake.domain.submission import unix_ms
 from shared.events import Envelope, EventData, spec_for_data
 from shared.events.units import (
@@ -29,6 +28,7 @@ from shared.kernel.grades import Level
 from shared.kernel.ids import RANDOM_BYTES, UnitId, derived_id, uuid7
 from shared.kernel.regions import COLUMNS as DIVISION_COLUMNS
 from shared.kernel.regions import Division
+from shared.kernel.registry_book import Merge, Office, RegistryBook, units_hash
 from shared.kernel.scrubbing import scrub
 from shared.kernel.unit_tables import (
     PLAIN_NAME,
@@ -41,7 +41,8 @@ from shared.kernel.unit_tables import (
     read_rows,
     units_of,
 )
-from shared.kernel.units import ALL, Unit
+from shared.kernel.units import ALL, OPTIONAL_COLUMNS, Unit
+from shared.messaging.registry import change_of
 
 AT_ONCE: Final = 50
 SHOWN: Final = 50
@@ -118,11 +119,9 @@ class Registering:
             raise RejectedError((issue,)) from error
         units: tuple[Difference, ...] = ()
         after = {unit.unit_id: unit for unit in book.units}
-        ends = {unit_id: each.on.isoformat() for unit_id, each in book.merges.items()}
         if tables.units:
-            lines, wrong = read_rows(tables.units)
-            # A merge has ended its unit: a table that leaves that day open says nothing else.
-            lines = [_ended(row, ends) for row in lines]
+            lines, wrong = read_rows(tables.units, optional=OPTIONAL_COLUMNS)
+            lines = [_merged(row, book.merges) for row in lines]
             found, more = units_of(lines, self._kinds(), divisions)
             faults += [("units", fault) for fault in (*wrong, *more)]
             if not faults:
@@ -232,9 +231,12 @@ def _divisions(text: str) -> tuple[list[Division], list[Fault]]:
     return found, faults
 
 
-def _ended(row: Row, ends: Mapping[str, str]) -> Row:
-    on = ends.get(row.cells["unit_id"])
-    return row if on is None or row.cells["valid_to"] else Row(row.line, {**row.cells, "valid_to": on})
+def _merged(row: Row, merges: Mapping[str, Merge]) -> Row:
+    """A merge has ended its unit: a table that leaves day and successor open says nothing else."""
+    merge, cells = merges.get(row.cells["unit_id"]), row.cells
+    if merge is None or cells["valid_to"] not in {"", merge.on.isoformat()} or cells["successor"]:
+        return row
+    return Row(row.line, {**cells, "valid_to": merge.on.isoformat(), "successor": merge.into})
 
 
 def _merges(text: str, units: dict[UnitId, Unit]) -> tuple[list[Merge], list[Fault]]:
@@ -311,6 +313,7 @@ def _state(unit: Unit) -> UnitState:
         parent_id=unit.parent_id,
         valid_from=unit.valid_from.isoformat(),
         valid_to=None if unit.valid_to is None else unit.valid_to.isoformat(),
+        successor=unit.successor,
     )
 
 
@@ -346,47 +349,3 @@ def _events(plan: Plan, units: dict[UnitId, Unit], load_id: str) -> Iterable[Eve
                 "valid_from": office.valid_from.isoformat(), "city": unit.city, "county": unit.county,
             }
         )  # fmt: skip
-
-
-def change_of(said: EventData) -> Change:
-    """The change that one event of a load stands for.
-
-    Raises:
-        TypeError: it is no part of a load.
-    """
-    if isinstance(said, UnitRegistered | UnitChanged):
-        state = said.unit
-        return Unit(
-            UnitId(state.unit_id),
-            state.name,
-            state.level,
-            state.kind,
-            state.division,
-            state.city,
-            state.county,
-            None if state.parent_id is None else UnitId(state.parent_id),
-            date.fromisoformat(state.valid_from),
-            None if state.valid_to is None else date.fromisoformat(state.valid_to),
-        )
-    if isinstance(said, DivisionChanged):
-        end = None if said.valid_to is None else date.fromisoformat(said.valid_to)
-        start = date.fromisoformat(said.valid_from)
-        return Division(said.code, said.name, said.level, said.parent, start, end)
-    if isinstance(said, UnitMerged):
-        return Merge(said.unit_id, said.into, date.fromisoformat(said.on))
-    if isinstance(said, ResponsibilityAssigned):
-        return Office(said.unit_id, said.role, said.person, date.fromisoformat(said.valid_from))
-    raise TypeError(type(said).__name__)
-
-
-PARTS: Final = (UnitRegistered, UnitChanged, UnitMerged, ResponsibilityAssigned, DivisionChanged)
-"""The events that a load is made of, before the one that completes it."""
-
-
-def apply_registry(book: RegistryBook, envelope: Envelope[Any]) -> None:
-    """Fold one event into `book`; events of other kinds change nothing."""
-    said = envelope.data
-    if isinstance(said, RegistryLoaded):
-        book.loaded(said.load_id, said.number, said.changes)
-    elif isinstance(said, PARTS):
-        book.part(said.load_id, change_of(said))

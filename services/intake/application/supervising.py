@@ -273,12 +273,13 @@ class Supervision:
         return finding
 
     def _unit_then(self, unit_id: str, occurred_at: datetime, facts: RequestFacts) -> Unit:
-        unit = self._units.get(unit_id)
-        if not unit.exists(business_day(occurred_at)):
+        unit, day = self._units.get(unit_id), business_day(occurred_at)
+        if not unit.exists(day):
+            heir = self._units.heir(unit, day)
+            such_as = "" if heir is None else f", such as its successor {heir.unit_id} ({heir.name})"
             raise InvalidValueError(
-                unit_id, f"a unit that exists on {business_day(occurred_at)}", "correct unit or time",
-                field="unit_id",
-            )  # fmt: skip
+                unit_id, f"a unit that exists on {day}{such_as}", "correct unit or time", field="unit_id"
+            )
         if occurred_at > facts.received_at:
             raise InvalidValueError(
                 rfc3339(occurred_at),

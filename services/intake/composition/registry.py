@@ -12,7 +12,7 @@ from services.intake.application.approval_messages import apply_approval
 from services.intake.application.approving import Approvals
 from services.intake.application.carrying_out import CarryingOut
 from services.intake.application.prepared import RandomBytes
-from services.intake.application.registering import Registering, apply_registry
+from services.intake.application.registering import Registering
 from services.intake.application.supervising import Supervision
 from services.intake.application.supervision_messages import apply_supervision
 from services.intake.domain.books import Books
@@ -24,16 +24,19 @@ from services.intake.entrypoints.registry_fold import RegistryFold, keep_carryin
 from services.intake.entrypoints.supervision import SupervisionRoutes
 from shared.events import Envelope
 from shared.kernel.regions import load_divisions
-from shared.kernel.units import load_units
+from shared.kernel.units import CurrentUnits, load_units
+from shared.messaging.registry import apply_registry, take_up
 from shared.observability.lifecycle import TaskSupervisor
 
 
 class Registry:
     """Everything that rests on the stream REGISTRY: approvals, supervision, panels."""
 
-    def __init__(self, client: Callable[[], Awaitable[Client]]) -> None:
+    def __init__(self, client: Callable[[], Awaitable[Client]], units: CurrentUnits) -> None:
+        """`units` are kept what the stream says."""
         self.log, self.books = JetStreamRegistryLog(), Books(load_units(), load_divisions())
-        self._fold = RegistryFold(client, self.log, (self._apply,), self.books.forget)
+        self._units = units
+        self._fold = RegistryFold(client, self, (self._apply,), self.books.forget)
         self._work: CarryingOut | None = None
 
     def _apply(self, envelope: Envelope[Any], sequence: int) -> None:
@@ -41,6 +44,16 @@ class Registry:
         apply_approval(books.approvals, envelope, sequence)
         apply_supervision(books.campaigns, books.findings, books.panels, envelope)
         apply_registry(books.registry, envelope)
+
+    def folded(self, position: int, *, caught_up: bool) -> None:
+        """See `registry_fold.Position`; who waits for a load finds its units in force."""
+        if caught_up:
+            take_up(self._units, self.books.registry)
+        self.log.folded(position, caught_up=caught_up)
+
+    def behind(self) -> None:
+        """See `registry_fold.Position`."""
+        self.log.behind()
 
     async def check(self) -> str:
         """Readiness: whether the books are complete, and up to where."""

@@ -48,15 +48,7 @@ def issues_of(
             )
         )
     elif unit is not None and not unit.exists(business_day(occurred_at)):
-        until = f" to {unit.valid_to} (exclusive)" if unit.valid_to else ""
-        issues.append(
-            Issue(
-                "occurred_at",
-                rfc3339(occurred_at),
-                f"a day on which {unit.unit_id} exists: from {unit.valid_from}{until}",
-                "correct the time, or name the unit that existed then",
-            )
-        )
+        issues.append(_not_there(unit, occurred_at, units))
     if submission.text is not None and len(submission.text) > rules.text_max_chars:
         issues.append(_too_long("text", submission.text, rules.text_max_chars))
     if submission.contact is not None:
@@ -66,6 +58,27 @@ def issues_of(
             if len(value) > rules.contact_max_chars
         ]
     return tuple(issues)
+
+
+def _not_there(unit: Unit, occurred_at: datetime, units: UnitRegistry) -> Issue:
+    """Name who stands for `unit` on the day, if it was merged or recoded."""
+    day = business_day(occurred_at)
+    heir = units.heir(unit, day)
+    if heir is not None:
+        return Issue(
+            "unit_id",
+            unit.unit_id,
+            f"a unit that exists on {day}: {unit.unit_id} ended on {unit.valid_to}, its successor is "
+            f"{heir.unit_id} ({heir.name})",
+            f"rate {heir.unit_id}, or correct the time",
+        )
+    until = f" to {unit.valid_to} (exclusive)" if unit.valid_to else ""
+    return Issue(
+        "occurred_at",
+        rfc3339(occurred_at),
+        f"a day on which {unit.unit_id} exists: from {unit.valid_from}{until}",
+        "correct the time, or name the unit that existed then",
+    )
 
 
 def _too_long(field: str, value: str, limit: int) -> Issue:

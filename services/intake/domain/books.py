@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from services.intake.domain.approvals import ApprovalBook
 from services.intake.domain.panels import PanelBook
-from services.intake.domain.registry import RegistryBook
 from services.intake.domain.supervision import CampaignBook, FindingBook
 from shared.kernel.regions import Division
+from shared.kernel.registry_book import RegistryBook
 from shared.kernel.units import Unit
 
 

@@ -11,7 +11,7 @@ from services.intake.domain.accepted import Outcome, Verdict
 from services.intake.domain.receipts import receipt_code
 from services.intake.domain.revisions import History, Move, Revision, State, revision_id
 from shared.kernel.clock import rfc3339
-from shared.kernel.units import Unit
+from shared.kernel.units import Unit, UnitRegistry
 from shared.observability.problem import FieldError
 
 _encode = msgspec.json.Encoder().encode
@@ -115,10 +115,14 @@ class UnitAnswer(BaseModel):
     parent_id: str | None
     valid_from: str
     valid_to: str | None
+    successor: Annotated[
+        str | None, Field(description="Merged or recoded: the unit that takes over on `valid_to`.")
+    ]
+    predecessors: Annotated[list[str], Field(description="Units that were merged into this one.")]
 
     @classmethod
-    def of(cls, unit: Unit) -> "UnitAnswer":
-        """Describe `unit`."""
+    def of(cls, unit: Unit, units: UnitRegistry) -> "UnitAnswer":
+        """Describe `unit`, one of `units`."""
         return cls(
             unit_id=unit.unit_id,
             name=unit.name,
@@ -130,6 +134,8 @@ class UnitAnswer(BaseModel):
             parent_id=unit.parent_id,
             valid_from=unit.valid_from.isoformat(),
             valid_to=unit.valid_to.isoformat() if unit.valid_to else None,
+            successor=unit.successor,
+            predecessors=[each.unit_id for each in units.predecessors(unit.unit_id)],
         )
 
 

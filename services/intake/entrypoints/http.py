@@ -451,7 +451,8 @@ def _add_units(router: APIRouter, parts: HttpParts) -> None:
         if kind is not None and kind != BUREAU:
             parts.rules.at(parts.clock.now()).kind_label(kind)
         page = page_of_units(parts.units, UnitFilter(level, kind, parent), limit, cursor)
-        return UnitPageAnswer(items=[UnitAnswer.of(unit) for unit in page.items], next=page.next_cursor)
+        items = [UnitAnswer.of(unit, parts.units) for unit in page.items]
+        return UnitPageAnswer(items=items, next=page.next_cursor)
 
     @router.get(
         "/v1/units/{unit_id}",
@@ -462,4 +463,4 @@ def _add_units(router: APIRouter, parts: HttpParts) -> None:
     )
     async def unit(unit_id: Annotated[str, Path(description="Such as U000112.")]) -> UnitAnswer:
         """Describe a unit; for an unknown id the answer proposes similar ones."""
-        return UnitAnswer.of(parts.units.get(unit_id))
+        return UnitAnswer.of(parts.units.get(unit_id), parts.units)

@@ -10,7 +10,6 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from services.intake.application.registering import Plan, Registering, Tables
-from services.intake.domain.registry import units_hash
 from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.staff_routes import READ_PROBLEMS, ActingBody, Asked, Post, Strict, add_post
 from services.intake.entrypoints.writing import problems
@@ -19,6 +18,7 @@ from shared.auth.grants import Permission
 from shared.auth.principals import Place, Principal
 from shared.kernel.clock import business_day
 from shared.kernel.errors import NotFoundError
+from shared.kernel.registry_book import units_hash
 from shared.kernel.unit_tables import units_text
 
 MOST_SHOWN = 1_000
@@ -71,13 +71,10 @@ class RegistryAnswer(BaseModel):
     number: Annotated[int, Field(description="Loads on top of the committed table.")]
     units: int
     units_hash: str
-    restart_for: Annotated[
-        bool, Field(description="This process works with an older table: it takes this one up at a restart.")
-    ]
 
 
 class LoadAnswer(BaseModel):
-    """The load is in force; services take it up at their next start."""
+    """The load is in force; running services take it up within seconds."""
 
     number: int
     changes: int
@@ -134,12 +131,10 @@ class RegistryRoutes:
         async def registry() -> RegistryAnswer:
             """Tell number and hash of the table in force."""
             book = self._registering.book
-            found = units_hash(book.units)
             return RegistryAnswer(
                 number=book.number,
                 units=len(book.units),
-                units_hash=found,
-                restart_for=found != units_hash(self._parts.units),
+                units_hash=units_hash(book.units),
             )
 
         @router.get(

@@ -9,7 +9,7 @@ from services.notify.domain.alert import Alert
 from services.notify.domain.catalogue import Audience, audience_of
 from services.notify.domain.duty import Recipient
 from services.notify.domain.offices import BACKUP, DEPUTY, HEAD, OFFICER, Offices
-from shared.kernel.units import ALL, BUREAU, Unit, UnitRegistry
+from shared.kernel.units import ALL, Unit, UnitRegistry
 from shared.rules.alerting import Severity
 
 PROVINCE: Final = "province"
@@ -89,10 +89,6 @@ class Directory:
         self.book = book
         self._units = units
         self._offices = offices
-        self._bureaus: dict[tuple[str, str], Unit] = {}
-        for unit in units:
-            if unit.kind == BUREAU:
-                self._bureaus.setdefault((unit.city, unit.county), unit)
 
     @property
     def empty(self) -> bool:
@@ -138,7 +134,7 @@ class Directory:
         unit = self._units.get(alert.unit_id) if alert.unit_id in self._units and alert.unit_id else None
         if unit is None:
             # About a place: its bureau's people, then those one level up.
-            place = self._bureau(alert.city, alert.county)
+            place = self._units.bureau(alert.city, alert.county)
             above = self._above(alert.city, alert.county, place)
             return (
                 ("supervisor", self._supervisors(alert.city, alert.county, place, day)),
@@ -167,11 +163,8 @@ class Directory:
             parent = self._units.get(unit.parent_id)
             return parent.city, parent.county, parent
         if county != ALL:
-            return city, ALL, self._bureau(city, ALL)
-        return (ALL, ALL, self._bureau(ALL, ALL)) if city != ALL else None
-
-    def _bureau(self, city: str, county: str) -> Unit | None:
-        return self._bureaus.get((city, county))
+            return city, ALL, self._units.bureau(city, ALL)
+        return (ALL, ALL, self._units.bureau(ALL, ALL)) if city != ALL else None
 
     def _holder(self, unit_id: str, role: str, day: date) -> tuple[Recipient, ...]:
         name = self.book.chains.get(unit_id, {}).get(role) or self._offices.person(unit_id, role, day)

@@ -148,12 +148,13 @@ class FoldFeedback:
 
 @dataclass(frozen=True, slots=True)
 class UnitScore:
-    """One unit in the windows of its primary list."""
+    """One unit in the windows of its primary list; `predecessors` are ids of units merged into it."""
 
     unit: Unit
     position: int
     windows: Sequence[tuple[PublishedList, Row]]
     cases: int = 0
+    predecessors: tuple[str, ...] = ()
 
 
 class ReadRankings:
@@ -238,7 +239,8 @@ class ReadRankings:
             known = [str(found.head["window_days"]) for found, _ in rows]
             days = choose("window", window.removesuffix("d"), known)
             rows = [each for each in rows if str(each[0].head["window_days"]) == days]
-        return UnitScore(unit, _position(rankings), rows, _cases(rankings))
+        merged = tuple(each.unit_id for each in self._registry.predecessors(unit_id))
+        return UnitScore(unit, _position(rankings), rows, _cases(rankings), merged)
 
     def books(self) -> PublishedBooks:
         """The published books.

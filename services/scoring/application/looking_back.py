@@ -82,6 +82,7 @@ class UnitHistory:
         rules: hash of the rule pack.
         position: sequence of FEEDBACK that it is valid at.
         points: one for each day, oldest first.
+        predecessors: ids of units that were merged into it; their days are their own.
     """
 
     unit: Unit
@@ -89,6 +90,7 @@ class UnitHistory:
     rules: str
     position: int
     points: Sequence[Point]
+    predecessors: tuple[str, ...] = ()
 
 
 class _Lists(Sized):
@@ -237,7 +239,9 @@ class LookBack:
             (copy.number, "timeline", unit_id, span, days), lambda: past.timeline(unit, span, days)
         )
         kind = unit.kind if unit.level is Level.WINDOW and unit.kind in past.rules.kinds else None
-        return UnitHistory(unit, ListKey(unit.level, kind, span), past.rules.hash, past.position, points)
+        merged = tuple(each.unit_id for each in self._registry.predecessors(unit_id))
+        key = ListKey(unit.level, kind, span)
+        return UnitHistory(unit, key, past.rules.hash, past.position, points, merged)
 
     async def _fresh(self) -> _Copy:
         """A copy of the fold that is fresh enough."""
@@ -261,8 +265,15 @@ class LookBack:
 def history_hash(found: UnitHistory) -> str:
     """``sha256:<hex>`` of a timeline's points, list and rules."""
     points = [[str(point.day), *point[1:]] for point in found.points]
-    content = canonical_json([str(found.list), found.rules, points])
+    content = canonical_json([str(found.list), found.rules, points, *lineage(found.unit, found.predecessors)])
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def lineage(unit: Unit, predecessors: Sequence[str]) -> list[str]:
+    """Successor and predecessors of a unit, where it has any: part of what an answer about it says."""
+    return [f"into {unit.successor}"] * (unit.successor is not None) + [
+        f"from {each}" for each in predecessors
+    ]
 
 
 def _differ(one: Past, other: Past) -> bool:

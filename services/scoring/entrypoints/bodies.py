@@ -138,6 +138,12 @@ class UnitScoreBody(BaseModel):
         dict[str, int], Field(description="Sequence that the scores are valid at, by stream.")
     ]
     windows: Annotated[list[UnitWindowBody], Field(description="One entry for each window, shortest first.")]
+    successor: Annotated[
+        str | None, Field(description="Merged or recoded: the unit that took over; null for all others.")
+    ] = None
+    predecessors: Annotated[
+        tuple[str, ...], Field(description="Units that were merged into it; what they got stays theirs.")
+    ] = ()
 
 
 class BooksBody(BaseModel):
@@ -193,6 +199,12 @@ class UnitHistoryBody(BaseModel):
         ),
     ]
     items: Annotated[tuple[PointBody, ...], Field(description="One for each day that is kept, oldest first.")]
+    successor: Annotated[
+        str | None, Field(description="Merged or recoded: the unit that took over; null for all others.")
+    ] = None
+    predecessors: Annotated[
+        tuple[str, ...], Field(description="Units that were merged into it; what they got stays theirs.")
+    ] = ()
 
 
 class ContributionBody(BaseModel):

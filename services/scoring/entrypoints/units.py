@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 
 from services.scoring.application.handlers import ReadRankings, UnitScore
-from services.scoring.application.looking_back import LookBack, UnitHistory, history_hash
+from services.scoring.application.looking_back import LookBack, UnitHistory, history_hash, lineage
 from services.scoring.application.published import STREAM, PublishedList, positions_of
 from services.scoring.domain.small_groups import LEAST_SHOWN
 from services.scoring.entrypoints.answers import (
@@ -39,7 +39,8 @@ def make_units_router(read: ReadRankings, look_back: LookBack) -> APIRouter:
     ) -> Any:  # noqa: ANN401 - one of several answers
         """A unit's rows in the windows of the list that it is ranked in."""
         found = read.unit_score(unit_id, window)
-        tag = Tag(request, *(ranking.hash for ranking, _ in found.windows))
+        hashes = (ranking.hash for ranking, _ in found.windows)
+        tag = Tag(request, *hashes, *lineage(found.unit, found.predecessors))
         known = tag.not_modified()
         if known is not None:
             return known
@@ -82,6 +83,8 @@ def score_body(found: UnitScore) -> UnitScoreBody:
             UnitWindowBody.model_validate({**row.document(), **_place(ranking)})
             for ranking, row in found.windows
         ],
+        successor=found.unit.successor,
+        predecessors=found.predecessors,
     )
 
 
@@ -101,6 +104,8 @@ def history_body(found: UnitHistory) -> UnitHistoryBody:
             "positions": {STREAM: found.position},
             "fewer_than": LEAST_SHOWN if hides else None,
             "items": [point._asdict() for point in found.points],
+            "successor": unit.successor,
+            "predecessors": found.predecessors,
         }
     )
 

@@ -19,6 +19,7 @@ from deploy.local.embedded import NatsServer, free_ports
 from deploy.local.errors import GaveUpError, LocalError, StopRequestedError
 from deploy.local.restart import RestartPolicy
 from deploy.local.supervisor import ProcessSpec, ServerSpec, Supervisor, Timing
+from shared.observability.health import RENEWED
 from tests.support.processes import wait_until_gone
 
 pytestmark = pytest.mark.integration
@@ -147,6 +148,16 @@ async def test_service_that_dies_is_started_again(tmp_path: Path) -> None:
         await eventually(lambda: supervisor.children["scoring"].pid != first_pid)
         assert supervisor.children["scoring"].restarts == 1
         assert any("scoring ended with code -9" in sentence for sentence in sentences)
+
+
+async def test_service_that_asks_to_be_started_anew_has_not_failed(tmp_path: Path) -> None:
+    source = f"import sys, time; time.sleep(0.05); sys.exit({RENEWED})"
+    supervisor = Supervisor(
+        servers=[], provision=None, services=[python(tmp_path, "scoring", source)], policy=QUICK
+    )
+    async with stopped_at_the_end(supervisor):
+        await supervisor.start()
+        await eventually(lambda: supervisor.children["scoring"].restarts > 2 * QUICK.max_failures)
 
 
 async def test_service_that_keeps_dying_is_given_up_with_its_last_words(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ import pytest
 from nats.aio.client import Client
 
 from deploy.local.embedded import NatsServer
-from deploy.registry.materialise import read_registry, write_table
-from services.intake.domain.registry import units_hash
+from deploy.registry.materialise import write_table
 from shared.events import Envelope, FeedbackExcluded, FeedbackReinstated, parse_envelope
 from shared.events.supervision import VisitRecorded
 from shared.kernel.clock import business_day
+from shared.kernel.registry_book import units_hash
 from shared.kernel.units import load_units
+from shared.messaging.registry import read_registry
 from shared.messaging.streams import REGISTRY
 from tests.integration.intake.conftest import RATING, Intake, StartIntake, eventually, raw_messages
 
@@ -296,10 +297,20 @@ async def test_a_load_of_the_registry_is_in_force_as_a_whole_and_comes_out_of_th
         again = await post(intake, "/v1/registry/loads", {**tables, **PROVINCE}, 202)
         assert again["number"] == 1
         found = (await intake.http.get("/v1/registry")).json()
-        assert (found["number"], found["restart_for"]) == (1, True)
+        assert found["number"] == 1
         roles = (await intake.http.get("/v1/units/U000533/responsible")).json()["roles"]
         assert roles == {"head": "person-0042"}
-        assert (await intake.http.get("/v1/units/U009001")).status_code == 404
+        told = (await intake.http.get("/v1/units/U009001")).json()
+        assert (told["name"], told["predecessors"]) == ("赣州市蓉江区婚姻登记处", ["U000532"]), "at once"
+        assert (await intake.http.get("/v1/units/U000533")).json()["name"] == "章贡区殡仪服务中心"
+        merged = await intake.submit(RATING | {"unit_id": "U000532", "client_ref": "merged"})
+        assert (merged.status_code, merged.json()["errors"][0]["field"]) == (422, "unit_id")
+        assert "rate U009001" in merged.json()["errors"][0]["remedy"]
+        assert (await intake.http.get("/v1/units/U000532")).json()["successor"] == "U009001"
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        check = {"unit_id": "U000532", "occurred_at": now, "finding": "minor", **CLERK}
+        told = await post(intake, "/v1/inspections", check, 422)
+        assert "such as its successor U009001" in told["errors"][0]["expected"]
     book = await read_registry(broker)
     write_table(book, tmp_path / "units.csv")
     assert units_hash(book.units) == found["units_hash"]
@@ -307,7 +318,6 @@ async def test_a_load_of_the_registry_is_in_force_as_a_whole_and_comes_out_of_th
     assert units.get("U000532").valid_to == business_day(datetime.now(UTC))
     assert units.get("U000533").name == "章贡区殡仪服务中心"
     async with start_intake(nats_server, data="b", units_path=tmp_path / "units.csv") as intake:
-        assert (await intake.http.get("/v1/registry")).json()["restart_for"] is False
         rating = RATING | {"unit_id": "U009001", "client_ref": "new"}
         assert (await intake.submit(rating)).status_code == 202
         history = RATING | {"unit_id": "U000532", "client_ref": "old", "occurred_at": YESTERDAY}

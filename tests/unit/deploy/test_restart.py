@@ -16,6 +16,13 @@ def test_delay_doubles_up_to_its_cap_and_then_it_is_given_up() -> None:
     assert delays == [1, 2, 4, 8, 8, None]
 
 
+def test_a_child_that_wants_to_be_started_anew_has_not_failed() -> None:
+    history = RestartHistory(POLICY, middle)
+    for at in range(20):
+        assert history.next_delay_s(started_s=at, ended_s=at, wanted=True) == POLICY.first_delay_s
+    assert history.failed_at == []
+
+
 def test_stable_run_clears_the_record() -> None:
     history = RestartHistory(POLICY, middle)
     for at in range(5):

@@ -11,6 +11,7 @@ from services.intake.domain.submission import Contact, Submission
 from services.intake.domain.unit_pages import UnitFilter, page_of_units
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Source, Verification
+from shared.kernel.ids import UnitId
 from shared.kernel.units import UnitRegistry, load_units
 
 NOW = datetime(2026, 7, 1, 4, tzinfo=UTC)
@@ -57,6 +58,20 @@ def test_a_unit_is_rated_only_on_days_on_which_it_exists() -> None:
         (datetime(2009, 12, 30, 16, 0, tzinfo=UTC), []),
     ):
         assert issue_fields(PLAIN._replace(occurred_at=moment), closed) == fields, moment
+
+
+def test_who_rates_a_merged_unit_is_told_its_successor_of_that_day() -> None:
+    merges = {"U000200": (date(2026, 5, 1), "U000201"), "U000201": (date(2026, 6, 1), "U000202")}
+    merged = UnitRegistry(
+        dataclasses.replace(unit, valid_to=merges[unit.unit_id][0], successor=UnitId(merges[unit.unit_id][1]))
+        if unit.unit_id in merges
+        else unit
+        for unit in UNITS
+    )
+    for moment, heir in ((datetime(2026, 5, 2, 4, tzinfo=UTC), "U000201"), (NOW, "U000202")):
+        (issue,) = issues_of(PLAIN._replace(occurred_at=moment), merged, RULES, NOW)
+        assert (issue.field, issue.remedy) == ("unit_id", f"rate {heir}, or correct the time")
+        assert f"{heir} ({UNITS.get(heir).name})" in issue.expected
 
 
 @pytest.mark.parametrize(

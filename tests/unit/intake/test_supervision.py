@@ -1,5 +1,6 @@
 """Campaigns, findings and panels as folds of events."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -7,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.domain.panels import PanelBook, Seat
-from services.intake.domain.registry import Merge, RegistryBook
 from services.intake.domain.supervision import (
     Campaign,
     CampaignBook,
@@ -20,6 +20,7 @@ from services.intake.domain.supervision import (
     whole,
 )
 from shared.kernel.grades import Level
+from shared.kernel.registry_book import Merge, RegistryBook
 from shared.kernel.units import load_units
 
 PHASES = Phases(date(2026, 3, 1), date(2026, 3, 15), date(2026, 10, 1), date(2026, 12, 31))
@@ -126,8 +127,17 @@ def test_nothing_of_a_load_counts_before_it_is_complete_and_of_two_the_first_sta
     assert book.loaded("one", 1, 1)
     assert not book.loaded("other", 1, 1)
     assert (book.number, dict(book.merges)) == (1, {"U000532": merge})
-    ended = [unit.unit_id for unit in book.units if unit.valid_to is not None]
-    assert ended == ["U000532"]
-    assert not book.loaded("short", 2, 1)
+    ended = [(unit.unit_id, unit.successor) for unit in book.units if unit.valid_to is not None]
+    assert ended == [("U000532", "U000533")]
+    renamed = replace(UNITS.get("U000532"), name="x", valid_to=merge.on)
+    book.part("two", renamed)
+    assert book.loaded("two", 2, 1)
+    assert dict(book.merges) == {"U000532": merge}, (
+        "an event from before there were successors takes none away"
+    )
+    book.part("three", replace(renamed, valid_to=None))
+    assert book.loaded("three", 3, 1)
+    assert not book.merges, "it goes on"
+    assert not book.loaded("short", 4, 1)
     book.clear()
     assert (book.number, book.units) == (0, tuple(UNITS))

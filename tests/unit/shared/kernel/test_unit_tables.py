@@ -16,7 +16,7 @@ from shared.kernel.unit_tables import (
     units_of,
     units_text,
 )
-from shared.kernel.units import load_units
+from shared.kernel.units import OPTIONAL_COLUMNS, UnitRegistry, load_units
 from shared.rules import load_pack
 
 UNITS = tuple(load_units())
@@ -25,8 +25,16 @@ KINDS = load_pack(None, date(2026, 7, 1)).kinds
 
 
 def faults_of(text: str) -> list[tuple[int, str]]:
-    rows, faults = read_rows(text)
+    rows, faults = read_rows(text, optional=OPTIONAL_COLUMNS)
     return [(each.line, each.column) for each in (*faults, *units_of(rows, KINDS, load_divisions())[1])]
+
+
+def succeeded(*changes: tuple[str, str, str]) -> str:
+    """The committed table with last days and successors: of a unit, the day, and who takes over."""
+    told = {unit_id: f"{end},{successor}" for unit_id, end, successor in changes}
+    header, *rows = TEXT.splitlines()
+    lines = [row[:-1] + "," + told.get(row.split(",")[0], ",") for row in rows]
+    return "\n".join([f"{header},successor", *lines]) + "\n"
 
 
 def test_the_committed_table_has_no_faults_and_comes_out_as_it_went_in() -> None:
@@ -47,6 +55,7 @@ ROW = "U000533,赣州市章贡区殡仪馆,window,funeral,360702,3607,360702,U00
         (ROW.replace("U000533", "X1"), "unit_id"),
         (ROW.replace("U000533", "U000532"), "unit_id"),
         (ROW.replace("赣州市章贡区殡仪馆", ""), "name"),
+        (ROW.replace("赣州市章贡区殡仪馆", "殡仪馆 13912345678"), "name"),
         (ROW.replace("window", "village"), "level"),
         (ROW.replace("funeral", "bureau"), "kind"),
         (ROW.replace("360702,3607,", "999999,3607,"), "division"),
@@ -70,6 +79,37 @@ def test_another_header_is_told_and_nothing_is_read() -> None:
     rows, faults = read_rows("id,name\nU000001,x\n")
     assert (rows, [(each.line, each.column) for each in faults]) == ([], [(1, "header")])
     assert "expected unit_id,name,level" in str(faults[0])
+
+
+def test_a_successor_goes_into_the_table_and_comes_out_of_it() -> None:
+    text = succeeded(("U000532", "2027-01-01", "U000533"))
+    rows, faults = read_rows(text, optional=OPTIONAL_COLUMNS)
+    units, more = units_of(rows, KINDS, load_divisions())
+    assert (faults, more) == ([], [])
+    assert units_text(units) == text
+    registry = UnitRegistry(units)
+    ended, heir = registry.get("U000532"), registry.get("U000533")
+    assert (ended.successor, registry.predecessors("U000533")) == ("U000533", (ended,))
+    assert registry.heir(ended, date(2026, 12, 31)) is ended
+    assert registry.heir(ended, date(2027, 1, 1)) is heir
+    assert registry.heir(heir, date(2000, 1, 1)) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [("U000532", "", "U000533")],
+        [("U000532", "2027-01-01", "U999999")],
+        [("U000532", "2027-01-01", "U000532")],
+        [("U000532", "2027-01-01", "U000048")],
+        [("U000532", "2027-01-01", "U000533"), ("U000533", "2026-01-01", "")],
+        [("U000532", "2027-01-01", "U000533"), ("U000533", "2028-01-01", "U000532")],
+    ],
+    ids=["not ended", "unknown", "itself", "another level", "ended before", "a circle"],
+)
+def test_a_successor_is_another_unit_that_is_there_on_the_day(changes: list[tuple[str, str, str]]) -> None:
+    line = TEXT[: TEXT.index("U000532,")].count("\n") + 1
+    assert (line, "successor") in faults_of(succeeded(*changes))
 
 
 def test_a_unit_ends_and_is_never_taken_out() -> None:

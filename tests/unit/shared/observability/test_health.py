@@ -129,6 +129,16 @@ async def test_draining_and_fatal_processes_are_unready_and_say_why() -> None:
     assert (await health.readiness()).reason == "first"
 
 
+def test_a_process_that_is_to_be_started_anew_is_not_broken_unless_it_was_before() -> None:
+    health = Health()
+    health.renew("another registry")
+    assert (health.renewing, health.fatal_reason) == (True, "another registry")
+    broken = Health()
+    broken.fatal("a task died")
+    broken.renew("another registry")
+    assert (broken.renewing, broken.fatal_reason) == (False, "a task died")
+
+
 def test_a_name_is_registered_once() -> None:
     health = Health()
     health.register("nats", Dependency().check)

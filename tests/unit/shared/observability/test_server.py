@@ -30,6 +30,8 @@ health = Health()
 server.BROKEN_STOP_S = 1.0 if mode == "hangs" else server.BROKEN_STOP_S
 
 async def work():
+    if mode == "renews":
+        health.renew("another registry")
     await asyncio.sleep(0.2 if mode in ("dies", "hangs") else 1000)
 
 @asynccontextmanager
@@ -142,6 +144,16 @@ def test_a_dead_background_task_ends_the_process_in_order_with_an_error() -> Non
     (why,) = [line for line in lines if line["event"] == "process ends, only a restart helps"]
     assert (why["level"], why["reason"]) == ("critical", "background task work died: returned")
     assert lines[-1]["event"] != why["event"]
+    assert "drained" in {line["event"] for line in lines}
+
+
+def test_a_process_that_is_to_be_started_anew_ends_in_order_with_a_code_of_its_own() -> None:
+    with service(free_port(), "renews") as process:
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 5
+    lines = [json.loads(line) for line in output.splitlines()]
+    (why,) = [line for line in lines if line["event"] == "process ends, to be started anew"]
+    assert (why["level"], why["reason"]) == ("warning", "another registry")
     assert "drained" in {line["event"] for line in lines}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
+from shared.kernel.ids import UnitId
 from shared.kernel.regions import Division, DivisionRegistry
 from shared.kernel.unit_tables import units_text
 from shared.kernel.units import Unit
@@ -55,7 +56,6 @@ class RegistryBook:
         self.divisions = DivisionRegistry(self._rows.values())
         """Every division over time."""
         self._offices: dict[tuple[str, str], list[Office]] = {}
-        self._merges: dict[str, Merge] = {}
         self._pending: dict[str, list[Change]] = {}
 
     @property
@@ -66,7 +66,11 @@ class RegistryBook:
     @property
     def merges(self) -> Mapping[str, Merge]:
         """Successors by the unit that ended."""
-        return self._merges
+        return {
+            unit_id: Merge(unit_id, unit.successor, unit.valid_to)
+            for unit_id, unit in self._units.items()
+            if unit.successor is not None and unit.valid_to is not None
+        }
 
     @property
     def offices(self) -> frozenset[Office]:
@@ -115,15 +119,22 @@ class RegistryBook:
 
     def _put(self, change: Change) -> None:
         if isinstance(change, Unit):
-            self._units[change.unit_id] = change
+            self._units[change.unit_id] = self._still_merged(change)
         elif isinstance(change, Merge):
-            self._merges[change.unit_id] = change
             ended = self._units.get(change.unit_id)
             if ended is not None:
-                self._units[change.unit_id] = replace(ended, valid_to=change.on)
+                successor = UnitId(change.into)
+                self._units[change.unit_id] = replace(ended, valid_to=change.on, successor=successor)
         elif isinstance(change, Division):
             self._rows[change.code, change.valid_from] = change
         else:
             offices = self._offices.setdefault((change.unit_id, change.role), [])
             offices.append(change)
             offices.sort(key=lambda each: each.valid_from)
+
+    def _still_merged(self, unit: Unit) -> Unit:
+        """`unit` with the successor that it has: changes of old say nothing of it, and took nothing back."""
+        before = self._units.get(unit.unit_id)
+        if unit.successor is not None or before is None or before.valid_to != unit.valid_to:
+            return unit
+        return replace(unit, successor=before.successor)
