@@ -1,7 +1,8 @@
 """Ratings in the fields of the province's 好差评 interface, out of the stream, page by page.
 
 What only the citizen and the window know is in no event, so it is in no record either: ``projNo`` is the
-keyed pseudonym of the transaction, and names, numbers and texts are left out.
+keyed pseudonym of the transaction, without one the id of the rating, and names, numbers and texts are left
+out. What is handed on is what the interface takes in.
 """
 
 from collections.abc import Awaitable, Callable
@@ -53,7 +54,7 @@ class GoodBadExport:
             envelope: Envelope[FeedbackSubmitted] = parse_envelope(Envelope[FeedbackSubmitted], data)
             said = envelope.data
             body: dict[str, Any] = {
-                "transaction_id": said.transaction_hmac,
+                "transaction_id": said.transaction_hmac or envelope.id,
                 "grade": said.grade,
                 "channel": said.channel.value,
                 "occurred_at": rfc3339(envelope.time),

@@ -2,21 +2,20 @@
 
 The one place that knows them. Identifiers (``projNo``, ``applicantName``, ``applicantCardNumber``,
 ``applicantPhone``) become the transaction and the contact of a submission, which intake hashes and seals like
-everybody else's; from an event they can't be had back. Fields that say nothing about the rating itself (the
-item's name and version, the state of the transaction) are known and left out.
-
-Codes of ``evaluateChannel`` are those of the national interface (1 … 7); ``PJQ`` is what terminals (评价器)
-send.
+everybody else's; from an event they can't be had back. Codes are looked up in tables, both ways; one that is
+in none is refused with what there is. Fields that say nothing about the rating itself (the item's name and
+version, the state of the transaction) are checked where they have codes, and left out.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from shared.kernel.clock import SHANGHAI, parse_rfc3339
+from shared.kernel.clock import SHANGHAI, business_day, parse_rfc3339
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel
+from shared.kernel.regions import Division, DivisionRegistry, load_divisions
 from shared.kernel.units import Unit
 
 FIELDS: Final[Mapping[str, str]] = MappingProxyType(
@@ -36,8 +35,28 @@ FIELDS: Final[Mapping[str, str]] = MappingProxyType(
 UNIT_FIELDS: Final = ("serviceDepartmentCode", "regionCode", "projName")
 """What the interface says about who is rated; only the receiver knows which unit that is."""
 
-UNUSED_FIELDS: Final = ("serviceCode", "serviceVersion", "userProp", "handleStateCode", "applyTime")
+CODED_FIELDS: Final = ("userProp", "handleStateCode")
+"""Checked, and no part of a rating by themselves."""
+
+UNUSED_FIELDS: Final = ("serviceCode", "serviceVersion", "applyTime")
 """Known, and not part of a rating."""
+
+
+CODES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "evaluateChannel": {
+            "1": "网上大厅", "2": "移动端", "3": "二维码", "4": "大厅平板电脑", "5": "大厅其他终端",
+            "6": "电话", "7": "短信", "PJQ": "评价器",
+        },
+        "userProp": {
+            "1": "自然人", "2": "企业法人", "3": "事业法人", "4": "社会组织法人", "5": "非法人企业",
+            "6": "行政机关", "9": "其他组织",
+        },
+        "handleStateCode": {"1": "收件", "2": "受理", "3": "办结"},
+        "satisfaction": {"5": "非常满意", "4": "满意", "3": "基本满意", "2": "不满意", "1": "非常不满意"},
+    }
+)  # fmt: skip
+"""The interface's codes by field, and what they mean there."""
 
 CHANNELS: Final[Mapping[str, Channel]] = MappingProxyType(
     {
@@ -51,34 +70,37 @@ CHANNELS: Final[Mapping[str, Channel]] = MappingProxyType(
         "PJQ": Channel.TERMINAL,
     }
 )
-"""``evaluateChannel``: website, mobile app, QR code, tablet in the hall, other device there, phone, SMS."""
+"""Our channel for each ``evaluateChannel``; of several codes for one the first is what we hand on."""
 
-_CODES: Final[Mapping[Channel, str]] = MappingProxyType(
-    {
-        Channel.WEB: "1",
-        Channel.APP: "2",
-        Channel.QR: "3",
-        Channel.TERMINAL: "4",
-        Channel.HOTLINE: "6",
-        Channel.SMS: "7",
-    }
+NATURAL_PERSON: Final = "1"
+"""The ``userProp`` whose card number is a person's; of all others it is an organisation's."""
+
+_CODE_OF: Final[Mapping[Channel, str]] = MappingProxyType(
+    {channel: code for code, channel in reversed(tuple(CHANNELS.items()))}
 )
 _REGION_DIGITS: Final = 12
+_DIVISION_DIGITS: Final = 6
 _LOCAL_TIME: Final = "%Y-%m-%d %H:%M:%S"
 
 
-def to_submission(record: Mapping[str, str], unit_of: Callable[[Mapping[str, str]], str]) -> dict[str, Any]:
+def to_submission(record: Mapping[str, str], unit_of: Callable[[Mapping[str, str]], Unit]) -> dict[str, Any]:
     """The body for ``POST /v1/feedback`` that a record of the interface stands for.
 
     Args:
         record: fields of the interface; blank ones count as absent.
-        unit_of: the id of the unit that a record is about; raises `InvalidValueError` where it can't tell.
+        unit_of: the unit that a record is about; raises `InvalidValueError` where it can't tell.
 
     Raises:
         InvalidValueError: a field is missing or has a value that the interface does not know.
     """
     given = {name: value.strip() for name, value in record.items() if value.strip()}
-    body: dict[str, Any] = {"unit_id": unit_of(given)}
+    unit = unit_of(given)
+    if "regionCode" in given:
+        _require_region(given["regionCode"], unit)
+    for name in CODED_FIELDS:
+        if name in given:
+            _code(name, given[name])
+    body: dict[str, Any] = {"unit_id": unit.unit_id}
     for name, place in FIELDS.items():
         if name not in given:
             continue
@@ -89,21 +111,26 @@ def to_submission(record: Mapping[str, str], unit_of: Callable[[Mapping[str, str
             body[outer] = _TO_OURS.get(name, str)(given[name])
     if "grade" not in body:
         raise InvalidValueError(
-            None, "a satisfaction from 1 to 5", "send only evaluated records", field="satisfaction"
+            None, _known("satisfaction"), "send only evaluated records", field="satisfaction"
         )
+    if given.get("userProp", NATURAL_PERSON) != NATURAL_PERSON and "id_number" in body.get("contact", {}):
+        body["contact"]["account"] = body["contact"].pop("id_number")
     return body
 
 
 def from_submission(body: Mapping[str, Any], unit: Unit) -> dict[str, str]:
     """The record of the interface for a submission about `unit`; absent fields stay absent.
 
-    The reverse of `to_submission`, for handing ratings on before their identifiers are hashed and sealed.
+    The reverse of `to_submission`, for handing ratings on before their identifiers are hashed and sealed. The
+    region's code is that of the day of the service: codes change.
 
     Raises:
         InvalidValueError: the interface has no code for the channel.
     """
+    moment = body.get("occurred_at")
+    on = None if moment is None else business_day(parse_rfc3339(moment))
     record = {
-        "regionCode": unit.division.ljust(_REGION_DIGITS, "0"),
+        "regionCode": _region_on(unit, on).ljust(_REGION_DIGITS, "0"),
         "serviceDepartmentCode": unit.unit_id,
     }
     for name, place in FIELDS.items():
@@ -115,34 +142,67 @@ def from_submission(body: Mapping[str, Any], unit: Unit) -> dict[str, str]:
     return record
 
 
+def _known(name: str) -> str:
+    return "one of " + ", ".join(f"{code} {meaning}" for code, meaning in CODES[name].items())
+
+
+def _code(name: str, text: str) -> str:
+    if text.upper() not in CODES[name]:
+        raise InvalidValueError(text, _known(name), "send one of the interface's codes", field=name)
+    return text.upper()
+
+
 def _grade(text: str) -> int:
-    if text not in {"1", "2", "3", "4", "5"}:
-        raise InvalidValueError(text, "a satisfaction from 1 to 5", "send the grade", field="satisfaction")
-    return int(text)
+    return int(_code("satisfaction", text))
 
 
 def _channel(text: str) -> str:
-    found = CHANNELS.get(text.upper())
-    if found is None:
-        raise InvalidValueError(
-            text,
-            f"one of the codes {', '.join(CHANNELS)}",
-            "send the channel's code",
-            field="evaluateChannel",
-        )
-    return found.value
+    return CHANNELS[_code("evaluateChannel", text)].value
 
 
-def _code(channel: str) -> str:
-    code = _CODES.get(Channel(channel))
+def _code_of(channel: str) -> str:
+    code = _CODE_OF.get(Channel(channel))
     if code is None:
         raise InvalidValueError(
             channel,
-            f"one of {', '.join(_CODES)}, which the interface has codes for",
+            f"one of {', '.join(_CODE_OF)}, which the interface has codes for",
             "hand on ratings of these channels only",
             field="channel",
         )
     return code
+
+
+def _require_region(text: str, unit: Unit) -> None:
+    """Twelve digits: those of the unit's division, as they are or were, and of a township in it."""
+    codes = [row.code for row in _codes_over_time(unit.division, load_divisions())]
+    proper = len(text) == _REGION_DIGITS and text.isascii() and text.isdecimal()
+    if not proper or text[:_DIVISION_DIGITS] not in codes:
+        raise InvalidValueError(
+            text,
+            f"12 digits, of which the first six are {' or '.join(codes)}, the region of {unit.unit_id}",
+            "correct the region, or name the unit that is there in serviceDepartmentCode",
+            field="regionCode",
+        )
+
+
+def _region_on(unit: Unit, on: date | None) -> str:
+    rows = _codes_over_time(unit.division, load_divisions())
+    return next((row.code for row in rows if on is not None and row.in_force(on)), unit.division)
+
+
+def _codes_over_time(code: str, divisions: DivisionRegistry) -> list[Division]:
+    """The rows of a division, and those that took its place: on the day, under the same parent and stem."""
+    found = [row for row in divisions if row.code == code]
+    for row in divisions:
+        follows = any(
+            row.valid_from == before.valid_to
+            and row.parent == before.parent
+            and row.name[:-1] == before.name[:-1]
+            for before in found
+        )
+        if follows and row not in found:
+            found.append(row)
+    return found
 
 
 def _moment(text: str) -> str:
@@ -167,6 +227,6 @@ _TO_OURS: Final[Mapping[str, Callable[[str], Any]]] = {
     "transactionTime": _moment,
 }
 _FROM_OURS: Final[Mapping[str, Callable[[Any], str]]] = {
-    "evaluateChannel": _code,
+    "evaluateChannel": _code_of,
     "transactionTime": _local,
 }

@@ -27,14 +27,14 @@ from services.intake.entrypoints.writing import problems
 from shared.auth.access import principal_of, requires
 from shared.auth.grants import Permission
 from shared.kernel.errors import InvalidValueError
-from shared.kernel.units import UnitRegistry
+from shared.kernel.units import Unit, UnitRegistry
 
 PATH: Final = "/v1/adapters/good-bad-review"
 MOST_RECORDS: Final = 1_000
 
 REQUIRED: Final = ("projNo", "satisfaction", "evaluateChannel", "transactionTime", "serviceDepartmentCode")
 
-ToSubmission = Callable[[Mapping[str, str], Callable[[Mapping[str, str]], str]], dict[str, Any]]
+ToSubmission = Callable[[Mapping[str, str], Callable[[Mapping[str, str]], Unit]], dict[str, Any]]
 Page = Callable[[int, int], Awaitable[tuple[list[dict[str, str]], int]]]
 
 _MESSAGES: Final = {0: "成功", 1: "重复上报，已受理过", 2: "与已受理的内容不一致", 3: "数据有误"}
@@ -48,6 +48,9 @@ class RecordBody(BaseModel):
 
     projNo: Annotated[str, Field(max_length=64, repr=False, description="办件编号")] = ""  # noqa: N815 - the interface's name
     satisfaction: Annotated[str, Field(description="1 to 5")] = ""
+    regionCode: Annotated[str, Field(description="行政区划代码, 12 digits: of the unit's place.")] = ""  # noqa: N815 - the interface's name
+    userProp: Annotated[str, Field(description="用户属性代码: whose card number it is.")] = ""  # noqa: N815 - the interface's name
+    handleStateCode: Annotated[str, Field(description="办理状态代码; checked, not kept.")] = ""  # noqa: N815 - the interface's name
     evaluateChannel: Annotated[str, Field(description="渠道代码")] = ""  # noqa: N815 - the interface's name
     transactionTime: Annotated[str, Field(description="办理时间")] = ""  # noqa: N815 - the interface's name
     serviceDepartmentCode: Annotated[str, Field(max_length=64, description="Id of the unit.")] = ""  # noqa: N815 - as above
@@ -179,15 +182,15 @@ class _Desk:
         return parse_line(json.dumps(body).encode())
 
 
-def _unit_of(units: UnitRegistry) -> Callable[[Mapping[str, str]], str]:
-    def find(record: Mapping[str, str]) -> str:
+def _unit_of(units: UnitRegistry) -> Callable[[Mapping[str, str]], Unit]:
+    def find(record: Mapping[str, str]) -> Unit:
         code = record.get("serviceDepartmentCode", "")
         if code not in units:
             raise InvalidValueError(
                 code, "the id of a registered unit", "look it up with GET /v1/units",
                 field="serviceDepartmentCode",
             )  # fmt: skip
-        return code
+        return units.get(code)
 
     return find
 

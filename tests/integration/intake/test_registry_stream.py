@@ -254,6 +254,21 @@ async def test_the_provinces_interface_is_answered_in_its_own_style_and_handed_r
     assert one["evaluationId"] == first["results"][0]["evaluationId"]
     assert "BJ-0001" not in one["projNo"]
     assert (await intake.http.get(path, params={"after": out["next"]})).json()["records"] == []
+    unknown = record | {"projNo": "5", "evaluateChannel": "12", "regionCode": "360103000000"}
+    for field, expected in (("regionCode", "360123"), ("evaluateChannel", "3 二维码")):
+        answer = await post(intake, path, unknown, 200)
+        assert (answer["results"][0]["field"], answer["code"]) == (field, 3)
+        assert expected in answer["results"][0]["expected"]
+        unknown["regionCode"] = "360123000000"
+    await intake.submit(RATING | {"channel": "qr", "client_ref": "without a transaction"})
+    given = (await intake.http.get(path)).json()["records"]
+    taken = await post(intake, f"{path}/batch", {"records": given}, 200)
+    assert [each["code"] for each in taken["results"]] == [0, 0, 0], "what is handed on can be taken in"
+    again = (await intake.http.get(path)).json()["records"][len(given) :]
+    same = ("serviceDepartmentCode", "regionCode", "satisfaction", "evaluateChannel", "transactionTime")
+    assert [[each[name] for name in same] for each in again] == [
+        [each[name] for name in same] for each in given
+    ]
     told = json.dumps([first, batch, out], ensure_ascii=False)
     stored = "".join(data.decode() for _, data in await raw_messages(broker))
     for secret in ("王小明", "13912345678", "BJ-0001"):
