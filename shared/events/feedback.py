@@ -107,6 +107,10 @@ class FeedbackSubmitted(EventData):
         KeyedHmac, Field(description="HMAC over the client's own fields: decides 'same' or 'different'.")
     ]
     aliases: Aliases = None
+    by_token: Annotated[
+        bool | None,
+        Field(description="True if a one-time token proved the transaction; null if its channel says so."),
+    ] = None
 
 
 class FeedbackConflicted(EventData):

@@ -81,7 +81,7 @@ class Quotas:
         address: one network address, of IPv6 one /64.
         channel: all that comes through one channel.
         channels: the same for channels that differ; not to be changed.
-        credential: all that comes in by one key of a channel system; None: as much as its channels may.
+        credential: all that comes in by one key of a channel system, imports apart.
     """
 
     self_service: tuple[Channel, ...] = (Channel.QR, Channel.WEB, Channel.APP, Channel.SMS)
@@ -95,7 +95,7 @@ class Quotas:
             {Channel.TERMINAL: Quota(20_000_000, 3600), Channel.IMPORT: Quota(20_000_000, 3600)}
         )
     )
-    credential: Quota | None = None
+    credential: Quota = Quota(200_000, 3600)
 
 
 def _policy(proofs: str, sources: str) -> ChannelPolicy:
@@ -166,7 +166,11 @@ def parse_quotas(table: "Table") -> Quotas:
         address=_quota(table, "address"),
         channel=_quota(table, "channel"),
         channels=MappingProxyType(channels),
-        credential=_quota(table, "credential") if "credential" in table.keys() else None,  # noqa: SIM118 - the same
+        credential=(
+            _quota(table, "credential")
+            if "credential" in table.keys()  # noqa: SIM118 - the same
+            else Quotas().credential
+        ),
     )
     table.done()
     return found

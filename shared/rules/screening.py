@@ -5,7 +5,7 @@ Part of `Intake`. The values here are those of packs without a section ``[intake
 
 from dataclasses import dataclass, field
 
-from shared.kernel.grades import Channel, Verification
+from shared.kernel.grades import Channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ClusterRule:
 
 @dataclass(frozen=True, slots=True)
 class SurgeRule:
-    """Far more unverified ratings of one unit than it usually gets.
+    """Far more ratings of one unit than it usually gets.
 
     Attributes:
         within_s: seconds of receipt that are looked at together.
@@ -45,6 +45,34 @@ class SurgeRule:
     ratio: float
     deviations: float
     day_share: float
+
+
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """Far more ratings that one channel vouches for at one unit: transactions that it claims, or staff's.
+
+    Attributes:
+        hour: at once.
+        day: over a day.
+        week: over whole days, what is held left out; from then on it holds what came within `day`.
+    """
+
+    hour: SurgeRule = SurgeRule(3600.0, least=30, ratio=12.0, deviations=6.0, day_share=0.3)
+    day: SurgeRule = SurgeRule(_DAY_S, least=40, ratio=5.0, deviations=6.0, day_share=1.0)
+    week: SurgeRule = SurgeRule(7 * _DAY_S, least=100, ratio=4.0, deviations=6.0, day_share=7.0)
+
+    @property
+    def surges(self) -> tuple[SurgeRule, SurgeRule]:
+        """The rules that reach back over their whole window, the shorter first."""
+        return self.hour, self.day
+
+    @property
+    def week_days(self) -> int:
+        """`week` in days, today among them."""
+        return max(1, int(self.week.within_s // _DAY_S))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +96,14 @@ class Baseline:
     busy_damping: float = 5.0
 
 
-_DAY_S = 86_400.0
-
-
 @dataclass(frozen=True, slots=True)
 class Screening:
     """The rules of screening.
 
     Attributes:
         enabled: whether anything is held.
-        exempt: ratings verified like this are never held.
-        exempt_imports: nor are those of a bulk import.
-        exempt_channels: nor those that staff take down.
+        exempt_imports: whether those of a bulk import are left alone, as those by a one-time token are.
+        staff_channels: where staff take ratings down; whatever comes through them is vouched for.
         shared_device_channels: channels whose devices serve many people by design.
         text_min_chars: shorter texts, without blanks and punctuation, are alike by chance; never compared.
         act_within_s: what was received longer ago was judged then, and is not held any more.
@@ -89,13 +113,14 @@ class Screening:
         address: one network address.
         text: one and the same text.
         near_text: nearly the same text.
-        surges: at once, and over a day.
+        hour: unverified ratings, at once.
+        day: the same over a day.
+        vouched: what channels vouch for.
     """
 
     enabled: bool = True
-    exempt: tuple[Verification, ...] = (Verification.TRANSACTION,)
     exempt_imports: bool = True
-    exempt_channels: tuple[Channel, ...] = (
+    staff_channels: tuple[Channel, ...] = (
         Channel.OPINION_BOX, Channel.PAPER, Channel.FORUM, Channel.VISIT, Channel.ASSESSOR,
         Channel.COMPLAINT_DESK, Channel.UNDERCOVER, Channel.IMPORT,
     )  # fmt: skip
@@ -110,9 +135,10 @@ class Screening:
     near_text: ClusterRule = ClusterRule(_DAY_S, most=12, keep=3, all_from=30, usual=0.75)
     hour: SurgeRule = SurgeRule(3600.0, least=20, ratio=4.0, deviations=6.0, day_share=0.3)
     day: SurgeRule = SurgeRule(_DAY_S, least=25, ratio=3.0, deviations=6.0, day_share=1.0)
+    vouched: Vouched = field(default_factory=Vouched)
     baseline: Baseline = field(default_factory=Baseline)
 
     @property
     def surges(self) -> tuple[SurgeRule, SurgeRule]:
-        """Both surge rules, the shorter first."""
+        """The surge rules of unverified ratings, the shorter first."""
         return self.hour, self.day

@@ -3,8 +3,8 @@
 from enum import StrEnum
 from typing import Protocol, Self, TypeVar
 
-from shared.kernel.grades import Channel, Verification
-from shared.rules.screening import Baseline, ClusterRule, Screening, SurgeRule
+from shared.kernel.grades import Channel
+from shared.rules.screening import Baseline, ClusterRule, Screening, SurgeRule, Vouched
 
 _E = TypeVar("_E", bound=StrEnum)
 _MOST = 1_000_000
@@ -49,9 +49,8 @@ def parse_screening(table: Table | None) -> Screening:
         return Screening()
     found = Screening(
         enabled=_flag(table, "enabled"),
-        exempt=_words(table, "exempt", Verification),
         exempt_imports=_flag(table, "exempt_imports"),
-        exempt_channels=_words(table, "exempt_channels", Channel),
+        staff_channels=_words(table, "staff_channels", Channel),
         shared_device_channels=_words(table, "shared_device_channels", Channel),
         text_min_chars=table.integer("text_min_chars", 4, 10_000),
         act_within_s=table.number("act_within_s", 60, 400 * 86_400),
@@ -63,6 +62,7 @@ def parse_screening(table: Table | None) -> Screening:
         near_text=_cluster(table.table("near_text")),
         hour=_surge(table.table("hour")),
         day=_surge(table.table("day")),
+        vouched=_vouched(table.table("vouched")),
         baseline=_baseline(table.table("baseline")),
     )
     table.done()
@@ -106,13 +106,23 @@ def _cluster(table: Table) -> ClusterRule:
     return found
 
 
-def _surge(table: Table) -> SurgeRule:
+def _vouched(table: Table) -> Vouched:
+    found = Vouched(
+        hour=_surge(table.table("hour")),
+        day=_surge(table.table("day")),
+        week=_surge(table.table("week"), longest_s=_LONGEST_S),
+    )
+    table.done()
+    return found
+
+
+def _surge(table: Table, longest_s: float = 2 * 86_400) -> SurgeRule:
     found = SurgeRule(
-        within_s=table.number("within_s", 60, 2 * 86_400),
+        within_s=table.number("within_s", 60, longest_s),
         least=table.integer("least", 1, _MOST),
         ratio=table.number("ratio", 1, 1000),
         deviations=table.number("deviations", 0, 100),
-        day_share=table.number("day_share", 0.01, 2),
+        day_share=table.number("day_share", 0.01, 31),
     )
     table.done()
     return found

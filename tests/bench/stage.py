@@ -4,6 +4,7 @@ The data lies below ``./var``, on the disk of the clone: a directory in memory w
 """
 
 import asyncio
+import os
 import shutil
 import sys
 import tempfile
@@ -110,6 +111,7 @@ class Stage:
 @asynccontextmanager
 async def platform(services: tuple[str, ...] = SERVICES) -> AsyncIterator[Stage]:
     """A platform with these services, nats-server and mongod, ready and without data."""
+    os.environ["QUOTAS"] = "observe"  # one key sends here in a minute what it may in an hour
     with data_directory() as directory:
         layout = Layout(directory, free_port_base())
         async with running_platform(layout, services=services, say=lambda _: None) as supervisor:

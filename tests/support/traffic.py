@@ -23,7 +23,7 @@ _BODY: Final = (
     '"subject":"%s","time":"%s","datacontenttype":"application/json",'
     '"dataschema":"urn:pingyi:schema:feedback.submitted.v1","correlationid":"c","rules":"r","receivedat":"%s",'
     '"synthetic":false,"data":{"unit_id":"%s","level":"window","kind":"%s","city":"%s","county":"%s","grade":%d,'
-    '"source":"public","channel":"%s","verification":"%s",%s"has_contact":false,"digest":"k1.%032x"}}'
+    '"source":"public","channel":"%s","verification":"%s",%s"has_contact":false,"digest":"k1.%032x"%s}}'
 )
 WORDS: Final = (
     "工作人员很耐心", "材料一次说清", "不用跑第二趟", "窗口整洁有序", "等了一个多小时", "态度生硬不愿解释",
@@ -31,6 +31,8 @@ WORDS: Final = (
     "十分钟就办完了", "指示牌不清楚",
     "中午没人值班", "证件当场拿到", "电话总是占线", "同志主动上门", "流程比去年快", "希望多开窗口",
 )  # fmt: skip
+UNVERIFIED: Final = (("web", "anonymous"), ("qr", "onsite"), ("app", "real_name"))
+CLAIMED: Final = "transaction"
 _sketch: Final = MinHashSketcher()
 
 
@@ -61,6 +63,11 @@ class Rated(NamedTuple):
     address: str | None = None
     text: str | None = None
     hostile: bool = False
+
+    @property
+    def by_token(self) -> bool:
+        """Whether a one-time token proved it: what a citizen's own device names is not believed."""
+        return self.verification == "transaction" and self.channel in {"qr", "web", "app"}
 
 
 @dataclass
@@ -110,6 +117,7 @@ def _body(rated: Rated, number: int, hashes: dict[str, str]) -> bytes:
         % (
             event_id(number), unit.unit_id, moment, moment, unit.unit_id, unit.kind, unit.city, unit.county,
             rated.grade, rated.channel, rated.verification, prints, number,
+            ',"by_token":true' if rated.by_token else "",
         )
     ).encode()  # fmt: skip
 
@@ -127,8 +135,9 @@ def _bands(unit: Unit, text: str, hashes: dict[str, str]) -> str:
 def honest_month(units: Sequence[Unit], seed: int, *, days: int = HISTORY_DAYS + 1) -> Iterator[Rated]:
     """Ratings of every unit over `days` days that end with `TODAY`; median 38 a unit in 30 days.
 
-    Two thirds of them are of a verified transaction, mostly on the window's one terminal. The others come
-    from people's own phones: in the hall over its one address, from elsewhere over addresses that many share.
+    Two thirds of them are of a verified transaction: half of these on the window's one terminal, which claims
+    them, the others by one-time tokens. The rest come from people's own phones: in the hall over its one
+    address, from elsewhere over addresses that many share.
     """
     chance = Random(seed)
     traits = [(unit, 38 / 30 * chance.lognormvariate(0, 0.9), chance.betavariate(22, 2.5)) for unit in units]
@@ -191,6 +200,7 @@ class Attack:
         texts: "none", "copied", "varied" or "mixed".
         start_h: hour of `TODAY` at which it begins.
         over_s: evenly over so many seconds.
+        ways: channel and verification, in turn.
     """
 
     name: str
@@ -201,6 +211,7 @@ class Attack:
     start_h: float = 10.0
     over_s: float = 3600.0
     grade: int = 5
+    ways: tuple[tuple[str, str], ...] = UNVERIFIED
 
     def __str__(self) -> str:
         """For a test's name."""
@@ -214,11 +225,12 @@ class Attack:
         template = "，".join(WORDS[:4])
         numbers = count()
         for number in range(self.ratings):
+            channel, verification = self.ways[number % len(self.ways)]
             device = number % self.devices if self.devices else next(numbers)
             address = number % self.addresses if self.addresses else 100_000 + number
             yield Rated(
-                start + timedelta(seconds=step * number), unit, self.grade, ("web", "qr", "app")[number % 3],
-                ("anonymous", "onsite", "real_name")[number % 3], f"bot {device}", f"net {address}",
+                start + timedelta(seconds=step * number), unit, self.grade, channel, verification,
+                f"bot {device}", f"net {address}",
                 self._text(number, template, chance), hostile=True,
             )  # fmt: skip
 

@@ -33,6 +33,7 @@ class _Data(msgspec.Struct, gc=False):
     text_hmac: str | None = None
     similarity: str | None = None
     aliases: tuple[_Alias, ...] = ()
+    by_token: bool | None = None
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -87,6 +88,7 @@ def read_seen(data: bytes, sequence: int) -> Seen | None:
             Fingerprints(each.device_hmac, each.address_hmac, each.text_hmac, split_bands(each.similarity))
             for each in reversed(said.aliases)
         ),
+        said.by_token is True,
     )
 
 

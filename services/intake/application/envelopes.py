@@ -77,6 +77,7 @@ class _Data(msgspec.Struct):
     contact_record: str | UnsetType
     digest: str
     aliases: list[_Alias] | UnsetType
+    by_token: bool | UnsetType
 
 
 class _Envelope(msgspec.Struct):
@@ -154,6 +155,7 @@ def submitted_message(
         contact_record=sealed.record_id if sealed is not None and sealed.has_contact else UNSET,
         digest=prepared.digest,
         aliases=_aliases(prepared, text, signature, pseudonyms) if pseudonyms.earlier else UNSET,
+        by_token=True if prepared.token is not None else UNSET,
     )
     envelope = _Envelope(
         specversion="1.0",

@@ -86,8 +86,8 @@ class QuotaGate:
     def admit(self, submission: Submission, facts: RequestFacts, is_repeat: Callable[[], bool]) -> Taken:
         """Count a rating; hand the answer to `give_back` if it was a repeat or was not stored.
 
-        A line of a bulk import counts for its channel and credential alone: whoever imports has typed in, or
-        fetched from a terminal, what others said over weeks.
+        A line of a bulk import counts for its channel alone: whoever imports has typed in, or fetched from a
+        terminal, what others said over weeks.
 
         Args:
             submission: the rating.
@@ -108,10 +108,10 @@ class QuotaGate:
                 claims.append((*counted.device, submission.device_id))
             if facts.address is not None and counted.address is not None:
                 claims.append((*counted.address, place_of_address(facts.address)))
+            if facts.credential is not None and self._credential is not None:
+                claims.append((*self._credential, facts.credential))
         if submission.token is not None and self._token is not None:
             claims.append((*self._token, submission.token))
-        if self._credential is not None and facts.credential is not None:
-            claims.append((*self._credential, facts.credential))
         found = self._book.take(claims, facts.received_at.timestamp())
         if isinstance(found, Excess):
             if is_repeat():
@@ -144,7 +144,7 @@ class QuotaGate:
                 address=address if own else None,
             )
         self._token = at(QuotaKind.TOKEN, quotas.token)
-        self._credential = None if quotas.credential is None else at(QuotaKind.CREDENTIAL, quotas.credential)
+        self._credential = at(QuotaKind.CREDENTIAL, quotas.credential)
         self._quotas = quotas
 
 

@@ -1,26 +1,26 @@
 """Screening 筛查: which ratings look as if nobody meant them, and are held until somebody has looked.
 
 A fold over the ratings in the order of the stream. For each unit it counts what shares a device, an address
-or a text within the rule's window, and how many unverified ratings come in all. Whoever folds the same
-ratings from the same state decides the same; nothing here asks a clock or a die.
+or a text within the rule's window, how many unverified ratings come in all, and how many each channel vouches
+for. Whoever folds the same ratings from the same state decides the same; nothing here asks a clock or a die.
 
 A rating is held at most once, for the first cause that is found; the causes are looked at from the most to
 the least telling. What is held is visible and can be released: see docs/screening.md and ADR 0031.
 """
 
 import hashlib
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from services.intake.domain.screening_clusters import Cluster, Member, limits_of
-from services.intake.domain.screening_pace import Pace, Surge, UnitPace, day_of, surge_limit, usual
-from shared.kernel.grades import Source
+from services.intake.domain.screening_flows import UNVERIFIED, Flow, UnitPace
+from services.intake.domain.screening_pace import Pace, day_of, surge_limit, usual, usual_vouched
+from shared.kernel.grades import Source, Verification
 from shared.kernel.reasons import QuarantineReason
 from shared.rules.screening import ClusterRule, Screening
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of what `Screen.dump` gives."""
 SWEEP_MS: Final = 3_600_000
 
@@ -34,6 +34,7 @@ class Trait(StrEnum):
     TEXT = "text"
     NEAR_TEXT = "near_text"
     SURGE = "surge"
+    VOUCHED = "vouched"
 
 
 REASONS: Final = {
@@ -43,6 +44,7 @@ REASONS: Final = {
     Trait.TEXT: QuarantineReason.SHARED_TEXT,
     Trait.NEAR_TEXT: QuarantineReason.SHARED_TEXT,
     Trait.SURGE: QuarantineReason.BURST,
+    Trait.VOUCHED: QuarantineReason.BURST,
 }
 """The reason that goes into the event, for each trait."""
 
@@ -66,6 +68,7 @@ class Seen(NamedTuple):
         imported: whether it came with a bulk import.
         earlier: its fingerprints under earlier keys that are live still, the oldest key's first; while keys
             are changed, a cluster goes on under the key that it began with.
+        by_token: whether a one-time token of ours proved the service; else a channel says so.
     """
 
     event_id: str
@@ -83,6 +86,7 @@ class Seen(NamedTuple):
     imported: bool = False
     synthetic: bool = False
     earlier: Sequence[Fingerprints] = ()
+    by_token: bool = False
 
 
 class Hold(NamedTuple):
@@ -124,13 +128,12 @@ class Screen:
         """Sequence of the last rating that was looked at."""
         self.forgotten = 0
         """Ratings that `most_members` made it forget early."""
-        self._longest_ms = int(max(rule.within_s for rule in rules.surges) * 1000)
+        self._longest_ms = int(max(rule.within_s for rule in (*rules.surges, *rules.vouched.surges)) * 1000)
         self._now_ms = 0
         self._first_day: int | None = None
         self._swept_ms = 0
         self._units: dict[str, UnitPace] = {}
         self._kinds: dict[str, Pace] = {}
-        self._recent: dict[str, deque[Member]] = {}
         self._clusters: dict[str, Cluster | Member] = {}
         self._within: dict[str, float] = {
             trait.value: rule.within_s
@@ -139,8 +142,7 @@ class Screen:
                 (Trait.ADDRESS, rules.address), (Trait.TEXT, rules.text), (Trait.NEAR_TEXT, rules.near_text),
             )
         }  # fmt: skip
-        self._exempt = frozenset(str(each) for each in rules.exempt)
-        self._exempt_channels = frozenset(str(each) for each in rules.exempt_channels)
+        self._staff = frozenset(str(each) for each in rules.staff_channels)
         self._shared = frozenset(str(each) for each in rules.shared_device_channels)
 
     def __len__(self) -> int:
@@ -152,7 +154,10 @@ class Screen:
         if rules == self.rules:
             return self
         other = Screen(rules)
-        if rules.baseline.days == self.rules.baseline.days and rules.surges == self.rules.surges:
+        mine = self.rules
+        if (rules.baseline.days, rules.surges, rules.vouched) == (
+            mine.baseline.days, mine.surges, mine.vouched,
+        ):  # fmt: skip
             other.load(self.dump())
         else:
             other.position = self.position
@@ -170,37 +175,108 @@ class Screen:
         if now_ms - self._swept_ms >= SWEEP_MS or len(self._clusters) > 8 * self.rules.most_members:
             self._sweep(now_ms)
         unit, peers = self._pace_of(seen, day)
-        if seen.verification in self._exempt:
+        verified = seen.verification == Verification.TRANSACTION
+        if verified and seen.by_token:
             unit.pace.today[1] += 1
             peers.today[1] += 1
             return []
-        if (seen.imported and self.rules.exempt_imports) or seen.channel in self._exempt_channels:
+        if seen.imported and self.rules.exempt_imports:
             return []
-        unit.pace.today[0] += 1
-        peers.today[0] += 1
-        return self._judge(seen, unit, peers, now_ms, day)
+        watched = min(day - self._first_day, self.rules.baseline.days)
+        if verified or seen.channel in self._staff:
+            return self._look_at_vouched(seen, unit, peers, watched, now_ms, day)
+        return self._look_at_unverified(seen, unit, peers, watched, now_ms, day)
 
     def _pace_of(self, seen: Seen, day: int) -> tuple[UnitPace, Pace]:
-        peers = self._kinds.get(seen.kind)
-        if peers is None:
-            peers = self._kinds[seen.kind] = Pace(self.rules.baseline.days, day)
-            peers.units = 0
+        peers = self._peers(seen.kind, day)
         unit = self._units.get(seen.unit_id)
         if unit is None:
             unit = self._units[seen.unit_id] = UnitPace(self.rules, seen.kind, day)
             peers.units += 1
         unit.pace.turn(day)
-        peers.turn(day)
         return unit, peers
 
-    def _judge(self, seen: Seen, unit: UnitPace, peers: Pace, now_ms: int, day: int) -> list[Hold | Release]:
+    def _peers(self, name: str, day: int) -> Pace:
+        peers = self._kinds.get(name)
+        if peers is None:
+            peers = self._kinds[name] = Pace(self.rules.baseline.days, day)
+            peers.units = 0
+        peers.turn(day)
+        return peers
+
+    def _look_at_unverified(
+        self, seen: Seen, unit: UnitPace, peers: Pace, watched: int, now_ms: int, day: int
+    ) -> list[Hold | Release]:
         rules = self.rules
-        watched = min(day - (self._first_day if self._first_day is not None else day), rules.baseline.days)
+        unit.pace.today[0] += 1
+        peers.today[0] += 1
         usual_day = usual(unit.pace, peers, watched, rules.baseline, now_ms)
-        member = Member(now_ms, seen.sequence, seen.event_id)
+        member = Member(now_ms, seen.sequence, seen.event_id, UNVERIFIED)
+        decided = self._clustered(seen, self._traits(seen), member, unit, usual_day, now_ms, day)
+        if not member.held:
+            limits = [surge_limit(rule, usual_day, rules.baseline.dispersion) for rule in rules.surges]
+            flow = unit.flow(UNVERIFIED, rules, day)
+            held = flow.take(member, now_ms, rules.surges, limits, over=False)
+            decided += [
+                self._hold(each, Trait.SURGE, f"{Trait.SURGE.value}:{seen.unit_id}", day) for each in held
+            ]
+        return decided
+
+    def _look_at_vouched(
+        self, seen: Seen, unit: UnitPace, peers: Pace, watched: int, now_ms: int, day: int
+    ) -> list[Hold | Release]:
+        """A transaction that a channel claims, or what staff took down: one flow for each channel."""
+        rules, dispersion = self.rules.vouched, self.rules.baseline.dispersion
+        everywhere = self._peers(f"{seen.kind}/{seen.channel}", day)
+        if seen.channel not in unit.flows:
+            everywhere.units += 1
+        flow = unit.flow(seen.channel, self.rules, day)
+        flow.turn(day)
+        own = flow.pace
+        assert own is not None  # noqa: S101 - a channel's flow has one
+        any_day, today = usual_vouched(own, everywhere, watched, self.rules.baseline, now_ms)
+        most_a_day = surge_limit(rules.day, any_day, dispersion)
+        member = Member(now_ms, seen.sequence, seen.event_id, seen.channel)
+        decided = self._clustered(seen, self._traits_of_vouched(seen), member, unit, today, now_ms, day)
+        if own.today[0] < most_a_day:
+            own.today[0] += 1
+            everywhere.today[0] += 1
+        if not member.held:
+            own.today[1] = min(own.today[1] + 1, most_a_day)
+            limits = [surge_limit(rule, today, dispersion) for rule in rules.surges]
+            over = own.within(1, rules.week_days) > surge_limit(rules.week, today, dispersion)
+            held = flow.take(member, now_ms, rules.surges, limits, over=over)
+            key = f"{Trait.VOUCHED.value}:{seen.unit_id}:{seen.channel}"
+            decided += [self._hold(each, Trait.VOUCHED, key, day) for each in held]
+        if seen.channel not in self._staff:
+            self._credit(flow, own, unit, peers, most=int(rules.day.ratio * today))
+        return decided
+
+    @staticmethod
+    def _credit(flow: Flow, own: Pace, unit: UnitPace, peers: Pace, most: int) -> None:
+        """Let as many claims say how busy the unit is as are not held, up to `most` a day.
+
+        What is held excuses nothing, nor does what comes in just below the limits of a small unit.
+        """
+        credited = min(own.today[1], most)
+        unit.pace.today[1] += credited - flow.credited
+        peers.today[1] += credited - flow.credited
+        flow.credited = credited
+
+    def _clustered(
+        self,
+        seen: Seen,
+        traits: Iterable[tuple[Trait, ClusterRule, str]],
+        member: Member,
+        unit: UnitPace,
+        usual_day: float,
+        now_ms: int,
+        day: int,
+    ) -> list[Hold | Release]:
+        """Let the rating join its clusters; whom they hold, and whom surges let go because of it."""
         decided: list[Hold | Release] = []
-        explained = False
-        for trait, rule, fingerprint in self._traits(seen):
+        relieved: set[str] = set()
+        for trait, rule, fingerprint in traits:
             key = f"{trait.value}:{seen.unit_id}:{fingerprint}"
             if trait is Trait.DEVICE and not member.device:
                 member.device = key  # the oldest key's: that cluster is the whole one
@@ -209,47 +285,27 @@ class Screen:
                     continue
                 if not each.held:
                     decided.append(self._hold(each, trait, key, day))
-                explained |= self._explain(each, unit)
-        if not member.held:
-            decided += self._surge(seen.unit_id, member, unit, usual_day, now_ms, day)
-        if explained:
-            decided += self._relent(unit)
+                if each.in_surge:
+                    relieved.add(each.flow)
+                self._explain(each, unit)
+        for name in sorted(relieved):
+            decided += [
+                Release(each.event_id, each.sequence, each.received_ms)
+                for each in unit.flows[name].relent(self._may_grow)
+            ]
         return decided
 
     @staticmethod
-    def _explain(member: Member, unit: UnitPace) -> bool:
-        """Let a cluster answer for a rating; whether a surge held it until now."""
-        in_surge = member.in_surge
+    def _explain(member: Member, unit: UnitPace) -> None:
+        """Let a cluster answer for a rating."""
+        flow = unit.flows.get(member.flow)
+        if flow is not None:
+            flow.explain(member)
         member.held, member.in_surge = True, False
-        if member.counted:
-            member.counted = False
-            for count in unit.counts:
-                count.take_back(member.received_ms)
-        if in_surge and unit.surge is not None:
-            unit.surge.unexplained -= 1
-        return in_surge
 
-    def _relent(self, unit: UnitPace) -> list[Hold | Release]:
-        """Release whom a surge held that clusters have explained: a flood from few devices was no surge.
-
-        Not those whose private device has come more than once: their cluster may still be growing.
-        """
-        surge = unit.surge
-        if surge is None or surge.unexplained > surge.limit:
-            return []
-        released: list[Hold | Release] = []
-        left: list[Member] = []
-        for member in surge.members:
-            if not member.in_surge:
-                continue
-            if isinstance(self._clusters.get(member.device), Cluster):
-                left.append(member)
-                continue
-            member.held = member.in_surge = False
-            surge.unexplained -= 1
-            released.append(Release(member.event_id, member.sequence, member.received_ms))
-        surge.members = left
-        return released
+    def _may_grow(self, member: Member) -> bool:
+        """Whether its private device has come more than once."""
+        return isinstance(self._clusters.get(member.device), Cluster)
 
     def _traits(self, seen: Seen) -> Iterator[tuple[Trait, ClusterRule, str]]:
         """What the rating may share with others: under every live key, since these may know either."""
@@ -272,6 +328,14 @@ class Screen:
             for number, band in enumerate(each.text_bands):
                 yield Trait.NEAR_TEXT, rules.near_text, f"{number}.{band}"
 
+    def _traits_of_vouched(self, seen: Seen) -> Iterator[tuple[Trait, ClusterRule, str]]:
+        """A citizen's own device; a terminal, a switchboard and a desk serve many."""
+        if seen.channel in self._shared or seen.channel in self._staff:
+            return
+        for device in (*(earlier.device for earlier in seen.earlier), seen.device):
+            if device is not None:
+                yield Trait.DEVICE, self.rules.device, device
+
     def _join(
         self, key: str, member: Member, rule: ClusterRule, usual_day: float, now_ms: int
     ) -> list[Member]:
@@ -289,43 +353,6 @@ class Screen:
             self._clusters[key] = cluster
             return [*excess, *cluster.add(member, now_ms, rule.within_s, limits)]
         return found.add(member, now_ms, rule.within_s, limits)
-
-    def _surge(
-        self, unit_id: str, member: Member, unit: UnitPace, usual_day: float, now_ms: int, day: int
-    ) -> list[Hold]:
-        """Hold what came in a surge, from the beginning of the window on."""
-        member.counted = True
-        reach_s, limit = 0.0, 0
-        for rule, count in zip(self.rules.surges, unit.counts, strict=True):
-            most = surge_limit(rule, usual_day, self.rules.baseline.dispersion)
-            if count.add(now_ms) > most:
-                reach_s, limit = max(reach_s, rule.within_s), most
-        recent = self._recent.get(unit_id)
-        if recent is None:
-            recent = self._recent[unit_id] = deque()
-        longest_ms = now_ms - self._longest_ms
-        while recent and (recent[0].received_ms < longest_ms or recent[0].held):
-            recent.popleft()
-        recent.append(member)
-        if not reach_s:
-            unit.surge = None
-            return []
-        if unit.surge is None:
-            unit.surge = Surge(limit)
-        oldest_ms = now_ms - int(reach_s * 1000)
-        holds = []
-        kept: deque[Member] = deque()
-        for each in recent:
-            if each.held:
-                continue
-            if each.received_ms < oldest_ms:
-                kept.append(each)
-                continue
-            each.held = each.in_surge = True
-            unit.surge.hold(each)
-            holds.append(self._hold(each, Trait.SURGE, f"{Trait.SURGE.value}:{unit_id}", day))
-        self._recent[unit_id] = kept
-        return holds
 
     @staticmethod
     def _hold(member: Member, trait: Trait, key: str, day: int) -> Hold:
@@ -358,12 +385,9 @@ class Screen:
             )
             alive = dict(newest[excess:])
         self._clusters = alive
-        longest_ms = now_ms - self._longest_ms
-        self._recent = {
-            unit_id: still
-            for unit_id, recent in self._recent.items()
-            if (still := deque(each for each in recent if each.received_ms >= longest_ms and not each.held))
-        }
+        for unit in self._units.values():
+            for flow in unit.flows.values():
+                flow.forget(now_ms - self._longest_ms)
 
     def dump(self) -> dict[str, Any]:
         """Everything, as numbers and texts; `load` takes it back."""
@@ -377,12 +401,6 @@ class Screen:
                 table.append(member.dump())
             return place
 
-        def held_by(surge: Surge) -> list[int]:
-            return [number(member) for member in surge.members]
-
-        def open_in(cluster: Cluster) -> list[int]:
-            return [number(member) for member in cluster.open if not member.explained]
-
         return {
             "format": FORMAT,
             "position": self.position,
@@ -393,22 +411,11 @@ class Screen:
                 unit_id: [
                     unit.kind,
                     unit.pace.dump(),
-                    [count.dump() for count in unit.counts],
-                    None
-                    if unit.surge is None
-                    else [
-                        unit.surge.limit,
-                        unit.surge.unexplained,
-                        [number(each) for each in unit.surge.members],
-                    ],
+                    {name: flow.dump(number) for name, flow in unit.flows.items()},
                 ]
                 for unit_id, unit in self._units.items()
             },
             "kinds": {kind: pace.dump() for kind, pace in self._kinds.items()},
-            "recent": {
-                unit_id: [number(each) for each in recent if not each.held]
-                for unit_id, recent in self._recent.items()
-            },
             "clusters": {
                 key: number(each)
                 if isinstance(each, Member)
@@ -435,21 +442,14 @@ class Screen:
         self.position, self.forgotten = dumped["position"], dumped["forgotten"]
         self._now_ms, self._first_day = dumped["now_ms"], dumped["first_day"]
         day = day_of(self._now_ms)
-        for unit_id, (kind, pace, counts, surge) in dumped["units"].items():
+        for unit_id, (kind, pace, flows) in dumped["units"].items():
             unit = self._units[unit_id] = UnitPace(self.rules, kind, day)
             unit.pace.load(pace)
-            for count, said in zip(unit.counts, counts, strict=True):
-                count.load(said)
-            if surge is not None:
-                unit.surge = Surge(surge[0])
-                unit.surge.unexplained = surge[1]
-                unit.surge.members = [members[place] for place in surge[2]]
+            for name, flow in flows.items():
+                unit.flow(name, self.rules, day).load(flow, members)
         for kind, pace in dumped["kinds"].items():
             self._kinds[kind] = Pace(self.rules.baseline.days, day)
             self._kinds[kind].load(pace)
-        self._recent = {
-            unit_id: deque(members[place] for place in places) for unit_id, places in dumped["recent"].items()
-        }
         for key, said in dumped["clusters"].items():
             if isinstance(said, int):
                 self._clusters[key] = members[said]

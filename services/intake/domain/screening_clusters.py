@@ -18,18 +18,20 @@ class Member:
         sequence: place in FEEDBACK.
         event_id: of its FeedbackSubmitted.
         device: key of its private device's cluster; empty where it has none.
+        flow: name of its unit's flow that it is in, see `screening_flows`.
         held: whether it is held.
-        counted: whether it is one of its unit's unverified ratings that no cluster explains.
+        counted: whether it is one of the flow's ratings that no cluster explains.
         in_surge: whether it is held because of a surge, and no cluster explains it yet.
     """
 
-    __slots__ = ("counted", "device", "event_id", "held", "in_surge", "received_ms", "sequence")
+    __slots__ = ("counted", "device", "event_id", "flow", "held", "in_surge", "received_ms", "sequence")
 
-    def __init__(self, received_ms: int, sequence: int, event_id: str, device: str = "") -> None:
+    def __init__(self, received_ms: int, sequence: int, event_id: str, flow: str, device: str = "") -> None:
         """A rating that counts."""
         self.received_ms = received_ms
         self.sequence = sequence
         self.event_id = event_id
+        self.flow = flow
         self.device = device
         self.held = False
         self.counted = False
@@ -43,15 +45,15 @@ class Member:
     def dump(self) -> list[Any]:
         """Everything, in the order that `load` takes."""
         return [
-            self.received_ms, self.sequence, self.event_id, self.device,
+            self.received_ms, self.sequence, self.event_id, self.flow, self.device,
             self.held, self.counted, self.in_surge,
         ]  # fmt: skip
 
     @classmethod
     def load(cls, dumped: list[Any]) -> "Member":
         """Take up what `dump` gave."""
-        member = cls(*dumped[:4])
-        member.held, member.counted, member.in_surge = dumped[4:]
+        member = cls(*dumped[:5])
+        member.held, member.counted, member.in_surge = dumped[5:]
         return member
 
 

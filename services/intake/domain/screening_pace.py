@@ -1,21 +1,18 @@
 """How many ratings a unit usually gets, and how many are a surge.
 
 An honest crowd brings transactions with it, an invented one does not: what is usual is raised by how much
-busier than usual the unit's own verified ratings are, or those of all units of its kind (a festival).
+busier than usual the unit's own verified ratings are, or those of all units of its kind (a festival). What
+channels vouch for is raised by what they vouch for elsewhere, so no unit excuses itself.
 """
 
 import math
 from collections import deque
 from typing import Any, Final
 
-from services.intake.domain.screening_clusters import Member
-from services.intake.domain.sliding import SlidingCount
-from shared.rules.screening import Baseline, Screening, SurgeRule
+from shared.rules.screening import Baseline, SurgeRule
 
 DAY_MS: Final = 86_400_000
 SHANGHAI_MS: Final = 8 * 3_600_000
-_EXPLICABLE: Final = 100
-"""A surge's members are remembered up to so many times its limit: bounds the memory."""
 
 
 def day_of(moment_ms: int) -> int:
@@ -24,7 +21,11 @@ def day_of(moment_ms: int) -> int:
 
 
 class Pace:
-    """Ratings a day, unverified and verified, over the days before today; of a unit or of a whole kind.
+    """Two kinds of ratings a day, over the days before today; of a unit or of a whole kind.
+
+    In all: unverified ones (0), and verified ones as far as they say how busy the day is (1). Of what one
+    channel vouches for: all (0), and those that are not held (1); of both no more a day than is no surge on
+    any day, so that a flood does not become what is usual.
 
     Attributes:
         units: how many units have been seen; 1 for a unit.
@@ -40,14 +41,15 @@ class Pace:
         self._day = day
         self._sums = [0, 0]
 
-    def turn(self, day: int) -> None:
-        """Close the days before `day`; days on which nothing came were days, too."""
+    def turn(self, day: int) -> bool:
+        """Close the days before `day`, on which nothing came, too; whether there were any."""
         if day <= self._day:
-            return
+            return False
         self._close(self.today[0], self.today[1])
         for _ in range(min(day - self._day - 1, self.days.maxlen or 0)):
             self._close(0, 0)
         self.today, self._day = [0, 0], day
+        return True
 
     def _close(self, unverified: int, verified: int) -> None:
         if len(self.days) == self.days.maxlen:
@@ -58,8 +60,23 @@ class Pace:
         self._sums[0] += unverified
         self._sums[1] += verified
 
+    def take_back(self, which: int, day: int) -> None:
+        """Uncount a rating of the day number `day`: today or yesterday; what is older stands."""
+        if day == self._day:
+            self.today[which] = max(0, self.today[which] - 1)
+        elif day == self._day - 1 and self.days and self.days[-1][which]:
+            last = list(self.days[-1])
+            last[which] -= 1
+            self._sums[which] -= 1
+            self.days[-1] = (last[0], last[1])
+
+    def within(self, which: int, days: int) -> int:
+        """Ratings of today and of the days before, `days` together."""
+        before = list(self.days)[1 - days :] if days > 1 else []
+        return self.today[which] + sum(day[which] for day in before)
+
     def mean(self, which: int, days: int) -> float:
-        """Ratings a day over `days` days; `which` is 0 for unverified ones, 1 for verified ones."""
+        """Ratings a day over `days` days."""
         return self._sums[which] / days if days else 0.0
 
     def total(self, which: int) -> int:
@@ -83,43 +100,6 @@ class Pace:
         self._sums = [0, 0]
         for unverified, verified in days:
             self._close(unverified, verified)
-
-
-class Surge:
-    """A surge that goes on.
-
-    Attributes:
-        limit: so many would have been none.
-        members: who is held because of it; forgotten once it is too large to be explained.
-        unexplained: how many of all that came with it no cluster explains.
-    """
-
-    __slots__ = ("limit", "members", "unexplained")
-
-    def __init__(self, limit: int) -> None:
-        """Without members."""
-        self.limit = limit
-        self.members: list[Member] = []
-        self.unexplained = 0
-
-    def hold(self, member: Member) -> None:
-        """One more is held."""
-        self.unexplained += 1
-        if len(self.members) <= _EXPLICABLE * self.limit:
-            self.members.append(member)
-
-
-class UnitPace:
-    """A unit's pace, its unverified ratings within each of the surge rules' windows, and its surge."""
-
-    __slots__ = ("counts", "kind", "pace", "surge")
-
-    def __init__(self, rules: Screening, kind: str, day: int) -> None:
-        """Nothing has come yet."""
-        self.kind = kind
-        self.pace = Pace(rules.baseline.days, day)
-        self.counts = tuple(SlidingCount(surge.within_s) for surge in rules.surges)
-        self.surge: Surge | None = None
 
 
 def usual(unit: Pace, peers: Pace, watched_days: int, rules: Baseline, now_ms: int) -> float:
@@ -152,8 +132,35 @@ def usual(unit: Pace, peers: Pace, watched_days: int, rules: Baseline, now_ms: i
     return max(fresh, mean(0) * max(1.0, own, kind if watched_days else 1.0))
 
 
+def usual_vouched(
+    own: Pace, peers: Pace, watched_days: int, rules: Baseline, now_ms: int
+) -> tuple[float, float]:
+    """Ratings that one channel may be expected to vouch for at a unit: on any day, and on one such as today.
+
+    As many as are usual at the unit, or on average at all units of its kind. Today as many more as the
+    *other* units of its kind get more than usual; or, where the channel is new to all, as they get.
+
+    Args:
+        own: of the channel at the unit.
+        peers: of the channel at all units of its kind together.
+        watched_days: whole days that have been watched, at most those that are remembered.
+        rules: see `Baseline`.
+        now_ms: Unix milliseconds.
+    """
+    fresh = rules.fresh_day if watched_days < rules.min_days else 0.0
+    days = watched_days + rules.peer_days
+    peer = peers.mean(0, watched_days) / peers.units
+    mean = (own.total(0) + rules.peer_days * peer) / days if days else 0.0
+    any_day = max(mean, peer)
+    damping = rules.busy_damping
+    others = max(0, peers.lately(0, now_ms) - own.lately(0, now_ms))
+    busy = (others + damping) / (peers.mean(0, watched_days) - own.mean(0, watched_days) + damping)
+    today = max(any_day * max(1.0, busy), others / (peers.units - 1 + damping))
+    return max(fresh, any_day), max(fresh, today)
+
+
 def surge_limit(rule: SurgeRule, usual_day: float, dispersion: float) -> int:
-    """So many unverified ratings within the rule's window are no surge yet."""
+    """So many ratings within the rule's window are no surge yet."""
     expected = usual_day * rule.day_share
     spread = math.sqrt(expected * (1 + dispersion * expected))
     return max(rule.least, math.ceil(rule.ratio * expected), math.ceil(expected + rule.deviations * spread))

@@ -3,6 +3,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from shared.kernel.errors import TransientError
 from shared.kernel.grades import Channel, Source
 from shared.messaging.group_commit import Outgoing, Stored
 from shared.rules.intake_policy import Quota, QuotaKind, Quotas
+from shared.rules.loading import load_pack
 from shared.testing.clock import NOON, FixedClock
 from tests.unit.intake.fakes import CountingTally, MemoryFeedbackLog, MemoryIndex, MemoryVault
 from tests.unit.intake.port_suites import IDS, MINT, PSEUDONYMS, SEALER, UNITS
@@ -247,13 +249,20 @@ def test_attempts_with_one_token_are_counted_whatever_is_wrong_with_it() -> None
     assert hall.let_through(guess)[0] == 5
 
 
-def test_a_key_of_a_channel_system_may_have_a_quota_over_all_that_it_sends() -> None:
+def test_a_key_of_a_channel_system_has_a_quota_over_all_that_it_sends() -> None:
     hall = Hall(quotas=dataclasses.replace(QUOTAS, credential=Quota(3, 60)))
     channels = (Channel.TERMINAL, Channel.HOTLINE, Channel.QR)
     passed, error = hall.let_through(lambda n: hall.rate(credential="leaked", channel=channels[n % 3]))
     assert (passed, error.kind) == (3, QuotaKind.CREDENTIAL)
     hall.rate(credential="another")
     assert hall.let_through(lambda _: hall.rate())[0] > 3
+
+
+def test_a_leaked_key_gets_no_further_than_the_shipped_quota_though_its_channel_may() -> None:
+    shipped = load_pack(None, date(2026, 11, 20)).intake.quotas
+    assert shipped == Quotas()
+    assert shipped.credential == Quota(200_000, 3600)
+    assert shipped.channels[Channel.TERMINAL].limit > shipped.credential.limit
 
 
 def test_repeats_and_what_could_not_be_stored_do_not_count() -> None:

@@ -23,19 +23,27 @@ DAY_MS = 86_400_000
 MORNING_MS = 20_400 * DAY_MS + 2 * 3_600_000  # ten o'clock in Shanghai
 RULES = Screening()
 UNIT = "U000112"
+TOKEN: dict[str, Any] = {"verification": "transaction", "by_token": True}
+STAFFS: dict[str, Any] = {"verification": "real_name", "channel": "visit"}
+CLAIM: dict[str, Any] = {"verification": "transaction", "channel": "terminal", "device": "the terminal"}
 
 
 class Desk:
-    """A screen with a month of history of a unit, and what it decided."""
+    """A screen with a month of history of a unit, unless it is `new`, and what it decided."""
 
-    def __init__(self, rules: Screening = RULES, *, unverified: int = 2, verified: int = 4) -> None:
+    def __init__(
+        self, rules: Screening = RULES, *, unverified: int = 2, verified: int = 4, new: bool = False
+    ) -> None:
         self.screen = Screen(rules)
         self.held: dict[str, Hold] = {}
         self._number = 0
-        for day in range(30, 0, -1):
+        for day in range(0 if new else 30, 0, -1):
             for number in range(unverified + verified):
                 at = MORNING_MS - day * DAY_MS + number * 600_000
-                self.rate(at, verification="anonymous" if number < unverified else "transaction")
+                if number < unverified:
+                    self.rate(at)
+                else:  # by a token, or claimed by the terminal
+                    self.rate(at, **(TOKEN if number % 2 else CLAIM))
         assert self.held == {}
 
     def rate(self, at_ms: int, *, device: str | None = None, unit_id: str = UNIT, **more: Any) -> str:  # noqa: ANN401 - fields of `Seen`
@@ -43,7 +51,7 @@ class Desk:
         self._number += 1
         event_id = f"e{self._number}"
         seen = Seen(event_id, self._number, unit_id, "marriage", at_ms, "public", "web", "anonymous")
-        seen = seen._replace(device=device or f"own {self._number}", **more)
+        seen = seen._replace(**{"device": device or f"own {self._number}", **more})
         for decided in self.screen.look_at(seen):
             if isinstance(decided, Release):
                 del self.held[decided.event_id]
@@ -141,13 +149,13 @@ def test_whom_a_flood_from_few_devices_had_swept_along_is_released_at_once() -> 
     assert set(flood) == set(desk.held)
 
 
-def test_verified_ratings_staffs_imports_and_other_sources_are_never_held() -> None:
+def test_tokens_imports_and_other_sources_are_never_held() -> None:
     desk = Desk()
     for number in range(300):
         at = MORNING_MS + number * 1000
-        desk.rate(at, device="terminal", verification="transaction")
+        desk.rate(at, device="terminal", **TOKEN)
         desk.rate(at, device="scanner", imported=True)
-        desk.rate(at, device="desk", channel="paper")
+        desk.rate(at, imported=True, **CLAIM | {"channel": "paper"})
         desk.rate(at, device="panel", source="social")
         desk.rate(at, device="probe", synthetic=True)
     assert desk.held == {}
@@ -173,6 +181,7 @@ def test_a_busy_hall_with_one_terminal_and_one_address_is_left_alone() -> None:
             channel="terminal" if terminal else "qr",
             address="hall",
             verification="transaction" if number % 3 else "onsite",
+            by_token=not terminal and number % 3 > 0,
         )
     assert desk.held == {}
 
@@ -188,7 +197,7 @@ def test_a_good_day_brings_verified_ratings_too_and_is_no_surge() -> None:
     desk = Desk(unverified=3, verified=6)
     for number in range(90):
         at = MORNING_MS + number * 300_000
-        desk.rate(at, verification="anonymous" if number % 3 == 0 else "transaction")
+        desk.rate(at, **({}, TOKEN, CLAIM)[number % 3])
     assert desk.held == {}
 
 
@@ -200,6 +209,105 @@ def test_a_young_platform_judges_by_a_day_that_any_unit_may_have() -> None:
         held += screen.look_at(seen)
         assert bool(held) == (number >= 360)
     assert len(held) == 450
+
+
+def claims(desk: Desk, count: int, *, every_ms: int = 10_000, **more: Any) -> list[str]:  # noqa: ANN401 - see `Desk.rate`
+    return desk.many(count, every_ms=every_ms, **{**CLAIM, **more})
+
+
+@pytest.mark.parametrize("way", [{}, {"channel": "sms", "device": None}, {"channel": "paper"}, STAFFS])
+def test_far_more_than_a_channel_usually_vouches_for_is_held_back_to_its_beginning(
+    way: dict[str, Any],
+) -> None:
+    desk = Desk()
+    flood = claims(desk, 31, **way)
+    assert set(desk.held) == set(flood)
+    assert {hold.reason for hold in desk.held.values()} == {QuarantineReason.BURST}
+    assert desk.rate(MORNING_MS + 600_000, **TOKEN) not in desk.held
+    assert desk.rate(MORNING_MS + 600_000) not in desk.held
+    assert desk.rate(MORNING_MS + 600_000, **CLAIM | {"channel": "hotline"}) not in desk.held
+    assert desk.rate(MORNING_MS + 600_000, unit_id="U000113", **CLAIM) not in desk.held
+    assert desk.rate(MORNING_MS + 27 * 3_600_000, **CLAIM | way) not in desk.held
+
+
+def test_a_citizens_phone_that_claims_many_transactions_is_one_device() -> None:
+    desk = Desk()
+    found = claims(desk, 9, channel="sms", device="phone")
+    assert set(desk.held) == set(found[3:])
+    assert {hold.reason for hold in desk.held.values()} == {QuarantineReason.SHARED_DEVICE}
+
+
+def test_claims_under_suspicion_excuse_nothing() -> None:
+    """A crowd of unverified ratings is as much of a surge with a flood of claims beside it as without."""
+
+    def held_beside(count: int) -> set[str]:
+        desk = Desk(unverified=10, verified=20)
+        claims(desk, count, every_ms=1000, channel="sms", device=None)
+        crowd = [desk.rate(MORNING_MS + 3_600_000 + n * 300_000) for n in range(40)]
+        return {str(place) for place, event_id in enumerate(crowd) if event_id in desk.held}
+
+    assert len(held_beside(0)) == 40
+    assert held_beside(3000) == held_beside(30) == held_beside(0)
+
+
+def test_claims_that_are_just_not_held_excuse_no_more_than_the_ratio_of_what_is_usual() -> None:
+    desk = Desk(unverified=10, verified=4)  # two of them by the terminal: ten may excuse, forty are not held
+    claims(desk, 38, every_ms=600_000)
+    crowd = [desk.rate(MORNING_MS + 7 * 3_600_000 + number * 60_000) for number in range(100)]
+    assert set(desk.held) == set(crowd)
+
+
+def test_a_festival_that_only_terminals_tell_of_is_no_surge_at_any_unit() -> None:
+    units = [f"F{number}" for number in range(12)]
+    desk = Desk(new=True)
+    for day in range(30, -1, -1):
+        for number in range(10 if day else 100):
+            at = MORNING_MS - day * DAY_MS + number * 300_000
+            for place, unit_id in enumerate(units):
+                if number % (1 + place % 3) == 0:
+                    desk.rate(at + place, unit_id=unit_id, **CLAIM)
+    assert desk.held == {}
+
+
+def test_one_busy_unit_is_no_surge() -> None:
+    """Three times as many as usual on one day at one unit."""
+    desk = Desk(unverified=0, verified=60)
+    claims(desk, 90, every_ms=300_000)
+    assert desk.held == {}
+
+
+def test_a_terminal_that_sends_what_it_kept_over_a_long_weekend_is_no_surge() -> None:
+    desk = Desk(unverified=0, verified=60)
+    claims(desk, 100, every_ms=30_000)
+    assert desk.held == {}
+
+
+def test_a_channel_that_is_new_everywhere_is_no_surge() -> None:
+    desk = Desk()
+    for number in range(100):
+        for place in range(12):
+            at = MORNING_MS + number * 300_000 + place
+            desk.rate(at, unit_id=f"F{place}", **CLAIM | {"channel": "hotline"})
+    assert desk.held == {}
+
+
+def test_a_patient_stuffer_gets_no_more_through_than_a_week_allows() -> None:
+    desk = Desk()
+    found = [
+        (day, desk.rate(MORNING_MS + day * DAY_MS + number * 600_000, **CLAIM | {"channel": "sms"}))
+        for day in range(28)
+        for number in range(35)
+    ]
+    counted = [day for day, event_id in found if event_id not in desk.held]
+    for start in range(21):
+        assert sum(start <= day < start + 7 for day in counted) <= RULES.vouched.week.least
+
+
+def test_a_flood_does_not_become_what_is_usual() -> None:
+    desk = Desk()
+    claims(desk, 5000, every_ms=1000)
+    later = [desk.rate(MORNING_MS + 10 * DAY_MS + number * 1000, **CLAIM) for number in range(50)]
+    assert set(later) <= set(desk.held)
 
 
 def test_switched_off_nothing_is_held() -> None:
@@ -220,19 +328,26 @@ def _random_ratings(seed: int, count: int) -> Iterator[Seen]:
             "k",
             now,
             "public",
-            chance.choice(("web", "terminal")),
+            chance.choice(("web", "terminal", "sms", "paper")),
             chance.choice(("anonymous", "onsite", "transaction")),
             chance.choice((None, "a", "b", f"own {number}")),
             chance.choice((None, "x", f"net {number}")),
             chance.choice((None, "t")),
             chance.choice(((), ("p", "q"))),
+            by_token=chance.random() < 0.1,
         )
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 199))
 def test_a_screen_that_was_kept_and_taken_up_goes_on_as_if_nothing_had_happened(seed: int, cut: int) -> None:
-    rules = replace(RULES, baseline=replace(RULES.baseline, fresh_day=3.0))
+    vouched = replace(
+        RULES.vouched,
+        hour=replace(RULES.vouched.hour, least=3),
+        day=replace(RULES.vouched.day, least=6),
+        week=replace(RULES.vouched.week, least=12),
+    )
+    rules = replace(RULES, vouched=vouched, baseline=replace(RULES.baseline, fresh_day=3.0))
     whole, first = Screen(rules), Screen(rules)
     ratings = list(_random_ratings(seed, 300))
     expected = [whole.look_at(seen) for seen in ratings]
@@ -247,7 +362,13 @@ def test_a_screen_that_was_kept_and_taken_up_goes_on_as_if_nothing_had_happened(
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000))
 def test_nothing_is_held_twice_and_only_what_is_held_is_released(seed: int) -> None:
-    rules = replace(RULES, baseline=replace(RULES.baseline, fresh_day=3.0))
+    vouched = replace(
+        RULES.vouched,
+        hour=replace(RULES.vouched.hour, least=3),
+        day=replace(RULES.vouched.day, least=6),
+        week=replace(RULES.vouched.week, least=12),
+    )
+    rules = replace(RULES, vouched=vouched, baseline=replace(RULES.baseline, fresh_day=3.0))
     screen, held = Screen(rules), set[str]()
     for seen in _random_ratings(seed, 300):
         for decided in screen.look_at(seen):

@@ -1,7 +1,7 @@
 """Screening and scoring together, without a broker: what a stuffing does to a score and to everybody else."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import pytest
 from services.intake.adapters.screened import read_seen
 from services.intake.application.hold_messages import hold_message, read_target
 from services.intake.application.prepared import RequestFacts
-from services.intake.domain.screening import Hold, Screen
+from services.intake.domain.screening import Hold, Screen, Trait
 from services.scoring.application.fold import Fold
 from services.scoring.domain.spans import Rolling
 from shared.events import Provenance, spec_for_data
@@ -21,7 +21,17 @@ from shared.kernel.units import Unit, UnitRegistry, load_units
 from shared.rules import RulePack
 from shared.rules.loading import load_pack
 from shared.testing.builders import hmac_of
-from tests.support.traffic import TODAY, Attack, Message, Rated, Traffic, honest_month, merged
+from tests.support.traffic import (
+    CLAIMED,
+    TODAY,
+    UNVERIFIED,
+    Attack,
+    Message,
+    Rated,
+    Traffic,
+    honest_month,
+    merged,
+)
 
 DAY = date(2026, 11, 20)
 
@@ -128,6 +138,7 @@ def reviewed(run: Run) -> list[Message]:
 
 
 Lists = Mapping[str, object]
+Ways = tuple[tuple[str, str], ...]
 
 
 def lists(messages: list[Message]) -> tuple[Fold, Lists, dict[str, float]]:
@@ -172,23 +183,79 @@ def check(attack: Attack, *, most_points: float = 0.5, most_elsewhere: float = 0
     assert max(moved.values()) <= most_elsewhere
     elsewhere = [rated for rated in run.held(hostile=False) if rated.unit is not unit]
     assert len(elsewhere) <= 0.01 * len(honest())
-    assert all(rated.verification != "transaction" for rated in run.held(hostile=False))
+    verified = [rated for rated in honest() if rated.unit is unit and rated.verification == CLAIMED]
+    swept_along = [rated for rated in run.held(hostile=False) if rated.verification == CLAIMED]
+    assert len(swept_along) <= 0.05 * len(verified)
     _, after_review, _ = folded(fold, reviewed(run))
     assert after_review == expected
     return run
 
 
-def test_a_hostile_run_from_50_devices_moves_no_score_and_review_leaves_no_trace_of_it() -> None:
-    run = check(Attack("hostile run", 6000, 50, 50, texts="mixed", over_s=100))
+REAL_NAMES = (("web", "real_name"), ("app", "real_name"), ("sms", "real_name"))
+CLAIMS = (("sms", CLAIMED), ("terminal", CLAIMED), ("hotline", CLAIMED))
+EVERYTHING = (*UNVERIFIED, *REAL_NAMES, *CLAIMS, ("paper", "real_name"), ("visit", CLAIMED))
+WAYS = pytest.mark.parametrize(
+    "ways",
+    [UNVERIFIED, REAL_NAMES, CLAIMS, EVERYTHING],
+    ids=["unverified", "real names", "claims", "everything"],
+)
+
+
+@WAYS
+def test_a_hostile_run_from_50_devices_moves_no_score_and_review_leaves_no_trace_of_it(ways: Ways) -> None:
+    run = check(Attack("hostile run", 6000, 50, 50, texts="mixed", over_s=100, ways=ways))
     assert len(run.held(hostile=True)) >= 5990
     assert run.held(hostile=False) == []
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_200000_hostile_ratings_from_50_devices_move_no_score_and_review_leaves_no_trace_of_them() -> None:
-    run = check(Attack("hostile run", 200_000, 50, 50, texts="mixed"))
+@WAYS
+def test_200000_hostile_ratings_from_50_devices_move_no_score_and_review_leaves_no_trace_of_them(
+    ways: Ways,
+) -> None:
+    run = check(Attack("hostile run", 200_000, 50, 50, texts="mixed", ways=ways))
     assert len(run.held(hostile=True)) >= 199_990
+
+
+THREE_DAYS_S = 3 * 86_400 - 1
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        Attack("claims by SMS", 6000, 0, 0, ways=(("sms", CLAIMED),)),
+        pytest.param(Attack("claims by a terminal", 6000, 0, 0, ways=(("terminal", CLAIMED),)), marks=SOAK),
+        pytest.param(Attack("names on paper", 6000, 0, 0, ways=(("paper", "real_name"),)), marks=SOAK),
+        Attack("claims over three days", 2000, 0, 0, start_h=-48, over_s=THREE_DAYS_S, ways=CLAIMS[2:]),
+        Attack("claims that excuse others", 6000, 0, 0, ways=(*UNVERIFIED, *CLAIMS)),
+    ],
+    ids=str,
+)
+def test_who_has_a_channels_credential_gets_no_further_by_inventing_transactions(attack: Attack) -> None:
+    run = check(attack)
+    assert len(run.held(hostile=True)) == attack.ratings
+
+
+def test_a_festival_that_brings_every_unit_ten_times_as_many_is_left_alone() -> None:
+    earlier = [rated for rated in honest() if rated.at < TODAY]
+    festival = [
+        rated._replace(
+            at=rated.at + timedelta(seconds=30 * number),
+            device=rated.device if rated.channel == "terminal" else f"{rated.device} {number}",
+            address=rated.address if rated.channel in {"terminal", "qr"} else f"{rated.address} {number}",
+            text=None,
+        )
+        for rated in honest()
+        if rated.at >= TODAY
+        for number in range(10)
+    ]
+    assert len(festival) > 2500
+    run = screened(merged(earlier, festival))
+    assert [hold for hold in run.holds.values() if hold.trait is Trait.VOUCHED] == []
+    held = run.held(hostile=False)
+    assert [rated for rated in held if rated.verification == CLAIMED] == []
+    assert len(held) <= 0.12 * len(festival), "unverified ones of a hall's address, where the hall is small"
 
 
 @pytest.mark.parametrize(
