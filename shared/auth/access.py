@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.auth.credentials import PREFIX, KnownKey, Signing
 from shared.auth.grants import WHAT, Permission, Verdict, holds, judge
-from shared.auth.nonces import LocalNonces, Nonces, SharedNonces
+from shared.auth.nonces import LocalNonces, Nonces, NoncesUnavailableError, SharedNonces
 from shared.auth.principals import Place, Principal, Tier
 from shared.auth.settings import AccessSettings
 from shared.auth.signing import SCHEME, TOLERANCE_S, Signature, parse_signature
@@ -51,8 +51,13 @@ MOST_HELD: Final = 1000
 PRINCIPAL: Final = "pingyi.principal"
 """Key of the ASGI scope under which an admitted request carries its `Principal`."""
 
+UNCHECKED: Final = "pingyi.nonce.unchecked"
+"""Key of the ASGI scope; true of a signed request of which nobody can say whether it came before."""
+RETRY_AFTER_S: Final = 15
+
 UNAUTHENTICATED: Final = 401
 FORBIDDEN: Final = 403
+UNAVAILABLE: Final = 503
 
 _BEARER: Final = b"bearer "
 _KEY: Final = PREFIX.encode()
@@ -144,7 +149,11 @@ class Access:
             raise _unauthenticated(
                 f"The signature's time is off by more than {TOLERANCE_S} s", "correct the clock", invalid=True
             )
-        if not await self._nonces.take(signature.credential_id, signature.nonce, now):
+        try:
+            new = await self._nonces.take(signature.credential_id, signature.nonce, now)
+        except NoncesUnavailableError:
+            new = scope[UNCHECKED] = True
+        if not new:
             raise _unauthenticated("The nonce came before", "sign each request anew", invalid=True)
         return known.principal, signature
 
@@ -159,12 +168,18 @@ class Access:
                 found = known
         return found
 
-    def guarding(self, endpoint: ASGIApp, permission: Permission) -> ASGIApp:
-        """`endpoint` for those who hold `permission` only; the request then carries its principal."""
+    def guarding(self, endpoint: ASGIApp, permission: Permission, *, knows_repeats: bool = False) -> ASGIApp:
+        """`endpoint` for those who hold `permission` only; the request then carries its principal.
+
+        A signed request of which nobody can say whether it came before is refused (503), unless the endpoint
+        `knows_repeats`: then it calls `require_once` for whatever it would do twice.
+        """
         held: dict[int, Principal] = {}  # keeps each alive, so that no other gets its id
 
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             principal, signature = await self.identify(scope)
+            if not knows_repeats:
+                require_once(scope)
             if held.get(id(principal)) is not principal:
                 if not holds(principal, permission):
                     raise _forbidden(principal, permission, scope["path"])
@@ -182,9 +197,10 @@ class Access:
 class Guard(SecurityBase):
     """The dependency that `requires` makes: gives the principal whom `protect` has let in."""
 
-    def __init__(self, permission: Permission) -> None:
-        """Stand for `permission`."""
+    def __init__(self, permission: Permission, *, knows_repeats: bool = False) -> None:
+        """Stand for `permission`; `knows_repeats` as in `Access.guarding`."""
         self.permission = permission
+        self.knows_repeats = knows_repeats
         self.model = HTTPBearer(
             description="A key pk_<id>.<secret> of a channel system, or a token of staff."
         )
@@ -206,9 +222,27 @@ PUBLIC: Any = Depends(Open())
 """For ``dependencies=[PUBLIC]`` of a route, or of a router of which every route is public."""
 
 
-def requires(permission: Permission) -> Any:  # noqa: ANN401 - as `fastapi.Depends`, which says Any itself
-    """Declare what a route takes; as a parameter's annotation it gives the `Principal`."""
-    return Depends(Guard(permission))
+def requires(permission: Permission, *, knows_repeats: bool = False) -> Any:  # noqa: ANN401 - as `fastapi.Depends`, which says Any itself
+    """Declare what a route takes; as a parameter's annotation it gives the `Principal`.
+
+    `knows_repeats` as in `Access.guarding`.
+    """
+    return Depends(Guard(permission, knows_repeats=knows_repeats))
+
+
+def require_once(scope: Scope) -> None:
+    """Return unless the request may be another's, sent again: signed, and its nonce can't be looked up.
+
+    Raises:
+        ProblemError: 503, it may come again later, signed anew.
+    """
+    if scope.get(UNCHECKED, False):
+        detail = (
+            "Nobody can say at present whether this signed request came before. Send it again after "
+            f"{RETRY_AFTER_S} s, signed anew; a rating with a client_ref or a one-time token is taken now."
+        )
+        problem = Problem(urn("unavailable"), "Temporarily unavailable", UNAVAILABLE, detail, scope["path"])
+        raise ProblemError(problem, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def principal_of(scope: Scope) -> Principal:
@@ -292,7 +326,10 @@ def protect(app: FastAPI, access: Access) -> FastAPI:
 def _guarded(route: APIRoute, access: Access, permission: Permission) -> _Handle:
     """`route.handle` behind a guard; what is no request for the route (405) goes on as before."""
     handle, methods = route.handle, set(route.methods or ())
-    guarded = access.guarding(handle, permission)
+    knows_repeats = any(
+        isinstance(each, Guard) and each.knows_repeats for each in _declarations(route.dependant)
+    )
+    guarded = access.guarding(handle, permission, knows_repeats=knows_repeats)
 
     async def choose(scope: Scope, receive: Receive, send: Send) -> None:
         await (guarded if scope["method"] in methods else handle)(scope, receive, send)
@@ -394,6 +431,7 @@ def _comparing(receive: Receive, expected: str) -> Receive:
 _REFUSALS: Final[Mapping[str, str]] = {
     "401": "Nothing proves who asks, or the proof is not good (any more).",
     "403": "Whoever asks may not do this, or not there.",
+    "503": "Nobody can say whether the signed request came before.",
 }
 
 

@@ -1,10 +1,8 @@
 """Nonces of signed requests: each is good once, on any replica.
 
 A replica first asks its own memory, then the bucket ``nonces``, which all share: a nonce is a key that must
-not be there yet, and expires by itself. While the broker is away a replica goes on with its memory alone, so
-that ratings are still taken: for those minutes a captured request could be sent once more to another
-replica, within the five minutes of its time. Whatever has an Idempotency-Key or client_ref is not counted
-twice even then.
+not be there yet, and expires by itself. While the bucket can't be asked, nobody knows whether another replica
+has let the same request in: `NoncesUnavailableError`, and `shared.auth.access` decides.
 """
 
 import hashlib
@@ -28,11 +26,19 @@ TIMEOUT_S: Final = 1.0
 _WRONG_LAST_SEQUENCE: Final = 10071
 
 
+class NoncesUnavailableError(TransientError):
+    """A nonce is new here, and nobody can say whether it is elsewhere."""
+
+
 class Nonces(Protocol):
     """Role: lets each nonce of a credential through once."""
 
     async def take(self, credential_id: str, nonce: str, now_s: float) -> bool:
-        """Whether it is new; it is known from then on, at least as long as its signature would be good."""
+        """Whether it is new; it is known from then on, at least as long as its signature would be good.
+
+        Raises:
+            NoncesUnavailableError: it is new as far as this replica knows.
+        """
         ...
 
 
@@ -76,10 +82,15 @@ class SharedNonces:
         except APIError as error:
             if error.err_code == _WRONG_LAST_SEQUENCE:
                 return False
-            log.warning("nonce_not_shared", credential=credential_id, reason=repr(error))
+            raise _unavailable(credential_id, error) from error
         except (NatsError, JetStreamError, TransientError, OSError, TimeoutError) as error:
-            log.warning("nonce_not_shared", credential=credential_id, reason=repr(error))
+            raise _unavailable(credential_id, error) from error
         return True
+
+
+def _unavailable(credential_id: str, error: Exception) -> NoncesUnavailableError:
+    log.warning("nonce_not_shared", credential=credential_id, reason=repr(error))
+    return NoncesUnavailableError("Nobody can say whether the nonce came before.")
 
 
 def _digest(credential_id: str, nonce: str) -> bytes:

@@ -74,6 +74,11 @@ class Submission(NamedTuple):
             f"channel={self.channel!r}, occurred_at={self.occurred_at!r})"
         )
 
+    @property
+    def keyed(self) -> bool:
+        """Whether a repeat of it is recognised by what it says itself."""
+        return self.token is not None or self.client_ref is not None
+
     def canonical(self) -> bytes:
         """One spelling of the client's own fields: equal content gives equal bytes, other content others.
 

@@ -107,6 +107,7 @@ def add_good_bad_review_routes(
             "adapters",
             takes=Permission.FEEDBACK_SUBMIT,
             status=200,
+            knows_repeats=True,
         ),
         Post(
             f"{PATH}/batch",
@@ -118,6 +119,7 @@ def add_good_bad_review_routes(
             takes=Permission.FEEDBACK_SUBMIT,
             status=200,
             large=True,
+            knows_repeats=True,
         ),
     )
     for post in posts:

@@ -6,7 +6,7 @@ answered by the app's handlers like all others.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from random import Random
@@ -72,8 +72,9 @@ from services.intake.entrypoints.writing import (
 )
 from services.intake.metrics import IntakeMetrics
 from services.intake.settings import Settings
-from shared.auth.access import PUBLIC, Access, principal_of, requires
+from shared.auth.access import PUBLIC, UNCHECKED, Access, principal_of, require_once, requires
 from shared.auth.grants import Permission
+from shared.auth.nonces import NoncesUnavailableError
 from shared.kernel.clock import Clock
 from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError, describe
 from shared.kernel.grades import Level
@@ -128,7 +129,8 @@ def add_routes(app: FastAPI, parts: HttpParts) -> None:
     app.include_router(router)
     guarded = parts.access.guarding
     single, batch = (
-        guarded(each, Permission.FEEDBACK_SUBMIT) for each in (submissions.single, submissions.batch)
+        guarded(each, Permission.FEEDBACK_SUBMIT, knows_repeats=True)
+        for each in (submissions.single, submissions.batch)
     )
     serve_directly(app, {SINGLE_PATH: _gate(single, parts), BATCH_PATH: batch})
 
@@ -161,7 +163,7 @@ class _Submissions:
         common: dict[str, Any] = {
             "methods": ["POST"],
             "tags": ["feedback"],
-            "dependencies": [requires(Permission.FEEDBACK_SUBMIT)],
+            "dependencies": [requires(Permission.FEEDBACK_SUBMIT, knows_repeats=True)],
             "responses": _SUBMIT_PROBLEMS,
         }
         single = APIRoute(
@@ -252,6 +254,8 @@ class _Submissions:
             if token is not None:
                 submission = with_token(submission, token)
             require_may_submit(scope, submission, self._parts.units)
+            if not submission.keyed:  # the header Idempotency-Key is not signed: a forger may send another
+                require_once(scope)
             scope[STORED] = True  # also if it fails there, or nobody waits for it any more
             outcome = await submit_feedback(submission, facts, self._parts.desk)
         except OverQuotaError as error:
@@ -293,6 +297,8 @@ class _Submissions:
             self._parts.metrics.batch(len(lines))
             try:
                 parse = own_lines(scope, self._parse_line, self._parts.units)
+                if scope.get(UNCHECKED, False):
+                    parse = _once(parse)
                 results = await submit_batch(lines, facts, self._parts.desk, parse)
             except TransientError as error:
                 raise self._part_later(error, scope["path"]) from error
@@ -325,6 +331,21 @@ class _Submissions:
             "lines that are in already are recognised."
         )
         return unavailable(error, again, instance, self._parts.random)
+
+
+def _once(parse: Callable[[bytes], Submission]) -> Callable[[bytes], Submission]:
+    """`parse` for a batch of which nobody can say whether it came before: lines are to be recognised."""
+
+    def parse_once(raw: bytes) -> Submission:
+        submission = parse(raw)
+        if not submission.keyed:
+            raise NoncesUnavailableError(
+                "Nobody can say at present whether this signed batch came before, and some lines have no "
+                "client_ref."
+            )
+        return submission
+
+    return parse_once
 
 
 def _import_id(headers: Mapping[bytes, bytes]) -> str | None:

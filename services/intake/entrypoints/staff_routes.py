@@ -107,6 +107,7 @@ class Post(Generic[B]):
         handle: gives the answer; raises what the app's error handlers answer.
         large: whether the body may be as large as a batch.
         empty: whether no body at all means an empty object.
+        knows_repeats: whether it recognises whatever came before, see `shared.auth.access.requires`.
     """
 
     path: str
@@ -119,6 +120,7 @@ class Post(Generic[B]):
     status: int = 202
     large: bool = False
     empty: bool = False
+    knows_repeats: bool = False
 
 
 def add_post(app: FastAPI, parts: HttpParts, post: Post[B]) -> None:
@@ -128,7 +130,9 @@ def add_post(app: FastAPI, parts: HttpParts, post: Post[B]) -> None:
         post.path,
         post.describe,
         methods=["POST"],
-        dependencies=[PUBLIC if post.takes is None else requires(post.takes)],
+        dependencies=[
+            PUBLIC if post.takes is None else requires(post.takes, knows_repeats=post.knows_repeats)
+        ],
         tags=[post.tag],
         summary=summary,
         operation_id=post.describe.__name__.strip("_"),
