@@ -38,6 +38,7 @@ from services.intake.domain.addresses import TrustedProxies
 from services.intake.domain.event_ids import UNKEYED, EventIds
 from services.intake.domain.quotas import QuotaBook
 from services.intake.domain.tokens import TokenMint
+from services.intake.entrypoints.doors import Doors
 from services.intake.entrypoints.events import IndexFold, keep_pruned, keep_written
 from services.intake.entrypoints.good_bad_review import add_good_bad_review_routes
 from services.intake.entrypoints.http import HttpParts, add_routes
@@ -224,6 +225,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         health=health,
         metrics=PrometheusScreening(service_metrics),
     )
+    spread = SystemRandom()
     parts = HttpParts(
         desk=Desk(
             preparer, acceptor, metrics, QuotaGate(book, metrics, enforce=settings.quotas == "enforce")
@@ -235,8 +237,9 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         metrics=metrics,
         settings=settings,
         clock=clock,
-        random=SystemRandom(),
+        random=spread,
         access=Access.of(settings, session),
+        doors=Doors(settings, metrics.refused, spread),
     )
     _add_all_routes(
         app,
@@ -283,4 +286,4 @@ def _quota_book(settings: Settings, key: SecretKey, metrics: IntakeMetrics) -> Q
 def _add_all_routes(app: FastAPI, parts: HttpParts, office: TokenOffice) -> None:
     add_routes(app, parts)
     add_revision_routes(app, parts)
-    add_token_routes(app, office, parts.units, qr_code, parts.settings.rating_url)
+    add_token_routes(app, office, parts, qr_code)

@@ -67,33 +67,36 @@ class Admission:
         self._window_count = 0
         self._hit = False
 
-    def enter(self, channel: str, now: float) -> Refusal | None:
-        """Let a request of `channel` in, or say why not; each one that got in must `leave`."""
+    def enter(self, channel: str, now: float, weight: int = 1) -> Refusal | None:
+        """Let a request of `channel` in, or say why not; each one that got in must `leave`.
+
+        It takes `weight` places: one, unless it is as much work as so many ratings.
+        """
         by_channel = self._by_channel
         mine = by_channel.get(channel, 0)
         total = self.under_way
-        if total >= self._open:
+        if total + weight - 1 >= self._open:
             limit = self.limit
             self._hit = True
             self._seen[channel] = now
             share = self._share(channel, now)
-            if total >= limit:
+            if total + weight - 1 >= limit:
                 # Not even a reserved place: the channel that has more than its share is told so.
                 return Refusal.CHANNEL if mine > share else Refusal.FULL
-            if mine >= share:
+            if mine + weight - 1 >= share:
                 return Refusal.CHANNEL
-        by_channel[channel] = mine + 1
-        self.under_way = total + 1
+        by_channel[channel] = mine + weight
+        self.under_way = total + weight
         return None
 
-    def leave(self, channel: str, began: float, now: float, *, stored: bool = True) -> None:
-        """A request of `channel` that got in at `began` has its answer.
+    def leave(self, channel: str, began: float, now: float, *, stored: bool = True, weight: int = 1) -> None:
+        """A request of `channel` that got in at `began` with that `weight` has its answer.
 
         Only what reached the storage (`stored`) tells how fast that is: refusals that cost next to nothing,
         averaged in, would keep the limit high while what is accepted waits.
         """
-        self._by_channel[channel] -= 1
-        self.under_way -= 1
+        self._by_channel[channel] -= weight
+        self.under_way -= weight
         if not stored:
             return
         self._window_sum += now - began

@@ -13,7 +13,7 @@ from services.intake.domain.admission import Admission, Refusal
 from services.intake.domain.pacing import Pace
 from services.intake.entrypoints.reading import Advice, read_body
 from shared.kernel.grades import Channel
-from shared.observability.problem import MEDIA_TYPE, Problem, urn
+from shared.observability.problem import MEDIA_TYPE, Problem, ProblemError, urn
 
 RETRY_AFTER_S: Final = 2
 """Least pause before a retry; up to as much again is added at random."""
@@ -54,6 +54,20 @@ def channel_of(body: bytes) -> str:
     return _CHANNELS.get(body[begin : body.find(b'"', begin)], OTHER) if place >= 0 else OTHER
 
 
+def refusal_of(refusal: Refusal, path: str, random: Random) -> ProblemError:
+    """The answer to who is sent away, to be raised where it need not be cheap."""
+    return ProblemError(_problem(refusal, path), {"Retry-After": str(_pause(random))})
+
+
+def _problem(refusal: Refusal, path: str) -> Problem:
+    status, title, detail = _ANSWERS[refusal]
+    return Problem(urn("overloaded"), title, status.value, detail, path)
+
+
+def _pause(random: Random) -> int:
+    return RETRY_AFTER_S + random.randrange(RETRY_AFTER_S + 1)
+
+
 class Refuser:
     """Sends away whom admission refuses."""
 
@@ -65,15 +79,14 @@ class Refuser:
     async def refuse(self, refusal: Refusal, channel: str, path: str, send: Send) -> None:
         """Send a request away; written directly, since refusing must stay cheap where much is refused."""
         self._refused(channel, refusal.value)
-        status, title, detail = _ANSWERS[refusal]
-        body = Problem(urn("overloaded"), title, status.value, detail, path).encode()
-        pause = RETRY_AFTER_S + self._random.randrange(RETRY_AFTER_S + 1)
+        problem = _problem(refusal, path)
+        body, pause = problem.encode(), _pause(self._random)
         headers = [
             (b"content-type", MEDIA_TYPE.encode()),
             (b"content-length", str(len(body)).encode()),
             (b"retry-after", str(pause).encode()),
         ]
-        await send({"type": "http.response.start", "status": status.value, "headers": headers})
+        await send({"type": "http.response.start", "status": problem.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
 

@@ -25,7 +25,6 @@ from services.intake.application.quotas import OverQuotaError
 from services.intake.application.revising import Reviser
 from services.intake.domain.accepted import Outcome, Verdict
 from services.intake.domain.addresses import TrustedProxies
-from services.intake.domain.admission import Admission, AdmissionLimits, Refusal
 from services.intake.domain.lines import split_lines
 from services.intake.domain.measures import Size
 from services.intake.domain.submission import Submission
@@ -42,7 +41,6 @@ from services.intake.entrypoints.answers import (
     encode_outcome,
     receipt_answer,
 )
-from services.intake.entrypoints.batch_line import BatchLine
 from services.intake.entrypoints.bodies import (
     TOKEN_HEADER,
     FeedbackBody,
@@ -57,6 +55,7 @@ from services.intake.entrypoints.channels import (
     require_may_import,
     require_may_submit,
 )
+from services.intake.entrypoints.doors import Doors
 from services.intake.entrypoints.reading import read_body, read_body_in_time, require_readable
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
@@ -76,11 +75,10 @@ from shared.auth.access import PUBLIC, UNCHECKED, Access, principal_of, require_
 from shared.auth.grants import Permission
 from shared.auth.nonces import NoncesUnavailableError
 from shared.kernel.clock import Clock
-from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError, describe
+from shared.kernel.errors import InvalidValueError, NotFoundError, TransientError
 from shared.kernel.grades import Level
 from shared.kernel.scrubbing import scrub
 from shared.kernel.units import BUREAU, UnitRegistry
-from shared.messaging.group_commit import PublishOverloadedError
 from shared.observability.http import serve_directly
 from shared.observability.problem import ProblemError, validation_problem
 
@@ -106,6 +104,7 @@ class HttpParts:
     clock: Clock
     random: Random
     access: Access
+    doors: Doors
 
 
 _SUBMIT_PROBLEMS: Final = problems(
@@ -139,7 +138,7 @@ def _gate(single: ASGIApp, parts: HttpParts) -> Gate:
     settings = parts.settings
     return Gate(
         single,
-        Admission(AdmissionLimits(most=settings.max_under_way)),
+        parts.doors.admission,
         Refuser(parts.random, parts.metrics.refused),
         refusals_per_s=settings.refusals_per_s,
         max_body_bytes=settings.max_body_bytes,
@@ -157,7 +156,6 @@ class _Submissions:
     def __init__(self, parts: HttpParts) -> None:
         self._parts = parts
         self._settings = parts.settings
-        self._line = BatchLine(parts.settings.batches_at_once, parts.settings.max_batches_waiting)
 
     def add_to(self, app: FastAPI) -> None:
         common: dict[str, Any] = {
@@ -279,39 +277,23 @@ class _Submissions:
         if import_id is not None:
             require_may_import(scope)
         facts = self._facts(scope, headers, import_id=import_id)
-        principal = principal_of(scope)
-        credential = principal.credential_id or principal.subject
-        refusal = self._line.refusal(credential)
-        if refusal is not None:
-            self._parts.metrics.refused("batch", refusal.value)
-            raise self._part_later(self._too_many(refusal, credential), scope["path"])
-        # The body is read in its turn only: all that wait would need gigabytes.
-        async with self._line.turn(credential):
-            raw = await read_body_in_time(
-                receive,
-                self._settings.max_batch_bytes,
-                self._settings.body_timeout_s,
-                "split the batch",
-            )
-            lines = split_lines(raw, self._settings.max_batch_lines)
-            self._parts.metrics.batch(len(lines))
-            try:
-                parse = own_lines(scope, self._parse_line, self._parts.units)
-                if scope.get(UNCHECKED, False):
-                    parse = _once(parse)
-                results = await submit_batch(lines, facts, self._parts.desk, parse)
-            except TransientError as error:
-                raise self._part_later(error, scope["path"]) from error
-            answer = encode_batch(results)
+        try:
+            async with self._parts.doors.turn(principal_of(scope)):
+                answer = await self._accept_batch(scope, receive, facts)
+        except TransientError as error:
+            raise self._part_later(error, scope["path"]) from error
         await send_json(send, 200, answer)
 
-    def _too_many(self, refusal: Refusal, credential: str) -> PublishOverloadedError:
-        if refusal is Refusal.CHANNEL:
-            value = f"{self._line.waiting_of(credential)} batches of this credential that wait"
-            expected = f"fewer than {self._line.share} of one credential"
-        else:
-            value, expected = f"{self._line.waiting} batches that wait", "fewer batches at once"
-        return PublishOverloadedError(describe(value, expected, "retry after some seconds"))
+    async def _accept_batch(self, scope: Scope, receive: Receive, facts: RequestFacts) -> bytes:
+        raw = await read_body_in_time(
+            receive, self._settings.max_batch_bytes, self._settings.body_timeout_s, "split the batch"
+        )
+        lines = split_lines(raw, self._settings.max_batch_lines)
+        self._parts.metrics.batch(len(lines))
+        parse = own_lines(scope, self._parse_line, self._parts.units)
+        if scope.get(UNCHECKED, False):
+            parse = _once(parse)
+        return encode_batch(await submit_batch(lines, facts, self._parts.desk, parse))
 
     def _later(self, error: TransientError, instance: str) -> ProblemError:
         """A rating that may be in all the same, unless nothing of it was sent."""

@@ -19,7 +19,7 @@ from services.intake.application.prepared import KEY_HEADER, RequestFacts
 from services.intake.domain.approvals import Actor
 from services.intake.entrypoints.bodies import describe_errors, refuse_repeats
 from services.intake.entrypoints.http import HttpParts
-from services.intake.entrypoints.reading import read_body, require_readable
+from services.intake.entrypoints.reading import read_body, read_body_in_time, require_readable
 from services.intake.entrypoints.revision_bodies import NamesNobody
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
@@ -54,6 +54,7 @@ WRITE_PROBLEMS: Final = problems(
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
 READ_PROBLEMS: Final = problems(
@@ -105,7 +106,8 @@ class Post(Generic[B]):
         takes: what whoever asks has to hold; None: it is public.
         describe: its signature and docstring are the description; its first sentence is the summary.
         handle: gives the answer; raises what the app's error handlers answer.
-        large: whether the body may be as large as a batch.
+        tag: names its group of routes, which also is its share when more comes than can be done.
+        large: whether the body may be as large as a batch; then it waits in the line of batches.
         empty: whether no body at all means an empty object.
         knows_repeats: whether it recognises whatever came before, see `shared.auth.access.requires`.
     """
@@ -148,9 +150,8 @@ def _taking(parts: HttpParts, post: Post[B]) -> ASGIApp:
     settings = parts.settings
     limit = settings.max_batch_bytes if post.large else settings.max_body_bytes
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    async def take(scope: Scope, raw: bytes) -> bytes:
         headers = dict(scope["headers"])
-        raw = await read_body(receive, limit, settings.body_timeout_s, "send the listed fields")
         if not raw and post.empty:
             raw = b"{}"
         else:
@@ -163,9 +164,22 @@ def _taking(parts: HttpParts, post: Post[B]) -> ASGIApp:
             said = await post.handle(Asked(body, facts, scope["path_params"], scope))
         except RejectedError as error:
             raise rejection(error, scope["path"], "The request is not valid") from error
+        return said.model_dump_json(exclude_none=True).encode()
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        advice = "send the listed fields"
+        try:
+            if post.large:
+                async with parts.doors.turn(principal_of(scope)):
+                    raw = await read_body_in_time(receive, limit, settings.body_timeout_s, advice)
+                    said = await take(scope, raw)
+            else:
+                raw = await read_body(receive, limit, settings.body_timeout_s, advice)
+                with parts.doors.place(post.tag, scope["path"]):
+                    said = await take(scope, raw)
         except TransientError as error:
             raise _later(parts, error, scope["path"]) from error
-        await send_json(send, post.status, said.model_dump_json(exclude_none=True).encode())
+        await send_json(send, post.status, said)
 
     return answer
 

@@ -12,22 +12,25 @@ from typing import Annotated, Final, Literal
 import msgspec
 from fastapi import APIRouter, FastAPI, Header, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from services.intake.application.tokens import Issued, Order, TokenOffice, TokenState
 from services.intake.domain.tokens import MAX_TEXT
 from services.intake.entrypoints.bodies import Reference
+from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.writing import problems
 from shared.auth.access import PUBLIC, require_within, requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Place, Principal
 from shared.kernel.clock import rfc3339
 from shared.kernel.errors import NotFoundError
-from shared.kernel.units import UnitRegistry
 
 PATH: Final = "/v1/tokens"
 AT_ONCE: Final = 250
 """Tokens made at a stretch, about 2 ms of work, so that nobody waits for a print run."""
+SHARE: Final = "tokens"
+A_RATINGS_WORK: Final = 50
+"""So many tokens are as much work as a rating."""
 
 QrCode = Callable[[str, Literal["svg", "png"]], bytes]
 _MEDIA: Final = {"svg": "image/svg+xml", "png": "image/png"}
@@ -81,11 +84,10 @@ _Token = Annotated[str, Path(description="The token as it was issued.", max_leng
 _PROBLEMS: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
-def add_token_routes(
-    app: FastAPI, office: TokenOffice, units: UnitRegistry, qr_code: QrCode, rating_url: str
-) -> None:
-    """Add the routes to `app`; a QR code says `rating_url` followed by the token."""
+def add_token_routes(app: FastAPI, office: TokenOffice, parts: HttpParts, qr_code: QrCode) -> None:
+    """Add the routes to `app`; a QR code says the setting `rating_url` followed by the token."""
     router = APIRouter(tags=["tokens"])
+    units, rating_url = parts.units, parts.settings.rating_url
 
     def described(issued: Issued) -> dict[str, str]:
         return {
@@ -107,7 +109,7 @@ def add_token_routes(
                     _CSV: {"schema": {"type": "string", "description": "The fields of TokenAnswer"}},
                 }
             },
-            **problems(*_PROBLEMS),
+            **problems(*_PROBLEMS, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE),
         },
     )
     async def issue(
@@ -122,17 +124,19 @@ def add_token_routes(
             missing = partial(_not_theirs, body.unit_id)
             require_within(actor, Permission.TOKENS_ISSUE, place, missing, request.url.path)
         order = Order(body.unit_id, body.count or 1, body.transaction_id, body.valid_days)
-        rows = map(described, office.issue(order))
-        if body.count is None:
-            headers = _NOT_KEPT | {"Content-Type": "application/json"}
-            return Response(_encode(next(rows)), HTTPStatus.CREATED, headers)
-        as_csv = _CSV in accept.lower()
-        return StreamingResponse(
-            _pieces(rows, _csv_piece if as_csv else _ndjson_piece),
-            HTTPStatus.CREATED,
-            _NOT_KEPT,
-            f"{_CSV}; charset=utf-8" if as_csv else _NDJSON,
-        )
+        tokens = office.issue(order)
+        with parts.doors.place(SHARE, request.url.path, 1 + order.count // A_RATINGS_WORK):
+            if body.count is None:
+                headers = _NOT_KEPT | {"Content-Type": "application/json"}
+                return Response(_encode(described(next(tokens))), HTTPStatus.CREATED, headers)
+            as_csv = _CSV in accept.lower()
+            pieces = _pieces(map(described, tokens), _csv_piece if as_csv else _ndjson_piece)
+            return Response(
+                b"".join([piece async for piece in pieces]),
+                HTTPStatus.CREATED,
+                _NOT_KEPT,
+                f"{_CSV}; charset=utf-8" if as_csv else _NDJSON,
+            )
 
     @router.get(
         f"{PATH}/{{token}}",
