@@ -71,7 +71,7 @@ class Settings(BrokerSettings, AccessSettings):
         description="Directory of the spool, on a disk that survives; DATA_DIR/spool if not set.",
     )
     spool_max_bytes: int = Field(
-        default=1024 * MIB, ge=0, description="Most that waits for the broker on this machine's disk."
+        default=3 * 1024 * MIB, ge=0, description="Most that waits for the broker on this machine's disk."
     )
     spool_drain_per_s: int = Field(
         default=5000, ge=1, description="Most messages that are drained in a second."
