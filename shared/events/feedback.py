@@ -111,6 +111,13 @@ class FeedbackSubmitted(EventData):
         bool | None,
         Field(description="True if a one-time token proved the transaction; null if its channel says so."),
     ] = None
+    other_ids: Annotated[
+        tuple[EventIdField, ...] | None,
+        Field(
+            description="Ids that the rating would have by its client's other keys, such as an "
+            "Idempotency-Key beside a client_ref: no other rating may have them."
+        ),
+    ] = None
 
 
 class FeedbackConflicted(EventData):

@@ -30,6 +30,7 @@ class _Data(msgspec.Struct):
     unit_id: str
     grade: int
     digest: str
+    other_ids: tuple[str, ...] = ()
 
 
 class _Head(msgspec.Struct):
@@ -75,6 +76,7 @@ def read_accepted(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Accepte
             occurred_at=parse_rfc3339(envelope.time),
             unit_id=envelope.data.unit_id,
             grade=envelope.data.grade,
+            others=tuple(map(pseudonyms.receipt, envelope.data.other_ids)),
         )
     except (msgspec.MsgspecError, InvalidValueError, UnicodeDecodeError):
         return None

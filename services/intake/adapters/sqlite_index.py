@@ -157,10 +157,13 @@ class SqliteAcceptedIndex:
         for rating in accepted:
             if rating.sequence < 0:
                 continue
-            earlier = self._fresh.get(rating.receipt)
-            if earlier is None or rating.sequence < earlier.sequence:
-                self._fresh[rating.receipt] = rating
-                self._filter.add(rating.receipt)
+            for receipt in (rating.receipt, *rating.others) if rating.others else (rating.receipt,):
+                earlier = self._fresh.get(receipt)
+                if earlier is None or rating.sequence < earlier.sequence:
+                    self._fresh[receipt] = (
+                        rating if receipt == rating.receipt else rating._replace(receipt=receipt, others=())
+                    )
+                    self._filter.add(receipt)
             self._note(rating.sequence)
         self._move_up()
 

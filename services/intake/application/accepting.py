@@ -71,12 +71,15 @@ class Acceptor:
         for place, rating in enumerate(ratings):
             if not rating.keyed:
                 claimed.append(place)
-            elif (earlier := _earlier(rating, known)) is not None:
-                outcomes[place] = self._judge(rating, earlier)
-            elif (future := self._in_flight.get(rating.event_id)) is not None:
+            elif (repeat := self._repeat(rating, known)) is not None:
+                outcomes[place] = repeat
+            elif (future := self._under_way(rating)) is not None:
                 joined.append((place, future))
             else:
-                self._in_flight[rating.event_id] = asyncio.get_running_loop().create_future()
+                answer: _InFlight = asyncio.get_running_loop().create_future()
+                self._in_flight[rating.event_id] = answer
+                for other in rating.others:
+                    self._in_flight[other] = answer
                 claimed.append(place)
         if claimed:
             fresh = await self._claim([ratings[place] for place in claimed])
@@ -96,24 +99,43 @@ class Acceptor:
             TransientError: the index is being made anew.
         """
         found = self._index.find((rating.receipt, *rating.former)) if rating.keyed else {}
-        earlier = _earlier(rating, found)
-        return earlier is not None and self._judge(rating, earlier).verdict is Verdict.DUPLICATE
+        repeat = self._repeat(rating, found)
+        return repeat is not None and repeat.verdict is Verdict.DUPLICATE
+
+    def _repeat(self, rating: Prepared, known: Mapping[bytes, Accepted]) -> Outcome | None:
+        """What a rating is that came before under one of its names: another's name is a conflict."""
+        judged = [self._judge(rating, each) for each in _earlier(rating, known)]
+        return (
+            next((each for each in judged if each.verdict is Verdict.CONFLICT), judged[0]) if judged else None
+        )
+
+    def _under_way(self, rating: Prepared) -> _InFlight | None:
+        """The answer that a rating with one of these names is waiting for."""
+        names = (rating.event_id, *rating.others) if rating.others else (rating.event_id,)
+        return next((self._in_flight[name] for name in names if name in self._in_flight), None)
+
+    def _no_longer_under_way(self, rating: Prepared) -> _InFlight | None:
+        if not rating.keyed:
+            return None
+        for other in rating.others:
+            self._in_flight.pop(other, None)
+        return self._in_flight.pop(rating.event_id, None)
 
     def _known(self, ratings: Sequence[Prepared]) -> dict[bytes, Accepted]:
         keyed = [rating.receipt for rating in ratings if rating.keyed]
         if not keyed:
             return {}
-        # Only after a rotation of the key of ids; what is asked for twice is found by either name.
+        # Under its other names, and after a rotation of the key of ids; mostly none.
         former = [receipt for rating in ratings for receipt in rating.former]
         found = dict(self._index.find(keyed + former))
-        if not self._index.ready and any(
-            rating.keyed and _earlier(rating, found) is None for rating in ratings
-        ):
+        if not self._index.ready and any(rating.keyed and not _earlier(rating, found) for rating in ratings):
             raise IndexNotReadyError
         return found
 
     def _judge(self, rating: Prepared, earlier: Accepted) -> Outcome:
         """Compare under the key that made the earlier digest; where that is gone, the first one stands."""
+        if earlier.receipt != rating.receipt:  # found under another name
+            earlier = earlier._replace(receipt=self._pseudonyms.receipt(earlier.event_id))
         digest = self._pseudonyms.digest_like(earlier.digest, rating.submission)
         return judge_repeat(earlier.digest if digest is None else digest, earlier)
 
@@ -124,13 +146,13 @@ class Acceptor:
         except BaseException as error:
             shared = error if isinstance(error, TransientError) else _unknown_outcome(error)
             for rating in ratings:
-                future = self._in_flight.pop(rating.event_id, None) if rating.keyed else None
+                future = self._no_longer_under_way(rating)
                 if future is not None:
                     future.set_exception(shared)
                     future.exception()  # marks it as seen: often nobody has joined
             raise
         for rating, outcome in zip(ratings, outcomes, strict=True):
-            future = self._in_flight.pop(rating.event_id, None) if rating.keyed else None
+            future = self._no_longer_under_way(rating)
             if future is not None:
                 future.set_result(outcome.accepted)
         return outcomes
@@ -201,12 +223,11 @@ class Acceptor:
         return conflicted_message(rating, standing, unit)
 
 
-def _earlier(rating: Prepared, known: Mapping[bytes, Accepted]) -> Accepted | None:
-    """The rating that came before under the same key of the client's, made under whichever key of ours."""
-    found = known.get(rating.receipt)
-    if found is None and rating.former:
-        found = next((known[receipt] for receipt in rating.former if receipt in known), None)
-    return found
+def _earlier(rating: Prepared, known: Mapping[bytes, Accepted]) -> list[Accepted]:
+    """The ratings that came before under a name of this one, its own first, under whichever key of ours."""
+    if not known:
+        return []
+    return [known[receipt] for receipt in (rating.receipt, *rating.former) if receipt in known]
 
 
 def _accepted(rating: Prepared, sequence: int) -> Accepted:
@@ -219,6 +240,7 @@ def _accepted(rating: Prepared, sequence: int) -> Accepted:
         occurred_at=rating.occurred_at,
         unit_id=rating.unit.unit_id,
         grade=rating.submission.grade,
+        others=rating.other_receipts,
     )
 
 

@@ -111,17 +111,18 @@ class Drainer:
         done = 0
         for one in kept:
             about, kind = one.entry.kinship.about, one.entry.kinship.kind
-            if kind is Kind.REVISION and about in abouts:
-                break  # its rating must be in the stream first
+            names = (about, *one.entry.kinship.former)
+            if kind is not Kind.CONFLICT and not abouts.isdisjoint(names):
+                break  # what it belongs to, or may be a repeat of, must be in the stream first
             done += 1
             standing = _standing(one, known)
             fate = await self._fate(one, standing)
             if fate is Fate.PUBLISH:
                 publish.append(one)
-                abouts.add(about)
+                abouts.update(names)
             elif fate is Fate.RENUMBER and standing is not None:
                 publish.append(await self._renumbered(one, standing))
-                abouts.add(about)
+                abouts.update(names)
             elif fate is Fate.STORED:
                 stored.append(one)
         await self._store(publish)

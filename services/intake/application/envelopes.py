@@ -78,6 +78,7 @@ class _Data(msgspec.Struct):
     digest: str
     aliases: list[_Alias] | UnsetType
     by_token: bool | UnsetType
+    other_ids: tuple[str, ...] | UnsetType
 
 
 class _Envelope(msgspec.Struct):
@@ -106,10 +107,10 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class KeyedMessage(Outgoing):
-    """The message of a rating that an earlier key of ids would have given another id.
+    """The message of a rating that may be in the stream under another id: of its client's or of our keys.
 
     Attributes:
-        former: the receipts of those ids: the event has only its own.
+        former: the receipts of those ids.
     """
 
     former: tuple[bytes, ...] = ()
@@ -156,6 +157,7 @@ def submitted_message(
         digest=prepared.digest,
         aliases=_aliases(prepared, text, signature, pseudonyms) if pseudonyms.earlier else UNSET,
         by_token=True if prepared.token is not None else UNSET,
+        other_ids=prepared.others or UNSET,
     )
     envelope = _Envelope(
         specversion="1.0",

@@ -163,9 +163,13 @@ async def _settle(
 
 
 def _reused(prepared: Prepared, outcome: Outcome) -> KeyReusedError | TokenUsedError:
-    if prepared.key_field == TOKEN:
+    standing = outcome.accepted.event_id
+    field = prepared.key_field
+    if prepared.also is not None and standing != prepared.event_id:
+        field = prepared.also
+    if field == TOKEN:
         return TokenUsedError()
-    return KeyReusedError(outcome.accepted.event_id, prepared.key_field or CLIENT_REF)
+    return KeyReusedError(standing, field or CLIENT_REF)
 
 
 def _conflict_issues(prepared: Prepared, outcome: Outcome) -> tuple[Issue, ...]:

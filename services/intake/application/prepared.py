@@ -65,7 +65,11 @@ class Prepared(NamedTuple):
     Attributes:
         key_field: what held the client's key that the id comes from; None: the id is new.
         token: the genuine one-time token that it came with.
-        former: receipts of the ids that it would have got under former keys.
+        former: receipts under which it may have been accepted before: of the ids that it would have got by
+            its other keys, and under former keys of ours.
+        also: what holds the first of its other keys; None if it has one key, or none.
+        others: ids that it goes by, too: one for each of its other keys.
+        other_receipts: the receipts of these.
     """
 
     submission: Submission
@@ -78,6 +82,9 @@ class Prepared(NamedTuple):
     verification: Verification
     token: Token | None = None
     former: tuple[bytes, ...] = ()
+    also: str | None = None
+    others: tuple[str, ...] = ()
+    other_receipts: tuple[bytes, ...] = ()
 
     @property
     def keyed(self) -> bool:
@@ -142,38 +149,30 @@ class Preparer:
         )
 
     def one(self, submission: Submission, facts: RequestFacts) -> Prepared:
-        """Prepare a rating that came by itself: its token is its key, else the header's, else `client_ref`.
+        """Prepare a rating that came by itself: its token is its key, else `client_ref`, else the header's.
+
+        Whichever of them it has besides are its names, too: the same rating is found by each of them, and by
+        none of them another one.
 
         Raises:
             RejectedError: it can't be accepted.
         """
-        channel = submission.channel.value
-        if submission.token is not None:
-            return self._by_token(submission, submission.token, facts)
+        parts = None
         if facts.idempotency_key is not None:
-            parts = ("idempotency", channel, facts.idempotency_key)
-            return self._by_key(submission, facts, KEY_HEADER, parts)
-        if submission.client_ref is not None:
-            parts = ("client_ref", channel, submission.client_ref)
-            return self._by_key(submission, facts, CLIENT_REF, parts)
-        event_id = uuid7(unix_ms(facts.received_at), self._random(RANDOM_BYTES))
-        return self._prepare(submission, facts, event_id, None)
+            parts = ("idempotency", submission.channel.value, facts.idempotency_key)
+        return self._named(submission, facts, parts)
 
     def line(self, submission: Submission, facts: RequestFacts, place: int) -> Prepared:
-        """Prepare the rating at `place` in a batch: its token is its key, or `client_ref`, or the batch's.
+        """Prepare the rating at `place` in a batch; the batch's key is for lines that have none of their own.
 
         Raises:
             RejectedError: it can't be accepted, or nothing would tell a repeat of it from a new rating.
         """
-        channel = submission.channel.value
-        if submission.token is not None:
-            return self._by_token(submission, submission.token, facts)
-        if submission.client_ref is not None:
-            parts: tuple[str, ...] = ("client_ref", channel, submission.client_ref)
-            return self._by_key(submission, facts, CLIENT_REF, parts)
+        if submission.keyed:
+            return self._named(submission, facts, None)
         if facts.idempotency_key is not None:
-            parts = ("idempotency-line", channel, facts.idempotency_key, str(place))
-            return self._by_key(submission, facts, KEY_HEADER, parts)
+            parts = ("idempotency-line", submission.channel.value, facts.idempotency_key, str(place))
+            return self._named(submission, facts, parts)
         raise RejectedError(
             (
                 Issue(
@@ -191,7 +190,35 @@ class Preparer:
         ids = (self._ids.of(*parts), *self._ids.formerly(*parts))
         return tuple(self._pseudonyms.receipt(event_id) for event_id in ids)
 
-    def _by_token(self, submission: Submission, text: str, facts: RequestFacts) -> Prepared:
+    def _named(self, submission: Submission, facts: RequestFacts, header: tuple[str, ...] | None) -> Prepared:
+        """Prepare a rating under all names that its client can call it by; `header` is the request's key."""
+        token: Token | None = None
+        names: list[tuple[str, tuple[str, ...]]] = []
+        if submission.token is not None:
+            token = self._genuine(submission, submission.token, facts)
+            names.append((TOKEN, (TOKEN, token.use)))
+        if submission.client_ref is not None:
+            names.append((CLIENT_REF, (CLIENT_REF, submission.channel.value, submission.client_ref)))
+        if header is not None:
+            names.append((KEY_HEADER, header))
+        if not names:
+            event_id = uuid7(unix_ms(facts.received_at), self._random(RANDOM_BYTES))
+            return self._prepare(submission, facts, event_id, None)
+        receipt = self._pseudonyms.receipt
+        (field, parts), *more = names
+        former = [receipt(event_id) for event_id in self._ids.formerly(*parts)]
+        others: list[str] = []
+        for _, other in more:
+            others.append(self._ids.of(*other))
+            former += [receipt(event_id) for event_id in (others[-1], *self._ids.formerly(*other))]
+        prepared = self._prepare(submission, facts, self._ids.of(*parts), field, token, tuple(former))
+        if not more:
+            return prepared
+        return prepared._replace(
+            also=more[0][0], others=tuple(others), other_receipts=tuple(map(receipt, others))
+        )
+
+    def _genuine(self, submission: Submission, text: str, facts: RequestFacts) -> Token:
         token = self._mint.read(text)
         issues = issues_of_token(
             token,
@@ -202,18 +229,7 @@ class Preparer:
         )
         if token is None or issues:
             raise RejectedError(issues)
-        return self._by_key(submission, facts, TOKEN, (TOKEN, token.use), token)
-
-    def _by_key(
-        self,
-        submission: Submission,
-        facts: RequestFacts,
-        key_field: str,
-        parts: tuple[str, ...],
-        token: Token | None = None,
-    ) -> Prepared:
-        former = tuple(self._pseudonyms.receipt(event_id) for event_id in self._ids.formerly(*parts))
-        return self._prepare(submission, facts, self._ids.of(*parts), key_field, token, former)
+        return token
 
     def _prepare(
         self,

@@ -15,6 +15,7 @@ class Accepted(NamedTuple):
         sequence: place in FEEDBACK; of two events with one id the first one counts.
         received_at: when intake received it, whole milliseconds.
         occurred_at: when it happened, whole milliseconds.
+        others: receipts of the other ids that it goes by: it is found under them, too.
     """
 
     event_id: str
@@ -25,6 +26,7 @@ class Accepted(NamedTuple):
     occurred_at: datetime
     unit_id: str
     grade: int
+    others: tuple[bytes, ...] = ()
 
 
 class Verdict(StrEnum):

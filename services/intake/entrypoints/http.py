@@ -354,7 +354,10 @@ _IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         max_length=MAX_KEY,
-        description="The same key again is the same rating; it goes before client_ref.",
+        description=(
+            "The same key again is the same rating. Beside a client_ref it is a second name of the rating: "
+            "either finds it, and other content under either is a conflict."
+        ),
     ),
 ]
 _BatchKey = Annotated[
@@ -364,7 +367,7 @@ _BatchKey = Annotated[
         max_length=MAX_KEY,
         description=(
             "Key of the lines that have no client_ref, together with their place among the lines that aren't "
-            "blank; a line's client_ref goes before it."
+            "blank; a line with a client_ref goes by that alone."
         ),
     ),
 ]
@@ -398,8 +401,9 @@ async def _describe_single(
     """Accept a rating: 202 only after it is on disk, the broker's or, while that is away, intake's own.
 
     The same key with the same content gives the same receipt (`duplicate: true`), with other content 409.
-    A one-time token is such a key, and goes before the others. Where too much comes from one device, address,
-    channel or token, the answer is 429 with the quota's name and `Retry-After`.
+    A one-time token and a client_ref are such keys, too; a client_ref is the same rating in a batch. Where
+    too much comes from one device, address, channel or token, the answer is 429 with the quota's name and
+    `Retry-After`.
     """
 
 

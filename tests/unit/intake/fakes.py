@@ -93,11 +93,13 @@ class MemoryIndex:
 
     def add(self, accepted: Iterable[Accepted]) -> None:
         for rating in accepted:
-            earlier = self._ratings.get(rating.receipt)
             if rating.sequence < 0:
                 continue
-            if earlier is None or rating.sequence < earlier.sequence:
-                self._ratings[rating.receipt] = rating
+            for receipt in (rating.receipt, *rating.others):
+                earlier = self._ratings.get(receipt)
+                if earlier is None or rating.sequence < earlier.sequence:
+                    others = rating.others if receipt == rating.receipt else ()
+                    self._ratings[receipt] = rating._replace(receipt=receipt, others=others)
 
     def revisions(self, receipt: bytes) -> tuple[Revision, ...]:
         found = [revision for (of, _), revision in self._revisions.items() if of == receipt]
