@@ -85,6 +85,14 @@ class RankingRow(EventData):
         int | None,
         Field(description="Settled and overdue cases that it rests on; left out if fewer than 5.", ge=5),
     ] = None
+    left_out: Annotated[
+        float | None,
+        Field(
+            description="Weight of ratings without a verified transaction or token that is not in n, because "
+            "they are too many beside the others; left out if there is none.",
+            gt=0,
+        ),
+    ] = None
 
 
 class RankingRevised(EventData):

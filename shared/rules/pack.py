@@ -28,6 +28,7 @@ from shared.rules.ladders import Ladders
 from shared.rules.people import People
 from shared.rules.rectify import Rectify
 from shared.rules.screening import Screening
+from shared.rules.unproven import UnprovenCap
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,7 @@ class RulePack:
     rectify: Rectify = field(default_factory=Rectify)
     routing: RoutingRules = field(default_factory=RoutingRules)
     ladders: Ladders = field(default_factory=Ladders)
+    unproven: UnprovenCap = field(default_factory=UnprovenCap)
 
     def kind_label(self, kind: str) -> str:
         """Return the Chinese label of a window kind.

@@ -58,6 +58,7 @@ from shared.rules.people import People, read_people
 from shared.rules.rectify import Rectify, parse_rectify
 from shared.rules.screening_parsing import parse_screening
 from shared.rules.table import RulePackError, Table
+from shared.rules.unproven import read_unproven
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 _SUM_TOLERANCE = 1e-9
@@ -361,6 +362,7 @@ def parse_pack(text: str, origin: str) -> RulePack:
     people = read_people(top.table("people")) if "people" in top.keys() else People()  # noqa: SIM118 - ours
     rectify = parse_rectify(top.table("rectify")) if "rectify" in top.keys() else Rectify()  # noqa: SIM118 - a method of ours
     ladders = read_ladders(top)
+    unproven = read_unproven(top)
     top.done()
     if problems or valid_from is None:
         raise RulePackError(origin, tuple(problems))
@@ -388,4 +390,5 @@ def parse_pack(text: str, origin: str) -> RulePack:
         bulletin=read_bulletin(top),
         routing=routing,
         ladders=ladders,
+        unproven=unproven,
     )

@@ -22,7 +22,7 @@ def measure() -> Section:
     return Section(
         "Quality",
         [foretelling, contained],
-        comparisons=[halves, *simulation.measure(), stuffed],
+        comparisons=[halves, *simulation.measure(), *stuffed],
     )
 
 

@@ -138,17 +138,19 @@ class _Scene:
         for place, count in zip(self._places, counts.astype(int).tolist(), strict=True):
             good = int(self._random.binomial(count, self._random.beta(12.75, 2.25)))
             _add(table, place, good=good, bad=count - good)
+            _add(table, place, good=good // 2, bad=(count - good) // 2, proven=False)
         return table
 
 
-def _add(table: IntTable, place: int, *, good: int, bad: int) -> None:
-    """Add verified ratings of one unit: grade 5 or 1."""
+def _add(table: IntTable, place: int, *, good: int, bad: int, proven: bool = True) -> None:
+    """Add ratings of one unit: grade 5 or 1, verified or on site."""
     row = table[place]
     row[Column.RATINGS] += good + bad
     row[Column.GRADE_5] += good
     row[Column.GRADE_1] += bad
-    row[Column.WEIGHT] += 1000 * (good + bad)
-    row[Column.GOOD] += 1000 * good
+    weight = 1000 if proven else 400
+    row[Column.PROVEN if proven else Column.UNPROVEN] += weight * (good + bad)
+    row[Column.PROVEN_GOOD if proven else Column.UNPROVEN_GOOD] += weight * good
 
 
 def _province(windows: int) -> UnitRegistry:

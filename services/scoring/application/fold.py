@@ -61,7 +61,7 @@ OnInvalid = Callable[[Message, InvalidEventError], None]
 OnFolded = Callable[[int], None]
 
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Version of what `Fold.dump` writes; another one is refused."""
 
 

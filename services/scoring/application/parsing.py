@@ -52,7 +52,7 @@ def _place(channel: Channel) -> Place:
 _PLACES: Final = {str(channel): int(_place(channel)) for channel in Channel}
 _SOURCES: Final = {str(source): number for number, source in enumerate(SOURCES)}
 _STATE_OF_TYPE: Final = {_TYPE.format(fact): state for fact, state in STATES.items()}
-_EXEMPT: Final = str(Verification.TRANSACTION)
+_PROVEN: Final = str(Verification.TRANSACTION)
 
 _AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
 _Hmac = Annotated[str, msgspec.Meta(min_length=34, max_length=49)]
@@ -207,6 +207,7 @@ class RatingParser:
             raise InvalidEventError(describe(occurred.isoformat(), "a time since 1970", _FIX))
         occurred_ms = (since.days * _DAY_S + since.seconds) * 1000 + since.microseconds // 1000
         verification = data.verification
+        proven = verification == _PROVEN
         citizen, transaction = data.citizen_hmac, data.transaction_hmac
         fields = (
             _id_bytes(event_id),
@@ -220,8 +221,9 @@ class RatingParser:
             synthetic,
             _SOURCES[data.source],
             _PLACES[data.channel],
-            () if verification == _EXEMPT else _fingerprints(data),
+            () if proven else _fingerprints(data),
             None if given is None else _sub_grades(given),
+            proven,
         )
         return _new_rating(Rating, fields)  # the named tuple's own constructor takes twice the time
 

@@ -12,13 +12,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.buckets import Column, IntTable
+from services.scoring.domain.buckets import IntTable
 from services.scoring.domain.figures import composites, dimension_means, grade_index, share
 from services.scoring.domain.lists import RANKED, SUPPRESSED, UNRANKED, Row, prior_document, row_json
 from services.scoring.domain.posterior import MILLI, GroupPrior, estimate_prior, posterior, scores
 from services.scoring.domain.rectification import Rectified
 from services.scoring.domain.roster import ALL_KINDS, RANKED_LEVELS, LevelRoster
 from services.scoring.domain.tallies import Change, Places, Tally
+from services.scoring.domain.unproven import Weighed
 from shared.kernel.grades import Level, Source
 from shared.rules import RulePack
 
@@ -27,7 +28,7 @@ Booleans = NDArray[np.bool_]
 
 SourceFigures = tuple[Source, Sequence[int], Sequence[float | None]]
 
-COUNTS: Final = [Column.RATINGS, Column.WEIGHT, Column.GOOD]
+COUNTS: Final = [Weighed.RATINGS, Weighed.WEIGHT, Weighed.GOOD]
 """Columns that priors and scores depend on; nothing else is kept of the past."""
 OTHER_SOURCES: Final = tuple(source for source in Source if source is not Source.PUBLIC)
 
@@ -112,7 +113,7 @@ class Assessment:
     @property
     def weight(self) -> NDArray[np.int64]:
         """Weight n of each unit in thousandths."""
-        return self._public.table[:, Column.WEIGHT]
+        return self._public.table[:, Weighed.WEIGHT]
 
     @property
     def priors(self) -> Mapping[str, Mapping[str, Any]]:
@@ -135,7 +136,7 @@ class Assessment:
         if self._fresh:
             stale[:] = True
             self._fresh = False
-        ratings = self._public.table[:, Column.RATINGS]
+        ratings = self._public.table[:, Weighed.RATINGS]
         moved = self._priors.update(self._public.table[:, COUNTS], stale)
         self.shown = ratings >= self._rules.suppression.publish_from
         if self._rank_from is not None:
@@ -164,8 +165,8 @@ class Assessment:
     def _estimate(self, places: Places) -> None:
         rows = self._public.table[places]
         found = posterior(
-            rows[:, Column.WEIGHT],
-            rows[:, Column.GOOD],
+            rows[:, Weighed.WEIGHT],
+            rows[:, Weighed.GOOD],
             self._priors.mu[places],
             self._priors.strength[places],
             self._rules.bands,
@@ -185,22 +186,23 @@ class Assessment:
             self.score[places].tolist(),
             self.low[places].tolist(),
             self.high[places].tolist(),
-            table[:, Column.RATINGS].tolist(),
-            (table[:, Column.WEIGHT] / MILLI).tolist(),
-            share(table[:, Column.GOOD], table[:, Column.WEIGHT]),
-            map(tuple, table[:, Column.GRADE_1 : Column.GRADE_5 + 1].tolist()),
-            share(table[:, Column.GRADE_4] + table[:, Column.GRADE_5], table[:, Column.RATINGS]),
+            table[:, Weighed.RATINGS].tolist(),
+            (table[:, Weighed.WEIGHT] / MILLI).tolist(),
+            share(table[:, Weighed.GOOD], table[:, Weighed.WEIGHT]),
+            map(tuple, table[:, Weighed.GRADE_1 : Weighed.GRADE_5 + 1].tolist()),
+            share(table[:, Weighed.GRADE_4] + table[:, Weighed.GRADE_5], table[:, Weighed.RATINGS]),
             grade_index(table),
             self._composites_of(places, figures),
             dimension_means(table, least),
             *self._rectified_of(places),
+            (each / MILLI or None for each in table[:, Weighed.LEFT_OUT].tolist()),
             strict=True,
         )
         units, bands, names, ranked = self._level.units, self._bands, self._names, self.ranked.tolist()
         rows, written = self.rows, self.written
         for (
             place, score, low, high, ratings, n, good, histogram, top_two, index, composite, dimensions,
-            put_right, cases,
+            put_right, cases, left_out,
         ) in columns:  # fmt: skip
             unit = units[place]
             status = RANKED if ranked[place] else UNRANKED
@@ -209,6 +211,7 @@ class Assessment:
                 bands[place], None, None, None, histogram, top_two, index,
                 # Equal as long as nobody but the public appraises: one object is enough for both.
                 score if composite == score else composite, dimensions, sources.get(place), put_right, cases,
+                left_out,
             )  # fmt: skip
             written[place] = row_json(row, names[place])
 
@@ -222,7 +225,7 @@ class Assessment:
         figures: list[SourceFigures] = []
         for source, tally in self._others.items():
             table = tally.table[places]
-            counts: list[int] = table[:, Column.RATINGS].tolist()
+            counts: list[int] = table[:, Weighed.RATINGS].tolist()
             shown = zip(counts, grade_index(table), strict=True)
             figures.append((source, counts, [index if count >= least else None for count, index in shown]))
         return figures

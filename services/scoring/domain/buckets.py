@@ -29,7 +29,7 @@ Statistics = Mapping[Source, IntTable]
 
 
 class Column(IntEnum):
-    """What one row holds. The histogram's column of grade g is g."""
+    """What one row holds, before it is weighed (`unproven`). The histogram's column of grade g is g."""
 
     RATINGS = 0
     """Plain count: decides suppression and is what privacy is measured by."""
@@ -38,25 +38,29 @@ class Column(IntEnum):
     GRADE_3 = 3
     GRADE_4 = 4
     GRADE_5 = 5
-    WEIGHT = 6
-    """n: sum of weights, in thousandths of a rating."""
-    GOOD = 7
-    """k: sum of the weights of good ratings (grades 3-5), in thousandths."""
-    TERMINAL = 8
+    PROVEN = 6
+    """Sum of the weights of proven ratings, in thousandths of a rating."""
+    PROVEN_GOOD = 7
+    """Sum of the weights of the good ones among them (grades 3-5), in thousandths."""
+    UNPROVEN = 8
+    """Sum of the weights of the others, in thousandths."""
+    UNPROVEN_GOOD = 9
+    """Sum of the weights of the good ones among those, in thousandths."""
+    TERMINAL = 10
     """Plain count of those given on the window's terminal."""
-    OFFSITE = 9
+    OFFSITE = 11
     """Plain count of those given away from the window."""
-    OFFSITE_GOOD = 10
+    OFFSITE_GOOD = 12
     """Plain count of the good ones among them."""
-    DIMENSIONS = 11
+    DIMENSIONS = 13
     """First of five pairs, in the order of `Dimension`: how many sub-grades, and their sum."""
 
 
 WIDTH: Final = Column.DIMENSIONS + 2 * DIMENSION_COUNT
 _LEAST_GOOD: Final = min(grade for grade in Grade if grade.is_good)
 
-HOT_DAYS: Final = 40
-"""Days before ``as_of`` whose tables stay as they are; older ones change rarely, and are kept small."""
+HOT_DAYS: Final = 31
+"""Days before ``as_of`` whose tables stay as they are: late ratings still come. Older ones are kept small."""
 WARM_TABLES: Final = 8
 """Older tables that stay unpacked: a replay of history goes through them one after the other."""
 HISTORY_DAYS: Final = 92
@@ -68,13 +72,14 @@ DENSE_FROM: Final = 1 / 8
 PACK_FROM: Final = 1_000
 """Cells from which it is worth packing them."""
 
-# One contribution as a number: day, unit, sign, place, grade, weight. Sorted, they lie by day and unit.
+# One contribution as a number: day, unit, sign, proven, place, grade, weight. They sort by day and unit.
 _WEIGHT_BITS: Final = 10
 _GRADE_BITS: Final = 3
 _PLACE_BITS: Final = 2
 _UNIT_BITS: Final = 24
 _PLACE_AT: Final = _WEIGHT_BITS + _GRADE_BITS
-_SIGN_AT: Final = _PLACE_AT + _PLACE_BITS
+_PROVEN_AT: Final = _PLACE_AT + _PLACE_BITS
+_SIGN_AT: Final = _PROVEN_AT + 1
 _REMOVED: Final = 1 << _SIGN_AT
 _UNIT_AT: Final = _SIGN_AT + 1
 _DAY_AT: Final = _UNIT_AT + _UNIT_BITS
@@ -153,7 +158,7 @@ class DailyBuckets:
     belong to nothing before :meth:`advance` comes to them.
 
     Memory: of each day of the longest window and of :data:`HISTORY_DAYS` more about a byte for each cell
-    that is not 0; of the newest :data:`HOT_DAYS` days 84 bytes × units where they are well filled.
+    that is not 0; of the newest :data:`HOT_DAYS` days 92 bytes × units where they are well filled.
     """
 
     def __init__(self, units: int, windows: tuple[int, ...], as_of: int) -> None:
@@ -190,23 +195,45 @@ class DailyBuckets:
         return len(self._waiting)
 
     def add(
-        self, unit: int, day: int, grade: int, place: int, weight_milli: int, dimensions: bytes | None = None
+        self,
+        unit: int,
+        day: int,
+        grade: int,
+        place: int,
+        weight_milli: int,
+        dimensions: bytes | None = None,
+        *,
+        proven: bool,
     ) -> None:
         """Add one rating of ``unit`` on ``day``; its weight is at most a whole one."""
         self._waiting.append(
-            day << _DAY_AT | unit << _UNIT_AT | place << _PLACE_AT | grade << _WEIGHT_BITS | weight_milli
+            day << _DAY_AT
+            | unit << _UNIT_AT
+            | proven << _PROVEN_AT
+            | place << _PLACE_AT
+            | grade << _WEIGHT_BITS
+            | weight_milli
         )
         if dimensions is not None:
             self._dimensions.append((day << _UNIT_BITS | unit, 1, dimensions))
 
     def remove(
-        self, unit: int, day: int, grade: int, place: int, weight_milli: int, dimensions: bytes | None = None
+        self,
+        unit: int,
+        day: int,
+        grade: int,
+        place: int,
+        weight_milli: int,
+        dimensions: bytes | None = None,
+        *,
+        proven: bool,
     ) -> None:
         """Take away exactly what `add` added."""
         self._waiting.append(
             day << _DAY_AT
             | unit << _UNIT_AT
             | _REMOVED
+            | proven << _PROVEN_AT
             | place << _PLACE_AT
             | grade << _WEIGHT_BITS
             | weight_milli
@@ -432,13 +459,17 @@ def _changes(
     sign = 1 - 2 * (code >> _SIGN_AT & 1)
     good, far = grade >= _LEAST_GOOD, place == Place.OFF_SITE
     weight *= sign
+    proven = weight * (code >> _PROVEN_AT & 1)
+    unproven = weight - proven
     width = WIDTH if dimensions else int(Column.DIMENSIONS)  # most ratings have no sub-grades
     sums = np.zeros((len(rows), width), dtype=np.int64)
     for column, amounts in (
         (Column.RATINGS, sign),
         *((each, sign * (grade == each)) for each in range(Column.GRADE_1, Column.GRADE_5 + 1)),
-        (Column.WEIGHT, weight),
-        (Column.GOOD, weight * good),
+        (Column.PROVEN, proven),
+        (Column.PROVEN_GOOD, proven * good),
+        (Column.UNPROVEN, unproven),
+        (Column.UNPROVEN_GOOD, unproven * good),
         (Column.TERMINAL, sign * (place == Place.TERMINAL)),
         (Column.OFFSITE, sign * far),
         (Column.OFFSITE_GOOD, sign * (far & good)),

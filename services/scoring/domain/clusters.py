@@ -57,7 +57,7 @@ def _unpack(record: bytes) -> Rating:
 
 def keys_of(rating: Rating) -> list[bytes]:
     """The clusters that a rating belongs to: source, unit, bin and fingerprint as bytes."""
-    _, unit, _, _, occurred_ms, _, _, _, source, _, fingerprints, _ = rating
+    _, unit, _, _, occurred_ms, _, _, _, source, _, fingerprints, _, _ = rating
     place = _PLACE.pack(source, unit, occurred_ms // BIN_MS)
     return [place + each for each in fingerprints]
 

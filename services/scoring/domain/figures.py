@@ -9,8 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.buckets import Column, IntTable
+from services.scoring.domain.buckets import IntTable
 from services.scoring.domain.posterior import POINT_DECIMALS
+from services.scoring.domain.unproven import Weighed
 from shared.kernel.grades import Dimension
 
 SHARE_DECIMALS: Final = 6
@@ -26,15 +27,17 @@ def share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> list[float | Non
 
 def grade_index(table: IntTable) -> list[float | None]:
     """Each row's mean grade on the scale 0-100, ``25 * sum((g - 1) * count) / ratings``; None without any."""
-    steps = table[:, Column.GRADE_1 : Column.GRADE_5 + 1] @ _GRADE_STEPS
-    return _ratios(_HIGHEST_INDEX * steps, (len(_GRADE_STEPS) - 1) * table[:, Column.RATINGS], POINT_DECIMALS)
+    steps = table[:, Weighed.GRADE_1 : Weighed.GRADE_5 + 1] @ _GRADE_STEPS
+    return _ratios(
+        _HIGHEST_INDEX * steps, (len(_GRADE_STEPS) - 1) * table[:, Weighed.RATINGS], POINT_DECIMALS
+    )
 
 
 def dimension_means(table: IntTable, least: int) -> list[dict[str, float] | None]:
     """Mean sub-grade of each dimension that has at least ``least`` of them, by name; None: there is none."""
     found: list[dict[str, float] | None] = [None] * len(table)
     for number, dimension in enumerate(Dimension):
-        column = Column.DIMENSIONS + 2 * number
+        column = Weighed.DIMENSIONS + 2 * number
         counts, sums = table[:, column], table[:, column + 1]
         places = np.flatnonzero(counts >= least)
         for place, mean in zip(

@@ -107,7 +107,7 @@ class Ledger:
         A probe is never counted, and an event id counts once.
         """
         # Unpacked at once: named one by one, the fields would take five times as long.
-        event_id, _, _, _, occurred_ms, received_ms, repeat_key, synthetic, _, _, _, _ = rating
+        event_id, _, _, _, occurred_ms, received_ms, repeat_key, synthetic, _, _, _, _, _ = rating
         if synthetic:
             self._synthetic += 1
             return False
@@ -220,31 +220,31 @@ class Ledger:
 
     def _count(self, rating: Rating) -> None:
         self._counted += 1
-        _, unit, grade, weight, occurred_ms, _, _, _, source, place, fingerprints, dimensions = rating
+        _, unit, grade, weight, occurred_ms, _, _, _, source, place, fingerprints, dimensions, proven = rating
         day = (occurred_ms + SHANGHAI_MS) // DAY_MS
         if fingerprints:
             weight = self._clusters.add(rating, day)
         if source == PUBLIC:
-            self._public.add(unit, day, grade, place, weight, dimensions)
+            self._public.add(unit, day, grade, place, weight, dimensions, proven=proven)
             if day >= self._pace.first_day:
                 self._pace.add(unit, day, occurred_ms)
         else:
-            self._buckets_of(source).add(unit, day, grade, place, weight, dimensions)
+            self._buckets_of(source).add(unit, day, grade, place, weight, dimensions, proven=proven)
 
     def _uncount(self, rating: Rating) -> None:
         self._counted -= 1
         weight = self._clusters.remove(rating) if rating.fingerprints else rating.weight_milli
         day = day_of_ms(rating.occurred_ms)
         self._buckets_of(rating.source).remove(
-            rating.unit, day, rating.grade, rating.place, weight, rating.dimensions
+            rating.unit, day, rating.grade, rating.place, weight, rating.dimensions, proven=rating.proven
         )
         if rating.source == PUBLIC:
             self._pace.remove(rating.unit, day, rating.occurred_ms)
 
     def _recount(self, rating: Rating, old_milli: int, new_milli: int) -> None:
         buckets, day = self._buckets_of(rating.source), day_of_ms(rating.occurred_ms)
-        buckets.remove(rating.unit, day, rating.grade, rating.place, old_milli)
-        buckets.add(rating.unit, day, rating.grade, rating.place, new_milli)
+        buckets.remove(rating.unit, day, rating.grade, rating.place, old_milli, proven=rating.proven)
+        buckets.add(rating.unit, day, rating.grade, rating.place, new_milli, proven=rating.proven)
 
     def _buckets_of(self, source: int) -> DailyBuckets:
         found = self._buckets.get(source)

@@ -88,6 +88,7 @@ class Row(NamedTuple):
         rectification: how the unit puts right what was complained about, 0-100; None: no case counts, and
             the composite does without.
         cases: settled and overdue cases that it rests on; None: none, or too few to be shown.
+        left_out: weight of unproven ratings that is not in `n` because there are so many of them; None: none.
     """
 
     unit_id: str
@@ -112,6 +113,7 @@ class Row(NamedTuple):
     sources: Mapping[str, Mapping[str, float]] | None = None
     rectification: float | None = None
     cases: int | None = None
+    left_out: float | None = None
 
     def document(self) -> dict[str, Any]:
         """Its members as they are published; those of `_OPTIONAL` only where there is something to say."""
@@ -136,7 +138,7 @@ class Row(NamedTuple):
         return Row._make((*self[:3], rank, *self[4:11], low, high, change, *self[14:]))
 
 
-_OPTIONAL: Final = frozenset({"dimensions", "sources", "rectification", "cases"})
+_OPTIONAL: Final = frozenset({"dimensions", "sources", "rectification", "cases", "left_out"})
 _NOBODY: Final = (0, 0, 0, 0, 0)
 
 
@@ -171,7 +173,7 @@ def row_json(row: Row, name_json: str) -> bytes:
     # A tuple is taken apart faster than its names are looked up, twenty times for each of 20,000 units.
     (
         unit_id, _, status, _, score, low, high, ratings, n, good, band, _, _, _, histogram, top_two, index,
-        composite, dimensions, sources, put_right, cases,
+        composite, dimensions, sources, put_right, cases, left_out,
     ) = row  # fmt: skip
     more = f'"dimensions":{_floats_json(dimensions)},' if dimensions is not None else ""
     apart = f'"sources":{_sources_json(sources)},' if sources is not None else ""
@@ -180,11 +182,12 @@ def row_json(row: Row, name_json: str) -> bytes:
     joined = "null" if composite is None else repr(composite)
     counted = f'"cases":{cases},' if cases is not None else ""
     mended = f'"rectification":{put_right!r},' if put_right is not None else ""
+    capped = f'"left_out":{left_out!r},' if left_out is not None else ""
     return (
         f'{{"band":"{band}",{counted}"composite":{joined},{more}"good":{of_weight},'
         f'"histogram":[{one},{two},{three},{four},{five}],'
         f'"index":{index!r},"interval_high":{high!r},"interval_low":{low!r},'
-        f'"n":{n!r},"name":{name_json},"rank":\0'
+        f'{capped}"n":{n!r},"name":{name_json},"rank":\0'
         f',"ratings":{ratings},{mended}"score":{score!r},{apart}"status":"{status}",'
         f'"top_two":{top_two!r},"unit_id":"{unit_id}"}}'
     ).encode()

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.scoring.domain.assessment import COUNTS, Assessment, Past
-from services.scoring.domain.buckets import Statistics
+from services.scoring.domain.buckets import IntTable, Statistics
 from services.scoring.domain.lists import ListKey, RankedList, canonical_json
 from services.scoring.domain.outcomes import OutcomeTable, of_level
 from services.scoring.domain.rectification import Rectified, rectified
@@ -25,6 +25,7 @@ from services.scoring.domain.roster import LevelRoster, Roster
 from services.scoring.domain.spans import Span
 from services.scoring.domain.standing import Ordered, Standing
 from services.scoring.domain.tallies import Change, Watch
+from services.scoring.domain.unproven import NO_CAP, weighed
 from shared.kernel.grades import Source
 from shared.rules import RulePack
 
@@ -141,6 +142,7 @@ class _SpanRanker:
 
     def __init__(self, roster: Roster, rules: RulePack, names: Mapping[str, str]) -> None:
         self._units = len(roster.index)
+        self._cap = rules.unproven
         self._watches: dict[Source, Watch] = {Source.PUBLIC: Watch(self._units)}
         self._past = Watch(self._units, len(COUNTS))
         self._levels = [_LevelRanker(level, rules, names) for level in roster.levels]
@@ -150,13 +152,20 @@ class _SpanRanker:
         """The content of every list."""
         for source in statistics:
             self._watches.setdefault(source, Watch(self._units))
-        changes = {source: watch.look(statistics.get(source)) for source, watch in self._watches.items()}
-        compared = past.get(Source.PUBLIC)
+        changes = {
+            source: watch.look(self._weighed(source, statistics)) for source, watch in self._watches.items()
+        }
+        compared = self._weighed(Source.PUBLIC, past)
         past_change = self._past.look(None if compared is None else compared[:, COUNTS])
         self.contents = list(
             chain.from_iterable(level.update(changes, past_change, outcomes) for level in self._levels)
         )
         return self.contents
+
+    def _weighed(self, source: Source, statistics: Statistics) -> IntTable | None:
+        """A source's statistics as they count."""
+        table = statistics.get(source)
+        return None if table is None else weighed(table, self._cap if source is Source.PUBLIC else NO_CAP)
 
 
 class _LevelRanker:

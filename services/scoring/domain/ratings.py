@@ -42,6 +42,7 @@ class Rating(NamedTuple):
         place: a `Place`.
         fingerprints: 8 bytes of each keyed hash that clusters go by; empty where it is exempt.
         dimensions: the five sub-grades in the order of `Dimension`, 0 where not given; None without any.
+        proven: rests on a verified transaction or a one-time token.
     """
 
     event_id: bytes
@@ -56,6 +57,7 @@ class Rating(NamedTuple):
     place: int = 0
     fingerprints: tuple[bytes, ...] = ()
     dimensions: bytes | None = None
+    proven: bool = False
 
 
 class State(IntEnum):
@@ -87,7 +89,7 @@ class Revision(NamedTuple):
 
 
 # Big-endian with receipt and event id in front: the records sort as bytes like (received_ms, event_id).
-_FIXED: Final = Struct(">q16sIqBBBHB5s")
+_FIXED: Final = Struct(">q16sIqBBB?HB5s")
 _FIXED_BYTES: Final = _FIXED.size
 _COUNT_AT: Final = _FIXED_BYTES - DIMENSION_COUNT - 1
 _FINGERPRINT: Final = 8
@@ -101,7 +103,9 @@ def pack(rating: Rating) -> bytes:
 
     Its `repeat_key` is left out: it is what the record is found by.
     """
-    event_id, unit, grade, weight, occurred, received, _, _, source, place, prints, dimensions = rating
+    event_id, unit, grade, weight, occurred, received, _, _, source, place, prints, dimensions, proven = (
+        rating
+    )
     fixed = _FIXED.pack(
         received,
         event_id,
@@ -110,6 +114,7 @@ def pack(rating: Rating) -> bytes:
         grade,
         source,
         place,
+        proven,
         weight,
         len(prints),
         dimensions or _NO_DIMENSIONS,
@@ -119,9 +124,9 @@ def pack(rating: Rating) -> bytes:
 
 def unpack(record: bytes, repeat_key: bytes | None) -> Rating:
     """Read what `pack` wrote."""
-    received, event_id, unit, occurred, grade, source, place, weight, count, dimensions = _FIXED.unpack_from(
-        record
-    )
+    (
+        received, event_id, unit, occurred, grade, source, place, proven, weight, count, dimensions,
+    ) = _FIXED.unpack_from(record)  # fmt: skip
     start = _FIXED_BYTES
     prints = tuple(
         record[at : at + _FINGERPRINT] for at in range(start, start + count * _FINGERPRINT, _FINGERPRINT)
@@ -130,6 +135,7 @@ def unpack(record: bytes, repeat_key: bytes | None) -> Rating:
     return Rating(
         event_id, unit, grade, weight, occurred, received, repeat_key,
         synthetic=False, source=source, place=place, fingerprints=prints, dimensions=given,
+        proven=proven,
     )  # fmt: skip
 
 

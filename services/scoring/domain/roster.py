@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.buckets import WIDTH, IntTable
+from services.scoring.domain.buckets import IntTable
 from shared.kernel.grades import Level
 from shared.kernel.units import Unit, UnitRegistry
 
@@ -50,7 +50,7 @@ class LevelRoster:
 
         A bureau's row is its whole subtree: what was rated at its windows, in the bureaus below, and itself.
         """
-        table = np.zeros((len(self.units), WIDTH), dtype=np.int64)
+        table = np.zeros((len(self.units), statistics.shape[1]), dtype=np.int64)
         counted = self.owner >= 0
         np.add.at(table, self.owner[counted], statistics[counted])
         return table

@@ -26,7 +26,7 @@ class Contribution(NamedTuple):
         ratings: how many.
         good: of grades 3-5.
         bad: of grades 1-2.
-        mean_weight: what one of them weighs on average, 0-1.
+        mean_weight: what one of them weighs on average, 0-1, before the cap on unproven ratings.
     """
 
     ratings: int | None = None
@@ -89,5 +89,6 @@ def shown_by_day(counts: Iterable[int]) -> bool:
 def _count(row: IntTable) -> Contribution:
     bad = int(np.sum(row[Column.GRADE_1 : Column.GRADE_3]))
     ratings = int(row[Column.RATINGS])
-    weight = round(int(row[Column.WEIGHT]) / MILLI / ratings, WEIGHT_DECIMALS) if ratings else None
-    return Contribution(ratings, ratings - bad, bad, weight)
+    weight = int(row[Column.PROVEN] + row[Column.UNPROVEN])
+    mean_weight = round(weight / MILLI / ratings, WEIGHT_DECIMALS) if ratings else None
+    return Contribution(ratings, ratings - bad, bad, mean_weight)

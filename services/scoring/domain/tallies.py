@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.buckets import WIDTH, IntTable
+from services.scoring.domain.buckets import IntTable
 from services.scoring.domain.roster import LevelRoster
+from services.scoring.domain.unproven import WEIGHED_WIDTH
 
 Places = NDArray[np.int64]
 """Places of units in a registry or a level, ascending, each once."""
@@ -29,7 +30,7 @@ class Change(NamedTuple):
 class Watch:
     """The statistics of all units as they were last time: says what is different now."""
 
-    def __init__(self, units: int, width: int = WIDTH) -> None:
+    def __init__(self, units: int, width: int = WEIGHED_WIDTH) -> None:
         """Begin with no ratings, in tables of so many columns."""
         self._width = width
         self._known: IntTable = np.zeros((units, width), dtype=np.int64)
@@ -54,7 +55,7 @@ class Watch:
 class Tally:
     """The statistics of one level's units; a bureau's are those of its whole subtree."""
 
-    def __init__(self, level: LevelRoster, width: int = WIDTH) -> None:
+    def __init__(self, level: LevelRoster, width: int = WEIGHED_WIDTH) -> None:
         """Begin with no ratings, in tables of so many columns."""
         self._owner = level.owner
         self._part = _part(level)

@@ -21,6 +21,7 @@ from services.scoring.domain.posterior import posterior, scores
 from services.scoring.domain.roster import RANKED_LEVELS, LevelRoster, Roster
 from services.scoring.domain.small_groups import LEAST_SHOWN, shown_by_day
 from services.scoring.domain.standing import rank_by_score
+from services.scoring.domain.unproven import Weighed, weighed
 from shared.kernel.units import Unit, UnitRegistry
 from shared.rules import RulePack
 
@@ -100,14 +101,14 @@ def timeline(
     if not found:
         return []
     table = np.array([each.row for each in found])
-    weight, good = table[:, Column.WEIGHT], table[:, Column.GOOD]
+    weight, good = table[:, Weighed.WEIGHT], table[:, Weighed.GOOD]
     mu, strength = (np.array(each) for each in zip(*((day.mu, day.strength) for day in found), strict=True))
     estimate = posterior(weight, good, mu, strength, rules.bands)
     own = _own_days(history, rosters, unit, range(days.start - length + 1, days.stop))
     by_day = shown_by_day(own.values())
     columns = zip(
         found,
-        table[:, Column.RATINGS].tolist(),
+        table[:, Weighed.RATINGS].tolist(),
         share(good, weight),
         estimate.score.tolist(),
         estimate.low.tolist(),
@@ -139,14 +140,14 @@ def _days(
             members = _peers(here, unit)
         if place is None:
             continue
-        table = level.aggregate(statistics)
+        table = level.aggregate(weighed(statistics, rules.unproven))
         priors.update(table[:, COUNTS], np.ones(len(table), dtype=bool))
         rank = 0
         if level.level in RANKED_LEVELS:
             rows = table[members]
-            ranked = rows[:, Column.RATINGS] >= rules.suppression.rank_from
-            weight = rows[:, Column.WEIGHT]
-            score = scores(weight, rows[:, Column.GOOD], priors.mu[members], priors.strength[members])
+            ranked = rows[:, Weighed.RATINGS] >= rules.suppression.rank_from
+            weight = rows[:, Weighed.WEIGHT]
+            score = scores(weight, rows[:, Weighed.GOOD], priors.mu[members], priors.strength[members])
             _, ranks = rank_by_score(score, weight, ranked)
             rank = int(ranks[np.searchsorted(members, place)])
         yield _Day(day, table[place], float(priors.mu[place]), float(priors.strength[place]), rank)

@@ -246,6 +246,10 @@ class WhyBody(BaseModel):
         float | None, Field(description="Points of the score's change from the unit's own ratings.")
     ]
     by_peers: Annotated[float | None, Field(description="Points of it from the peers' prior.")]
+    left_out_before: Annotated[
+        float | None, Field(description="`left_out` of the row on the earlier day; null: nothing was.")
+    ]
+    left_out_after: Annotated[float | None, Field(description="The same today.")]
 
 
 class MoveBody(BaseModel):

@@ -254,6 +254,8 @@ def _move(move: Move) -> dict[str, Any]:
             },
             "by_ratings": move.by_ratings,
             "by_peers": move.by_peers,
+            "left_out_before": move.before and move.before.left_out,
+            "left_out_after": move.after and move.after.left_out,
         },
     }
 

@@ -12,15 +12,16 @@ from shared.observability.negotiation import preferred
 ROWS_AT_ONCE: Final = 200
 
 _OUTCOMES: Final = ("rectification", "cases")
+_LEFT_OUT: Final = "left_out"
 _PLAIN: Final = tuple(
-    name for name in Row._fields if name not in {"histogram", "dimensions", "sources", *_OUTCOMES}
+    name for name in Row._fields if name not in {"histogram", "dimensions", "sources", *_OUTCOMES, _LEFT_OUT}
 )
 _GRADES: Final = tuple(f"grade_{grade}" for grade in range(1, 6))
 _DIMENSIONS: Final = tuple(f"dimensions_{dimension}" for dimension in Dimension)
 _SOURCES: Final = tuple(
     f"sources_{source}_{figure}" for source in OTHER_SOURCES for figure in ("ratings", "index")
 )
-HEADER: Final = (*_PLAIN, *_GRADES, *_DIMENSIONS, *_SOURCES, *_OUTCOMES)
+HEADER: Final = (*_PLAIN, *_GRADES, *_DIMENSIONS, *_SOURCES, *_OUTCOMES, _LEFT_OUT)
 
 
 def write_table(rows: Sequence[Row]) -> Iterator[str]:
@@ -46,4 +47,4 @@ def _cells(row: Row) -> list[object]:
     for source in OTHER_SOURCES:
         figures = sources.get(str(source), {})
         cells += [figures.get("ratings"), figures.get("index")]
-    return [*cells, row.rectification, row.cases]
+    return [*cells, row.rectification, row.cases, row.left_out]

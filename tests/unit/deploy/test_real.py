@@ -41,7 +41,11 @@ def shown(grades: dict[str, list[int]]) -> list[dict[str, object]]:
         for grade in own:
             table[place, grade] += 1
         good = sum(grade >= 3 for grade in own)
-        table[place, [Column.RATINGS, Column.WEIGHT, Column.GOOD]] = (len(own), 1000 * len(own), 1000 * good)
+        table[place, [Column.RATINGS, Column.PROVEN, Column.PROVEN_GOOD]] = (
+            len(own),
+            1000 * len(own),
+            1000 * good,
+        )
     roster = Roster(UNITS, RULES.kinds, DAY, min_group=RULES.prior.min_group)
     found = Ranker(roster, RULES).rank({Rolling(30): {Source.PUBLIC: table}}, {})
     return [row.document() for row in found["window.all.30"].rows]

@@ -1,6 +1,7 @@
 """Screening and scoring together, without a broker: what a stuffing does to a score and to everybody else."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from shared.kernel.grades import Level
 from shared.kernel.units import Unit, UnitRegistry, load_units
 from shared.rules import RulePack
 from shared.rules.loading import load_pack
+from shared.rules.unproven import UnprovenCap
 from shared.testing.builders import hmac_of
 from tests.support.traffic import (
     CLAIMED,
@@ -283,3 +285,42 @@ def test_no_kind_of_stuffing_gets_far(attack: Attack) -> None:
     # unit from them: these are held, too. It moves its score a little, and by the prior that of its peers.
     run = check(attack, most_points=1.0, most_elsewhere=0.1)
     assert len(run.held(hostile=True)) >= attack.ratings - 20
+
+
+PATIENT = [
+    # 200 within four weeks, each from a phone and a network of its own: seven a day.
+    Attack("patience", 200, 0, 0, start_h=8 - 27 * 24, over_s=27 * 86_400),
+    Attack(
+        "patience with names",
+        200,
+        0,
+        0,
+        start_h=8 - 27 * 24,
+        over_s=27 * 86_400,
+        ways=(("app", "real_name"),),
+    ),
+]
+
+
+def ranks(messages: list[Message], pack: RulePack) -> list[str]:
+    """All windows that have a rank, by score."""
+    fold = Fold(registry(), pack, DAY)
+    fold.take(messages, _fail)
+    return [row.unit_id for row in fold.lists({Rolling(30)})["window.all.30"].rows if row.rank is not None][
+        ::-1
+    ]
+
+
+@pytest.mark.parametrize("attack", PATIENT, ids=str)
+def test_what_screening_cannot_see_lifts_a_bad_unit_a_little_and_no_further(attack: Attack) -> None:
+    quiet = Traffic()
+    quiet.add(honest())
+    before = ranks(quiet.messages, rules())
+    unit = registry().get(before[int(0.04 * len(before))])
+    run = screened(merged(honest(), attack.on(unit)))
+    assert len(run.held(hostile=True)) <= 20
+    reached = ranks(run.stream, rules()).index(unit.unit_id) / len(before)
+    assert reached <= 0.1
+    # Without the cap the same ratings carry it past half of the others.
+    uncapped = ranks(run.stream, replace(rules(), unproven=UnprovenCap())).index(unit.unit_id) / len(before)
+    assert uncapped >= 0.5

@@ -132,6 +132,7 @@ def rating(
     source: int = PUBLIC,
     place: int = 0,
     dimensions: bytes | None = None,
+    proven: bool = False,
 ) -> Rating:
     """One rating for the ledger."""
     return Rating(
@@ -147,4 +148,5 @@ def rating(
         place,
         fingerprints,
         dimensions,
+        proven,
     )

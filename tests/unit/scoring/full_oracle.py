@@ -33,11 +33,11 @@ class Judged:
     excluded: int
     late: int
     cells: dict[Cell, tuple[int, ...]]
-    """The 21 columns of each source, unit and day that has anything."""
+    """The 23 columns of each source, unit and day that has anything."""
 
     def window(self, source: int, first: int, last: int) -> dict[int, tuple[int, ...]]:
         """Unit → columns, summed over the days ``first`` … ``last``."""
-        rows: dict[int, list[int]] = defaultdict(lambda: [0] * 21)
+        rows: dict[int, list[int]] = defaultdict(lambda: [0] * 23)
         for (of_source, unit, day), row in self.cells.items():
             if of_source == source and first <= day <= last:
                 rows[unit] = [have + more for have, more in zip(rows[unit], row, strict=True)]
@@ -106,7 +106,7 @@ def _clusters(rating: Rating) -> set[tuple[int, int, int, bytes]]:
 
 def _cells(active: list[Rating]) -> dict[Cell, tuple[int, ...]]:
     sizes = Counter(cluster for each in active for cluster in _clusters(each))
-    cells: dict[Cell, list[int]] = defaultdict(lambda: [0] * 21)
+    cells: dict[Cell, list[int]] = defaultdict(lambda: [0] * 23)
     for each in active:
         share = min((share_milli(sizes[cluster]) for cluster in _clusters(each)), default=1000)
         weight = math.floor(Fraction(each.weight_milli * share, 1000))
@@ -114,12 +114,13 @@ def _cells(active: list[Rating]) -> dict[Cell, tuple[int, ...]]:
         good = each.grade >= 3
         row[0] += 1
         row[each.grade] += 1
-        row[6] += weight
-        row[7] += weight * good
-        row[8] += each.place == 1
-        row[9] += each.place == 2
-        row[10] += each.place == 2 and good
+        at = 6 if each.proven else 8
+        row[at] += weight
+        row[at + 1] += weight * good
+        row[10] += each.place == 1
+        row[11] += each.place == 2
+        row[12] += each.place == 2 and good
         for number, grade in enumerate(each.dimensions or b""):
-            row[11 + 2 * number] += grade > 0
-            row[12 + 2 * number] += grade
+            row[13 + 2 * number] += grade > 0
+            row[14 + 2 * number] += grade
     return {cell: tuple(row) for cell, row in cells.items()}

@@ -86,6 +86,7 @@ def _rating(event_id: str, data: dict[str, Any], place: dict[str, int], rules: R
         {"terminal": 1, "web": 2, "app": 2, "sms": 2}.get(data["channel"], 0),
         tuple(sorted({data[mark].encode() for mark in marks if mark in data})),
         grades if any(grades) else None,
+        data["verification"] == "transaction",
     )
 
 
@@ -107,7 +108,7 @@ def lists(
         for level in Level:
             units = registry.by_level(level)
             now, before = (
-                {source: _sums(judged, registry, units, source, days) for source in range(5)}
+                {source: _sums(judged, registry, units, source, days, rules) for source in range(5)}
                 for days in (span.days, span.before)
             )
             prior, document = _prior(list(now[4].values()), rules)
@@ -128,19 +129,30 @@ def _sums(
     units: Sequence[Unit],
     source: int,
     days: tuple[int, int],
+    rules: RulePack,
 ) -> dict[str, Counts]:
     """Of each unit with everything below it."""
     place = {unit.unit_id: number for number, unit in enumerate(registry)}
-    table = judged.window(source, *days)
+    table = {number: weighed(row, rules) for number, row in judged.window(source, *days).items()}
     return {
         unit.unit_id: [
             sum(
-                table.get(place[below.unit_id], (0,) * 21)[column] for below in registry.subtree(unit.unit_id)
+                table.get(place[below.unit_id], (0,) * 19)[column] for below in registry.subtree(unit.unit_id)
             )
-            for column in range(21)
+            for column in range(19)
         ]
         for unit in units
     }
+
+
+def weighed(row: Sequence[int], rules: RulePack) -> tuple[int, ...]:
+    """Of a unit its counts, n, k and what is left out, and its sub-grades."""
+    proven, proven_good, unproven, unproven_good = row[6:10]
+    floor, share = rules.unproven.floor_milli, Fraction(rules.unproven.share_milli, 1000)
+    most = unproven if floor is None else max(floor, math.floor(share * proven))
+    counts = min(unproven, most)
+    good = math.floor(Fraction(unproven_good * counts, unproven)) if unproven else 0
+    return (*row[:6], proven + counts, proven_good + good, unproven - counts, *row[13:])
 
 
 def _prior(counts: list[Counts], rules: RulePack) -> tuple[tuple[Fraction, Fraction], dict[str, Any]]:
@@ -230,9 +242,9 @@ def _rows(
         row, rank = public[each], order.index(each) + 1 if each in order else None
         points = score(row, prior)
         sub_grades = {
-            name: half_up(Fraction(row[12 + 2 * at], row[11 + 2 * at]), 3)
+            name: half_up(Fraction(row[10 + 2 * at], row[9 + 2 * at]), 3)
             for at, name in enumerate(DIMENSIONS)
-            if row[11 + 2 * at] >= least
+            if row[9 + 2 * at] >= least
         }
         sources = {
             name: {"ratings": tables[at][each][0], "index": index(tables[at][each])}
@@ -244,7 +256,7 @@ def _rows(
                 each, names[each], "unranked" if rank is None else "ranked", rank, points, None, None, row[0],
                 float(Fraction(row[6], 1000)), half_up(Fraction(row[7], row[6]), 6), None, None, None, None,
                 tuple(row[1:6]), half_up(Fraction(row[4] + row[5], row[0]), 6), index(row), points,
-                sub_grades or None, sources or None,
+                sub_grades or None, sources or None, None, None, float(Fraction(row[8], 1000)) or None,
             )
         )  # fmt: skip
     return [*rows, *(Row(each, names[each], "suppressed") for each in hidden)]

@@ -48,16 +48,20 @@ def counted(ratings: Iterable[Rating], late_days: int, span_days: int) -> tuple[
 def statistics(
     ratings: Iterable[Rating], as_of: int, window_days: int, late_days: int, span_days: int
 ) -> dict[int, tuple[int, ...]]:
-    """Unit → ratings, five counts, weight and good weight in thousandths, for units that have any."""
-    rows: dict[int, list[int]] = defaultdict(lambda: [0] * 8)
+    """Unit → ratings, five counts, weight and good weight of the proven, and of the others, in thousandths.
+
+    For units that have any.
+    """
+    rows: dict[int, list[int]] = defaultdict(lambda: [0] * 10)
     for each in counted(ratings, late_days, span_days)[0]:
         day = (each.occurred_ms + EIGHT_HOURS_MS) // DAY_MS
         if as_of - window_days < day <= as_of:
             row = rows[each.unit]
             row[0] += 1
             row[each.grade] += 1
-            row[6] += each.weight_milli
-            row[7] += each.weight_milli if each.grade >= 3 else 0
+            at = 6 if each.proven else 8
+            row[at] += each.weight_milli
+            row[at + 1] += each.weight_milli if each.grade >= 3 else 0
     return {unit: tuple(row) for unit, row in rows.items()}
 
 

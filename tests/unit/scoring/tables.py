@@ -10,6 +10,7 @@ from shared.kernel.grades import Dimension, Level
 from shared.kernel.units import Unit, UnitRegistry, load_units
 
 ALL_UNITS = load_units()
+WHOLE_MILLI = 1000
 
 
 def small_province() -> UnitRegistry:
@@ -28,12 +29,13 @@ def small_province() -> UnitRegistry:
 def add_ratings(
     table: IntTable, place: int, grades: Sequence[int], weight_milli: int, dimensions: Sequence[int] = ()
 ) -> None:
-    """Add ratings of one unit, each with these sub-grades."""
+    """Add ratings of one unit, each with these sub-grades; proven are those that weigh a whole one."""
     for grade in grades:
         table[place, Column.RATINGS] += 1
         table[place, grade] += 1
-        table[place, Column.WEIGHT] += weight_milli
-        table[place, Column.GOOD] += weight_milli if grade >= 3 else 0
+        proven = weight_milli == WHOLE_MILLI
+        table[place, Column.PROVEN if proven else Column.UNPROVEN] += weight_milli
+        table[place, Column.PROVEN_GOOD if proven else Column.UNPROVEN_GOOD] += weight_milli * (grade >= 3)
         for number, sub_grade in enumerate(dimensions):
             table[place, Column.DIMENSIONS + 2 * number] += 1
             table[place, Column.DIMENSIONS + 2 * number + 1] += sub_grade

@@ -102,8 +102,11 @@ class Plain:
     def add(self, unit: int, day: int, grade: int, sign: int) -> None:
         row = self.days.setdefault(day, np.zeros((UNITS, WIDTH), dtype=np.int64))[unit]
         row[[Column.RATINGS, grade, Column.TERMINAL]] += sign
-        row[Column.WEIGHT] += sign * 800
-        row[Column.GOOD] += sign * 800 * (grade >= 3)
+        weight, good = (
+            (Column.PROVEN, Column.PROVEN_GOOD) if unit % 3 else (Column.UNPROVEN, Column.UNPROVEN_GOOD)
+        )
+        row[weight] += sign * 800
+        row[good] += sign * 800 * (grade >= 3)
 
     def total(self, first: int, last: int) -> IntTable:
         found = np.zeros((UNITS, WIDTH), dtype=np.int64)
@@ -156,11 +159,11 @@ def test_days_are_the_same_as_cells_dense_and_packed() -> None:
             day = buckets.as_of - back
             units = random.integers(0, UNITS, ratings).tolist()
             for unit, grade in zip(units, random.integers(1, 6, ratings).tolist(), strict=True):
-                buckets.add(unit, day, grade, 1, 800)
+                buckets.add(unit, day, grade, 1, 800, proven=unit % 3 > 0)
                 plain.add(unit, day, grade, 1)
                 if ratings < sizes[1]:  # some are taken away again
                     buckets.settle()
-                    buckets.remove(unit, day, grade, 1, 800)
+                    buckets.remove(unit, day, grade, 1, 800, proven=unit % 3 > 0)
                     plain.add(unit, day, grade, -1)
             if back % 6 == 0:
                 lend()

@@ -23,6 +23,7 @@ from shared.kernel.grades import Level
 from shared.kernel.units import UnitRegistry, load_units
 from shared.rules import load_pack
 from shared.rules.pack import Suppression
+from shared.rules.unproven import UnprovenCap
 from tests.support.properties import examples
 from tests.unit.scoring import full_oracle, list_oracle
 from tests.unit.scoring.feedback import Message, event_id, hmac, none_is_invalid
@@ -36,6 +37,7 @@ RULES = replace(
     SHIPPED,
     suppression=Suppression(publish_from=2, rank_from=3),  # so that few ratings make ranks
     kinds={kind: SHIPPED.kinds[kind] for kind in ("marriage", "lottery")},
+    unproven=UnprovenCap(floor_milli=700, share_milli=333),  # and few unproven ones are too many
 )
 
 

@@ -20,10 +20,12 @@ from services.scoring.domain.outcomes import OUTCOME_WIDTH, OutcomeTable
 from services.scoring.domain.ranking import Ranker
 from services.scoring.domain.roster import Roster
 from services.scoring.domain.spans import Rolling, Span
+from services.scoring.domain.unproven import WEIGHED_WIDTH, Weighed
 from shared.kernel.grades import Dimension, Level, Source
 from shared.rules import RulePack, load_pack
 from shared.rules.pack import Composite
 from tests.support.properties import examples
+from tests.unit.scoring.list_oracle import weighed
 from tests.unit.scoring.tables import add_ratings, random_statistics, small_province
 
 DAY = date(2026, 11, 20)
@@ -50,9 +52,10 @@ def half_up(value: Fraction, decimals: int) -> float:
 
 
 def subtree_sum(table: IntTable, unit_id: str) -> list[int]:
-    total = [0] * WIDTH
+    total = [0] * WEIGHED_WIDTH
     for unit in UNITS.subtree(unit_id):
-        total = [one + other for one, other in zip(total, table[PLACE[unit.unit_id]].tolist(), strict=True)]
+        own = weighed(table[PLACE[unit.unit_id]].tolist(), RULES)
+        total = [one + other for one, other in zip(total, own, strict=True)]
     return total
 
 
@@ -75,6 +78,7 @@ def test_the_figures_of_a_row_are_exact_fractions_rounded_half_up(seed: int) -> 
             assert row.histogram == tuple(counts[1:6])
             assert row.n == float(Fraction(counts[6], 1000))
             assert row.good == half_up(Fraction(counts[7], counts[6]), 6)
+            assert row.left_out == (float(Fraction(counts[8], 1000)) or None)
             group = f"{found.key.level}.{UNITS.get(row.unit_id).kind}"
             prior = found.priors[group if group in found.priors else f"{found.key.level}.all"]
             mu, strength = Fraction(str(prior["mu"])), Fraction(str(prior["strength"]))
@@ -98,7 +102,7 @@ def test_the_figures_of_a_row_are_exact_fractions_rounded_half_up(seed: int) -> 
 def expected_dimensions(counts: Sequence[int]) -> dict[str, float] | None:
     found = {}
     for number, name in enumerate(("service", "efficiency", "quality", "conduct", "image")):
-        count, total = counts[11 + 2 * number], counts[12 + 2 * number]
+        count, total = counts[9 + 2 * number], counts[10 + 2 * number]
         if count >= 10:
             found[name] = half_up(Fraction(total, count), 3)
     return found or None
@@ -106,7 +110,8 @@ def expected_dimensions(counts: Sequence[int]) -> dict[str, float] | None:
 
 def test_the_columns_of_the_dimensions_are_in_the_order_of_the_dimensions() -> None:
     assert [str(each) for each in Dimension] == ["service", "efficiency", "quality", "conduct", "image"]
-    assert (Column.DIMENSIONS, WIDTH) == (11, 21)
+    assert (Column.DIMENSIONS, WIDTH) == (13, 23)
+    assert (Weighed.DIMENSIONS, WEIGHED_WIDTH) == (9, 19)
 
 
 @examples(25)

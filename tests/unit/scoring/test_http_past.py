@@ -110,6 +110,12 @@ async def test_changes_say_what_moved_and_why() -> None:
     shown = [item["why"] for item in answer["items"] if item["why"]["fewer_than"] is None]
     assert shown
     assert all(why["entered"]["ratings"] >= 10 and why["peers"]["group"] == "city.all" for why in shown)
+    rows = (await get("/v1/rankings", level="city", window="30d")).json()["items"]
+    left_out = {row["unit_id"]: row.get("left_out") for row in rows}
+    assert {
+        item["unit_id"]: item["why"]["left_out_after"] for item in answer["items"]
+    }.items() <= left_out.items()
+    assert any(item["why"]["left_out_before"] for item in answer["items"])
     windows = (await get("/v1/rankings/window.all.30/changes", limit=5)).json()
     assert windows["next"] is not None
     assert all(item["why"]["entered"]["ratings"] is None for item in windows["items"])
@@ -269,11 +275,11 @@ def test_a_table_is_what_format_or_else_accept_says(
 def test_a_units_name_cannot_run_in_a_spreadsheet_and_nested_columns_are_flat() -> None:
     row = stored().lists["county.all.30"].rows[0]._replace(
         name='=cmd|"/c calc"!A1', rank_change=-3, dimensions={"service": 4.5},
-        sources={"spot_check": {"ratings": 12, "index": 80.0}},
+        sources={"spot_check": {"ratings": 12, "index": 80.0}}, left_out=0.6,
     )  # fmt: skip
     (found,) = table("".join(write_table([row])))
     assert found["name"] == '\'=cmd|"/c calc"!A1'
-    assert found["rank_change"] == "-3"
+    assert (found["rank_change"], found["left_out"]) == ("-3", "0.6")
     assert (found["dimensions_service"], found["dimensions_quality"]) == ("4.5", "")
     assert (found["sources_spot_check_ratings"], found["sources_spot_check_index"]) == ("12", "80.0")
     assert tuple(found) == HEADER

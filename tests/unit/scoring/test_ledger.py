@@ -39,6 +39,7 @@ def ratings(draw: st.DrawFn) -> Rating:
         received_ms=received_ms,
         repeat_key=draw(KEYS),
         synthetic=draw(st.sampled_from([False] * 9 + [True])),
+        proven=draw(st.booleans()),
     )
 
 
@@ -78,7 +79,7 @@ def test_the_fold_is_what_the_oracle_counts(many: list[Rating]) -> None:
     assert ledger.books().balanced
     for window_days, table in ledger.windows().items():
         expected = oracle.statistics(many, AS_OF, window_days, RULES.lateness_days, RULES.replacement_days)
-        found = {unit: tuple(row[:8]) for unit, row in enumerate(table.tolist()) if any(row)}
+        found = {unit: tuple(row[:10]) for unit, row in enumerate(table.tolist()) if any(row)}
         assert found == expected
 
 

@@ -56,6 +56,7 @@ def ratings(draw: st.DrawFn, number: int) -> Rating:
         source=draw(st.sampled_from([PUBLIC] * 5 + [0, 3])),
         place=draw(st.integers(0, 2)),
         dimensions=draw(st.one_of(st.none(), st.binary(min_size=5, max_size=5).map(_sub_grades))),
+        proven=draw(st.booleans()),
     )
 
 
@@ -74,6 +75,7 @@ def revisions(draw: st.DrawFn, of: Rating) -> list[Revision]:
                 grade=draw(st.integers(1, 5)),
                 unit=draw(st.integers(0, UNITS - 1)),
                 fingerprints=draw(PRINTS),
+                proven=draw(st.booleans()),
             )
         found.append(Revision(number, draw(st.sampled_from(list(State))), of, standing))
     return found
@@ -263,7 +265,7 @@ def test_two_hundred_ratings_from_one_device_weigh_like_six_and_a_bit() -> None:
     ]
     table = folded(many).windows()[7]
     assert table[0, Column.RATINGS] == 200
-    assert table[0, Column.WEIGHT] == 200 * 31
+    assert table[0, Column.UNPROVEN] == 200 * 31
 
 
 def test_a_huge_cluster_costs_no_more_for_each_rating_than_a_small_one() -> None:

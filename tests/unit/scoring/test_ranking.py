@@ -48,7 +48,7 @@ def table(rows: Mapping[Any, tuple[int, int]], weight_milli: int = 1000) -> IntT
         row = made[INDEX[unit_id]]
         row[Column.RATINGS] = ratings
         row[Column.GRADE_5], row[Column.GRADE_1] = good, ratings - good
-        row[Column.WEIGHT], row[Column.GOOD] = ratings * weight_milli, good * weight_milli
+        row[Column.PROVEN], row[Column.PROVEN_GOOD] = ratings * weight_milli, good * weight_milli
     return made
 
 
@@ -153,11 +153,12 @@ def test_the_prior_is_that_of_the_kind_or_of_the_whole_level_where_the_kind_is_s
     for place, unit in enumerate(small):
         if unit.level is Level.WINDOW:
             good = random.randrange(20, 40)
-            statistics[place, [Column.RATINGS, Column.WEIGHT, Column.GOOD]] = (40, 40_000, good * 1000)
+            statistics[place, [Column.RATINGS, Column.PROVEN, Column.PROVEN_GOOD]] = (40, 40_000, good * 1000)
     found = ranker(small).rank({Rolling(30): {Source.PUBLIC: statistics}}, {})
     marriage, lottery = found["window.marriage.30"], found["window.lottery.30"]
     windows = np.array([unit.level is Level.WINDOW for unit in small])
-    whole = estimate_prior(statistics[windows, Column.WEIGHT], statistics[windows, Column.GOOD], RULES.prior)
+    weight, good = statistics[windows][:, [Column.PROVEN, Column.PROVEN_GOOD]].T
+    whole = estimate_prior(weight, good, RULES.prior)
     assert list(marriage.priors) == ["window.all"]
     assert marriage.priors["window.all"]["mu"] == whole.mu
     assert list(lottery.priors) == ["window.lottery"]
@@ -192,6 +193,16 @@ def test_items_are_the_canonical_json_of_the_rows() -> None:
         assert canonical_json(document) == each.canonical()
         assert document["head"] == each.head
         assert each.hash == list_hash(each.canonical())
+
+
+def test_a_row_says_what_weight_is_left_out_where_some_is() -> None:
+    plain = Row(
+        "U000001", "x", UNRANKED, None, 1.0, 0.5, 2.0, 12, 2.0, 0.5, "below", histogram=(6, 0, 0, 0, 6)
+    )
+    for row in (plain, plain._replace(left_out=0.4)):
+        written = unranked_json(row_json(row._replace(top_two=0.5, index=50.0, composite=1.0), '"x"'))
+        assert written == canonical_json(row._replace(top_two=0.5, index=50.0, composite=1.0).document())
+        assert (b'"left_out":0.4,"n":2.0' in written) is (row.left_out is not None)
 
 
 def test_a_name_with_quotes_survives_in_a_row() -> None:

@@ -17,7 +17,7 @@ def row(good: int, bad: int) -> IntTable:
     made = np.zeros(WIDTH, dtype=np.int64)
     made[Column.RATINGS] = good + bad
     made[Column.GRADE_5], made[Column.GRADE_1] = good, bad
-    made[Column.WEIGHT] = 1000 * good + 400 * bad
+    made[Column.PROVEN], made[Column.UNPROVEN] = 1000 * good, 400 * bad
     return made
 
 

@@ -46,7 +46,22 @@ def test_other_weights_move_units_and_every_count_is_that_of_the_rows() -> None:
     assert places == sorted(places, reverse=True)
     first = change.moves[0]
     assert (first.old, first.new) == (before[first.unit_id], after[first.unit_id])
-    assert [prior.group for prior in change.priors] == list(OWN["window.all.30"].priors)
+    own, theirs = (found["window.all.30"].priors for found in (OWN, other))
+    groups = [group for group, prior in own.items() if theirs[group] != prior]
+    assert [prior.group for prior in change.priors] == groups
+    assert len(groups) > 5
+
+
+def test_what_unproven_ratings_may_weigh_is_a_rule_like_any_other() -> None:
+    other = lists(("share_milli = 80", "share_milli = 500"))
+    change = next(each for each in what_if(OWN, other).lists if each.list == "window.all.30")
+    assert change.scores > 20
+    assert change.statuses == 0
+    before, after = ({row.unit_id: row for row in found["window.all.30"].rows} for found in (OWN, other))
+    for unit, row in before.items():
+        if row.n is not None and after[unit].n != row.n:
+            assert row.left_out is not None
+            assert row.left_out + row.n == (after[unit].left_out or 0.0) + (after[unit].n or 0.0)
 
 
 def test_other_thresholds_change_the_status() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from shared.kernel.errors import InvalidValueError, PermanentError
 from shared.kernel.grades import Grade, Verification
 from shared.rules import RulePackError, Severity, load_pack, load_packs, parse_pack
+from shared.rules.differences import Setting, pack_differences
 from shared.rules.integrity import (
     BurstRule,
     CoBurstRule,
@@ -28,6 +29,7 @@ from shared.rules.pack import (
     Suppression,
     Windows,
 )
+from shared.rules.unproven import UnprovenCap
 
 SHIPPED = Path(__file__).parents[4] / "shared/rules/packs/2026-01.toml"
 TEXT = SHIPPED.read_text(encoding="utf-8")
@@ -52,6 +54,7 @@ def test_the_shipped_pack_has_the_documented_figures() -> None:
         Verification.TRANSACTION: 1000, Verification.REAL_NAME: 800,
         Verification.ONSITE: 400, Verification.ANONYMOUS: 200,
     }  # fmt: skip
+    assert pack.unproven == UnprovenCap(floor_milli=2000, share_milli=80)
     assert pack.windows == Windows((7, 30, 90, 365), primary_days=30, lateness_days=30, replacement_days=30)
     assert pack.suppression == Suppression(publish_from=10, rank_from=30)
     assert pack.bands == Bands(excellent_line=0.85, probability=0.90)
@@ -116,6 +119,14 @@ def test_hash_ignores_comments_layout_and_order_but_no_value() -> None:
             "weights_milli.onsite: missing, expected a whole number from 0 to 1000: add the key.",
         ),
         (r"^onsite = 400", "onsite = 400\nvip = 1", "weights_milli.vip: Got 'vip', expected one of the keys"),
+        (r"^floor_milli = .*$", "floor_milli = -1", "unproven.floor_milli: Got -1, expected a whole number"),
+        (r"^floor_milli = .*$", "", "unproven.floor_milli: missing"),
+        (r"^share_milli = .*$", "share_milli = 0.25", "unproven.share_milli: Got 0.25"),
+        (
+            r"^share_milli = .*$",
+            "share_milli = 1\nshare = 0.25",
+            "unproven.share: Got 'share', expected one of",
+        ),
         (r"^days = .*$", "days = [30, 7]", "windows.days"),
         (r"^days = .*$", "days = []", "windows.days"),
         (r"^primary_days = 30", "primary_days = 31", "one of the windows [7, 30, 90, 365]"),
@@ -186,6 +197,15 @@ def test_a_pack_without_the_newer_sections_of_intake_goes_by_the_shipped_values(
         )
     assert "self_service" not in older
     assert parse_pack(older, "older").intake == shipped
+
+
+def test_a_pack_without_a_cap_on_unproven_ratings_has_none() -> None:
+    text = edited(r"^\[unproven\]\n.*\n.*$", "")
+    assert parse_pack(text, "older").unproven == UnprovenCap(floor_milli=None)
+    assert pack_differences(parse_pack(text, "older"), parse_pack(TEXT, "shipped")) == (
+        Setting("unproven.floor_milli", "-", "2000"),
+        Setting("unproven.share_milli", "0", "80"),
+    )
 
 
 def test_weights_that_add_up_but_for_rounding_are_accepted() -> None:
