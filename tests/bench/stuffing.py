@@ -160,7 +160,7 @@ class Row(NamedTuple):
 def measure() -> tuple[list[Comparison], Figure]:
     """The percentiles after each attack, what the cap costs everybody else, and the limit."""
     rows = _rows()
-    reached = [_percentiles(row.weight, row.cap) for row in rows]
+    reached = [percentiles(row.weight, row.cap) for row in rows]
     comparison = Comparison(
         f"Where a unit from the 4th percentile ends: {PROVINCES} simulated provinces",
         ("200 stuffed ratings", "weigh", "and count", "mean percentile after", "highest", "past the 10th"),
@@ -263,7 +263,7 @@ def _province(chance: np.random.Generator) -> Province:
     return Province(truth, table)
 
 
-def _percentiles(extra: float, cap: UnprovenCap) -> Reached:
+def percentiles(extra: float, cap: UnprovenCap) -> Reached:
     """What becomes of a bad unit of each province that gets so much unproven weight, all of it good."""
     counted, after = [], []
     more = round(extra * MILLI)

@@ -7,8 +7,9 @@ from services.scoring.domain.clusters import Clusters
 from services.scoring.domain.days import day_of_ms
 from services.scoring.domain.ratings import Rating
 from shared.kernel.grades import Verification
+from shared.rules.unproven import UnprovenCap
 from tests.bench import simulation
-from tests.bench.stuffing import FEW, MORE, STUFFED, Attack
+from tests.bench.stuffing import FEW, LIMIT, MORE, SLOW, STUFFED, Attack, Drip, percentiles
 from tests.bench.ways import RULES, Z, ours, raw, wilson, wilson_bound
 
 ONE_GROUP = np.zeros(4, dtype=np.int64)
@@ -68,6 +69,14 @@ def test_an_attack_weighs_in_the_table_what_it_weighs_in_the_ledger(attack: Atta
 def test_of_a_stuffing_that_was_screened_next_to_nothing_counts(attack: Attack) -> None:
     """Unscreened, five devices on five networks get past the 10th percentile in 24 % of cases."""
     assert attack.screened() <= 1.0
+
+
+def test_a_patient_stuffing_passes_screening_and_is_stopped_by_the_cap() -> None:
+    names = Drip(14, Verification.REAL_NAME)
+    assert names in SLOW
+    assert names.screened() == names.weight() == 160
+    assert percentiles(names.screened(), UnprovenCap()).after.mean() > 50
+    assert percentiles(names.screened(), RULES.unproven).after.max() <= LIMIT
 
 
 def test_a_way_that_knows_the_truth_is_always_right() -> None:

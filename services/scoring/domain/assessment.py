@@ -75,18 +75,18 @@ class PeerPriors:
 class Assessment:
     """The rows of one level in one span, and what their order depends on."""
 
-    def __init__(self, level: LevelRoster, rules: RulePack, names: Mapping[str, str]) -> None:
+    def __init__(self, level: LevelRoster, rules: RulePack, names: Sequence[str]) -> None:
         """Begin without ratings: everybody is suppressed.
 
         Args:
             level: the units.
             rules: thresholds, priors, bands, weights.
-            names: canonical JSON of each unit's name.
+            names: canonical JSON of each unit's name, in their order; shared by all spans.
         """
         size = len(level.units)
         self._level = level
         self._rules = rules
-        self._names = [names[unit.name] for unit in level.units]
+        self._names = names
         self._public = Tally(level)
         self._others: dict[Source, Tally] = {}
         self._priors = PeerPriors(level, rules)

@@ -26,7 +26,7 @@ from services.scoring.domain.spans import Span
 from services.scoring.domain.standing import Ordered, Standing
 from services.scoring.domain.tallies import Change, Watch
 from services.scoring.domain.unproven import NO_CAP, weighed
-from shared.kernel.grades import Source
+from shared.kernel.grades import Level, Source
 from shared.rules import RulePack
 
 ABREAST: Final = 2
@@ -45,7 +45,8 @@ class Ranker:
         self._roster = roster
         self._rules = rules
         self._names = {
-            unit.name: canonical_json(unit.name).decode() for level in roster.levels for unit in level.units
+            level.level: [canonical_json(unit.name).decode() for unit in level.units]
+            for level in roster.levels
         }
         self._spans: dict[Span, _SpanRanker] = {}
         self._lists: dict[str, RankedList] = {}
@@ -140,12 +141,12 @@ _Contents = list[tuple[LevelRoster, str | None, Ordered]]
 class _SpanRanker:
     """All levels in one span."""
 
-    def __init__(self, roster: Roster, rules: RulePack, names: Mapping[str, str]) -> None:
+    def __init__(self, roster: Roster, rules: RulePack, names: Mapping[Level, Sequence[str]]) -> None:
         self._units = len(roster.index)
         self._cap = rules.unproven
         self._watches: dict[Source, Watch] = {Source.PUBLIC: Watch(self._units)}
         self._past = Watch(self._units, len(COUNTS))
-        self._levels = [_LevelRanker(level, rules, names) for level in roster.levels]
+        self._levels = [_LevelRanker(level, rules, names[level.level]) for level in roster.levels]
         self.contents: _Contents = []
 
     def update(self, statistics: Statistics, past: Statistics, outcomes: OutcomeTable | None) -> "_Contents":
@@ -171,7 +172,7 @@ class _SpanRanker:
 class _LevelRanker:
     """One level in one span: its rows, and the lists made of them."""
 
-    def __init__(self, level: LevelRoster, rules: RulePack, names: Mapping[str, str]) -> None:
+    def __init__(self, level: LevelRoster, rules: RulePack, names: Sequence[str]) -> None:
         self._level = level
         self._rules = rules
         self._outcomes: OutcomeTable | None = None

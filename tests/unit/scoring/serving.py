@@ -17,7 +17,7 @@ from services.scoring.application.past import Past
 from services.scoring.application.published import PublishedBooks, PublishedList, StoredRankings
 from services.scoring.entrypoints.http import make_router
 from services.scoring.entrypoints.rankings import SeesAll, nobody
-from shared.kernel.grades import Level
+from shared.kernel.grades import Level, Verification
 from shared.kernel.units import load_units
 from shared.observability.problem import install_handlers
 from shared.rules import load_pack
@@ -38,7 +38,10 @@ TakePast = Callable[[], Awaitable[Past]]
 
 @cache
 def months() -> tuple[Message, ...]:
-    """9,000 ratings of 40 windows over the days of `HISTORY`; some windows get better, some worse."""
+    """9,000 ratings of 40 windows over the days of `HISTORY`; some windows get better, some worse.
+
+    A third of them is unproven, more than may count.
+    """
     random = Random(11)
     events = []
     for number in range(9000):
@@ -46,7 +49,10 @@ def months() -> tuple[Message, ...]:
         good = 0.7 + 0.25 * (back / HISTORY if place % 2 else 1 - back / HISTORY)
         grade = random.choice((3, 4, 5)) if random.random() < good else random.choice((1, 2))
         occurred_at = NOW - timedelta(days=back, minutes=random.randrange(600))
-        events.append(feedback(WINDOWS[place], number=number, grade=grade, occurred_at=occurred_at))
+        kind = Verification.TRANSACTION if number % 3 else Verification.REAL_NAME
+        events.append(
+            feedback(WINDOWS[place], number=number, grade=grade, occurred_at=occurred_at, verification=kind)
+        )
     return tuple(messages(events))
 
 
