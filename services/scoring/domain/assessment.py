@@ -7,6 +7,7 @@ rows are the same as if all had been worked out at once.
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -40,10 +41,14 @@ class PeerPriors:
         """Nothing is known before the first :meth:`update`."""
         self._level = level
         self._rules = rules
-        self._of_small_kinds = np.flatnonzero(np.array(level.peers) == ALL_KINDS)
         self._known: dict[str, GroupPrior] = {}
-        self.mu: Floats = np.zeros(len(level.units))
-        self.strength: Floats = np.zeros(len(level.units))
+        # Whose prior a unit gets: its kind's, or else that of all. By number, because there are many units.
+        self._numbers = {group: number for number, group in enumerate(level.groups)}
+        self._group_of = np.full(len(level.units), self._numbers.get(ALL_KINDS, 0), dtype=np.int16)
+        for group, members in level.groups.items():
+            if group != ALL_KINDS:
+                self._group_of[members] = self._numbers[group]
+        self._priors: Floats = np.zeros((2, len(level.groups)))
         self.documents: dict[str, dict[str, Any]] = {}
         """How a list names each group's prior."""
 
@@ -65,11 +70,16 @@ class PeerPriors:
             )
             known = self._known.get(group)
             if known is None or (known.mu, known.strength) != (prior.mu, prior.strength):
-                own = self._of_small_kinds if group == ALL_KINDS else members
-                self.mu[own], self.strength[own] = prior.mu, prior.strength
-                moved[own] = True
+                number = self._numbers[group]
+                self._priors[:, number] = prior.mu, prior.strength
+                moved |= self._group_of == number
             self._known[group] = prior
         return moved
+
+    def of(self, places: Places) -> tuple[Floats, Floats]:
+        """Mean and strength of the priors of the units at these places."""
+        groups = self._group_of[places]
+        return self._priors[0, groups], self._priors[1, groups]
 
 
 class Assessment:
@@ -90,7 +100,7 @@ class Assessment:
         self._public = Tally(level)
         self._others: dict[Source, Tally] = {}
         self._priors = PeerPriors(level, rules)
-        self._none = Rectified(np.full(size, np.nan), np.zeros(size, dtype=np.int64))
+        self._none = _no_cases(size)
         self._rectified = self._none
         self._rank_from = rules.suppression.rank_from if level.level in RANKED_LEVELS else None
         self._bands: list[str] = [""] * size
@@ -167,8 +177,7 @@ class Assessment:
         found = posterior(
             rows[:, Weighed.WEIGHT],
             rows[:, Weighed.GOOD],
-            self._priors.mu[places],
-            self._priors.strength[places],
+            *self._priors.of(places),
             self._rules.bands,
         )
         self.score[places], self.low[places], self.high[places] = found.score, found.low, found.high
@@ -247,6 +256,12 @@ class Assessment:
         return composites(self._rules.composite.by_part(), parts)
 
 
+@cache
+def _no_cases(size: int) -> Rectified:
+    """Figures of so many units without a settled case; the same ones for every span."""
+    return Rectified(np.full(size, np.nan), np.zeros(size, dtype=np.int64))
+
+
 def _by_place(places: Places, figures: Sequence[SourceFigures]) -> dict[int, dict[str, dict[str, float]]]:
     """Ratings and index by place and source, where there is an index."""
     found: dict[int, dict[str, dict[str, float]]] = {}
@@ -283,7 +298,5 @@ class Past:
         ratings, weight, good = self._tally.table.T
         self.ranked = ratings >= self._rank_from
         changed = np.flatnonzero(stale)
-        self.score[changed] = scores(
-            weight[changed], good[changed], self._priors.mu[changed], self._priors.strength[changed]
-        )
+        self.score[changed] = scores(weight[changed], good[changed], *self._priors.of(changed))
         return stale

@@ -57,7 +57,7 @@ class Standing:
         self._members = members
         self._groups = groups
         self._intervals = RankIntervals()
-        self._past_rank: Integers = np.zeros(size, dtype=np.int64)
+        self._past_rank = np.zeros(size, dtype=np.int32)
         self._places: Integers = np.full((4, 0 if spare else size), -1, dtype=np.int64)
         """Rank, its interval's ends, its change, as they stand in the rows."""
         self._rows = [Row("", "", SUPPRESSED)] * (0 if spare else size)
@@ -82,9 +82,8 @@ class Standing:
                 self._found = self._found._replace(priors=priors)
             return self._found
         if compared_anew:
-            _, self._past_rank = rank_by_score(
-                past.score[members], past.weight[members], past.ranked[members]
-            )
+            _, past_rank = rank_by_score(past.score[members], past.weight[members], past.ranked[members])
+            self._past_rank = past_rank.astype(np.int32)
         ranked = now.ranked[members]
         order, rank = rank_by_score(now.score[members], now.weight[members], ranked)
         best, worst = self._intervals.of(now.low[members], now.high[members], ranked)

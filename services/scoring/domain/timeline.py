@@ -147,10 +147,11 @@ def _days(
             rows = table[members]
             ranked = rows[:, Weighed.RATINGS] >= rules.suppression.rank_from
             weight = rows[:, Weighed.WEIGHT]
-            score = scores(weight, rows[:, Weighed.GOOD], priors.mu[members], priors.strength[members])
+            score = scores(weight, rows[:, Weighed.GOOD], *priors.of(members))
             _, ranks = rank_by_score(score, weight, ranked)
             rank = int(ranks[np.searchsorted(members, place)])
-        yield _Day(day, table[place], float(priors.mu[place]), float(priors.strength[place]), rank)
+        mu, strength = (float(each[0]) for each in priors.of(np.array([place])))
+        yield _Day(day, table[place], mu, strength, rank)
 
 
 def _own_days(history: DayHistory, rosters: Rosters, unit: Unit, days: range) -> dict[date, int]:

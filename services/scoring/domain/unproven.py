@@ -57,10 +57,10 @@ def weighed(table: IntTable, cap: UnprovenCap = NO_CAP) -> IntTable:
         return found
     most = np.maximum(cap.floor_milli, table[:, Column.PROVEN] * cap.share_milli // MILLI)
     over = np.flatnonzero(unproven > most)
-    # Python's integers: a product of two sums may not fit into 64 bits.
-    parts = zip(good[over].tolist(), most[over].tolist(), unproven[over].tolist(), strict=True)
-    left = np.array([one * part // whole for one, part, whole in parts], dtype=np.int64)
-    found[over, Weighed.GOOD] -= good[over] - left
+    some, part, whole = good[over], most[over], unproven[over]
+    if len(over) and int(some.max()) * int(part.max()) > np.iinfo(np.int64).max:
+        some = some.astype(object)  # Python's integers: the product does not fit into 64 bits
+    found[over, Weighed.GOOD] -= good[over] - (some * part // whole).astype(np.int64)
     found[over, Weighed.LEFT_OUT] = unproven[over] - most[over]
     found[over, Weighed.WEIGHT] -= found[over, Weighed.LEFT_OUT]
     return found
