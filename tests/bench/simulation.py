@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from scipy.stats import beta as beta_law
 
 from tests.bench.figures import Comparison
 from tests.bench.ways import RULES, WAYS, Assessment, Flags, Floats, Integers
@@ -74,6 +73,8 @@ def measure() -> list[Comparison]:
 
 
 def _table(sigma: float, strength: float) -> Comparison:
+    from scipy.stats import beta as beta_law  # noqa: PLC0415 - seconds that the tests of this module do without
+
     chance = np.random.default_rng([SEED, int(sigma * 10), int(strength)])
     hits = [_Hits() for _ in QUESTIONS]
     for _ in range(REPLICATIONS):

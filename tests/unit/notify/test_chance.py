@@ -1,9 +1,9 @@
 """The probability in a surge's text, held against scipy."""
 
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from services.notify.domain.chance import upper_tail, usual
 
@@ -15,10 +15,10 @@ def test_the_tail_is_that_of_the_negative_binomial_or_of_poisson(
 ) -> None:
     variance = mean + extra * mean * mean
     if variance <= mean * (1 + 1e-9):
-        expected = float(stats.poisson.sf(count - 1, mean))
+        expected = float(scipy.stats.poisson.sf(count - 1, mean))
     else:
         shape = mean * mean / (variance - mean)
-        expected = float(stats.nbinom.sf(count - 1, shape, shape / (shape + mean)))
+        expected = float(scipy.stats.nbinom.sf(count - 1, shape, shape / (shape + mean)))
     assert upper_tail(count, mean, variance) == pytest.approx(expected, rel=1e-6, abs=1e-250)
 
 

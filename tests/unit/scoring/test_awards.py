@@ -1,9 +1,10 @@
 """Who comes first in a closed list, and whom a veto keeps from it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import cache
 from itertools import permutations
 
 import httpx
@@ -14,6 +15,7 @@ from fastapi import FastAPI
 from services.scoring.application.awards import IMPOSED, LIFTED, ReadAwards, Vetoes
 from services.scoring.application.handlers import ReadRankings
 from services.scoring.application.published import PublishedList, StoredRankings
+from services.scoring.domain.lists import Row
 from services.scoring.entrypoints.awards import make_awards_router
 from shared.events.catalogue import EXAMPLES
 from shared.kernel.grades import Level
@@ -113,7 +115,10 @@ def reader(known: Vetoes, found: StoredRankings | None = None, most: int = 3) ->
     return ReadAwards(ReadRankings(UNITS, lambda: rankings, lambda: None), known, UNITS, lambda: most)
 
 
-ROWS = closed().lists[KEY].rows
+@cache
+def rows() -> Sequence[Row]:
+    """Of the closed list; not to be changed."""
+    return closed().lists[KEY].rows
 
 
 async def get(known: Vetoes, region: str = "360000", **params: str) -> httpx.Response:
@@ -128,7 +133,7 @@ async def get(known: Vetoes, region: str = "360000", **params: str) -> httpx.Res
 
 
 async def test_the_first_of_a_closed_list_are_named_and_the_place_of_a_vetoed_unit_stays_empty() -> None:
-    names = [row.unit_id for row in ROWS]
+    names = [row.unit_id for row in rows()]
     answer = (await get(vetoes())).json()
     assert [row["unit_id"] for row in answer["items"]] == names[:3]
     assert answer["masked"] == []
@@ -136,7 +141,7 @@ async def test_the_first_of_a_closed_list_are_named_and_the_place_of_a_vetoed_un
     assert [row["unit_id"] for row in answer["items"]] == [names[0], names[2]]
     assert [row["rank"] for row in answer["items"]] == [1, 3], "a veto changes no rank, and nobody moves up"
     assert answer["masked"] == [
-        {"unit_id": names[1], "name": ROWS[1].name, "rank": 2, "veto": "crime", "event_id": "e1.2"}
+        {"unit_id": names[1], "name": rows()[1].name, "rank": 2, "veto": "crime", "event_id": "e1.2"}
     ]
     assert (answer["list"], answer["period"], answer["closed_on"]) == (KEY, QUARTER, "2026-10-31")
     assert answer["positions"] == {"FEEDBACK": 8900, "REGISTRY": 2}
@@ -145,7 +150,7 @@ async def test_the_first_of_a_closed_list_are_named_and_the_place_of_a_vetoed_un
 
 
 async def test_why_a_unit_is_left_out_is_told_to_those_in_whose_scope_it_is() -> None:
-    unit = UNITS.get(ROWS[0].unit_id)
+    unit = UNITS.get(rows()[0].unit_id)
     known = vetoes(veto(1, unit.unit_id))
     elsewhere = next(each.county for each in WINDOWS if each.county != unit.county)
     (there,) = (await get(known, unit.county)).json()["masked"]
@@ -155,9 +160,9 @@ async def test_why_a_unit_is_left_out_is_told_to_those_in_whose_scope_it_is() ->
 
 
 async def test_below_a_city_the_same_holds_with_ranks_of_its_own() -> None:
-    city = next(unit for unit in UNITS.by_level(Level.CITY) if unit.city == UNITS.get(ROWS[0].unit_id).city)
+    city = next(unit for unit in UNITS.by_level(Level.CITY) if unit.city == UNITS.get(rows()[0].unit_id).city)
     inside = {unit.unit_id for unit in UNITS.subtree(city.unit_id)}
-    expected = [row.unit_id for row in ROWS if row.unit_id in inside and row.rank is not None]
+    expected = [row.unit_id for row in rows() if row.unit_id in inside and row.rank is not None]
     answer = (await get(vetoes(veto(1, expected[0])), parent=city.unit_id)).json()
     assert [row["unit_id"] for row in answer["items"]] == expected[1:3]
     assert answer["parent"] == city.unit_id

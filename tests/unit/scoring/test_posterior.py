@@ -3,9 +3,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from services.scoring.domain.posterior import BELOW, EXCELLENT, UNDECIDED, estimate_prior, posterior
 from shared.rules.pack import Bands, Prior
@@ -82,9 +82,9 @@ def test_score_interval_and_band_are_those_of_an_independent_beta(unit: tuple[in
     alpha = mu * strength + unit[1] / 1000
     beta = (1 - mu) * strength + (unit[0] - unit[1]) / 1000
     assert found.score[0] == pytest.approx(100 * alpha / (alpha + beta), abs=6e-5)
-    assert found.low[0] == pytest.approx(100 * stats.beta.ppf(0.05, alpha, beta), abs=1e-3)
-    assert found.high[0] == pytest.approx(100 * stats.beta.ppf(0.95, alpha, beta), abs=1e-3)
-    above = stats.beta.sf(0.85, alpha, beta)
+    assert found.low[0] == pytest.approx(100 * scipy.stats.beta.ppf(0.05, alpha, beta), abs=1e-3)
+    assert found.high[0] == pytest.approx(100 * scipy.stats.beta.ppf(0.95, alpha, beta), abs=1e-3)
+    above = scipy.stats.beta.sf(0.85, alpha, beta)
     if not math.isclose(above, 0.9, abs_tol=1e-6) and not math.isclose(above, 0.1, abs_tol=1e-6):
         expected = EXCELLENT if above > 0.9 else BELOW if above < 0.1 else UNDECIDED
         assert found.bands == [expected]

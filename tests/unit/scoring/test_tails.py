@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
-from scipy.optimize import minimize_scalar
 
 from services.scoring.domain import tails
 from services.scoring.domain.tails import Floats, Integers
@@ -29,19 +28,19 @@ SHARES = st.floats(0.02, 0.98)
 @given(st.integers(0, 400), st.floats(0.01, 200))
 def test_the_poisson_tail_is_that_of_scipy(at_least: int, mean: float) -> None:
     found = tails.poisson_tail(whole(at_least), real(mean))[0]
-    assert found == pytest.approx(stats.poisson.sf(at_least - 1, mean), rel=1e-8, abs=1e-300)
+    assert found == pytest.approx(scipy.stats.poisson.sf(at_least - 1, mean), rel=1e-8, abs=1e-300)
 
 
 @given(st.integers(0, 60), st.integers(0, 50), SHARES)
 def test_the_binomial_tail_is_that_of_scipy(at_least: int, trials: int, chance: float) -> None:
     found = tails.binomial_tail(whole(at_least), whole(trials), real(chance))[0]
-    assert found == pytest.approx(stats.binom.sf(at_least - 1, trials, chance), rel=1e-8, abs=1e-300)
+    assert found == pytest.approx(scipy.stats.binom.sf(at_least - 1, trials, chance), rel=1e-8, abs=1e-300)
 
 
 @given(st.integers(0, 300), st.floats(0.05, 80), st.floats(0.01, 5))
 def test_the_negative_binomial_tail_is_that_of_scipy(at_least: int, mean: float, dispersion: float) -> None:
     size = 1 / dispersion
-    expected = stats.nbinom.sf(at_least - 1, size, size / (size + mean))
+    expected = scipy.stats.nbinom.sf(at_least - 1, size, size / (size + mean))
     found = tails.negative_binomial_tail(whole(at_least), real(mean), real(dispersion))[0]
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-300)
 
@@ -49,7 +48,7 @@ def test_the_negative_binomial_tail_is_that_of_scipy(at_least: int, mean: float,
 @examples(60)
 @given(st.integers(0, 121), st.integers(1, 120), SHARES, st.floats(1, 300))
 def test_the_beta_binomial_tail_is_that_of_scipy(at_least: int, trials: int, mu: float, m: float) -> None:
-    expected = stats.betabinom.pmf(np.arange(at_least, trials + 1), trials, mu * m, (1 - mu) * m).sum()
+    expected = scipy.stats.betabinom.pmf(np.arange(at_least, trials + 1), trials, mu * m, (1 - mu) * m).sum()
     found = tails.beta_binomial_tail(whole(at_least), whole(trials), real(mu), real(m))[0]
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-12)
 
@@ -70,7 +69,7 @@ def test_beyond_the_exact_limit_the_tail_goes_on_smoothly(mu: float, strength: f
 
 @given(st.integers(1, 3000), SHARES, st.floats(1, 300))
 def test_all_alike_is_the_last_term_of_the_beta_binomial(trials: int, mu: float, strength: float) -> None:
-    expected = stats.betabinom.logpmf(trials, trials, mu * strength, (1 - mu) * strength)
+    expected = scipy.stats.betabinom.logpmf(trials, trials, mu * strength, (1 - mu) * strength)
     found = tails.all_alike(whole(trials), real(mu), real(strength))[0]
     if expected < SMALLEST_LOG:
         assert found < 1e-290  # no float tells these apart
@@ -84,7 +83,7 @@ def test_the_lower_bound_is_the_share_that_such_a_result_is_just_that_unlikely_f
 ) -> None:
     part = data.draw(st.integers(1, trials))
     bound = tails.lower_bound(whole(part), whole(trials), probability)[0]
-    assert stats.binom.sf(part - 1, trials, bound) == pytest.approx(probability, rel=1e-6)
+    assert scipy.stats.binom.sf(part - 1, trials, bound) == pytest.approx(probability, rel=1e-6)
     assert tails.lower_bound(whole(0), whole(trials), probability)[0] == 0
 
 
@@ -92,13 +91,13 @@ def score_test(good: tuple[int, int], trials: tuple[int, int], gap: float) -> fl
     """The same test with the likeliest shares found by search instead of in closed form."""
 
     def unlikely(p2: float) -> float:
-        first = stats.binom.logpmf(good[0], trials[0], p2 + gap)
-        return -float(first + stats.binom.logpmf(good[1], trials[1], p2))
+        first = scipy.stats.binom.logpmf(good[0], trials[0], p2 + gap)
+        return -float(first + scipy.stats.binom.logpmf(good[1], trials[1], p2))
 
     bounds = (max(0.0, -gap) + 1e-9, min(1.0, 1 - gap) - 1e-9)
-    p2 = minimize_scalar(unlikely, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x
+    p2 = scipy.optimize.minimize_scalar(unlikely, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x
     variance = (p2 + gap) * (1 - p2 - gap) / trials[0] + p2 * (1 - p2) / trials[1]
-    return float(stats.norm.sf((good[0] / trials[0] - good[1] / trials[1] - gap) / np.sqrt(variance)))
+    return float(scipy.stats.norm.sf((good[0] / trials[0] - good[1] / trials[1] - gap) / np.sqrt(variance)))
 
 
 @examples(80)
@@ -125,5 +124,5 @@ def test_the_least_unlikely_count_is_the_first_one_beyond_the_limit(mean: float,
     least = int(
         tails.least_unlikely(lambda k: tails.poisson_tail(k, real(mean)), whole(1000), probability)[0]
     )
-    assert stats.poisson.sf(least - 1, mean) <= probability * (1 + 1e-9)
-    assert stats.poisson.sf(least - 2, mean) > probability * (1 - 1e-9)
+    assert scipy.stats.poisson.sf(least - 1, mean) <= probability * (1 + 1e-9)
+    assert scipy.stats.poisson.sf(least - 2, mean) > probability * (1 - 1e-9)
