@@ -1,5 +1,6 @@
 """What every test may use: real servers (``support.servers``), the whole platform (``support.platform``)."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -41,6 +42,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             (place for place, path in enumerate(SLOW_FIRST) if item.nodeid.startswith(path)), len(SLOW_FIRST)
         )
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for garbage neither while eight thousand tests are collected nor, later, among what they are."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)
