@@ -170,6 +170,26 @@ def test_an_overdue_case_counts_from_its_day_until_it_is_closed_and_then_where_i
     assert outcomes.period(october)[1].tolist() == [1, 0, 1, 0, 1], "at the end of October it was overdue"
 
 
+def test_a_case_overdue_since_before_a_window_gets_into_the_table_that_stands() -> None:
+    outcomes, periods, since = Outcomes(UNITS, LENGTHS, TODAY), periods_of(DAY), TODAY - 40
+    outcomes.fold(CaseState(b"b" * 16, 2, Outcome(2, TODAY, True, True, True, False), "other", TODAY))
+    given = outcomes.spans(periods)[Rolling(7)]
+    outcomes.fold(CaseState(b"a" * 16, 2, Outcome(1, None, False, True, False, False, since), "late", since))
+    assert outcomes.spans(periods)[Rolling(7)][1].tolist() == [1, 0, 1, 0, 1]
+    assert given[1].tolist() == [0] * 5
+
+
+def test_an_old_event_of_a_case_that_was_settled_long_ago_does_not_count_when_it_is_told_again() -> None:
+    outcomes, since, much_later = Outcomes(UNITS, LENGTHS, TODAY), TODAY - 50, TODAY + KEPT
+    late = CaseState(b"a" * 16, 2, Outcome(1, None, False, True, False, False, since), "late", since)
+    closed = Outcome(1, TODAY - 10, False, True, True, False, since)
+    outcomes.fold(late)
+    outcomes.fold(CaseState(b"a" * 16, 3, closed, "closed", TODAY - 10))
+    outcomes.advance(much_later)
+    outcomes.fold(late)
+    assert outcomes.days().at(Rolling(7), much_later)[1].tolist() == [0] * 5
+
+
 def test_a_table_that_was_given_never_changes_and_is_the_same_object_while_nothing_does() -> None:
     outcomes, periods = Outcomes(UNITS, LENGTHS, TODAY), periods_of(DAY)
     settled = Outcome(1, TODAY, True, True, True, False)
