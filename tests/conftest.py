@@ -9,7 +9,9 @@ import structlog
 from tests.support.properties import load_profile
 
 # Helpers that assert tell both sides of a comparison, as tests do.
-pytest.register_assert_rewrite("tests.support.audit", "tests.support.faults", "tests.support.load")
+pytest.register_assert_rewrite(
+    "tests.support.audit", "tests.support.audit_cases", "tests.support.faults", "tests.support.load"
+)
 
 pytest_plugins = ["tests.support.memory_files", "tests.support.servers", "tests.support.platform"]
 

@@ -146,7 +146,7 @@ class _Parts:
         self.tasks.start("lease", lease.keep())
         failures = FailureHandling(DeadLetters(JetStreamPublisher(client), self._clock, SERVICE))
         work = LeadersWork(
-            lambda: lease.is_leader,
+            lambda: lease.leading_term,
             self.fold.caught_up,
             self.keeper,
             self.fold.book,

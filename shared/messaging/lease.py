@@ -132,6 +132,11 @@ class Lease:
         return self._sequence is not None and self._monotonic() < self._deadline
 
     @property
+    def leading_term(self) -> int | None:
+        """The term that we lead in right now; None while we do not."""
+        return self.term if self.is_leader else None
+
+    @property
     def holder(self) -> str:
         """Who led when we last looked; empty for nobody."""
         return self.name if self.is_leader else self._holder

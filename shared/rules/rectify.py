@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _SPAN = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", re.ASCII)
 _MIDNIGHT: Final = 24 * 60
+SHORTEST_WD: Final = 0.001
+"""Windows that work round the clock may promise a first contact within minutes."""
 FINDINGS: Final = ("none", "minor", "serious", "criticised")
 """Results of spot checks."""
 INCIDENTS: Final = ("liability_accident", "serious_violation", "crime", "group_petition", "broken_promise")
@@ -105,12 +107,12 @@ def parse_rectify(table: "Table") -> Rectify:
         kinds = {kind: _working_time(inner.table(kind)) for kind in inner.keys()}  # noqa: SIM118 - the same
         inner.done()
     found = Rectify(
-        contact_wd=table.number("contact_wd", 0.1, 30),
-        classify_wd=table.number("classify_wd", 0.1, 30),
-        a_wd=table.number("a_wd", 0.1, 250),
-        b_wd=table.number("b_wd", 0.1, 250),
-        c_wd=table.number("c_wd", 0.1, 250),
-        confirm_wd=table.number("confirm_wd", 0.1, 250),
+        contact_wd=table.number("contact_wd", SHORTEST_WD, 30),
+        classify_wd=table.number("classify_wd", SHORTEST_WD, 30),
+        a_wd=table.number("a_wd", SHORTEST_WD, 250),
+        b_wd=table.number("b_wd", SHORTEST_WD, 250),
+        c_wd=table.number("c_wd", SHORTEST_WD, 250),
+        confirm_wd=table.number("confirm_wd", SHORTEST_WD, 250),
         extension_max_wd=table.integer("extension_max_wd", 0, 250),
         pause_max_wd=_working_days(table, "pause_max_wd", PAUSE_MAX_WD),
         inquiry_wd=_working_days(table, "inquiry_wd", INQUIRY_WD),

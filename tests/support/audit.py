@@ -7,8 +7,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from deploy.local.layout import SIGNING_KEY
 from services.archive.domain.notes import SigningKey
 from shared.kernel.ids import derived_id
 from shared.messaging.reading import FoldReader
-from shared.messaging.streams import ALERTS, FEEDBACK
+from shared.messaging.streams import ALERTS, CASES, FEEDBACK, REGISTRY, TIMERS
+from tests.support.audit_cases import RULES, CaseBooks, moment
 from tests.support.platform import Platform
 
 ALERTS_TIMEOUT_S = 75.0
 """A message that was being handled when notify was killed comes again after its ack wait."""
 POLL_S = 0.25
+AT = "timers.v1.at."
+"""Where timers stand until they are due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,13 @@ class Alarm:
     """What the stream of alerts tells.
 
     Attributes:
-        bad_reviews: cause by alert id, of alerts about bad reviews.
+        causes: cause by alert id, of alerts about bad reviews, cases, strikes and sanctions.
         raised: how often each alert id was raised.
         delivered: alert ids that the webhook's receiver took.
         failed: alert ids that some channel gave up on.
     """
 
-    bad_reviews: dict[str, str] = field(default_factory=dict)
+    causes: dict[str, str] = field(default_factory=dict)
     raised: Counter[str] = field(default_factory=Counter)
     delivered: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
@@ -60,8 +64,8 @@ class Alarm:
         data, kind = fact.event["data"], fact.subject.split(".")[2]
         if kind == "raised":
             self.raised[fact.event["id"]] += 1
-            if data["rule"] == "bad_review":
-                self.bad_reviews[fact.event["id"]] = data["evidence"][0]
+            if data["rule"] in {"bad_review", *RULES}:
+                self.causes[fact.event["id"]] = data["evidence"][0]
         elif kind == "delivered" and data["channel"] == "webhook":
             self.delivered.add(data["alert_id"])
         elif kind == "delivery-failed":
@@ -109,8 +113,8 @@ def bad_review_alert(event_id: str) -> str:
 
 async def assert_everything_adds_up(
     platform: Platform, *, alerts_timeout_s: float = ALERTS_TIMEOUT_S
-) -> None:
-    """Check the whole chain against what intake promised: stream, books, rankings, archive, alerts.
+) -> CaseBooks:
+    """Check the whole chain against what intake promised: stream, books, rankings, archive, alerts, cases.
 
     Args:
         platform: every rating that tests sent to it must be in its ``promised``.
@@ -118,7 +122,7 @@ async def assert_everything_adds_up(
     """
     platform.await_ready()
     async with cli_connection(platform.layout) as client:
-        await _assert_alerts(client, platform, alerts_timeout_s)
+        cases = await _assert_alerts(client, platform, alerts_timeout_s)
         await settled(platform.layout, client)
         submitted = await _assert_stream(client, platform.promised, platform.poisoned)
         accepted = len(await read_accepted(client))
@@ -133,6 +137,7 @@ async def assert_everything_adds_up(
     books = read_books(platform.layout, accepted, report)
     assert books.balanced, books
     assert books.accepted == len(platform.promised)
+    return cases
 
 
 def verified(platform: Platform) -> Any:  # noqa: ANN401 - whatever JSON it prints
@@ -183,31 +188,62 @@ async def _assert_stream(client: Client, promised: Mapping[str, int], poisoned: 
     return len(times) + invalid
 
 
-async def _assert_alerts(client: Client, platform: Platform, timeout_s: float) -> None:
-    """One alert for each bad review that was accepted, at the receiver at least once, and no other."""
+async def _assert_alerts(client: Client, platform: Platform, timeout_s: float) -> CaseBooks:
+    """One alert for each fact that people must hear of, at the receiver, and no other; and all timers."""
     bad = [event_id for event_id, grade in platform.promised.items() if grade <= 2]
     expected = {bad_review_alert(event_id): event_id for event_id in bad}
-    inbox, alarm = platform.webhooks.inbox, Alarm()
+    inbox, alarm, books = platform.webhooks.inbox, Alarm(), CaseBooks()
     deadline_s = time.monotonic() + timeout_s
-    async with aclosing(StreamView(client, ALERTS)) as view:
+    async with AsyncExitStack() as stack:
+        views = [
+            await stack.enter_async_context(aclosing(StreamView(client, stream)))
+            for stream in (CASES, REGISTRY, ALERTS)
+        ]
         while True:
-            for fact in await view.news():
+            cases, registry, alerts = [await view.news() for view in views]
+            books.take(each.event for each in (*cases, *registry) if each.event is not None)
+            for fact in alerts:
                 alarm.take(fact)
-            missing = expected.keys() - alarm.bad_reviews.keys()
-            undelivered = alarm.raised.keys() - alarm.delivered
-            if not missing and not undelivered:
+            expected |= books.alerts
+            outstanding = {
+                "alerts not raised": expected.keys() - alarm.causes.keys(),
+                "alerts that nothing led to": alarm.causes.keys() - expected.keys(),
+                "alerts not delivered": alarm.raised.keys() - alarm.delivered,
+                "timers lost": books.slept_through(datetime.now(UTC)),
+                "timers wrong": await _wrong_timers(client, books),
+                "missed deadlines without a strike": books.without_strike(),
+                "strikes without a proposal": books.without_proposal(),
+            }
+            if not any(outstanding.values()):
                 break
             assert time.monotonic() < deadline_s, (
-                f"after {timeout_s:g} s {len(missing)} of {len(expected)} alerts are not raised and "
-                f"{len(undelivered)} not delivered; the receiver has {len(inbox.ids)}, forged {inbox.forged}"
+                f"after {timeout_s:g} s, of {len(expected)} alerts and {len(books.cases)} cases: "
+                f"{ {what: (len(ids), _shown(ids)) for what, ids in outstanding.items() if ids} }; "
+                f"the receiver has {len(inbox.ids)}, forged {inbox.forged}"
             )
     arrived = set(inbox.ids)
-    assert alarm.bad_reviews == expected
+    books.assert_sound()
+    assert alarm.causes == expected
     assert not [alert_id for alert_id, count in alarm.raised.items() if count > 1], "raised twice"
     assert not alarm.failed
     assert not _shown(alarm.raised.keys() - arrived), "said to be delivered, but the receiver never saw it"
     assert not _shown(arrived - alarm.raised.keys()), "the receiver saw an alert that was never raised"
     assert inbox.forged == 0
+    return books
+
+
+async def _wrong_timers(client: Client, books: CaseBooks) -> set[str]:
+    """Timers that are missing, too many, at another moment, or due and not carried out."""
+    async with aclosing(StreamView(client, TIMERS)) as view:
+        facts = await view.news()
+    standing = {
+        fact.subject.removeprefix(AT): moment(fact.event["at"])
+        for fact in facts
+        if fact.event is not None and fact.subject.startswith(AT)
+    }
+    wanted = books.standing()
+    wrong = {key for key in standing.keys() | wanted.keys() if standing.get(key) != wanted.get(key)}
+    return wrong | {fact.subject for fact in facts if not fact.subject.startswith(AT)}
 
 
 def _shown(ids: Collection[str]) -> list[str]:

@@ -13,10 +13,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import httpx
@@ -75,7 +76,9 @@ def until(met: Callable[[], T | None], *, timeout_s: float, what: str) -> T:
         time.sleep(POLL_S)
 
 
-def run_pingyi(*arguments: str, timeout_s: float = CLI_TIMEOUT_S) -> "subprocess.CompletedProcess[str]":
+def run_pingyi(
+    *arguments: str, timeout_s: float = CLI_TIMEOUT_S, environment: Mapping[str, str] = MappingProxyType({})
+) -> "subprocess.CompletedProcess[str]":
     """Run the installed console script to its end, without addresses of another platform."""
     return subprocess.run(
         [str(PINGYI), *arguments],
@@ -83,7 +86,7 @@ def run_pingyi(*arguments: str, timeout_s: float = CLI_TIMEOUT_S) -> "subprocess
         text=True,
         check=False,
         cwd=ROOT,
-        env=clean_environment(),
+        env=clean_environment(**environment),
         timeout=timeout_s,
     )
 
@@ -106,6 +109,7 @@ class Platform:
         went: processes of this platform that were seen, to check that none stays.
         promised: grade by event id of everything that intake accepted from tests; kept by ``support.faults``.
         poisoned: messages in FEEDBACK that tests put there and that are no events.
+        environment: variables that its processes have beside ours.
     """
 
     layout: Layout
@@ -116,6 +120,7 @@ class Platform:
     went: set[psutil.Process] = field(default_factory=set)
     promised: dict[str, int] = field(default_factory=dict)
     poisoned: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def record(self) -> PlatformRecord:
         """What ``platform.json`` says now."""
@@ -189,7 +194,9 @@ class Platform:
 
     def pingyi(self, *arguments: str, timeout_s: float = CLI_TIMEOUT_S) -> "subprocess.CompletedProcess[str]":
         """Run ``pingyi`` beside this platform."""
-        return run_pingyi(*arguments, "--data", str(self.layout.data), timeout_s=timeout_s)
+        return run_pingyi(
+            *arguments, "--data", str(self.layout.data), timeout_s=timeout_s, environment=self.environment
+        )
 
     def pingyi_json(self, *arguments: str, timeout_s: float = CLI_TIMEOUT_S) -> Any:  # noqa: ANN401 - whatever JSON it prints
         """The same with ``--json``; must succeed; the parsed output."""
@@ -231,12 +238,12 @@ class Platform:
 
 @contextmanager
 def running_platform(
-    data: Path, *arguments: str, webhooks: WebhookReceiver | None = None
+    data: Path, *arguments: str, webhooks: WebhookReceiver | None = None, **environment: str
 ) -> Iterator[Platform]:
     """``pingyi up`` on ``data`` and free ports, ready; stopped with all checks when the block ends well."""
     with ExitStack() as stack:
         inbox = webhooks or stack.enter_context(WebhookReceiver(data / "secrets" / "webhook.key"))
-        platform = _start(data, inbox, arguments)
+        platform = _start(data, inbox, arguments, environment)
         try:
             yield platform
         except BaseException:
@@ -246,7 +253,9 @@ def running_platform(
         platform.stop()
 
 
-def _start(data: Path, inbox: WebhookReceiver, arguments: tuple[str, ...]) -> Platform:
+def _start(
+    data: Path, inbox: WebhookReceiver, arguments: tuple[str, ...], environment: Mapping[str, str]
+) -> Platform:
     for attempt in range(START_ATTEMPTS):
         layout = Layout(data.resolve(), free_port_base())
         said, told = data.with_name(f"{data.name}.out"), data.with_name(f"{data.name}.err")
@@ -260,7 +269,10 @@ def _start(data: Path, inbox: WebhookReceiver, arguments: tuple[str, ...]) -> Pl
                 stdin=subprocess.DEVNULL,
                 cwd=ROOT,
                 env=clean_environment(
-                    WEBHOOK_URL=inbox.url, ALLOW_LOOPBACK="true", CHECKPOINT_EVERY_S=CHECKPOINT_EVERY_S
+                    WEBHOOK_URL=inbox.url,
+                    ALLOW_LOOPBACK="true",
+                    CHECKPOINT_EVERY_S=CHECKPOINT_EVERY_S,
+                    **environment,
                 ),
                 start_new_session=True,
             )
@@ -272,7 +284,9 @@ def _start(data: Path, inbox: WebhookReceiver, arguments: tuple[str, ...]) -> Pl
             pytest.fail(f"not ready within {START_TIMEOUT_S:g} s:\n{told.read_text(encoding='utf-8')}")
         if supervisor.poll() is None:
             seconds = time.monotonic() - began_s
-            platform = Platform(layout, supervisor, inbox, said.read_text(encoding="utf-8"), seconds)
+            platform = Platform(
+                layout, supervisor, inbox, said.read_text(encoding="utf-8"), seconds, environment=environment
+            )
             platform.tree()
             return platform
         message = told.read_text(encoding="utf-8")
@@ -304,8 +318,7 @@ class _Pool:
     def take(self) -> Platform:
         if self.running is None:
             self.running = self.stack.enter_context(running_platform(self.make()))
-            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-                runner.run(_hasten(self.running.layout))
+            hasten(self.running)
         return self.running
 
     def discard(self) -> None:
@@ -315,7 +328,13 @@ class _Pool:
             self.running = None
 
 
-async def _hasten(layout: Layout) -> None:
+def hasten(platform: Platform) -> None:
+    """Let what a killed reader had been given come again after seconds."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(_hastened(platform.layout))
+
+
+async def _hastened(layout: Layout) -> None:
     async with connection_as(layout, "provisioner") as client:
         await redeliver_sooner(client)
 

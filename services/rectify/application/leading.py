@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -19,6 +20,8 @@ RETRY_S: Final = 1.0
 
 Leads = Callable[[], bool]
 Loop = Callable[[Leads], Awaitable[None]]
+Term = Callable[[], int | None]
+"""Number of the term in which this replica leads; None while it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,15 @@ class Upkeep:
 
 
 class LeadersWork:
-    """Runs the loops whenever this replica leads, and ends them when it does not."""
+    """Runs the loops whenever this replica leads, and ends them when it does not.
+
+    All of them live for one term: a lease that is lost and gained again between two looks of a loop would
+    otherwise leave some ended and others not, and nobody would begin the ended ones again.
+    """
 
     def __init__(
         self,
-        leads: Leads,
+        term: Term,
         caught_up: Callable[[], Awaitable[None]],
         keeper: TimerKeeper,
         book: CaseBook,
@@ -52,8 +59,8 @@ class LeadersWork:
         upkeep: Upkeep,
         metrics: RectifyMetrics,
     ) -> None:
-        """`loops` end soon after `leads` has become false."""
-        self._leads = leads
+        """`loops` end soon after `term` has become another one."""
+        self._term = term
         self._caught_up = caught_up
         self._keeper = keeper
         self._book = book
@@ -65,7 +72,8 @@ class LeadersWork:
         """Work whenever we lead, until cancelled."""
         await self._caught_up()
         while True:
-            if not self._leads():
+            term = self._term()
+            if term is None:
                 await asyncio.sleep(LOOK_S)
                 continue
             try:
@@ -74,18 +82,22 @@ class LeadersWork:
                 log.warning("timers_not_compared", reason=str(error))
                 await asyncio.sleep(RETRY_S)
                 continue
+            leads = partial(self._leads, term)
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._keeper.run(self._leads))
-                group.create_task(self._look_after())
+                group.create_task(self._keeper.run(leads))
+                group.create_task(self._look_after(leads))
                 for loop in self._loops:
-                    group.create_task(_loop(loop, self._leads))
+                    group.create_task(_loop(loop, leads))
 
-    async def _look_after(self) -> None:
+    def _leads(self, term: int) -> bool:
+        return self._term() == term
+
+    async def _look_after(self, leads: Leads) -> None:
         loop = asyncio.get_running_loop()
         compared = loop.time()
         self._upkeep.refresh()
         stale = True  # what was announced while nobody led
-        while self._leads():
+        while leads():
             try:
                 if self._upkeep.refresh() or stale:
                     stale = True
@@ -98,7 +110,7 @@ class LeadersWork:
                 log.warning("upkeep_retried", reason=str(error))
             self._measure_coverage()
             waited = 0.0
-            while self._leads() and waited < self._upkeep.look_every_s:
+            while leads() and waited < self._upkeep.look_every_s:
                 await asyncio.sleep(LOOK_S)
                 waited += LOOK_S
 
