@@ -1,7 +1,7 @@
 """The fold of FEEDBACK that counts: where surges and the like are seen. From the baseline's first day on.
 
 Each rating is read once more than by the rule for single ratings, so only the few fields that are counted are
-taken out of a message; the rule for single ratings holds every message against the whole contract.
+taken out of a message, and one that nothing is bad about leaves by the shortest way.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import structlog
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from services.notify.domain.watch import Rating, Watch
+from services.notify.domain.watch import Rating, Watch, hour_of
 from services.notify.metrics import NotifyMetrics
 from shared.kernel.errors import TransientError
 from shared.kernel.units import UnitRegistry
@@ -22,6 +22,7 @@ from shared.messaging.reading import FoldReader, StoredMessage
 from shared.messaging.streams import FEEDBACK, RANKING
 
 log = structlog.get_logger(__name__)
+SUBMITTED: Final = "feedback.v1.submitted."
 FACT: Final = 2
 PUBLIC: Final = "public"
 HELD: Final = "quarantined"
@@ -40,15 +41,30 @@ class _Counted(msgspec.Struct):
     occurred_at: datetime
     received_at: datetime
     synthetic: bool = False
+    dimensions: dict[str, int | None] | None = None
+
+
+class _Rated(msgspec.Struct):
+    city: str
+    county: str
+    unit_id: str
+    grade: int
+    source: str
+    kind: str | None = None
+    dimensions: dict[str, int | None] | None = None
+
+
+class _Submitted(msgspec.Struct):
+    id: str
+    time: datetime
+    receivedat: datetime
+    data: _Rated
+    synthetic: bool = False
 
 
 class _Data(msgspec.Struct):
     city: str
     county: str
-    unit_id: str = ""
-    kind: str | None = None
-    grade: int = 0
-    source: str = ""
     target_id: str = ""
     target: _Counted | None = None
     corrected: _Counted | None = None
@@ -70,6 +86,7 @@ class _Revised(msgspec.Struct):
     data: _Positions
 
 
+_decode_submitted = msgspec.json.Decoder(_Submitted).decode
 _decode = msgspec.json.Decoder(_Event).decode
 _decode_revised = msgspec.json.Decoder(_Revised).decode
 
@@ -103,6 +120,7 @@ class WatchFold:
                 messages = await reader.take(wait_s=PAUSE_S)
                 for message in messages:
                     self.fold(message)
+                self._metrics.watched.inc(len(messages))
                 if not reader.caught_up:
                     continue
                 try:
@@ -118,21 +136,27 @@ class WatchFold:
 
     def fold(self, message: StoredMessage) -> None:
         """Take one message in; one that can't be read is left out: its consumer dead-letters it."""
-        fact = message.subject.split(".")[FACT]
         try:
+            if message.subject.startswith(SUBMITTED):
+                self._submitted(_decode_submitted(message.data), message.sequence)
+                return
             event = _decode(message.data)
         except msgspec.DecodeError as error:
             log.warning("watch_skips", sequence=message.sequence, reason=str(error))
             return
-        self._metrics.watched.inc()
-        if fact == "submitted":
-            self._watch.rated(self._submitted(event), message.sequence)
-        elif event.data.target is not None:
-            self._revised(fact, event, event.data.target)
+        if event.data.target is not None:
+            self._revised(message.subject.split(".")[FACT], event, event.data.target)
 
-    def _submitted(self, event: _Event) -> Rating:
-        data = event.data
-        return Rating(
+    def _submitted(self, event: _Submitted, sequence: int) -> None:
+        data, watch = event.data, self._watch
+        if event.synthetic or data.source != PUBLIC:
+            return
+        issues = () if data.dimensions is None else watch.issues_of(data.dimensions)
+        if data.grade > watch.worst_grade and not issues:
+            place = (data.city, data.county)
+            watch.seen(data.unit_id, place, hour_of(event.time), event.receivedat, sequence)
+            return
+        rating = Rating(
             event.id,
             data.unit_id,
             data.city,
@@ -141,8 +165,9 @@ class WatchFold:
             data.grade,
             event.time,
             event.receivedat,
-            counted=not event.synthetic and data.source == PUBLIC,
+            issues=issues,
         )
+        watch.rated(rating, sequence)
 
     def _revised(self, fact: str, event: _Event, target: _Counted) -> None:
         rating = self._rating(event, target)
@@ -164,6 +189,7 @@ class WatchFold:
             fields.occurred_at,
             event.receivedat,
             counted=not fields.synthetic and fields.source == PUBLIC,
+            issues=self._watch.issues_of(fields.dimensions),
         )
 
     def _kind(self, unit_id: str, kind: str | None) -> str:

@@ -47,7 +47,8 @@ def _bad_review(pack: RulePack) -> str:
 def _surge(pack: RulePack) -> str:
     rule = pack.alerts.surge
     return (
-        f"同一县区同类窗口{rule.hours}小时内差评(等级不高于{rule.worst_grade})不少于{rule.min_ratings}条,"
+        f"同一县区同类窗口,或各类窗口的同一分项(五比),{rule.hours}小时内差评"
+        f"(等级不高于{rule.worst_grade})不少于{rule.min_ratings}条,"
         f"达到此前{rule.baseline_days}天同时长均值的{rule.min_ratio:g}倍,且在无特殊原因时出现的概率不超过"
         f"{rule.probability:g}(负二项分布,无过度离散时为泊松分布)"
     )

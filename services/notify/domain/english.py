@@ -21,7 +21,7 @@ TITLES_EN: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "band_change": ("Another band: {unit}", "From {previous_band} to {band}."),
     "surge": (
-        "Surge of bad reviews: {place}, {kind}",
+        "Surge of bad reviews: {place}, {about}",
         (
             "{count} bad reviews within {hours} hours, where {usual} are usual (chance: {probability}). "
             "Please find out at once what is behind it."
@@ -113,7 +113,7 @@ TITLES_EN: Final[Mapping[str, tuple[str, str]]] = {
     ),
 }
 """Title and body for each rule; one that is not registered (any more) shows its own text under an
-English frame. `english` adds ``unit`` and ``start_rank`` to the alert's figures."""
+English frame. `values_of` adds some to the alert's figures."""
 
 
 def english(alert: Alert) -> tuple[str, str]:
@@ -130,11 +130,14 @@ def english(alert: Alert) -> tuple[str, str]:
 def values_of(alert: Alert) -> dict[str, str]:
     """Return the values of a template; what an alert does not say is a dash."""
     figures = alert.figures
-    start = figures.get("day_start_rank", figures.get("previous_rank"))
+    more = {
+        "start_rank": figures.get("day_start_rank", figures.get("previous_rank")),
+        "about": figures.get("issue", figures.get("kind")),
+    }
     return _Values(
         figures,
         unit=alert.unit_name or "the platform",
-        **({} if start is None else {"start_rank": start}),
+        **{name: value for name, value in more.items() if value is not None},
     )
 
 

@@ -43,18 +43,19 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Surge:
-    """Bad reviews of one kind of window in one county within the last hours, beside what is usual there.
+    """Bad reviews of one kind of window or of one issue in one county of late, beside what is usual.
 
     Attributes:
         county: subject token.
         city: subject token.
-        kind: kind of window.
-        count: bad reviews in the window.
+        kind: kind of window; empty where an issue is counted over all kinds.
+        count: bad reviews, or sub-grades, in the window.
         usual: bad reviews that so many hours usually bring, from the days before.
         probability: chance of `count` or more without any cause.
         days: days of history that `usual` rests on.
         evidence: ids of the latest ratings, the newest first.
         known_at: when the platform received the newest one.
+        issue: the dimension that was found bad; empty where all bad reviews of a kind are counted.
     """
 
     city: str
@@ -66,6 +67,7 @@ class Surge:
     days: int
     evidence: tuple[str, ...]
     known_at: datetime
+    issue: str = ""
 
 
 @dataclass(frozen=True, slots=True)

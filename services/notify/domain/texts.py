@@ -48,6 +48,7 @@ _FIGURES: Final[Mapping[str, tuple[str, str]]] = {
     "appeal_until": ("申诉截止", "Appeal until"),
     "place": ("地区", "Place"),
     "kind": ("类型", "Kind"),
+    "issue": ("问题分项", "Issue"),
     "count": ("差评数", "Bad reviews"),
     "usual": ("通常条数", "Usual number"),
     "days": ("参照天数", "Days before"),

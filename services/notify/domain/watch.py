@@ -5,7 +5,7 @@ counts in the hour in which it was given, so an import of last month's ratings i
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -19,11 +19,14 @@ EVIDENCE: Final = 20
 HOUR_S: Final = 3600
 HOURS_OF_DAY: Final = 24
 MINUTE_S: Final = 60
+_MINUTE: Final = timedelta(seconds=MINUTE_S)
 OUT_KEPT: Final = 200_000
 """Ratings taken out that are remembered, so that each is taken out once; more than a month brings."""
 
-Place = tuple[str, str, str]
-"""City, county, kind."""
+ANY: Final = ""
+"""Of a kind of window, or of an issue: no matter which."""
+Place = tuple[str, str, str, str]
+"""City, county, kind of window, issue: bad reviews of one kind, or of one issue whatever the kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Rating:
         given_at: when it was given.
         received_at: when the platform received it.
         counted: whether rankings count it: by the public and no drill.
+        issues: what the citizen found bad: the dimensions 五比 with a sub-grade that is.
     """
 
     event_id: str
@@ -51,6 +55,7 @@ class Rating:
     given_at: datetime
     received_at: datetime
     counted: bool = True
+    issues: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -73,6 +78,7 @@ class _Minute:
     count: int
     last_sequence: int
     first_at: datetime
+    until: datetime
 
 
 def hour_of(moment: datetime) -> int:
@@ -88,18 +94,19 @@ class Watch:
 
     def __init__(self, rule: SurgeRule) -> None:
         """Count bad reviews as `rule` says."""
-        self._worst_grade = rule.worst_grade
+        self.worst_grade = rule.worst_grade
+        """Grades from 1 to this are bad."""
         self._keep_hours = rule.baseline_days * HOURS_OF_DAY + rule.hours + 1
         self._places: defaultdict[Place, _Series] = defaultdict(_Series)
         self._units: defaultdict[str, _Unit] = defaultdict(_Unit)
-        self._where: dict[str, Place] = {}
+        self._where: dict[str, tuple[str, str]] = {}
         self._out: dict[str, None] = {}
         self._held: dict[str, None] = {}
         self._minutes: deque[_Minute] = deque()
         self._first_hour: int | None = None
         self._newest_hour = 0
         self.touched_places: set[Place] = set()
-        """Places with a bad review since `surges` was asked."""
+        """Places with a bad review or a bad sub-grade since `surges` was asked."""
         self.touched_units: set[str] = set()
         """Units with a held rating since `held_shares` was asked."""
 
@@ -107,17 +114,30 @@ class Watch:
         """Take one rating in."""
         if not rating.counted:
             return
-        self._wait(rating, sequence)
         hour = hour_of(rating.given_at)
-        self._first_hour = hour if self._first_hour is None else min(self._first_hour, hour)
-        place = (rating.city, rating.county, rating.kind)
-        self._where[rating.unit_id] = place
-        self._units[rating.unit_id].ratings[hour] += 1
-        if rating.grade <= self._worst_grade:
+        self.seen(rating.unit_id, (rating.city, rating.county), hour, rating.received_at, sequence)
+        for place in self._places_of(rating):
             series = self._places[place]
             series.hours[hour] += 1
             series.latest.append((rating.event_id, rating.received_at, hour))
             self.touched_places.add(place)
+
+    def seen(
+        self, unit_id: str, where: tuple[str, str], hour: int, received_at: datetime, sequence: int
+    ) -> None:
+        """Count a rating that nothing is bad about: all there is to most of them."""
+        last = self._minutes[-1] if self._minutes else None
+        if last is not None and received_at < last.until:
+            last.count += 1
+            last.last_sequence = sequence
+        else:
+            self._minutes.append(_Minute(1, sequence, received_at, received_at + _MINUTE))
+            if len(self._minutes) > HOURS_OF_DAY * MINUTE_S:
+                self._minutes.popleft()
+        if self._first_hour is None or hour < self._first_hour:
+            self._first_hour = hour
+        self._where[unit_id] = where
+        self._units[unit_id].ratings[hour] += 1
         if hour > self._newest_hour:
             next_day = hour // HOURS_OF_DAY > self._newest_hour // HOURS_OF_DAY
             self._newest_hour = hour
@@ -133,7 +153,7 @@ class Watch:
             unit.held[hour] += 1
             unit.latest.append((event_id, rating.received_at))
             self.touched_units.add(rating.unit_id)
-            self._where.setdefault(rating.unit_id, (rating.city, rating.county, rating.kind))
+            self._where.setdefault(rating.unit_id, (rating.city, rating.county))
         if rating.event_id in self._out:
             return
         _remember(self._out, rating.event_id)
@@ -154,23 +174,30 @@ class Watch:
             self._count(after, hour_of(after.given_at), 1)
 
     def _count(self, rating: Rating, hour: int, by: int) -> None:
-        if rating.grade > self._worst_grade or not rating.counted:
+        if not rating.counted:
             return
-        series = self._places[rating.city, rating.county, rating.kind]
-        series.hours[hour] += by
-        if by < 0:
-            kept = [each for each in series.latest if each[0] != rating.event_id]
-            series.latest.clear()
-            series.latest.extend(kept)
+        for place in self._places_of(rating):
+            series = self._places[place]
+            series.hours[hour] += by
+            if by < 0:
+                kept = [each for each in series.latest if each[0] != rating.event_id]
+                series.latest.clear()
+                series.latest.extend(kept)
 
-    def _wait(self, rating: Rating, sequence: int) -> None:
-        if self._minutes and rating.received_at < self._minutes[-1].first_at + timedelta(seconds=MINUTE_S):
-            last = self._minutes[-1]
-            last.count, last.last_sequence = last.count + 1, sequence
-        else:
-            self._minutes.append(_Minute(1, sequence, rating.received_at))
-            if len(self._minutes) > HOURS_OF_DAY * MINUTE_S:
-                self._minutes.popleft()
+    def issues_of(self, dimensions: Mapping[str, int | None] | None) -> tuple[str, ...]:
+        """The dimensions with a bad sub-grade."""
+        if dimensions is None:
+            return ()
+        return tuple(
+            name for name, grade in dimensions.items() if grade is not None and grade <= self.worst_grade
+        )
+
+    def _places_of(self, rating: Rating) -> Iterator[Place]:
+        """Where a rating counts as bad: among those of its kind of window, and for each of its issues."""
+        if rating.grade <= self.worst_grade:
+            yield rating.city, rating.county, rating.kind, ANY
+        for issue in rating.issues:
+            yield rating.city, rating.county, ANY, issue
 
     def _forget(self, before: int) -> None:
         for counts in (
@@ -211,9 +238,9 @@ class Watch:
         latest = [each for each in reversed(series.latest) if start <= each[2] < end]
         if not latest:
             return None
-        city, county, kind = place
+        city, county, kind, issue = place
         evidence = tuple(each[0] for each in latest)
-        return Surge(city, county, kind, count, mean, probability, days, evidence, latest[0][1])
+        return Surge(city, county, kind, count, mean, probability, days, evidence, latest[0][1], issue)
 
     def held_shares(
         self, rule: QuarantineShareRule, now: datetime, units: Iterable[str] | None = None
@@ -229,7 +256,7 @@ class Watch:
             ratings = sum(number for hour, number in unit.ratings.items() if hour >= start)
             if held < rule.min_held or held < rule.share * max(ratings, held) or not unit.latest:
                 continue
-            city, county, _ = self._where[unit_id]
+            city, county = self._where[unit_id]
             latest = tuple(event_id for event_id, _ in reversed(unit.latest))
             found.append(
                 HeldShare(unit_id, city, county, held, max(ratings, held), latest, unit.latest[-1][1])

@@ -26,6 +26,11 @@ SIGNALS: Final = {
 }
 """What a signal says, in Chinese."""
 
+ISSUES: Final = {
+    "service": "服务", "efficiency": "效率", "quality": "质量", "conduct": "作风", "image": "形象",
+}  # fmt: skip
+"""The dimensions 五比, in Chinese."""
+
 
 def too_good(flag: Flag, rules: RulePack) -> Alert | None:
     """Scoring flagged a unit's ratings as made up 虚高; that a flag is taken down raises nothing."""
@@ -100,15 +105,21 @@ def failing_channel(alert: Alert) -> str | None:
 
 
 def surge(found: Surge, place: str, rules: RulePack) -> Alert:
-    """Bad reviews of one kind of window in one county far beyond its own past 群体性事件预警; once a day.
+    """Bad reviews of one kind or issue in one county far beyond its own past 群体性事件预警; once a day.
 
     `place` is the division's name.
     """
     rule = rules.alerts.surge
-    label = rules.kinds.get(found.kind, found.kind)
     day = business_day(found.known_at)
+    if found.issue:
+        about = f"issue {found.issue}"
+        label = f"“{ISSUES.get(found.issue, found.issue)}”问题"
+        what = f"各类窗口最近{rule.hours}小时收到“{ISSUES.get(found.issue, found.issue)}”分项差评"
+    else:
+        about, label = found.kind, rules.kinds.get(found.kind, found.kind)
+        what = f"{label}窗口最近{rule.hours}小时收到差评"
     return Alert(
-        alert_id=alert_id("surge", found.city, found.county, found.kind, day.isoformat()),
+        alert_id=alert_id("surge", found.city, found.county, about, day.isoformat()),
         rule="surge",
         severity=rule.severity,
         known_at=found.known_at,
@@ -118,14 +129,14 @@ def surge(found: Surge, place: str, rules: RulePack) -> Alert:
         county=found.county,
         title=f"群体性事件预警:{place}{label}{rule.hours}小时内差评{found.count}条",
         body=(
-            f"{place}的{label}窗口最近{rule.hours}小时收到差评{found.count}条;按此前{found.days}天的情况,"
+            f"{place}的{what}{found.count}条;按此前{found.days}天的情况,"
             f"同样时长通常约{found.usual:.1f}条,在无特殊原因时出现{found.count}条及以上的概率约为"
             f"{_chance(found.probability)}。请立即了解情况,防止矛盾激化。"
         ),
         evidence=found.evidence,
         figures={
             "place": place,
-            "kind": found.kind,
+            **({"issue": found.issue} if found.issue else {"kind": found.kind}),
             "count": str(found.count),
             "usual": f"{found.usual:.3f}",
             "probability": _chance(found.probability),

@@ -55,6 +55,65 @@ def test_a_surge_is_told_with_the_baseline_and_the_probability() -> None:
     assert len(alert.evidence) == 12
 
 
+KINDS = ("marriage", "funeral", "elderly", "rescue")
+
+
+def complaints(first: int, count: int, issue: str = "conduct") -> list[Rating]:
+    """The same issue at four kinds of windows of one county, by people who were content on the whole."""
+    return [
+        rating(
+            first + each, NOW - timedelta(minutes=each), 3,
+            kind=KINDS[each % 4], unit_id=f"U00011{each % 4}", issues=(issue,),
+        )
+        for each in range(count)
+    ]  # fmt: skip
+
+
+def test_a_surge_of_one_issue_is_seen_over_all_kinds_of_windows_of_a_county() -> None:
+    watch = Watch(RULE)
+    for number, each in enumerate(complaints(history(watch), 12), 100):
+        watch.rated(each, number)
+    (found,) = watch.surges(RULE, NOW)
+    assert (found.issue, found.kind, found.county, found.count) == ("conduct", "", "360102", 12)
+    assert found.probability <= RULE.probability
+    alert = surge(found, place_name(found.city, found.county, NOW.date()), PACK)
+    assert alert.title == "群体性事件预警:南昌市东湖区“作风”问题24小时内差评12条"
+    assert "各类窗口最近24小时收到“作风”分项差评12条" in alert.body
+    assert "通常约0.0条" in alert.body
+    assert f"{found.probability:.2g}" in alert.body
+    assert alert.figures["issue"] == "conduct"
+    assert "kind" not in alert.figures
+
+
+def test_issues_are_counted_apart_in_each_county() -> None:
+    watch = Watch(RULE)
+    first = history(watch)
+    issues = ("service", "efficiency", "quality", "conduct", "image")
+    for number in range(20):
+        (each,) = complaints(first + number, 1, issues[number % 5])
+        watch.rated(each, first + number)
+    elsewhere = [replace(each, county="360103") for each in complaints(first + 20, 4, "conduct")]
+    for number, each in enumerate(elsewhere, first + 20):
+        watch.rated(each, number)
+    assert watch.surges(RULE, NOW) == [], "four of each issue here, four there"
+
+
+def test_an_issue_that_is_corrected_or_held_is_counted_no_more() -> None:
+    watch = Watch(RULE)
+    found = complaints(history(watch), 12)
+    for number, each in enumerate(found, 100):
+        watch.rated(each, number)
+    for each in found[:4]:
+        watch.corrected(each, replace(each, issues=("image",)))
+    for each in found[4:8]:
+        watch.taken_out(each, event_id=f"hold-{each.event_id}", held=True)
+    assert watch.surges(RULE, NOW) == []
+    for each in found[4:8]:
+        watch.put_back(each)
+    (again,) = watch.surges(RULE, NOW, [("3601", "360102", "", "conduct")])
+    assert again.count == 8
+
+
 @pytest.mark.parametrize(
     ("days", "per_day", "count", "why"),
     [
@@ -131,7 +190,7 @@ def test_what_is_taken_out_and_put_back_leaves_no_trace(order: list[int], undone
         for each in (watch, plain):
             each.taken_out(ratings[place], event_id="x", held=False)
     counts = [
-        [found.count for found in each.surges(RULE, NOW, [("3601", "360102", "marriage")])]
+        [found.count for found in each.surges(RULE, NOW, [("3601", "360102", "marriage", "")])]
         for each in (watch, plain)
     ]
     assert counts[0] == counts[1] or not counts[0]  # evidence of what came back is not known any more
