@@ -1,6 +1,7 @@
 """Raising alerts: an event comes in, the rules judge it, what they find becomes durable."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
@@ -19,7 +20,7 @@ from services.notify.application.translation import (
 from services.notify.domain.alert import Alert, Background
 from services.notify.domain.catalogue import RULES
 from services.notify.domain.routing import addressees
-from services.notify.domain.rules import concerns_reviews_of, review_alerts, score_alerts, stream_diverged
+from services.notify.domain.rules import grades_of_concern, review_alerts, score_alerts, stream_diverged
 from services.notify.domain.watch_rules import dead_letter, failing_channel, too_good
 from services.notify.metrics import NotifyMetrics
 from shared.events import (
@@ -39,6 +40,8 @@ from shared.rules import RulePack
 log = structlog.get_logger(__name__)
 LOGGED_EACH: Final = 100
 """So many dropped events are logged one by one, then every hundredth with the count; the metric has all."""
+HOUR_S: Final = 3600
+HOURS_KEPT: Final = 1000
 
 
 class RaiseAlerts:
@@ -72,20 +75,27 @@ class RaiseAlerts:
         self._dropped = 0
         self._clock = clock
         self._metrics = metrics
+        self._alarming: dict[int, frozenset[int]] = {}
         self._quiet_reviews = metrics.events.labels("feedback", "quiet")
         self._quiet_moves = metrics.events.labels("score_changed", "quiet")
 
-    def lets_pass(self, event: Envelope[FeedbackSubmitted]) -> bool:
+    def lets_pass(self, grade: int, received_at: datetime) -> bool:
         """Tell whether no rule could fire on a rating, and count it then: nothing else is to be done with it.
 
         Nineteen of twenty ratings leave here: no fact, no registry, no clock. Never raises; where no rule
         pack covers the day, `on_feedback` says so.
         """
-        try:
-            rules = self._packs.on(business_day(event.receivedat))
-        except PermanentError:
-            return False
-        if concerns_reviews_of(event.data.grade, rules):
+        hour = int(received_at.timestamp()) // HOUR_S  # no day begins within one: their packs are the same
+        alarming = self._alarming.get(hour)
+        if alarming is None:
+            try:
+                rules = self._packs.on(business_day(received_at))
+            except PermanentError:
+                return False
+            if len(self._alarming) >= HOURS_KEPT:
+                self._alarming.clear()
+            alarming = self._alarming[hour] = grades_of_concern(rules)
+        if grade in alarming:
             return False
         self._quiet_reviews.inc()
         return True

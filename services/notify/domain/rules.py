@@ -164,9 +164,9 @@ SCORE_RULES: Final[tuple[Callable[[ScoreMove, RulePack], Alert | None], ...]] = 
 """Rules over changes of rank, score and band."""
 
 
-def concerns_reviews_of(grade: int, rules: RulePack) -> bool:
-    """Tell whether any of `REVIEW_RULES` could fire on a rating of `grade`: the others are not looked at."""
-    return grade in rules.alerts.bad_review.grades
+def grades_of_concern(rules: RulePack) -> frozenset[int]:
+    """Return the grades that any of `REVIEW_RULES` could fire on: ratings of others are not looked at."""
+    return frozenset(grade.value for grade in rules.alerts.bad_review.grades)
 
 
 def review_alerts(review: Review, rules: RulePack) -> tuple[Alert, ...]:

@@ -1,14 +1,18 @@
 """What comes in from the bus, by the provisioned durables, typed by event.
 
-Ratings, score changes and findings about streams are read by pull loops: most of them need nothing. Order
-does not matter: alert ids derive from their causes. So a batch of messages is handled side by side;
-acknowledging, retrying and dead-lettering is the shared failure policy's work (`FailureHandling`). Alerts
-themselves, on their way to receivers, are `deliveries`' business.
+Ratings, score changes and findings about streams are read by pull loops: most of them need nothing. Of a
+rating only grade and time are looked at, unless a rule may fire on it: then, and where they can't be read, it
+is held against the whole contract. To check that of all others is for scoring, which counts them. Order does
+not matter: alert ids derive from their causes. So a batch of messages is handled side by side; acknowledging,
+retrying and dead-lettering is the shared failure policy's work (`FailureHandling`). Alerts on their way to
+receivers are `deliveries`' business.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeVar
 
+import msgspec
 from nats.aio.client import Client
 
 from services.notify.application.handlers import RaiseAlerts
@@ -55,28 +59,62 @@ DURABLES: Final = (
 """(stream, durable) of every consumer that is read here; all must be provisioned."""
 
 
+_MOVED: Final = spec_for_data(UnitScoreChanged).envelope
+
+
+class _Graded(msgspec.Struct):
+    grade: Annotated[int, msgspec.Meta(ge=1, le=5)]
+
+
+class _Rating(msgspec.Struct):
+    """The least of a rating that says whether any rule could fire on it."""
+
+    receivedat: Annotated[datetime, msgspec.Meta(tz=True)]
+    data: _Graded
+
+
+_glance = msgspec.json.Decoder(_Rating).decode
+
+
+def no_concern(raise_alerts: RaiseAlerts) -> Callable[[StoredMessage], bool]:
+    """Return what tells whether a rating can be passed by; what it can't judge needs handling."""
+
+    def passes(message: StoredMessage) -> bool:
+        try:
+            rating = _glance(message.data)
+        except msgspec.MsgspecError:
+            return False
+        return raise_alerts.lets_pass(rating.data.grade, rating.receivedat)
+
+    return passes
+
+
 def consumers(
     client: Client, raise_alerts: RaiseAlerts, failures: FailureHandling
 ) -> dict[str, DurableConsumer]:
-    """Return the pull loops by what they read.
+    """Return the pull loops by what they read."""
 
-    Every message is held against the whole contract, also those that need no alert: pydantic takes 5 us for
-    it, less than any framework needs to hand a message over, and an invalid one is never just passed by.
-    """
+    def no_move(message: StoredMessage) -> bool:
+        try:
+            event = parse_envelope(_MOVED, message.data)
+        except InvalidEventError:
+            return False  # raised again below, where the failure policy is
+        return raise_alerts.lets_move_pass(event)
+
     return {
         "feedback": _loop(
             DurableReader(client, FEEDBACK, FEEDBACK_DURABLE, pace_s=PACE_S),
             FeedbackSubmitted,
             raise_alerts.on_feedback,
             failures,
-            raise_alerts.lets_pass,
+            no_concern(raise_alerts),
         ),
         "ranking": _loop(
             DurableReader(client, RANKING, RANKING_DURABLE, pace_s=PACE_S),
             UnitScoreChanged,
             raise_alerts.on_score_changed,
             failures,
-            raise_alerts.lets_move_pass,
+            no_move,
         ),
         "audit": _loop(
             DurableReader(client, AUDIT, AUDIT_DURABLE, pace_s=PACE_S),
@@ -104,22 +142,15 @@ def _loop(
     data: type[D],
     handle: Callable[[Envelope[D]], Awaitable[object]],
     failures: FailureHandling,
-    lets_pass: Callable[[Envelope[D]], bool] | None = None,
+    nothing_to_do: Callable[[StoredMessage], bool] | None = None,
 ) -> DurableConsumer:
     model = spec_for_data(data).envelope
     handle_event = _in_context(handle)
 
-    def nothing_to_do(message: StoredMessage) -> bool:
-        try:
-            event = parse_envelope(model, message.data)
-        except InvalidEventError:
-            return False  # raised again below, where the failure policy is
-        return lets_pass is not None and lets_pass(event)
-
     async def on_message(message: StoredMessage) -> None:
         await handle_event(parse_envelope(model, message.data))
 
-    return DurableConsumer(reader, on_message, failures, screen=nothing_to_do if lets_pass else None)
+    return DurableConsumer(reader, on_message, failures, screen=nothing_to_do)
 
 
 def _in_context(

@@ -297,9 +297,9 @@ async def test_a_poison_message_becomes_a_dead_letter_and_the_rest_goes_on(
         await eventually(got(receiver, 1), "the good one is delivered")
 
         async def buried() -> bool:
-            return len(await stored(client, MessageDeadLettered)) == 3
+            return len(await stored(client, MessageDeadLettered)) == 2
 
-        await eventually(buried, "the bad ones are dead letters, also one that no rule would have looked at")
+        await eventually(buried, "what can't be judged is a dead letter; a good grade is passed by")
 
         async def consumed() -> bool:
             info = await client.jetstream().consumer_info("FEEDBACK", "notify-feedback")
