@@ -51,7 +51,7 @@ class Settings(BrokerSettings, AccessSettings):
     alert_max_age_s: float = Field(
         default=30 * DAY_S,
         gt=0,
-        description="Events received longer ago raise no alert, but for those of cases and sanctions.",
+        description="Events received longer ago raise no alert; of cases, sanctions and nominations they do.",
     )
     review_alert_max_age_s: float | None = Field(
         default=None, gt=0, description="The same for single ratings; as the others if not set."

@@ -233,8 +233,8 @@ _SANCTIONS: tuple[EventSpec, ...] = tuple(
         ("strike", sanctions.STRIKE_FACTS, ("rectify", "notify")),
         ("sanction", sanctions.SANCTION_FACTS, ("rectify", "notify")),
         ("sanction", sanctions.VETO_FACTS, ("rectify", "notify", "scoring")),
-        ("nomination", sanctions.NOMINATION_FACTS, ("rectify",)),
-        ("candidate", sanctions.CANDIDATE_FACTS, ("rectify",)),
+        ("nomination", sanctions.NOMINATION_FACTS, ("rectify", "notify")),
+        ("candidate", sanctions.CANDIDATE_FACTS, ("rectify", "notify")),
         ("check", sanctions.CHECK_FACTS, ("rectify",)),
     )
     for fact, data in facts
@@ -296,7 +296,7 @@ EVENTS: tuple[EventSpec, ...] = (
     ),
     EventSpec(
         "ranking", "period-closed", PeriodClosed, "RANKING",
-        producers=("scoring",), consumers=("rectify",), retention=_DERIVED, public=True,
+        producers=("scoring",), consumers=("rectify", "notify"), retention=_DERIVED, public=True,
     ),
     EventSpec(
         "ranking", "period-restated", PeriodRestated, "RANKING",

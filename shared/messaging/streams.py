@@ -196,8 +196,12 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
         CASES, "notify-cases", "notify", ("cases.v1.changed.>",), "Clocks and steps of cases to alerts.",
     ),
     ConsumerSpec(
-        REGISTRY, "notify-sanctions", "notify", ("sanctions.v1.strike.>", "sanctions.v1.sanction.>"),
-        "Strikes and sanctions to alerts.",
+        REGISTRY, "notify-sanctions", "notify",
+        tuple(f"sanctions.v1.{topic}.>" for topic in ("strike", "sanction", "nomination", "candidate")),
+        "Strikes, sanctions and who is named at the ends of closed lists to alerts.",
+    ),
+    ConsumerSpec(
+        RANKING, "notify-periods", "notify", ("ranking.v1.period-closed.>",), "Closed quarters to alerts.",
     ),
     *(
         ConsumerSpec(

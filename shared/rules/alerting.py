@@ -97,6 +97,10 @@ RULE_NAMES: Final = frozenset(
         "strike",
         "sanction_to_decide",
         "sanction_step",
+        "nomination_step",
+        "nomination_to_confirm",
+        "talk_candidate",
+        "quarterly_check",
     }
 )
 """Rules of alerts by name; grouping may be set for each."""

@@ -62,15 +62,19 @@ class CaseAlerts:
 
 @dataclass(frozen=True, slots=True)
 class SanctionAlerts:
-    """The rules that `read_sanction_alerts` finds in ``[alerts]``: how urgent what weighs on a unit is."""
+    """The rules that `read_sanction_alerts` finds in ``[alerts]``: how urgent each is."""
 
     strike: Severity = Severity.WARNING
     to_decide: Severity = Severity.WARNING
     step: Severity = Severity.WARNING
+    nomination: Severity = Severity.INFO
+    to_confirm: Severity = Severity.INFO
+    candidate: Severity = Severity.WARNING
+    check: Severity = Severity.INFO
 
 
 def read_sanction_alerts(alerts: "Table") -> SanctionAlerts:
-    """Read the optional tables ``strike``, ``sanction_to_decide`` and ``sanction_step`` of ``[alerts]``."""
+    """Read the optional tables of ``[alerts]`` on strikes, sanctions, nominations, candidates and checks."""
     usual = SanctionAlerts()
 
     def severity(name: str, default: Severity) -> Severity:
@@ -85,6 +89,10 @@ def read_sanction_alerts(alerts: "Table") -> SanctionAlerts:
         severity("strike", usual.strike),
         severity("sanction_to_decide", usual.to_decide),
         severity("sanction_step", usual.step),
+        severity("nomination_step", usual.nomination),
+        severity("nomination_to_confirm", usual.to_confirm),
+        severity("talk_candidate", usual.candidate),
+        severity("quarterly_check", usual.check),
     )
 
 

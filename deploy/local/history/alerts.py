@@ -14,6 +14,7 @@ from deploy.local.history.archive import read_entries
 from deploy.local.layout import Layout
 from services.notify.adapters.watch_fold import WatchFold, first_since
 from services.notify.application.case_alerts import case_fact_of
+from services.notify.application.list_alerts import named_alerts, quarter_alerts
 from services.notify.application.sanction_alerts import sanction_fact_of
 from services.notify.application.translation import (
     divergence_of,
@@ -38,6 +39,7 @@ from shared.events import (
     FeedbackSubmitted,
     InvalidEventError,
     MessageDeadLettered,
+    PeriodClosed,
     StreamDiverged,
     UnitFlagged,
     UnitScoreChanged,
@@ -99,6 +101,12 @@ SOURCES: Final[Mapping[str, tuple[str, str, type[EventData] | None, _Judge]]] = 
     **dict.fromkeys(
         ("sanction_to_decide", "sanction_step"), (REGISTRY, "sanctions.v1.sanction.", None, _sanction)
     ),
+    **dict.fromkeys(
+        ("nomination_step", "nomination_to_confirm"),
+        (REGISTRY, "sanctions.v1.nomination.", None, named_alerts),
+    ),
+    "talk_candidate": (REGISTRY, "sanctions.v1.candidate.", None, named_alerts),
+    "quarterly_check": (RANKING, "ranking.v1.period-closed.", PeriodClosed, quarter_alerts),
 }  # fmt: skip
 """For each rule over single events: stream, start of the subject, event, how it is judged.
 

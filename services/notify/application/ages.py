@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 REVIEW: Final = "feedback"
-NEVER_TOO_OLD: Final = frozenset({"case", "sanction"})
+NEVER_TOO_OLD: Final = frozenset({"case", "sanction", "nomination"})
 """What somebody has to act on until it is done, or what counts against a unit: news however late."""
 
 
@@ -14,7 +14,7 @@ class MaxAges:
     """Events received longer ago raise no alert, so that a consumer that starts with history buries nothing.
 
     Attributes:
-        usual: of every kind but cases and sanctions, which have no limit.
+        usual: of every kind but cases, sanctions and nominations, which have no limit.
         reviews: of single ratings; as `usual` if None.
     """
 

@@ -169,6 +169,26 @@ RULES: Final[Mapping[str, RuleInfo]] = MappingProxyType(
                 Audience.UNIT, public=False,
                 condition=lambda _pack: "问责决定签署生效、申诉裁定或撤销",
             ),
+            RuleInfo(
+                "nomination_step", "推荐进展",
+                ("UnitNominated", "NominationConfirmed", "NominationWithdrawn"), Audience.UNIT, public=False,
+                condition=lambda pack: (
+                    f"季度或年度榜单前{pack.lists.top}名列入推荐,获各级确认,或因一票否决撤销"
+                ),
+            ),
+            RuleInfo(
+                "nomination_to_confirm", "推荐待确认", ("UnitNominated", "NominationConfirmed"),
+                Audience.SUPERVISORS, public=False,
+                condition=lambda _pack: "推荐待某一级确认:告知该级",
+            ),
+            RuleInfo(
+                "talk_candidate", "约谈候选", ("TalkCandidateNamed",), Audience.SUPERVISORS, public=False,
+                condition=lambda pack: f"季度或年度榜单后{pack.lists.bottom}名:告知上一级,是否约谈由人决定",
+            ),
+            RuleInfo(
+                "quarterly_check", "季度检查", ("PeriodClosed",), Audience.SUPERVISORS, public=False,
+                condition=lambda _pack: "季度评议结果已定(季度终了30天后),各级检查所辖单位",
+            ),
         )
     }
 )  # fmt: skip

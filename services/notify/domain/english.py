@@ -96,6 +96,25 @@ TITLES_EN: Final[Mapping[str, tuple[str, str]]] = {
         "Sanction: {unit}",
         "{fact}: {measure}, ground {ground}, step {step}. An appeal is possible until {appeal_until}.",
     ),
+    "nomination_step": (
+        "Nomination: {unit}",
+        "{fact}: place {rank} in the list {list} of {period}; the level asked next: {next_level}.",
+    ),
+    "nomination_to_confirm": (
+        "A nomination for you to confirm: {nominee}",
+        "{fact}: place {rank} in the list {list} of {period}. Please look into it and confirm it.",
+    ),
+    "talk_candidate": (
+        "Candidate for a talk: {unit}",
+        (
+            "Place {rank} of {ranked} in the list {list} of {period}, score {score}, upper end of its "
+            "interval {interval_high}. Nothing follows unless you decide so. Enough for a talk: {proposable}."
+        ),
+    ),
+    "quarterly_check": (
+        "Quarterly check {period}",
+        "The results of {period} are final. Please check what is below you: {command}.",
+    ),
     "escalation": (
         "Not acknowledged in time ({rule}): {unit}",
         (
@@ -133,6 +152,7 @@ def values_of(alert: Alert) -> dict[str, str]:
     more = {
         "start_rank": figures.get("day_start_rank", figures.get("previous_rank")),
         "about": figures.get("issue", figures.get("kind")),
+        "next_level": figures.get("awaits", "none"),
     }
     return _Values(
         figures,

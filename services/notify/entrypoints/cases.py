@@ -1,23 +1,29 @@
-"""What comes in from the bus about cases, strikes and sanctions, by provisioned durables of their own."""
+"""What comes in from the bus about cases, ladders and closed periods, by durables of their own."""
 
 from typing import Final
 
 from nats.aio.client import Client
 
 from services.notify.application.case_alerts import RaiseCaseAlerts
+from services.notify.application.list_alerts import RaiseListAlerts
 from services.notify.application.raising import RaiseAlerts
 from services.notify.application.sanction_alerts import RaiseSanctionAlerts
 from services.notify.entrypoints.case_messages import needs_a_look, parse_fact
 from services.notify.entrypoints.events import PACE_S, context_of
+from shared.events import Envelope, PeriodClosed, parse_envelope
+from shared.events.sanctions import NominationChanged, TalkCandidateNamed
 from shared.kernel.units import UnitRegistry
 from shared.messaging.consuming import DurableConsumer
 from shared.messaging.failure import FailureHandling
 from shared.messaging.reading import DurableReader, StoredMessage
-from shared.messaging.streams import CASES, REGISTRY
+from shared.messaging.streams import CASES, RANKING, REGISTRY
 
 CASES_DURABLE: Final = "notify-cases"
 SANCTIONS_DURABLE: Final = "notify-sanctions"
-CASE_DURABLES: Final = ((CASES, CASES_DURABLE), (REGISTRY, SANCTIONS_DURABLE))
+PERIODS_DURABLE: Final = "notify-periods"
+CASE_DURABLES: Final = (
+    (CASES, CASES_DURABLE), (REGISTRY, SANCTIONS_DURABLE), (RANKING, PERIODS_DURABLE)
+)  # fmt: skip
 """(stream, durable) of every consumer that is read here; all must be provisioned."""
 
 
@@ -39,15 +45,24 @@ def case_consumers(
             await raise_case(event)
 
     raise_sanction = RaiseSanctionAlerts(raise_alerts, units)
+    raise_list = RaiseListAlerts(raise_alerts, units)
 
     async def on_sanction(message: StoredMessage) -> None:
         event = parse_fact(message.data)
+        named = isinstance(event.data, NominationChanged | TalkCandidateNamed)
         with context_of(event):
-            await raise_sanction(event)
+            await (raise_list.on_named(event) if named else raise_sanction(event))
+
+    async def on_period(message: StoredMessage) -> None:
+        event = parse_envelope(Envelope[PeriodClosed], message.data)
+        with context_of(event):
+            await raise_list.on_closed(event)
 
     cases = DurableReader(client, CASES, CASES_DURABLE, pace_s=PACE_S)
     sanctions = DurableReader(client, REGISTRY, SANCTIONS_DURABLE, pace_s=PACE_S)
+    periods = DurableReader(client, RANKING, PERIODS_DURABLE, pace_s=PACE_S)
     return {
         "cases": DurableConsumer(cases, on_case, failures, screen=nothing_to_do),
         "sanctions": DurableConsumer(sanctions, on_sanction, failures),
+        "periods": DurableConsumer(periods, on_period, failures),
     }

@@ -11,7 +11,9 @@ from shared.auth.grants import Permission
 from shared.auth.principals import Place, Principal, Tier
 from shared.kernel.units import UnitRegistry
 
-_KNOWN_TO_THE_UNIT: Final = frozenset({"surge", "case_overdue", "case_refused_again"})
+_KNOWN_TO_THE_UNIT: Final = frozenset(
+    {"surge", "case_overdue", "case_refused_again", "nomination_to_confirm", "quarterly_check"}
+)
 """Told one level up, and no secret to those below: of their own cases they know."""
 CONFIDENTIAL: Final = frozenset(
     name

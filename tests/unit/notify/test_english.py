@@ -27,6 +27,7 @@ from shared.rules import Severity
 from tests.unit.notify.support import CAUSE, NOW, PACK, SetClock, Stream, alert, move, review
 from tests.unit.notify.test_case_rules import fact
 from tests.unit.notify.test_handlers import raised
+from tests.unit.notify.test_list_rules import QUARTER, told_of
 from tests.unit.notify.test_sanction_rules import found
 
 ROUTING: Final = PACK.routing
@@ -57,6 +58,9 @@ def found_alerts() -> dict[str, Alert]:
         stream_diverged(Divergence("s1", NOW, "FEEDBACK", "went_back", True, 1, 2, 2)),
         *(each for one in CASE_FACTS for each in case_alerts(one, PACK)),
         *(each for name in SANCTION_FACTS for each in found(name)),
+        *told_of("unit-nominated"),
+        *told_of("talk-candidate-named"),
+        *told_of("period-closed", **QUARTER)[:1],
         escalation_of(alert(), 2, waiting, ROUTING, NOW),
         digest_of(who, [alert(1), alert(2)], 3, 1, ROUTING, NOW),
     )
