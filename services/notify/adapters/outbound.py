@@ -7,22 +7,26 @@ and use (DNS rebinding) gains nothing. There is no redirect, proxy, cookie, comp
 
 import asyncio
 import ipaddress
+import re
 import socket
 import ssl
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
+from urllib.parse import SplitResult, quote, urlsplit
 
-import httpcore
-
+from services.notify.adapters.answer_parser import Answer, BadAnswerError, read_answer
 from services.notify.domain.reach import Reach, is_loopback
 from shared.kernel.errors import InvalidValueError, PermanentError, TransientError, describe
 
-MAX_ANSWER_BYTES: Final = 64 * 1024
-"""What is read of an answer; the rest is left unread and the connection closed."""
+HTTPS_PORT: Final = 443
+HTTP_PORT: Final = 80
+GOODBYE_S: Final = 1.0
+"""How long a receiver may take to end TLS after its answer; nobody waits for it."""
+_AS_IT_IS: Final = "%/:@!$&'()*+,;=?~-._[]"
+"""Characters of a path or a query that mean what the operator wrote."""
+_NO_HEADER: Final = re.compile(r"[^\x20-\x7e]")
 RESOLVERS: Final = 32
 """Names looked up at once. A look-up can't be cancelled, so one name has one look-up at most."""
 
@@ -33,15 +37,6 @@ class OutboundError(TransientError):
 
 class ForbiddenTargetError(PermanentError):
     """The name has an address that alerts must not be sent to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back; `body` holds at most `MAX_ANSWER_BYTES`."""
-
-    status: int
-    body: bytes
-    retry_after: str | None = None
 
 
 def check_url(url: str, *, loopback: bool = False, field: str = "url") -> str:
@@ -89,6 +84,14 @@ def system_addresses(host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+def _is_address(host: str) -> bool:
+    """Whether `host` is an address in its usual form, so that nobody has to be asked."""
+    try:
+        return str(ipaddress.ip_address(host)) == host
+    except ValueError:
+        return False
+
+
 class Resolver:
     """Looks names up and checks what they stand for."""
 
@@ -112,7 +115,7 @@ class Resolver:
             OutboundError: the name is not known, at present.
         """
         try:
-            addresses = await asyncio.shield(self._look_up(host, port))
+            addresses = (host,) if _is_address(host) else await asyncio.shield(self._look_up(host, port))
         except OSError as error:
             raise OutboundError(
                 describe(
@@ -155,42 +158,6 @@ class Resolver:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class _CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to checked addresses only; the connection above still knows, and verifies, the name."""
-
-    def __init__(self, resolver: Resolver, *, plain: bool) -> None:
-        self._resolver = resolver
-        self._plain = plain
-        self._sockets = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        addresses = await self._resolver.resolve(host, port)
-        if self._plain and not all(is_loopback(address) for address in addresses):
-            raise ForbiddenTargetError(describe(f"http to {host}", "https, or this machine", "use https"))
-        failure: Exception | None = None
-        for address in addresses:
-            try:
-                return await self._sockets.connect_tcp(
-                    address, port, timeout, local_address=local_address, socket_options=socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure or httpcore.ConnectError(host)
-
-    async def connect_unix_socket(self, *_args: Any, **_kwargs: Any) -> httpcore.AsyncNetworkStream:  # noqa: ANN401 - httpcore's signature
-        raise ForbiddenTargetError(describe("a socket file", "a public address", "use https"))
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
 def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
     """Return a context that verifies certificate and name, with TLS 1.2 at least.
 
@@ -223,49 +190,82 @@ class Outbound:
 
         Raises:
             ForbiddenTargetError: the name has an address that is not allowed.
+            InvalidValueError: a header can't be sent.
             OutboundError: no whole answer in time: connection, TLS, protocol or receiver failed. Whether the
                 receiver got the request is not known then.
         """
-        target = httpcore.URL(ascii_host(url))
-        connection = httpcore.AsyncHTTPConnection(
-            target.origin,
-            ssl_context=self._tls,
-            network_backend=_CheckedBackend(self._resolver, plain=target.scheme == b"http"),
-        )
-        sent = {
-            "host": target.host.decode() + (f":{target.port}" if target.port is not None else ""),
-            "user-agent": "pingyi-notify",
-            "accept-encoding": "identity",
-            "connection": "close",
-            "content-length": str(len(content)),
-            **headers,
-        }
-        limits = dict.fromkeys(("connect", "read", "write", "pool"), self._timeout_s)
+        parts = urlsplit(ascii_host(url))
+        request = _request(parts, content, headers)
         try:
-            # The library's limits are per read, so a receiver that trickles bytes would hold us for ever.
+            # One limit for all of it: a receiver that trickles bytes would hold us for ever.
             async with asyncio.timeout(self._timeout_s):
+                reader, writer = await self._connect(parts)
                 try:
-                    request = httpcore.Request(
-                        "POST",
-                        target,
-                        headers=list(sent.items()),
-                        content=content,
-                        extensions={"timeout": limits},
-                    )
-                    answer = await connection.handle_async_request(request)
-                    return await _read(answer)
-                finally:
-                    await connection.aclose()
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-            raise self._failure(type(error).__name__, error) from error
-        except (OSError, TimeoutError) as error:
-            raise self._failure(type(error).__name__, error) from error
+                    writer.write(request)
+                    await writer.drain()
+                    answer = await read_answer(reader)
+                except BaseException:
+                    writer.transport.abort()
+                    raise
+                writer.close()
+                return answer
+        except (OSError, TimeoutError, BadAnswerError) as error:
+            raise self._failure(error) from error
 
-    def _failure(self, name: str, error: BaseException) -> OutboundError:
-        reason = f": {error}" if "CERTIFICATE" in str(error).upper() or "TLS" in str(error).upper() else ""
+    async def _connect(self, parts: SplitResult) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a checked address; TLS still knows, and verifies, the name."""
+        secure, host = parts.scheme == "https", parts.hostname or ""
+        port = parts.port or (HTTPS_PORT if secure else HTTP_PORT)
+        addresses = await self._resolver.resolve(host, port)
+        if not secure and not all(is_loopback(address) for address in addresses):
+            raise ForbiddenTargetError(describe(f"http to {host}", "https, or this machine", "use https"))
+        failure: OSError | None = None
+        for address in addresses:
+            try:
+                if not secure:
+                    return await asyncio.open_connection(address, port)
+                return await asyncio.open_connection(
+                    address, port, ssl=self._tls, server_hostname=host, ssl_shutdown_timeout=GOODBYE_S
+                )
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                failure = error
+        raise failure or ConnectionError(host)
+
+    def _failure(self, error: BaseException) -> OutboundError:
+        found = type(error).__name__
+        if isinstance(error, ssl.SSLCertVerificationError):
+            found = f"a certificate that is refused, {error.verify_message}"
+        elif isinstance(error, ssl.SSLError):
+            found = f"TLS failed, {error.reason}"
         return OutboundError(
-            describe(f"{name}{reason}", f"a whole answer within {self._timeout_s:g} s", "it is tried again")
+            describe(found, f"a whole answer within {self._timeout_s:g} s", "it is tried again")
         )
+
+
+def _request(parts: SplitResult, content: bytes, headers: Mapping[str, str]) -> bytes:
+    """The bytes of a request; nothing in a header can end it and start another.
+
+    Raises:
+        InvalidValueError: a header holds what no header may hold.
+    """
+    target = quote(parts.path or "/", safe=_AS_IT_IS) + (
+        f"?{quote(parts.query, safe=_AS_IT_IS)}" if parts.query else ""
+    )
+    sent = {
+        "host": parts.netloc,
+        "user-agent": "pingyi-notify",
+        "accept-encoding": "identity",
+        "connection": "close",
+        "content-length": str(len(content)),
+        **headers,
+    }
+    for name, value in sent.items():
+        if _NO_HEADER.search(name + value):
+            raise InvalidValueError(name, "a header of visible ASCII characters", "correct the endpoint")
+    head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+    return f"POST {target} HTTP/1.1\r\n{head}\r\n".encode("ascii") + content
 
 
 def ascii_host(url: str) -> str:
@@ -285,20 +285,6 @@ def _ascii_name(host: str) -> str:
         UnicodeError: it has no such form: a label is empty or too long, or holds what names may not hold.
     """
     return host if ":" in host or not host else host.encode("idna").decode()
-
-
-async def _read(answer: httpcore.Response) -> Answer:
-    retry_after = next(
-        (value.decode("latin-1") for name, value in answer.headers if name.lower() == b"retry-after"), None
-    )
-    body = bytearray()
-    stream = answer.stream
-    assert isinstance(stream, AsyncIterable)  # noqa: S101 - httpcore's own type is a union
-    async for part in stream:
-        body += part
-        if len(body) >= MAX_ANSWER_BYTES:
-            break
-    return Answer(answer.status, bytes(body[:MAX_ANSWER_BYTES]), retry_after)
 
 
 def networks(texts: Iterable[str]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

@@ -14,8 +14,9 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote_plus
 
+from services.notify.adapters.answer_parser import Answer
 from services.notify.adapters.answers import json_object, pause_asked
-from services.notify.adapters.outbound import Answer, Outbound
+from services.notify.adapters.outbound import Outbound
 from services.notify.domain.alert import Alert
 from services.notify.domain.channels import Language
 from services.notify.domain.fitting import TITLE_BYTES, fitted

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
+from services.notify.adapters.answer_parser import Answer
 from services.notify.adapters.answers import json_object, pause_asked
-from services.notify.adapters.outbound import Answer, Outbound
+from services.notify.adapters.outbound import Outbound
 from services.notify.adapters.robots import encoded
 from services.notify.domain.alert import Alert
 from services.notify.domain.channels import Language

@@ -1,6 +1,7 @@
 """Delivering alerts to one endpoint; which of them, when and side by side is `dispatching`'s business."""
 
 from time import perf_counter
+from typing import NamedTuple
 
 import structlog
 
@@ -23,6 +24,13 @@ log = structlog.get_logger(__name__)
 DETAIL_LENGTH = 200
 REASON_LENGTH = 500
 UNRECORDED_KEPT = 10_000
+
+
+class Delivered(NamedTuple):
+    """A success: the number of the attempt, and what the receiver answered."""
+
+    attempt: int
+    answer: str
 
 
 class DeliverAlert:
@@ -50,17 +58,36 @@ class DeliverAlert:
         self._clock = clock
         self._metrics = metrics
         self._retry_delays_s = retry_delays_s
-        self._unrecorded: dict[str, tuple[int, str]] = {}
+        self._unrecorded: dict[str, Delivered] = {}
 
     async def __call__(
         self, event: Envelope[AlertRaised], attempt: int, *, first: bool | None = None
     ) -> None:
-        """Make attempt number `attempt` (from 1) at the alert, unless it is not ours or already delivered.
+        """Make attempt number `attempt` (from 1) at the alert and record its success; see `attempt`.
+
+        Raises:
+            PermanentError: see `Channel.deliver`; the failure is recorded.
+            TransientError: likewise; recorded if this was the last attempt. Or the success is not known to
+                be recorded: the next attempt records only.
+        """
+        done = await self.attempt(event, attempt, first=attempt == 1 if first is None else first)
+        if done is not None:
+            await self.record(event, done)
+
+    def unrecorded(self, alert_id: str) -> Delivered | None:
+        """Return the success at an alert that is not known to be recorded: only that is to be done."""
+        return self._unrecorded.get(alert_id)
+
+    async def attempt(self, event: Envelope[AlertRaised], attempt: int, *, first: bool) -> Delivered | None:
+        """Make attempt number `attempt` (from 1) at the alert, unless it is not ours or is delivered.
 
         Args:
             event: the alert.
             attempt: counts towards giving up.
-            first: whether the endpoint was never tried; None: the first attempt is.
+            first: whether the endpoint was never tried.
+
+        Returns:
+            What is to be recorded; None if there was nothing to do.
 
         Raises:
             PermanentError: see `Channel.deliver`; the failure is recorded.
@@ -69,19 +96,24 @@ class DeliverAlert:
         name = self._channel.name
         if name not in event.data.channels or self._states.delivered(event.id, name):
             self._metrics.deliveries.labels(name, "skipped").inc()
-            return
+            return None
         done = self._unrecorded.get(event.id)
         if done is None:
-            done = (
-                attempt,
-                await self._attempt(event, attempt, first=attempt == 1 if first is None else first),
-            )
+            done = Delivered(attempt, await self._attempt(event, attempt, first=first))
             # If the broker is away now, the next attempt must only record, not deliver once more.
             if len(self._unrecorded) < UNRECORDED_KEPT:
                 self._unrecorded[event.id] = done
+        return done
+
+    async def record(self, event: Envelope[AlertRaised], done: Delivered) -> None:
+        """Make a success durable; the endpoint has nothing to do with it.
+
+        Raises:
+            TransientError: not known to be recorded.
+        """
+        name, detail = self._channel.name, done.answer[:DETAIL_LENGTH]
         await self._record(
-            event,
-            AlertDelivered(alert_id=event.id, channel=name, attempt=done[0], detail=done[1][:DETAIL_LENGTH]),
+            event, AlertDelivered(alert_id=event.id, channel=name, attempt=done.attempt, detail=detail)
         )
         self._unrecorded.pop(event.id, None)
 

@@ -7,7 +7,7 @@ from time import perf_counter
 
 import structlog
 
-from services.notify.application.delivering import DeliverAlert
+from services.notify.application.delivering import DeliverAlert, Delivered
 from services.notify.application.disabling import DisableEndpoint
 from services.notify.application.errors import (
     EndpointDisabledError,
@@ -123,11 +123,19 @@ class Deliveries:
                     f"correct its address or enable it; since {disabled.at}: {disabled.reason}",
                 )
             )
+        done = self._deliver.unrecorded(event.id) or await self._turn(event, attempt, progress)
+        if done is not None:
+            # Not within the turn: a commit takes longer than most receivers, and the next alert can go.
+            await self._deliver.record(event, done)
+
+    async def _turn(
+        self, event: Envelope[AlertRaised], attempt: int, progress: _Progress
+    ) -> Delivered | None:
         async with self.lane.turn(fresh=not progress.deferred):
             first, progress.tried = not progress.tried, True
             started = perf_counter()
             try:
-                await self._deliver(event, attempt, first=first)
+                done = await self._deliver.attempt(event, attempt, first=first)
             except INFRASTRUCTURE:
                 self.lane.interrupted()  # the broker is away, the endpoint may be well
                 raise
@@ -142,6 +150,7 @@ class Deliveries:
                 self.lane.interrupted()
                 raise
             self.lane.succeeded(perf_counter() - started)
+            return done
 
     async def _decide(
         self, event: Envelope[AlertRaised], attempt: int, progress: _Progress, error: Exception

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notify.adapters.outbound import Answer, Outbound
+from services.notify.adapters.answer_parser import Answer
+from services.notify.adapters.outbound import Outbound
 from services.notify.adapters.robots import VENDORS, RobotChannel, encoded, message
 from services.notify.adapters.sms import text_of
 from services.notify.domain.channels import Language
