@@ -10,19 +10,30 @@ import hmac
 import json
 import threading
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from time import time
 from types import TracebackType
 from typing import Any, Self
 
 
 @dataclass(slots=True)
 class Inbox:
-    """What arrived: alert ids with a valid signature, and how many requests had none."""
+    """What arrived: alert ids with a valid signature, and how many requests had none.
+
+    Attributes:
+        times: for each alert when its event was received and when it came here first, Unix seconds.
+    """
 
     ids: list[str] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     forged: int = 0
+    times: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def waits_s(self, since: float) -> list[float]:
+        """How long alerts took from the receipt of their events, received from `since` on; ascending."""
+        return sorted(arrived - known for known, arrived in list(self.times.values()) if known >= since)
 
 
 class _Server(ThreadingHTTPServer):
@@ -94,8 +105,11 @@ class WebhookReceiver:
         if not any(hmac.compare_digest(expected, one) for one in given):
             self.inbox.forged += 1
             return False
+        alert = json.loads(body)
+        known_at = datetime.fromisoformat(alert["timestamp"]).timestamp()
+        self.inbox.times.setdefault(webhook_id, (known_at, time()))
         self.inbox.ids.append(webhook_id)
-        self.inbox.alerts.append(json.loads(body))
+        self.inbox.alerts.append(alert)
         return True
 
     def _key(self) -> bytes:

@@ -20,13 +20,14 @@ from deploy.local.demo.moves import moves_since_noon
 from deploy.local.demo.observer import AcceptedRating, RankingObserver, accepted_ratings, percentile
 from deploy.local.demo.play import Played, play
 from deploy.local.demo.real import Comparison, compare, independent_ranking
-from deploy.local.demo.receiver import WebhookReceiver
+from deploy.local.demo.receiver import Inbox, WebhookReceiver
 from deploy.local.demo.script import Script
 from deploy.local.demo.settle import QUIET_POLLS, Books, read_books, settled
 from deploy.local.demo.signing import Delays, delays_since, read_delays
 from deploy.local.demo.tour import (
     Move,
     Speed,
+    Told,
     count_by_rule,
     show_addresses,
     show_alerts,
@@ -37,6 +38,7 @@ from deploy.local.demo.tour import (
     show_rankings,
     show_signing,
     show_speed,
+    show_told,
 )
 from deploy.local.feedback import read_feedback
 from deploy.local.layout import Layout
@@ -62,6 +64,7 @@ class Outcome:
         played: intake's answers; None when the data was there already.
         ratings: every rating in the stream.
         report: the archive's verification.
+        told: how long alerts of this run took; None if there were none.
         signed: how long entries waited for their signed checkpoint in this run.
         moves: changes of the counties' ranks since noon of the day played, the largest first.
         comparison: with the independent computation, where the script has grades.
@@ -72,6 +75,7 @@ class Outcome:
     books: Books
     report: dict[str, Any]
     speed: Speed
+    told: Told | None
     signed: Delays
     moves: Sequence[Move]
     comparison: Comparison | None
@@ -118,8 +122,10 @@ async def run(layout: Layout, script: Script, receiver: WebhookReceiver, console
         percentile(latencies, 0.99) if latencies else None,
         len(latencies),
     )
-    outcome = Outcome(played, ratings, books, report, speed, signed, moves, comparison)
-    await asyncio.to_thread(_show, layout, outcome, receiver, console)
+    alerts = await asyncio.to_thread(_pages, f"{layout.service_url('notify')}/v1/alerts", {}, ALERTS_PAGE)
+    told = told_of(alerts, receiver.inbox, started)
+    outcome = Outcome(played, ratings, books, report, speed, told, signed, moves, comparison)
+    await asyncio.to_thread(_show, layout, outcome, alerts, receiver, console)
     return outcome
 
 
@@ -182,15 +188,43 @@ def _compare(layout: Layout, grades: Mapping[str, Sequence[int]], today: date) -
     return compare(shown, computed)
 
 
-def _show(layout: Layout, outcome: Outcome, receiver: WebhookReceiver, console: Console) -> None:
+def told_of(alerts: Sequence[Mapping[str, Any]], inbox: Inbox, since: float) -> Told | None:
+    """How long alerts about events received from `since` (Unix seconds) on took; None: there were none."""
+    waits = []
+    for alert in alerts:
+        known_at = datetime.fromisoformat(alert["known_at"])
+        ends = [datetime.fromisoformat(each["at"]) for each in alert["deliveries"]]
+        if ends and known_at.timestamp() >= since:
+            waits.append((min(ends) - known_at).total_seconds())
+    if not waits:
+        return None
+    waits.sort()
+    arrived = inbox.waits_s(since)
+    return Told(
+        percentile(waits, 0.5),
+        percentile(waits, 0.99),
+        len(waits),
+        percentile(arrived, 0.5) if arrived else None,
+        percentile(arrived, 0.99) if arrived else None,
+    )
+
+
+def _show(
+    layout: Layout,
+    outcome: Outcome,
+    alerts: Sequence[Mapping[str, Any]],
+    receiver: WebhookReceiver,
+    console: Console,
+) -> None:
     ranked = [row for row in read_rows(layout, level="county") if row["rank"] is not None]
     show_rankings(console, ranked, outcome.moves)
-    alerts = _pages(f"{layout.service_url('notify')}/v1/alerts", {}, ALERTS_PAGE)
     show_alerts(console, alerts, count_by_rule(alerts), receiver.inbox)
     show_books(console, outcome.books, outcome.report)
     if outcome.comparison is not None:
         show_comparison(console, outcome.comparison)
     show_speed(console, outcome.speed)
+    if outcome.told is not None:
+        show_told(console, outcome.told)
     if outcome.played is not None:
         show_signing(console, outcome.signed)
     show_memory(console, resident_mb(layout))
@@ -235,6 +269,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         if played
         else None,
         "visible_s": asdict(outcome.speed),
+        "told": asdict(outcome.told) if outcome.told else None,
         "signed": outcome.signed.as_json(),
         "independent": asdict(outcome.comparison) if outcome.comparison else None,
     }

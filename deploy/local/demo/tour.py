@@ -46,6 +46,29 @@ class Speed:
     observed: int
 
 
+TOLD_GOAL_S = 1.0
+"""Event → first attempt at a channel, p99."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How long alerts of this run took from the receipt of the event, in seconds.
+
+    Attributes:
+        p50_s: to the first channel that took it, by the records of notify's API.
+        p99_s: likewise.
+        alerts: how many that was.
+        arrived_p50_s: to an outside receiver of webhooks, in the load's own process; None: nothing came.
+        arrived_p99_s: likewise.
+    """
+
+    p50_s: float
+    p99_s: float
+    alerts: int
+    arrived_p50_s: float | None = None
+    arrived_p99_s: float | None = None
+
+
 def show_play(console: Console, played: Played) -> None:
     """How intake answered."""
     parts = "，".join(
@@ -132,6 +155,20 @@ def show_speed(console: Console, speed: Speed) -> None:
         console.print(
             f"[bold]受理 → 排名可见[/]  p50 {speed.visible_p50_s:.2f} 秒，p99 {speed.visible_p99_s:.2f} 秒"
             f"（{speed.observed} 条，由外部订阅者测得）"
+        )
+
+
+def show_told(console: Console, told: Told) -> None:
+    """How soon people hear of what has happened."""
+    verdict = "[bold green]达到 ✓[/]" if told.p99_s <= TOLD_GOAL_S else "[bold red]未达到 ✗[/]"
+    console.print(
+        f"[bold]事件 → 首次投递[/]  p50 {told.p50_s:.2f} 秒，p99 {told.p99_s:.2f} 秒"
+        f"（{told.alerts} 条预警，据投递记录），目标 {TOLD_GOAL_S:g} 秒：{verdict}"
+    )
+    if told.arrived_p50_s is not None and told.arrived_p99_s is not None:
+        console.print(
+            f"[bold]事件 → 回调送达[/]  p50 {told.arrived_p50_s:.2f} 秒，p99 {told.arrived_p99_s:.2f} 秒"
+            "（由外部接收端测得，与压测同进程）"
         )
 
 
