@@ -4,36 +4,29 @@ Motor gets critical fixes until 2027-05-14; moving to PyMongo's own asynchronous
 module. Errors and BSON come from PyMongo already.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import suppress
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
-import structlog
+from bson import encode
+from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
 from pymongo import ASCENDING, DESCENDING
-from pymongo.errors import (
-    BulkWriteError,
-    ConnectionFailure,
-    DuplicateKeyError,
-    ExecutionTimeout,
-    OperationFailure,
-    PyMongoError,
-    WTimeoutError,
-)
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from services.archive.adapters import schema
 from services.archive.adapters.documents import Document, examine, from_document, require_layout, to_document
 from services.archive.adapters.queries import LOOKED_AT, Plan, Segment, cut, last_of, plan
+from services.archive.adapters.translating import translated
 from services.archive.application.ports import (
     EventQuery,
     HeadInconsistentError,
     HeadMovedError,
     Link,
-    LogUnavailableError,
     Position,
     Row,
     SignedHead,
@@ -56,28 +49,6 @@ PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends early behind this many bytes of envelopes: revised rankings can have half a megabyte each."""
 
 _DUPLICATE_KEY: Final = 11000
-
-log = structlog.get_logger(__name__)
-
-
-@contextmanager
-def _translated(action: str) -> Iterator[None]:
-    try:
-        yield
-    except PyMongoError as error:
-        # The driver's words hold addresses and topology: for the log, not for whoever asked over HTTP.
-        log.warning("mongodb_failed", action=action, reason=f"{type(error).__name__}: {error}")
-        raise LogUnavailableError(
-            describe(_trouble(error), f"MongoDB to {action}", "it is tried again by itself")
-        ) from error
-
-
-def _trouble(error: PyMongoError) -> str:
-    if isinstance(error, ConnectionFailure):
-        return "no answer"
-    if isinstance(error, ExecutionTimeout | WTimeoutError):
-        return "no answer in time"
-    return "a refusal" if isinstance(error, OperationFailure) else "a failure"
 
 
 class MongoDatabase:
@@ -116,6 +87,7 @@ class MongoEntryLog:
     def __init__(self, database: MongoDatabase) -> None:
         """Keep entries in ``database``."""
         self._entries = database[schema.ENTRIES]
+        self._ready: tuple[Sequence[Entry], list[RawBSONDocument]] = ((), [])
 
     async def ping(self) -> str:
         """Where the log ends, in words, for the health check. Raises as :meth:`size`."""
@@ -123,7 +95,7 @@ class MongoEntryLog:
 
     async def size(self) -> int:
         """See :meth:`EntryLog.size`."""
-        with _translated("find the end of the log"):
+        with translated("find the end of the log"):
             last = await self._entries.find_one({}, {"v": 1}, sort=[("_id", DESCENDING)])
         if last is None:
             return 0
@@ -133,7 +105,7 @@ class MongoEntryLog:
     async def positions(self, streams: Collection[str]) -> dict[str, int]:
         """See :meth:`EntryLog.positions`."""
         found: dict[str, int] = {}
-        with _translated("find the streams' positions"):
+        with translated("find the streams' positions"):
             for stream in streams:
                 last = await self._entries.find_one(
                     {"stream": stream}, {"_id": 0, "sequence": 1}, sort=[("sequence", DESCENDING)]
@@ -148,7 +120,7 @@ class MongoEntryLog:
         wanted: Document = {"stream": stream, "sequence": {"$gte": first, "$lte": last}}
         if events_only:
             wanted["kind"] = {"$ne": Kind.UNPARSEABLE.value}
-        with _translated("find archived sequences"):
+        with translated("find archived sequences"):
             cursor = self._entries.find(
                 wanted, {"_id": 0, "sequence": 1, "data_hash": 1}, hint=schema.STREAM_SEQUENCE
             )
@@ -157,7 +129,7 @@ class MongoEntryLog:
     async def of_type(self, event_type: str, most: int, *, newest_first: bool = False) -> list[Entry]:
         """See :meth:`EntryLog.of_type`."""
         step = DESCENDING if newest_first else ASCENDING
-        with _translated("find events of a type"):
+        with translated("find events of a type"):
             sort = [("time", step), ("_id", step)]  # as the index has them: by `_id` alone mongod would sort
             cursor = self._entries.find(
                 {"type": event_type}, sort=sort, limit=most, max_time_ms=QUERY_MS, hint=schema.TYPE
@@ -167,7 +139,7 @@ class MongoEntryLog:
 
     async def first_sequence(self, stream: str) -> int:
         """See :meth:`EntryLog.first_sequence`."""
-        with _translated("find the first sequence"):
+        with translated("find the first sequence"):
             found = await self._entries.find_one(
                 {"stream": stream}, {"_id": 0, "sequence": 1}, sort=[("sequence", ASCENDING)]
             )
@@ -175,7 +147,7 @@ class MongoEntryLog:
 
     async def received_until(self, stream: str, sequence: int) -> datetime | None:
         """See :meth:`EntryLog.received_until`."""
-        with _translated("find a time of receipt"):
+        with translated("find a time of receipt"):
             cursor = self._entries.find(
                 {"stream": stream, "sequence": {"$lte": sequence}},
                 {"_id": 0, "received_at": 1},
@@ -189,7 +161,7 @@ class MongoEntryLog:
     async def indexes_of(self, event_ids: Collection[str]) -> dict[str, int]:
         """See :meth:`EntryLog.indexes_of`."""
         first: dict[str, int] = {}
-        with _translated("look up event ids"):
+        with translated("look up event ids"):
             cursor = self._entries.find(
                 {"event_id": {"$in": list(event_ids)}},
                 {"_id": 1, "event_id": 1},
@@ -203,16 +175,22 @@ class MongoEntryLog:
 
     async def event_ids(self, first: int, end: int) -> list[str | None]:
         """See :meth:`EntryLog.event_ids`."""
-        with _translated("read event ids"):
+        with translated("read event ids"):
             found = await self._entries.find(
                 {"_id": {"$gte": first, "$lt": end}}, {"_id": 0, "event_id": 1}, sort=[("_id", ASCENDING)]
             ).to_list(length=None)
         return [one.get("event_id") for one in found]
 
+    def make_ready(self, entries: Sequence[Entry]) -> None:
+        """See :meth:`EntryLog.make_ready`: MongoDB would wait while documents are made and encoded."""
+        self._ready = entries, [RawBSONDocument(encode(to_document(entry))) for entry in entries]
+
     async def append(self, entries: Sequence[Entry]) -> None:
         """See :meth:`EntryLog.append`."""
-        documents = [to_document(entry) for entry in entries]
-        with _translated("append"):
+        if self._ready[0] is not entries:
+            self.make_ready(entries)
+        (_, documents), self._ready = self._ready, ((), [])
+        with translated("append"):
             try:
                 await self._entries.insert_many(documents, ordered=True)
             except BulkWriteError as error:
@@ -231,7 +209,7 @@ class MongoEntryLog:
         wanted = last_of(query, size)
         if wanted is None:
             return None
-        with _translated("find events"):
+        with translated("find events"):
             found = await self._find(wanted, wanted.segments[0], 1, others=False).to_list(length=1)
         return _position(found[0]) if found else None
 
@@ -242,7 +220,7 @@ class MongoEntryLog:
         entries: list[Entry] = []
         wanted = plan(query, snapshot, after)
         size = 0
-        with _translated("find events"):
+        with translated("find events"):
             for whole in wanted.segments:
                 segment, behind = await self._cut(wanted, whole)
                 cursor = self._find(wanted, segment, limit - len(entries) + 1)
@@ -276,7 +254,7 @@ class MongoEntryLog:
 
     async def linked(self, link: Link, values: Collection[str], limit: int) -> list[Entry]:
         """See :meth:`EntryLog.linked`."""
-        with _translated("find linked events"):
+        with translated("find linked events"):
             cursor = self._entries.find(
                 {link: {"$in": list(values)}},
                 sort=[("_id", ASCENDING)],
@@ -288,7 +266,7 @@ class MongoEntryLog:
 
     async def of_event(self, event_id: str) -> list[Entry]:
         """See :meth:`EntryLog.of_event`."""
-        with _translated("find an event"):
+        with translated("find an event"):
             cursor = self._entries.find(
                 {"event_id": event_id}, sort=[("_id", ASCENDING)], hint=schema.EVENT, max_time_ms=QUERY_MS
             )
@@ -296,7 +274,7 @@ class MongoEntryLog:
 
     async def newest_of_type(self, event_type: str, below: int) -> Entry | None:
         """See :meth:`EntryLog.newest_of_type`."""
-        with _translated("find the newest event of a type"):
+        with translated("find the newest event of a type"):
             # From the end of their stream: there are millions of the type, and in the index by time.
             found = await self._entries.find_one(
                 {"stream": AUDIT, "type": event_type, "_id": {"$lt": below}},
@@ -316,7 +294,7 @@ class MongoEntryLog:
         part: list[Stored] = []
         size = 0
         try:
-            with _translated("read the log"):
+            with translated("read the log"):
                 async for document in cursor:
                     part.append(examine(document))
                     size += len(document.get("envelope", b""))
@@ -339,7 +317,7 @@ class MongoEntryLog:
             hint=schema.EVENT,
             batch_size=10_000,
         )
-        with _translated("count event ids"):
+        with translated("count event ids"):
             while documents := await cursor.to_list(length=10_000):
                 for document in documents:
                     if document["event_id"] != previous:
@@ -360,7 +338,7 @@ class MongoTreeStore:
 
     async def rows(self, first: int, end: int) -> list[Row]:
         """See :meth:`TreeStore.rows`."""
-        with _translated("read leaf hashes"):
+        with translated("read leaf hashes"):
             found = await self._entries.find(
                 {"_id": {"$gte": first, "$lt": end}},
                 {"stream": 1, "sequence": 1, "type": 1, "received_at": 1, "leaf_hash": 1},
@@ -384,14 +362,14 @@ class MongoTreeStore:
     async def tiles(self, places: Collection[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
         """See :meth:`TreeStore.tiles`."""
         wanted = {f"{level}/{index}": (level, index) for level, index in places}
-        with _translated("read tiles"):
+        with translated("read tiles"):
             found = await self._tiles.find({"_id": {"$in": list(wanted)}}).to_list(length=None)
         return {wanted[one["_id"]]: _bytes(one, "hashes") for one in found}
 
     async def put_tiles(self, tiles: Sequence[Tile]) -> None:
         """See :meth:`TreeStore.put_tiles`."""
         missing = list(tiles)
-        with _translated("store tiles"):
+        with translated("store tiles"):
             while missing:
                 try:
                     await self._tiles.insert_many([_tile_document(tile) for tile in missing], ordered=True)
@@ -416,19 +394,19 @@ class MongoTreeStore:
     async def newest_checkpoint(self, at_most: int | None = None) -> SignedHead | None:
         """See :meth:`TreeStore.newest_checkpoint`."""
         wanted = {} if at_most is None else {"_id": {"$lte": at_most}}
-        with _translated("find the last checkpoint"):
+        with translated("find the last checkpoint"):
             found = await self._checkpoints.find_one(wanted, sort=[("_id", DESCENDING)])
         return None if found is None else _head(found)
 
     async def checkpoint(self, size: int) -> SignedHead | None:
         """See :meth:`TreeStore.checkpoint`."""
-        with _translated("find a checkpoint"):
+        with translated("find a checkpoint"):
             found = await self._checkpoints.find_one({"_id": size})
         return None if found is None else _head(found)
 
     async def checkpoints(self, after: int, most: int) -> list[SignedHead]:
         """See :meth:`TreeStore.checkpoints`."""
-        with _translated("find checkpoints"):
+        with translated("find checkpoints"):
             found = await self._checkpoints.find(
                 {"_id": {"$gt": after}}, sort=[("_id", ASCENDING)], limit=most
             ).to_list(length=None)
@@ -443,7 +421,7 @@ class MongoTreeStore:
             "root": head.root,
             "signed_at": head.signed_at,
         }
-        with _translated("store a checkpoint"):
+        with translated("store a checkpoint"):
             try:
                 await self._checkpoints.insert_one(document)
             except DuplicateKeyError as error:
@@ -460,7 +438,7 @@ class MongoTreeStore:
     async def cosignatures(self, first: int, last: int) -> dict[int, list[str]]:
         """See :meth:`TreeStore.cosignatures`."""
         lines: dict[int, list[str]] = {}
-        with _translated("find cosignatures"):
+        with translated("find cosignatures"):
             found = await self._cosignatures.find(
                 {"size": {"$gte": first, "$lte": last}},
                 {"size": 1, "line": 1},
@@ -474,7 +452,7 @@ class MongoTreeStore:
     async def put_cosignature(self, size: int, witness: str, line: str) -> None:
         """See :meth:`TreeStore.put_cosignature`."""
         document = {"_id": f"{size}/{witness}", "v": schema.STORE_LAYOUT, "size": size, "line": line}
-        with _translated("store a cosignature"), suppress(DuplicateKeyError):
+        with translated("store a cosignature"), suppress(DuplicateKeyError):
             await self._cosignatures.insert_one(document)
 
 

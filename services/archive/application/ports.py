@@ -140,6 +140,10 @@ class EntryLog(Protocol):
         """
         ...
 
+    def make_ready(self, entries: Sequence[Entry]) -> None:
+        """Do what :meth:`append` of just these entries can do before it is their turn."""
+        ...
+
     async def append(self, entries: Sequence[Entry]) -> None:
         """Store ``entries`` in order, durably; returns when the majority has them on disk.
 

@@ -39,6 +39,7 @@ from services.archive.application.ports import (
     LogUnavailableError,
     StreamSource,
 )
+from services.archive.application.silences import Silences
 from services.archive.domain.entries import Arrival, Entry
 from services.archive.domain.leaves import seal
 from services.archive.domain.tiles import TreeEdge
@@ -59,13 +60,10 @@ LINGER_S: Final = 0.1
 it is, on the disk that intake's ratings wait for. What it adds is the time until an event is archived."""
 LOOK_S: Final = 2.0
 LOOK_AGAIN_S: Final = 0.5
-"""How soon the second look comes at a stream of which more is there than was delivered."""
+"""How soon it is looked again at a stream of which more is there than was delivered."""
 FOLLOW_S: Final = 0.2
 """How often a process that does not lead looks whether it does."""
 REFUSED_RETRY_S: Final = 15.0
-FIRST_SILENCE_S: Final = 1.0
-LONGEST_SILENCE_S: Final = 15.0
-"""A stream without a leader costs the others a request's five seconds whenever it is asked."""
 
 
 Replayer = Callable[[], Awaitable[TreeEdge | None]]
@@ -121,7 +119,7 @@ class Sequencer:
         self._refused: dict[str, str] = {}
         self._next_look = 0.0
         self._stalled_at: dict[str, int] = {}
-        self._silences: dict[str, tuple[int, float]] = {}
+        self._silences = Silences()
         self._interruptions: dict[str, int] = {}
         self._turn = 0
         self._step = asyncio.Lock()
@@ -230,7 +228,7 @@ class Sequencer:
             backlog.clear()
 
     async def _wait_for_work(self) -> None:
-        if not any(backlog and not self._left_out(stream) for stream, backlog in self._backlogs.items()):
+        if not any(backlog and stream not in self._silences for stream, backlog in self._backlogs.items()):
             await self._land()
             self._wake.clear()
             # Not wait_for: up to Python 3.11 it loses a cancellation that comes together with its result.
@@ -259,7 +257,7 @@ class Sequencer:
     async def _alone(self, stream: str, step: Callable[[str, Backlog], Awaitable[None]]) -> None:
         """Take one step with ``stream``; what is wrong with it stays its own trouble."""
         self._note_interruptions(stream)
-        if self._left_out(stream):
+        if stream in self._silences:
             return
         try:
             await step(stream, self._backlogs[stream])
@@ -270,7 +268,7 @@ class Sequencer:
         except TransientError as error:
             self._leave_out(stream, error)
         else:
-            self._silences.pop(stream, None)
+            self._silences.end(stream)
 
     def _note_interruptions(self, stream: str) -> None:
         """Trust ``stream`` no longer if its reading was interrupted: it may be another one since."""
@@ -278,17 +276,11 @@ class Sequencer:
         if self._interruptions.get(stream) != interruptions:
             self._interruptions[stream] = interruptions
             self._trusted.discard(stream)
-            self._silences.pop(stream, None)
-
-    def _left_out(self, stream: str) -> bool:
-        _, until = self._silences.get(stream, (0, 0.0))
-        return _now() < until
+            self._silences.end(stream)
 
     def _leave_out(self, stream: str, error: TransientError) -> None:
         self._trusted.discard(stream)
-        failures = self._silences.get(stream, (0, 0.0))[0] + 1
-        delay = min(FIRST_SILENCE_S * 2 ** min(failures - 1, 10), LONGEST_SILENCE_S)
-        self._silences[stream] = failures, _now() + delay
+        failures, delay = self._silences.begin(stream)
         self._metrics.retries.inc()
         log.warning("stream_left_out", stream=stream, reason=str(error), failures=failures, delay_s=delay)
 
@@ -326,13 +318,15 @@ class Sequencer:
         if self._size is None:
             await self._read_state()
         batch = await self._take()
-        await self._land()
+        landed = await self._written()
         if batch is not None:
             self._leadership.check()
             self._insert = asyncio.create_task(self._append(batch.entries))
-            await asyncio.sleep(0)  # it is sent before the next one is made ready
-            if sum(map(len, self._backlogs.values())) < self._batch_entries // 2:
-                await self._land()  # nothing to make ready meanwhile
+            await asyncio.sleep(0)  # it is sent before anything else is done
+        if landed:
+            await self._follow()
+        if batch is not None and sum(map(len, self._backlogs.values())) < self._batch_entries // 2:
+            await self._land()  # nothing to make ready meanwhile
 
     async def _take(self) -> _Batch | None:
         """The next batch, behind the one that is being written; None if nothing waits."""
@@ -355,6 +349,7 @@ class Sequencer:
         # Behind a large batch more is on its way: to wait for company would only stop the flow.
         self._pressed = len(messages) >= self._batch_entries // 2
         batch = _Batch(messages, seal(size, arrivals, known))
+        self._log.make_ready(batch.entries)
         self._taken.append(batch)
         return batch
 
@@ -365,14 +360,23 @@ class Sequencer:
 
     async def _land(self) -> None:
         """Wait until the batch that is being written is durable, then acknowledge it."""
+        if await self._written():
+            await self._follow()
+
+    async def _written(self) -> bool:
+        """Wait until the batch that is being written is durable; whether there was one."""
         insert = self._insert
         if insert is None:
-            return
+            return False
         await asyncio.wait([insert])
         if self._insert is not insert:
-            return  # the shutdown waits for it, too, and was first
+            return False  # the shutdown waits for it, too, and was first
         self._insert = None
         insert.result()
+        return True
+
+    async def _follow(self) -> None:
+        """Take note of the first batch that was taken, which is durable, and acknowledge it."""
         batch = self._taken.popleft()
         if self._size is not None:
             self._size += len(batch.entries)
@@ -380,7 +384,8 @@ class Sequencer:
             self.known_ids.added(self._size, None if newest is None else newest.event_id)
         if self._tree is not None:
             self._tree.extend([entry.leaf_hash for entry in batch.entries])
-        await self._acknowledge(batch.messages)
+        for message in {message.stream: message for message in batch.messages}.values():  # each one's last
+            await self._source.acknowledge(message)
 
     async def _read_state(self) -> None:
         # The size first: positions that are ahead of it end in a duplicate key, which is harmless.
@@ -488,11 +493,6 @@ class Sequencer:
             log.error("sequences_lost", stream=stream, first=first, last=until - 1, archived_after=first - 1)
             self._positions[stream] = until - 1
         backlog.put_first(found)
-
-    async def _acknowledge(self, messages: list[StoredMessage]) -> None:
-        """Acknowledge, for each stream the last of ``messages``; the entries are durable."""
-        for message in {message.stream: message for message in messages}.values():
-            await self._source.acknowledge(message)
 
 
 def _now() -> float:

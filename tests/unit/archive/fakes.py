@@ -85,6 +85,9 @@ class MemoryLog:
                 found.setdefault(attributes.event_id, entry.index)
         return found
 
+    def make_ready(self, entries: Sequence[Entry]) -> None:
+        """There is nothing to do."""
+
     async def append(self, entries: Sequence[Entry]) -> None:
         if entries[0].index != len(self.entries):
             raise HeadMovedError(str(entries[0].index))

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from services.archive.application import sequencer
+from services.archive.application import sequencer, silences
 from services.archive.application.ports import EntryLog, LogUnavailableError
 from services.archive.application.replaying import ReplayRefusedError
 from services.archive.application.sequencer import BATCH_ENTRIES, Sequencer
@@ -90,7 +90,7 @@ def archive() -> Archive:
 @pytest.fixture
 def _asks_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth of the usual patience with a stream that does not answer."""
-    monkeypatch.setattr(sequencer, "FIRST_SILENCE_S", sequencer.FIRST_SILENCE_S / 10)
+    monkeypatch.setattr(silences, "FIRST_SILENCE_S", silences.FIRST_SILENCE_S / 10)
 
 
 @pytest.mark.usefixtures("_asks_again_soon")
