@@ -1,6 +1,7 @@
 """Proofs for tests: secrets as one machine has them, and clients that prove who they are by them."""
 
 import tempfile
+from collections.abc import Callable, ItemsView, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -42,9 +43,26 @@ def proofs(*addresses: str) -> Wallet:
     return Wallet(secrets_directory(), addresses or HERE)
 
 
+class _Staff(dict[str, str]):
+    """Headers with a token that is made whenever they are used: it lives for minutes, a module for longer."""
+
+    def __init__(self, token: Callable[[], str | None]) -> None:
+        super().__init__(Authorization="")
+        self._token = token
+
+    def __getitem__(self, name: str) -> str:
+        return f"Bearer {self._token()}" if name == "Authorization" else super().__getitem__(name)
+
+    def __iter__(self) -> Iterator[str]:  # with one of our own, a copy asks `__getitem__`, too
+        return super().__iter__()
+
+    def items(self) -> ItemsView[str, str]:  # type: ignore[override]  # dict's own view is a class of its own
+        return {name: self[name] for name in self}.items()
+
+
 def as_staff(role: str, region: str, subject: str = "somebody") -> dict[str, str]:
-    """Headers of somebody with this role there."""
-    return {"Authorization": f"Bearer {proofs().token(subject, role, region)}"}
+    """Headers of somebody with this role there; good however long they are kept."""
+    return _Staff(lambda: proofs().token(subject, role, region))
 
 
 def as_channel(name: str) -> dict[str, str]:

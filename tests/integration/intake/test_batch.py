@@ -105,8 +105,8 @@ async def test_the_description_says_which_key_of_a_batch_goes_first(intake: Inta
         for parameter in paths[path]["post"]["parameters"]
         if parameter["name"] == "Idempotency-Key"
     }
-    assert "it goes before client_ref" in described["/v1/feedback"]
-    assert "client_ref goes before it" in described["/v1/feedback/batch"]
+    assert "Beside a client_ref it is a second name" in described["/v1/feedback"]
+    assert "a line with a client_ref goes by that alone" in described["/v1/feedback/batch"]
 
 
 async def test_a_single_rating_and_a_line_with_one_reference_are_one_rating(

@@ -1,5 +1,6 @@
 """Whose a request for approval is, over HTTP: before it is carried out and after."""
 
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,7 +11,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.intake.domain.approvals import common_place
 from services.intake.entrypoints.approvals import ApprovalRoutes
+from services.intake.entrypoints.doors import Doors
 from services.intake.entrypoints.http import HttpParts
+from services.intake.settings import Settings
 from shared.auth.access import PRINCIPAL
 from shared.auth.principals import Principal, Role
 from shared.auth.principals import Scope as Subtree
@@ -25,10 +28,11 @@ ANYI, DONGHU = "U000200", "U000112"
 def served(office: Office) -> FastAPI:
     app = FastAPI()
     install_handlers(app)
+    settings = Settings(max_batch_bytes=10_000, max_body_bytes=10_000, body_timeout_s=1.0)
     parts = SimpleNamespace(
-        clock=office.clock, units=UNITS, reviser=office.reviser, random=None,
+        clock=office.clock, units=UNITS, reviser=office.reviser, random=None, settings=settings,
         desk=SimpleNamespace(preparer=office.preparer),
-        settings=SimpleNamespace(max_batch_bytes=10_000, max_body_bytes=10_000, body_timeout_s=1.0),
+        doors=Doors(settings, lambda *_: None, Random(1)),
     )  # fmt: skip
     ApprovalRoutes(cast("HttpParts", parts), office.approvals, office.work).add_to(app)
     return app
