@@ -79,7 +79,8 @@ class Admission:
             limit = self.limit
             self._hit = True
             self._seen[channel] = now
-            share = self._share(channel, now)
+            # What is reserved is for others, also for those of whom nothing was heard yet.
+            share = min(self._share(channel, now), self._open)
             if total + weight - 1 >= limit:
                 # Not even a reserved place: the channel that has more than its share is told so.
                 return Refusal.CHANNEL if mine > share else Refusal.FULL

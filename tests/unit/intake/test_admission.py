@@ -85,6 +85,14 @@ def test_a_channel_that_floods_does_not_starve_the_hotline() -> None:
     assert admitted["qr"] >= 0.8 * CAPACITY_PER_S * 20
 
 
+def test_a_channel_that_floods_alone_leaves_places_for_the_first_request_of_another() -> None:
+    admission = Admission(AdmissionLimits(least=8, most=800))
+    while (refusal := admission.enter("qr", 0.0)) is None:
+        pass
+    assert refusal is Refusal.CHANNEL
+    assert [admission.enter("hotline", 0.0) for _ in range(25)] == [None] * 25
+
+
 def test_channels_that_all_want_more_get_their_weights() -> None:
     _, admitted, _, _ = simulate({"qr": 3000, "hotline": 3000}, 20, weights={"hotline": 3.0})
     assert 1.2 <= admitted["hotline"] / admitted["qr"] <= 4.0
@@ -229,7 +237,7 @@ async def test_who_is_not_let_in_costs_nothing_but_reading_and_is_told_in_its_tu
 
     gate = Gate(
         inner,
-        Admission(AdmissionLimits(least=8, most=8)),
+        Admission(AdmissionLimits(least=8, most=8, reserved=0.0)),
         Refuser(random.Random(1), lambda channel, reason: refused.append((channel, reason))),
         refusals_per_s=80,
         max_body_bytes=1000,
