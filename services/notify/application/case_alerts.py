@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Final
 
 from services.notify.application.raising import RaiseAlerts
+from services.notify.application.translation import cause_of
 from services.notify.domain.case_facts import SOLVE, CaseFact, ClockMark
 from services.notify.domain.case_rules import case_alerts
-from services.notify.domain.facts import Cause
 from shared.events import Envelope
 from shared.events.cases import CaseChanged, CaseClockReached, CaseRecord, CaseSpotChecked
 from shared.kernel.units import UnitRegistry
@@ -25,12 +25,8 @@ def case_fact_of(event: Envelope[CaseChanged], units: UnitRegistry) -> CaseFact:
     fact = event.type.split(".")[3]
     party = case.pending_transfer if fact == "transfer-proposed" else case.responsible
     unit_id = data.unit_id if party is None else party.unit_id
-    city, county, name = data.city, data.county, unit_id
-    if unit_id in units:
-        unit = units.get(unit_id)
-        city, county, name = unit.city, unit.county, unit.name
     return CaseFact(
-        cause=Cause(event.id, event.receivedat, unit_id, name, city, county),
+        cause=cause_of(event, unit_id, units),
         fact=fact,
         case_id=data.case_id,
         about=units.get(data.unit_id).name if data.unit_id in units else data.unit_id,

@@ -4,6 +4,7 @@ import re
 from typing import Any, Final
 
 from services.notify.application.raising import RaiseAlerts
+from services.notify.application.translation import cause_of
 from services.notify.domain.alert import Alert
 from services.notify.domain.facts import Cause
 from services.notify.domain.list_facts import CandidateFact, NominationFact, QuarterClosed
@@ -26,7 +27,7 @@ def nomination_fact_of(event: Envelope[NominationChanged], units: UnitRegistry) 
     data, state = event.data, event.data.nomination
     awaits = None if state.awaits is None else state.awaits.value
     return NominationFact(
-        cause=_cause(event, data.unit_id, units),
+        cause=cause_of(event, data.unit_id, units),
         below=None if state.awaits is None else _below(event, state.awaits, units),
         fact=event.type.split(".")[3],
         nomination_id=data.nomination_id,
@@ -46,23 +47,14 @@ def _below(event: Envelope[NominationChanged], awaits: Level, units: UnitRegistr
         if parent is None or parent not in units or units.get(parent).level is awaits:
             break
         unit_id = parent
-    return _cause(event, unit_id, units)
-
-
-def _cause(event: Envelope[Any], unit_id: str, units: UnitRegistry) -> Cause:
-    data = event.data
-    city, county, name = data.city, data.county, unit_id
-    if unit_id in units:
-        unit = units.get(unit_id)
-        city, county, name = unit.city, unit.county, unit.name
-    return Cause(event.id, event.receivedat, unit_id, name, city, county)
+    return cause_of(event, unit_id, units)
 
 
 def candidate_fact_of(event: Envelope[TalkCandidateNamed], units: UnitRegistry) -> CandidateFact:
     """Return what rules may see of a candidate for a talk; the place comes from the registry."""
     data = event.data
     return CandidateFact(
-        cause=_cause(event, data.unit_id, units),
+        cause=cause_of(event, data.unit_id, units),
         candidate_id=data.candidate_id,
         list=data.list,
         period=data.period,

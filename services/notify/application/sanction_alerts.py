@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from services.notify.application.raising import RaiseAlerts
-from services.notify.domain.facts import Cause
+from services.notify.application.translation import cause_of
 from services.notify.domain.sanction_facts import SanctionFact
 from services.notify.domain.sanction_rules import sanction_alerts
 from shared.events import Envelope
@@ -24,11 +24,7 @@ KIND: Final = "sanction"
 def sanction_fact_of(event: Envelope[Any], units: UnitRegistry) -> SanctionFact:
     """Return what rules may see of a fact about a strike or a sanction; the place comes from the registry."""
     data: StrikeCounted | StrikeWithdrawn | SanctionChanged = event.data
-    city, county, name = data.city, data.county, data.unit_id
-    if data.unit_id in units:
-        unit = units.get(data.unit_id)
-        city, county, name = unit.city, unit.county, unit.name
-    cause = Cause(event.id, event.receivedat, data.unit_id, name, city, county)
+    cause = cause_of(event, data.unit_id, units)
     fact = event.type.split(".")[3]
     if isinstance(data, StrikeCounted | StrikeWithdrawn):
         why = data.basis if isinstance(data, StrikeCounted) else data.because

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from services.notify.domain.alert import (
     Acknowledgement,
@@ -36,6 +37,18 @@ from shared.kernel.units import ALL, UnitRegistry
 from shared.rules import Severity
 
 SERVICE = "notify"
+
+
+def cause_of(event: Envelope[Any], unit_id: str, units: UnitRegistry) -> Cause:
+    """Return `event` as the cause of what has to do with a unit: its place and name come from the registry.
+
+    For a unit that the registry does not know, from an event that says its own place.
+    """
+    city, county, name = event.data.city, event.data.county, unit_id
+    if unit_id in units:
+        unit = units.get(unit_id)
+        city, county, name = unit.city, unit.county, unit.name
+    return Cause(event.id, event.receivedat, unit_id, name, city, county)
 
 
 def review_of(event: Envelope[FeedbackSubmitted], units: UnitRegistry) -> Review:
