@@ -162,6 +162,7 @@ class _Parts:
                 self.holidays,
                 LOOK_EVERY_S,
                 self._settings.sweep_every_s,
+                lambda: client.stats["reconnects"],
             ),
             self.metrics,
         )

@@ -242,7 +242,11 @@ async def _wrong_timers(client: Client, books: CaseBooks) -> set[str]:
         if fact.event is not None and fact.subject.startswith(AT)
     }
     wanted = books.standing()
-    wrong = {key for key in standing.keys() | wanted.keys() if standing.get(key) != wanted.get(key)}
+    wrong = {
+        f"{key}: stands for {standing.get(key)}, should for {wanted.get(key)}"
+        for key in standing.keys() | wanted.keys()
+        if standing.get(key) != wanted.get(key)
+    }
     return wrong | {fact.subject for fact in facts if not fact.subject.startswith(AT)}
 
 

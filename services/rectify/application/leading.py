@@ -33,6 +33,7 @@ class Upkeep:
         recompute: reckons the clocks of open cases anew.
         look_every_s: how often the holidays are looked at.
         compare_every_s: how often cases and timers are compared.
+        connections: how often the broker was connected to; one that was away may not hold what it held.
     """
 
     refresh: Callable[[], bool]
@@ -40,6 +41,7 @@ class Upkeep:
     holidays: HolidayTable
     look_every_s: float
     compare_every_s: float
+    connections: Callable[[], int]
 
 
 class LeadersWork:
@@ -76,6 +78,7 @@ class LeadersWork:
             if term is None:
                 await asyncio.sleep(LOOK_S)
                 continue
+            connection = self._upkeep.connections()
             try:
                 await self._keeper.compare()
             except TransientError as error:
@@ -85,14 +88,15 @@ class LeadersWork:
             leads = partial(self._leads, term)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keeper.run(leads))
-                group.create_task(self._look_after(leads))
+                group.create_task(self._look_after(leads, connection))
                 for loop in self._loops:
                     group.create_task(_loop(loop, leads))
 
     def _leads(self, term: int) -> bool:
         return self._term() == term
 
-    async def _look_after(self, leads: Leads) -> None:
+    async def _look_after(self, leads: Leads, connection: int) -> None:
+        """Look after holidays and timers; those were compared on the broker's `connection`."""
         loop = asyncio.get_running_loop()
         compared = loop.time()
         self._upkeep.refresh()
@@ -103,9 +107,10 @@ class LeadersWork:
                     stale = True
                     await self._upkeep.recompute()
                     stale = False
-                if loop.time() - compared >= self._upkeep.compare_every_s:
+                newest = self._upkeep.connections()
+                if newest != connection or loop.time() - compared >= self._upkeep.compare_every_s:
                     await self._keeper.compare()
-                    compared = loop.time()
+                    compared, connection = loop.time(), newest
             except TransientError as error:
                 log.warning("upkeep_retried", reason=str(error))
             self._measure_coverage()
@@ -113,6 +118,8 @@ class LeadersWork:
             while leads() and waited < self._upkeep.look_every_s:
                 await asyncio.sleep(LOOK_S)
                 waited += LOOK_S
+                if self._upkeep.connections() != connection:
+                    break
 
     def _measure_coverage(self) -> None:
         known = self._upkeep.holidays.current().years

@@ -33,10 +33,12 @@ class TimerKeeper:
         self._timers = timers
         self._book = book
         self._metrics = metrics
-        self._standing: dict[str, dict[str, Timer]] = {}
+        self._standing: dict[str, dict[str, Timer | None]] = {}
+        """What stands, by case and key; None: not known, it was being set when the broker went."""
         self._count = 0
         self._changed: dict[str, None] = {}
         self._wake = asyncio.Event()
+        self._at_work = asyncio.Lock()
 
     def changed(self, case_id: str) -> None:
         """Note that a case has changed; its timers are looked at soon."""
@@ -49,6 +51,10 @@ class TimerKeeper:
         Raises:
             TransientError: the broker is away; nothing is known then, compare again.
         """
+        async with self._at_work:  # what is set meanwhile would be missing in what was read
+            return await self._compare()
+
+    async def _compare(self) -> int:
         found = await self._timers.standing()
         self._standing = {}
         for key, timer in found.items():
@@ -79,7 +85,8 @@ class TimerKeeper:
                 del self._changed[case_id]
             try:
                 if batch:
-                    await self._settle(batch)
+                    async with self._at_work:
+                        await self._settle(batch)
                     continue
             except TransientError as error:
                 log.warning("timers_retried", cases=len(batch), reason=str(error))
@@ -102,16 +109,24 @@ class TimerKeeper:
             cancel += [key for key in standing if key not in wanted]
             wanted_by_case[case_id] = wanted
         if put:
+            self._expect(put)
             await self._timers.put(put)
         if cancel:
             await self._timers.cancel(cancel)
         for case_id, wanted in wanted_by_case.items():
             self._count += len(wanted) - len(self._standing.pop(case_id, {}))
             if wanted:
-                self._standing[case_id] = wanted
+                self._standing[case_id] = dict(wanted)
         self._metrics.timers_set.inc(len(put))
         self._metrics.timers.set(self._count)
         return len(put) + len(cancel)
+
+    def _expect(self, put: list[Timer]) -> None:
+        """Until the broker has said so, `put` may stand or not: to be set again, or cancelled if unwanted."""
+        for timer in put:
+            standing = self._standing.setdefault(timer.case_id, {})
+            self._count += timer.key not in standing
+            standing[timer.key] = None
 
 
 class FireTimer:

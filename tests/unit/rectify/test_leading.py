@@ -59,7 +59,7 @@ async def test_a_lease_lost_and_gained_between_two_looks_of_a_loop_ends_and_begi
     metrics = RectifyMetrics()
     book = CaseBook(lambda rating_id: rating_id.encode())
     keeper = TimerKeeper(NoTimers(), book, metrics)
-    upkeep = Upkeep(lambda: False, nothing, NoHolidays(), MOMENT_S, 3600)  # type: ignore[arg-type]  # a stand-in
+    upkeep = Upkeep(lambda: False, nothing, NoHolidays(), MOMENT_S, 3600, int)  # type: ignore[arg-type]  # a stand-in
     work = LeadersWork(lambda: term, nothing, keeper, book, (quick, slow), upkeep, metrics)  # type: ignore[arg-type]  # likewise
     running = asyncio.create_task(work.run())
     await asyncio.sleep(MOMENT_S)
