@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from services.intake.domain.screening_clusters import Cluster, Member, limits_of
 from services.intake.domain.screening_flows import UNVERIFIED, Flow, UnitPace
-from services.intake.domain.screening_pace import Pace, day_of, surge_limit, usual, usual_vouched
+from services.intake.domain.screening_pace import Pace, day_of, is_surge, surge_limit, usual, usual_vouched
 from shared.kernel.grades import Source, Verification
 from shared.kernel.reasons import QuarantineReason
 from shared.rules.screening import ClusterRule, Screening
@@ -214,9 +214,9 @@ class Screen:
         member = Member(now_ms, seen.sequence, seen.event_id, UNVERIFIED)
         decided = self._clustered(seen, self._traits(seen), member, unit, usual_day, now_ms, day)
         if not member.held:
-            limits = [surge_limit(rule, usual_day, rules.baseline.dispersion) for rule in rules.surges]
             flow = unit.flow(UNVERIFIED, rules, day)
-            held = flow.take(member, now_ms, rules.surges, limits, over=False)
+            dispersion = rules.baseline.dispersion
+            held = flow.take(member, now_ms, rules.surges, usual_day, dispersion, over=False)
             decided += [
                 self._hold(each, Trait.SURGE, f"{Trait.SURGE.value}:{seen.unit_id}", day) for each in held
             ]
@@ -235,17 +235,17 @@ class Screen:
         own = flow.pace
         assert own is not None  # noqa: S101 - a channel's flow has one
         any_day, today = usual_vouched(own, everywhere, watched, self.rules.baseline, now_ms)
-        most_a_day = surge_limit(rules.day, any_day, dispersion)
         member = Member(now_ms, seen.sequence, seen.event_id, seen.channel)
         decided = self._clustered(seen, self._traits_of_vouched(seen), member, unit, today, now_ms, day)
-        if own.today[0] < most_a_day:
+        if not is_surge(own.today[0] + 1, rules.day, any_day, dispersion):
             own.today[0] += 1
             everywhere.today[0] += 1
         if not member.held:
-            own.today[1] = min(own.today[1] + 1, most_a_day)
-            limits = [surge_limit(rule, today, dispersion) for rule in rules.surges]
-            over = own.within(1, rules.week_days) > surge_limit(rules.week, today, dispersion)
-            held = flow.take(member, now_ms, rules.surges, limits, over=over)
+            own.today[1] += 1
+            if is_surge(own.today[1], rules.day, any_day, dispersion):
+                own.today[1] = surge_limit(rules.day, any_day, dispersion)
+            over = is_surge(own.within(1, rules.week_days), rules.week, today, dispersion)
+            held = flow.take(member, now_ms, rules.surges, today, dispersion, over=over)
             key = f"{Trait.VOUCHED.value}:{seen.unit_id}:{seen.channel}"
             decided += [self._hold(each, Trait.VOUCHED, key, day) for each in held]
         if seen.channel not in self._staff:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.intake.domain.screening_clusters import Member
-from services.intake.domain.screening_pace import Pace, day_of
+from services.intake.domain.screening_pace import Pace, day_of, is_surge, surge_limit
 from services.intake.domain.sliding import SlidingCount
 from shared.rules.screening import Screening, SurgeRule
 
@@ -67,7 +67,14 @@ class Flow:
         self._reach_ms = int(surges[-1].within_s * 1000)
 
     def take(
-        self, member: Member, now_ms: int, surges: Sequence[SurgeRule], limits: Sequence[int], *, over: bool
+        self,
+        member: Member,
+        now_ms: int,
+        surges: Sequence[SurgeRule],
+        usual_day: float,
+        dispersion: float,
+        *,
+        over: bool,
     ) -> list[Member]:
         """Take a rating in; who is held from now on because of a surge, back to the window's beginning.
 
@@ -75,25 +82,26 @@ class Flow:
             member: the rating.
             now_ms: Unix milliseconds.
             surges: the rules that the flow was made with.
-            limits: so many are no surge, for each rule.
+            usual_day: ratings of the flow that may be expected on a day such as today.
+            dispersion: see `Baseline`.
             over: whether it is a surge whatever the rules say.
         """
         member.counted = True
-        reach_ms, limit = 0, 0
-        for rule, most, count in zip(surges, limits, self.counts, strict=True):
-            if count.add(now_ms) > most:
-                reach_ms, limit = max(reach_ms, int(rule.within_s * 1000)), most
+        reach_ms, surging = 0, None
+        for rule, count in zip(surges, self.counts, strict=True):
+            if is_surge(count.add(now_ms), rule, usual_day, dispersion):
+                reach_ms, surging = max(reach_ms, int(rule.within_s * 1000)), rule
         if over:
-            reach_ms, limit = self._reach_ms, limits[-1]
+            reach_ms, surging = self._reach_ms, surges[-1]
         recent = self.recent
         while recent and (recent[0].received_ms < now_ms - self._reach_ms or recent[0].held):
             recent.popleft()
         recent.append(member)
-        if not reach_ms:
+        if surging is None:
             self.surge = None
             return []
         if self.surge is None:
-            self.surge = Surge(limit)
+            self.surge = Surge(surge_limit(surging, usual_day, dispersion))
         held = []
         kept: deque[Member] = deque()
         for each in recent:

@@ -164,3 +164,10 @@ def surge_limit(rule: SurgeRule, usual_day: float, dispersion: float) -> int:
     expected = usual_day * rule.day_share
     spread = math.sqrt(expected * (1 + dispersion * expected))
     return max(rule.least, math.ceil(rule.ratio * expected), math.ceil(expected + rule.deviations * spread))
+
+
+def is_surge(count: int, rule: SurgeRule, usual_day: float, dispersion: float) -> bool:
+    """Whether `count` is more than `surge_limit`; a look at its two simple bounds mostly tells."""
+    if count <= rule.least or count <= rule.ratio * (usual_day * rule.day_share):
+        return False
+    return count > surge_limit(rule, usual_day, dispersion)

@@ -13,6 +13,7 @@ from services.intake.adapters.screened import read_seen
 from services.intake.application.envelopes import submitted_message
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.screening import Fingerprints, Hold, Release, Screen, Seen
+from services.intake.domain.screening_pace import is_surge, surge_limit
 from services.intake.domain.similarity import BANDS, SIGNATURE
 from shared.events import Envelope, FeedbackSubmitted, parse_envelope
 from shared.kernel.reasons import QuarantineReason
@@ -267,6 +268,16 @@ def test_a_festival_that_only_terminals_tell_of_is_no_surge_at_any_unit() -> Non
                 if number % (1 + place % 3) == 0:
                     desk.rate(at + place, unit_id=unit_id, **CLAIM)
     assert desk.held == {}
+
+
+@given(st.data())
+def test_a_surge_begins_above_its_limit_and_nowhere_else(data: st.DataObject) -> None:
+    vouched = Screening().vouched
+    rule = data.draw(st.sampled_from((*Screening().surges, *vouched.surges, vouched.week)))
+    usual_day = data.draw(st.floats(0, 2000))
+    limit = surge_limit(rule, usual_day, 0.1)
+    count = data.draw(st.one_of(st.integers(0, 20_000), st.integers(max(0, limit - 2), limit + 2)))
+    assert is_surge(count, rule, usual_day, 0.1) == (count > limit)
 
 
 def test_one_busy_unit_is_no_surge() -> None:
