@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import ClassVar, Final, Protocol
 
@@ -15,6 +16,8 @@ from shared.rules.intake_policy import Quota, QuotaKind, Quotas
 
 _HTTP_TOO_MANY_REQUESTS: Final = 429
 _HOUSEHOLD_BYTES: Final = 8
+_CREDENTIALS: Final = 1024
+"""Credentials whose places are kept at hand."""
 _FIELDS: Final = {
     QuotaKind.TOKEN: "token",
     QuotaKind.DEVICE: "device_id",
@@ -82,6 +85,7 @@ class QuotaGate:
         self._counted: dict[Channel, _Counted] = {}
         self._token: tuple[Window, Quota] | None = None
         self._credential: tuple[Window, Quota] | None = None
+        self._place_of_credential = lru_cache(maxsize=_CREDENTIALS)(book.place)  # few, and each comes often
 
     def admit(self, submission: Submission, facts: RequestFacts, is_repeat: Callable[[], bool]) -> Taken:
         """Count a rating; hand the answer to `give_back` if it was a repeat or was not stored.
@@ -102,16 +106,17 @@ class QuotaGate:
         if quotas is not self._quotas:
             self._open(quotas)
         counted = self._counted[submission.channel]
-        claims: list[tuple[Window, Quota, str]] = [counted.channel]
+        claims: list[tuple[Window, Quota, bytes]] = [counted.channel]
+        place = self._book.place
         if facts.import_id is None:
             if submission.device_id is not None:
-                claims.append((*counted.device, submission.device_id))
+                claims.append((*counted.device, place(submission.device_id)))
             if facts.address is not None and counted.address is not None:
-                claims.append((*counted.address, place_of_address(facts.address)))
+                claims.append((*counted.address, place(place_of_address(facts.address))))
             if facts.credential is not None and self._credential is not None:
-                claims.append((*self._credential, facts.credential))
+                claims.append((*self._credential, self._place_of_credential(facts.credential)))
         if submission.token is not None and self._token is not None:
-            claims.append((*self._token, submission.token))
+            claims.append((*self._token, place(submission.token)))
         found = self._book.take(claims, facts.received_at.timestamp())
         if isinstance(found, Excess):
             if is_repeat():
@@ -139,7 +144,7 @@ class QuotaGate:
             own = channel in quotas.self_service
             whole = quotas.channels.get(channel, quotas.channel)
             self._counted[channel] = _Counted(
-                channel=Claim(*at(QuotaKind.CHANNEL, whole), channel.value),
+                channel=Claim(*at(QuotaKind.CHANNEL, whole), book.place(channel.value)),
                 device=device if own else terminal,
                 address=address if own else None,
             )

@@ -125,11 +125,11 @@ def _busiest(counts: Counts, most: int) -> Iterable[tuple[bytes, int]]:
 
 
 class Claim(NamedTuple):
-    """A place that a rating comes from, where it is counted, and how many may come from it."""
+    """A place that a rating comes from, see `QuotaBook.place`, where it is counted, and how many may come."""
 
     window: Window
     quota: Quota
-    place: str
+    place: bytes
 
 
 Taken = list[tuple[Window, bytes]]
@@ -157,7 +157,13 @@ class QuotaBook:
                 window.reports[replica] = report.get(window.name, {})
         return window
 
-    def take(self, claims: Iterable[tuple[Window, Quota, str]], moment: float) -> Excess | Taken:
+    def place(self, name: str) -> bytes:
+        """What the place of that name is counted under."""
+        hashed = self._hash.copy()
+        hashed.update(name.encode("utf-8", "surrogatepass"))
+        return hashed.digest()
+
+    def take(self, claims: Iterable[tuple[Window, Quota, bytes]], moment: float) -> Excess | Taken:
         """Count one rating under all of `claims`, or say what it would exceed and count nothing.
 
         Args:
@@ -168,10 +174,7 @@ class QuotaBook:
             What to hand to `give_back` if the rating turns out not to count.
         """
         taken: Taken = []
-        for window, quota, name in claims:
-            hashed = self._hash.copy()
-            hashed.update(name.encode("utf-8", "surrogatepass"))
-            place = hashed.digest()
+        for window, quota, place in claims:
             wait = window.wait(place, quota.limit, moment)
             if wait:
                 return Excess(window.kind, quota, wait)

@@ -44,7 +44,7 @@ class Counter:
 
     def wait(self, after: float, place: str = "phone") -> float:
         """Count one more and return 0, or how long it takes until there is room."""
-        found = self.book.take([(self.window, self.quota, place)], START + after)
+        found = self.book.take([(self.window, self.quota, self.book.place(place))], START + after)
         return found.seconds if isinstance(found, Excess) else 0.0
 
 
@@ -94,7 +94,7 @@ def test_what_is_given_back_does_not_count() -> None:
     book = QuotaBook(KEY, most=1000)
     counter = Counter(book=book)
     for _ in range(100):
-        taken = book.take([(counter.window, TEN, "phone")], START)
+        taken = book.take([(counter.window, TEN, book.place("phone"))], START)
         assert not isinstance(taken, Excess)
         book.give_back(taken)
 
