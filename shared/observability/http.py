@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Response
-from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -37,6 +37,7 @@ from shared.observability.problem import (
     internal_problem,
     unknown_parameters_problem,
 )
+from shared.observability.request_metrics import RequestMetrics
 from shared.observability.tracing import RandomBytes, RequestContext, child_of, enter, leave
 
 CORRELATION_HEADER: Final = "X-Correlation-Id"
@@ -75,27 +76,6 @@ def _is_correlation_id(value: bytes) -> bool:
     if _HEX_ID.fullmatch(value) is not None:
         return True
     return _CORRELATION.fullmatch(value) is not None and _DIGITS_OF_A_PERSON.fullmatch(value) is None
-
-
-class _RequestMetrics:
-    """Counter and histogram by route template; children are cached, since looking them up is the cost."""
-
-    def __init__(self, metrics: ServiceMetrics) -> None:
-        labels = ("method", "route", "status")
-        self._requests = metrics.counter("http_requests", "HTTP requests answered.", labels)
-        self._durations = metrics.histogram(
-            "http_request_duration", "seconds", "Time from request to complete answer.", ("method", "route")
-        )
-        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-
-    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        key = (method, route, status)
-        child = self._children.get(key)
-        if child is None:
-            child = self._requests.labels(method, route, str(status)), self._durations.labels(method, route)
-            self._children[key] = child
-        child[0].inc()
-        child[1].observe(seconds)
 
 
 class _Templates:
@@ -169,7 +149,7 @@ class Requests:
         now_ms: Callable[[], int] = _now_ms,
     ) -> None:
         """Add the metrics of requests to `metrics`."""
-        self._observe = _RequestMetrics(metrics).observe
+        self._observe = RequestMetrics(metrics).observe
         self._template = _Templates()
         self._unknown_parameters = _KnownParameters()
         self._random = random
