@@ -97,6 +97,17 @@ class Prepared(NamedTuple):
         return self.submission.occurred_at or self.facts.received_at
 
 
+class _Names(NamedTuple):
+    """What a rating is called by; see the attributes of `Prepared`."""
+
+    event_id: str
+    key_field: str | None = None
+    former: tuple[bytes, ...] = ()
+    also: str | None = None
+    others: tuple[str, ...] = ()
+    other_receipts: tuple[bytes, ...] = ()
+
+
 class Preparer:
     """Judges submissions and gives them their identity."""
 
@@ -193,29 +204,37 @@ class Preparer:
     def _named(self, submission: Submission, facts: RequestFacts, header: tuple[str, ...] | None) -> Prepared:
         """Prepare a rating under all names that its client can call it by; `header` is the request's key."""
         token: Token | None = None
-        names: list[tuple[str, tuple[str, ...]]] = []
+        keys: list[tuple[str, tuple[str, ...]]] = []
         if submission.token is not None:
             token = self._genuine(submission, submission.token, facts)
-            names.append((TOKEN, (TOKEN, token.use)))
+            keys.append((TOKEN, (TOKEN, token.use)))
         if submission.client_ref is not None:
-            names.append((CLIENT_REF, (CLIENT_REF, submission.channel.value, submission.client_ref)))
+            keys.append((CLIENT_REF, (CLIENT_REF, submission.channel.value, submission.client_ref)))
         if header is not None:
-            names.append((KEY_HEADER, header))
-        if not names:
-            event_id = uuid7(unix_ms(facts.received_at), self._random(RANDOM_BYTES))
-            return self._prepare(submission, facts, event_id, None)
+            keys.append((KEY_HEADER, header))
+        return self._prepare(submission, facts, self._names(keys, facts), token)
+
+    def _names(self, keys: list[tuple[str, tuple[str, ...]]], facts: RequestFacts) -> _Names:
+        """The ids and receipts that belong to the client's `keys`; without any, an id of its own."""
+        if not keys:
+            return _Names(uuid7(unix_ms(facts.received_at), self._random(RANDOM_BYTES)))
         receipt = self._pseudonyms.receipt
-        (field, parts), *more = names
+        (field, parts), *more = keys
         former = [receipt(event_id) for event_id in self._ids.formerly(*parts)]
         others: list[str] = []
+        other_receipts: list[bytes] = []
         for _, other in more:
             others.append(self._ids.of(*other))
-            former += [receipt(event_id) for event_id in (others[-1], *self._ids.formerly(*other))]
-        prepared = self._prepare(submission, facts, self._ids.of(*parts), field, token, tuple(former))
-        if not more:
-            return prepared
-        return prepared._replace(
-            also=more[0][0], others=tuple(others), other_receipts=tuple(map(receipt, others))
+            other_receipts.append(receipt(others[-1]))
+            former.append(other_receipts[-1])
+            former += [receipt(event_id) for event_id in self._ids.formerly(*other)]
+        return _Names(
+            self._ids.of(*parts),
+            field,
+            tuple(former),
+            more[0][0] if more else None,
+            tuple(others),
+            tuple(other_receipts),
         )
 
     def _genuine(self, submission: Submission, text: str, facts: RequestFacts) -> Token:
@@ -235,10 +254,8 @@ class Preparer:
         self,
         submission: Submission,
         facts: RequestFacts,
-        event_id: str,
-        key_field: str | None,
-        token: Token | None = None,
-        former: tuple[bytes, ...] = (),
+        names: _Names,
+        token: Token | None,
     ) -> Prepared:
         imported = facts.import_id is not None
         issues = issues_of(submission, self._units, facts.rules, facts.received_at)
@@ -252,13 +269,16 @@ class Preparer:
             submission=submission,
             unit=self._units.get(submission.unit_id),
             facts=facts,
-            event_id=event_id,
-            receipt=self._pseudonyms.receipt(event_id),
+            event_id=names.event_id,
+            receipt=self._pseudonyms.receipt(names.event_id),
             digest=self._pseudonyms.digest(submission),
-            key_field=key_field,
+            key_field=names.key_field,
             verification=verification_of(submission, proofs, by_token=token is not None),
             token=token,
-            former=former,
+            former=names.former,
+            also=names.also,
+            others=names.others,
+            other_receipts=names.other_receipts,
         )
 
     def _ballot_issues(self, submission: Submission, facts: RequestFacts) -> tuple[Issue, ...]:
