@@ -19,6 +19,7 @@ from itertools import count
 from secrets import token_hex
 from typing import Any
 
+import msgspec
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -67,9 +68,8 @@ class PublishRefusedError(PermanentError):
     """The broker would never take this message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One message to make durable.
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """One message to make durable; a struct of msgspec's for the reason of `reading.StoredMessage`.
 
     Attributes:
         message_id: what the broker recognises repeats by.
@@ -85,8 +85,7 @@ class Outgoing:
     headers: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """The broker's answer for one message: its sequence, or that of the earlier message with the same id."""
 
     sequence: int

@@ -4,7 +4,6 @@ FeedbackSubmitted is written directly: building the pydantic models and dumping 
 much as the rest of the work on a rating. A test holds the bytes equal to ``EventSpec.wrap(…).to_json()``.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -105,8 +104,7 @@ class _Envelope(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class KeyedMessage(Outgoing):
+class KeyedMessage(Outgoing, frozen=True, gc=False):
     """The message of a rating that may be in the stream under another id: of its client's or of our keys.
 
     Attributes:

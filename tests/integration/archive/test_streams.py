@@ -3,10 +3,10 @@
 import base64
 import hashlib
 import json
-from dataclasses import replace
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from nats.aio.client import Client
 
 from shared.messaging.group_commit import Outgoing

@@ -1,10 +1,10 @@
 """Accepting, revising and draining through the spool, on ports in memory and a real spool file."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from services.intake.adapters.spooled_messages import classifier, readers
 from services.intake.adapters.sqlite_spool import SqliteSpool
