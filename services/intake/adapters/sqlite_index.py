@@ -160,9 +160,7 @@ class SqliteAcceptedIndex:
             for receipt in (rating.receipt, *rating.others) if rating.others else (rating.receipt,):
                 earlier = self._fresh.get(receipt)
                 if earlier is None or rating.sequence < earlier.sequence:
-                    self._fresh[receipt] = (
-                        rating if receipt == rating.receipt else rating._replace(receipt=receipt, others=())
-                    )
+                    self._fresh[receipt] = rating
                     self._filter.add(receipt)
             self._note(rating.sequence)
         self._move_up()
@@ -241,7 +239,7 @@ class SqliteAcceptedIndex:
                 return
             self._flushing, self._fresh = self._fresh, {}
             self._flushing_revisions, self._fresh_revisions = self._fresh_revisions, {}
-            ratings, revisions = list(self._flushing.values()), list(self._flushing_revisions.values())
+            ratings, revisions = list(self._flushing.items()), list(self._flushing_revisions.values())
             position = self._position
             try:
                 await self._in_thread(self._file.write, ratings, revisions, position)
