@@ -1,6 +1,7 @@
 """Reading ratings out of messages of FEEDBACK as far as screening looks at them."""
 
-from typing import Final
+from datetime import datetime
+from typing import Annotated, Final
 
 import msgspec
 
@@ -8,8 +9,6 @@ from services.intake.domain.screening import Fingerprints, Seen
 from services.intake.domain.similarity import split_bands
 from services.intake.domain.submission import unix_ms
 from shared.events import FeedbackQuarantined, FeedbackSubmitted, spec_for_data
-from shared.kernel.clock import parse_rfc3339
-from shared.kernel.errors import InvalidValueError
 
 SUBMITTED: Final = spec_for_data(FeedbackSubmitted)
 QUARANTINED: Final = spec_for_data(FeedbackQuarantined)
@@ -39,7 +38,7 @@ class _Data(msgspec.Struct, gc=False):
 class _Envelope(msgspec.Struct, gc=False):
     id: str
     type: str
-    receivedat: str
+    receivedat: Annotated[datetime, msgspec.Meta(tz=True)]
     data: _Data
     importid: str | None = None
     synthetic: bool = False
@@ -56,14 +55,13 @@ class _Quarantined(msgspec.Struct, gc=False):
 
 _decode = msgspec.json.Decoder(_Envelope).decode
 _decode_quarantined = msgspec.json.Decoder(_Quarantined).decode
-_UNREADABLE = (msgspec.MsgspecError, InvalidValueError, UnicodeDecodeError, RecursionError)
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def read_seen(data: bytes, sequence: int) -> Seen | None:
     """The rating in one message; None if it is none."""
     try:
         envelope = _decode(data)
-        received_ms = unix_ms(parse_rfc3339(envelope.receivedat))
     except _UNREADABLE:
         return None
     if envelope.type != SUBMITTED.event_type:
@@ -74,7 +72,7 @@ def read_seen(data: bytes, sequence: int) -> Seen | None:
         sequence,
         said.unit_id,
         said.kind or "",
-        received_ms,
+        unix_ms(envelope.receivedat),
         said.source,
         said.channel,
         said.verification,

@@ -72,8 +72,8 @@ class Pace:
 
     def within(self, which: int, days: int) -> int:
         """Ratings of today and of the days before, `days` together."""
-        before = list(self.days)[1 - days :] if days > 1 else []
-        return self.today[which] + sum(day[which] for day in before)
+        reach = min(days - 1, len(self.days))
+        return self.today[which] + sum(self.days[-back][which] for back in range(1, reach + 1))
 
     def mean(self, which: int, days: int) -> float:
         """Ratings a day over `days` days."""
