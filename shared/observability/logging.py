@@ -78,11 +78,13 @@ class LineWriter:
             self._stream.flush()
 
     def _write(self, line: bytes, *, flush: bool) -> None:
-        # Nobody reads our logs any more: there is nowhere to say so.
-        with suppress(OSError, ValueError), self._lock:
-            self._stream.write(line + b"\n")
-            if flush:
-                self._stream.flush()
+        try:
+            with self._lock:
+                self._stream.write(line + b"\n")
+                if flush:
+                    self._stream.flush()
+        except (OSError, ValueError):
+            pass  # Nobody reads our logs any more: there is nowhere to say so.
 
     debug = info = routine
     log = warn = warning = error = critical = fatal = exception = failure = err = msg

@@ -145,6 +145,8 @@ class SqliteAcceptedIndex:
                 found[receipt] = recent
             elif receipt in self._filter:
                 stored.append(receipt)
+        if not stored:  # as nearly always: most ratings are new, or have just come
+            return found
         try:
             found.update((rating.receipt, rating) for rating in self._file.find(stored))
         except sqlite3.Error as error:
