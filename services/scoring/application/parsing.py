@@ -209,6 +209,11 @@ class RatingParser:
         verification = data.verification
         proven = verification == _PROVEN
         citizen, transaction = data.citizen_hmac, data.transaction_hmac
+        repeat: bytes | None = None
+        if citizen is not None and transaction is not None:
+            repeat = repeat_key(citizen, transaction)
+            if data.aliases:
+                repeat += _earlier_keys(repeat, data.aliases, citizen, transaction)
         fields = (
             _id_bytes(event_id),
             unit,
@@ -217,7 +222,7 @@ class RatingParser:
             occurred_ms,
             # Most ratings are received when they happen.
             occurred_ms if received == occurred else _milliseconds(received),
-            None if citizen is None or transaction is None else _repeat_keys(data, citizen, transaction),
+            repeat,
             synthetic,
             _SOURCES[data.source],
             _PLACES[data.channel],
@@ -273,21 +278,17 @@ def _fingerprints(data: _Counted) -> tuple[bytes, ...]:
     Raises:
         InvalidEventError: not a keyed hash.
     """
+    marks: tuple[str | None, ...] = (data.device_hmac, data.address_hmac, data.text_hmac)
+    # Under earlier keys too: the largest cluster is the whole one either way.
+    for alias in data.aliases or ():
+        marks += (alias.device_hmac, alias.address_hmac, alias.text_hmac)
     found: tuple[bytes, ...] = ()
     try:
-        for each in _marks(data):
+        for each in marks:
             if each is not None and (mark := unhexlify(each[-_PRINT_DIGITS:])) not in found:
                 found += (mark,)
     except ValueError as error:
         raise _no_hash("a fingerprint") from error
-    return found
-
-
-def _marks(data: _Counted) -> tuple[str | None, ...]:
-    """All that clusters go by, under earlier keys too: the largest cluster is the whole one either way."""
-    found: tuple[str | None, ...] = (data.device_hmac, data.address_hmac, data.text_hmac)
-    for alias in data.aliases or ():
-        found += (alias.device_hmac, alias.address_hmac, alias.text_hmac)
     return found
 
 
@@ -298,17 +299,15 @@ def _sub_grades(given: _Dimensions) -> bytes | None:
     return grades if any(grades) else None
 
 
-def _repeat_keys(data: _Counted, citizen: str, transaction: str) -> bytes:
-    """The pair's key, and behind it those that earlier keys of intake make of the same pair.
+def _earlier_keys(key: bytes, aliases: tuple[_Alias, ...], citizen: str, transaction: str) -> bytes:
+    """What stands behind a pair's ``key``: those that earlier keys of intake make of the same pair.
 
     An alias without one of the two leaves that as it is: a transaction that came under an earlier key.
     """
-    key = repeat_key(citizen, transaction)
-    for alias in data.aliases or ():
-        other = repeat_key(alias.citizen_hmac or citizen, alias.transaction_hmac or transaction)
-        if other != key:
-            key += other
-    return key
+    others = (
+        repeat_key(alias.citizen_hmac or citizen, alias.transaction_hmac or transaction) for alias in aliases
+    )
+    return b"".join(other for other in others if other != key)
 
 
 def repeat_key(citizen: str, transaction: str) -> bytes:

@@ -80,9 +80,13 @@ _UNIT_BITS: Final = 24
 _PLACE_AT: Final = _WEIGHT_BITS + _GRADE_BITS
 _PROVEN_AT: Final = _PLACE_AT + _PLACE_BITS
 _SIGN_AT: Final = _PROVEN_AT + 1
-_REMOVED: Final = 1 << _SIGN_AT
 _UNIT_AT: Final = _SIGN_AT + 1
-_DAY_AT: Final = _UNIT_AT + _UNIT_BITS
+_WEIGHTS: Final = 1 << _WEIGHT_BITS
+_GRADES: Final = 1 << _GRADE_BITS
+_PLACES: Final = 1 << _PLACE_BITS
+_UNITS: Final = 1 << _UNIT_BITS
+_REMOVED: Final = 1 << _SIGN_AT
+_CONTRIBUTIONS: Final = 1 << _UNIT_AT
 
 
 class _Table:
@@ -206,14 +210,9 @@ class DailyBuckets:
         proven: bool,
     ) -> None:
         """Add one rating of ``unit`` on ``day``; its weight is at most a whole one."""
-        self._waiting.append(
-            day << _DAY_AT
-            | unit << _UNIT_AT
-            | proven << _PROVEN_AT
-            | place << _PLACE_AT
-            | grade << _WEIGHT_BITS
-            | weight_milli
-        )
+        # Products and sums: Python does them in half the time of shifts.
+        what = ((proven * _PLACES + place) * _GRADES + grade) * _WEIGHTS + weight_milli
+        self._waiting.append((day * _UNITS + unit) * _CONTRIBUTIONS + what)
         if dimensions is not None:
             self._dimensions.append((day << _UNIT_BITS | unit, 1, dimensions))
 
@@ -229,15 +228,8 @@ class DailyBuckets:
         proven: bool,
     ) -> None:
         """Take away exactly what `add` added."""
-        self._waiting.append(
-            day << _DAY_AT
-            | unit << _UNIT_AT
-            | _REMOVED
-            | proven << _PROVEN_AT
-            | place << _PLACE_AT
-            | grade << _WEIGHT_BITS
-            | weight_milli
-        )
+        what = ((proven * _PLACES + place) * _GRADES + grade) * _WEIGHTS + weight_milli
+        self._waiting.append((day * _UNITS + unit) * _CONTRIBUTIONS + _REMOVED + what)
         if dimensions is not None:
             self._dimensions.append((day << _UNIT_BITS | unit, -1, dimensions))
 

@@ -57,9 +57,12 @@ def _unpack(record: bytes) -> Rating:
 
 def keys_of(rating: Rating) -> list[bytes]:
     """The clusters that a rating belongs to: source, unit, bin and fingerprint as bytes."""
-    _, unit, _, _, occurred_ms, _, _, _, source, _, fingerprints, _, _ = rating
-    place = _PLACE.pack(source, unit, occurred_ms // BIN_MS)
-    return [place + each for each in fingerprints]
+    place = _place(rating)
+    return [place + each for each in rating.fingerprints]
+
+
+def _place(rating: Rating) -> bytes:
+    return _PLACE.pack(rating.source, rating.unit, rating.occurred_ms // BIN_MS)
 
 
 class Clusters:
@@ -90,7 +93,9 @@ class Clusters:
         keys = self._keys_by_day.get(day)
         if keys is None:
             keys = self._keys_by_day[day] = []
-        for key in keys_of(rating):
+        place = _place(rating)
+        for each in rating.fingerprints:
+            key = place + each  # as `keys_of`
             known = clusters.setdefault(key, record)
             if known is record:
                 keys.append(key)

@@ -120,7 +120,7 @@ def pack(rating: Rating) -> bytes:
         len(prints),
         dimensions or _NO_DIMENSIONS,
     )
-    return b"".join((fixed, *prints)) if prints else fixed
+    return fixed + b"".join(prints) if prints else fixed
 
 
 def unpack(record: bytes, repeat_key: bytes | None) -> Rating:
