@@ -230,6 +230,8 @@ def _restated(restatement: Restatement, said: Announcements) -> Outgoing:
 def _that_fit(items: Sequence[bytes]) -> Sequence[bytes]:
     """The first rows, as many as the contract allows and one message holds."""
     first = items[:MAX_ROWS]
+    if sum(map(len, first)) + len(first) <= MAX_ROWS_BYTES:
+        return first
     ends = accumulate(len(item) + 1 for item in first)
     return first[: sum(end <= MAX_ROWS_BYTES for end in ends)]
 

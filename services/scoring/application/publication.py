@@ -142,6 +142,11 @@ class Publisher:
         books = self._stored.books
         return books.cases if books.under_way is None else books.cases_under_way
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether units have moved that may be announced only later; to look at them takes a moment."""
+        return self._waiting
+
     def is_behind(self, fold: Fold) -> bool:
         """Whether ``fold`` has not come as far as what is published."""
         return fold.position < self.position or fold.cases.position < self.cases

@@ -43,7 +43,7 @@ RETRY_S: Final = 1.0
 STEP_BACK_S: Final = 3.0
 """Pause after another instance has published: long enough to let it lead, if it is alive."""
 BEAT_S: Final = 0.1
-"""How often the publisher looks whether something is due; it publishes at most once an interval."""
+"""How often the publisher looks whether there is something new; it publishes at most once an interval."""
 STANDBY_S: Final = 0.5
 """How often a replica that does not lead reads what the leader has published."""
 WARM_S: Final = 30.0
@@ -116,6 +116,7 @@ class FeedbackStream:
         self._failing_since: float | None = None
         self._failure = ""
         self._warmed = float("-inf")
+        self._worked = False
         self._shown = asyncio.Event()
 
     async def fold(self, client: Client) -> None:
@@ -262,8 +263,10 @@ class FeedbackStream:
         term = 0
         loop = asyncio.get_running_loop()
         last = float("-inf")
+        pause_s = BEAT_S
         while True:
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(pause_s)
+            pause_s = BEAT_S
             if not self._lease.is_leader:
                 await self._attempt(self._follow, STANDBY_S)
                 await asyncio.sleep(STANDBY_S)
@@ -273,15 +276,17 @@ class FeedbackStream:
                     continue
                 term = self._lease.term
                 self._snapshots.keep.begin_term()
-            interval_s = self._feedback.fold.rules.publication.ranking_min_interval_s
-            if not self._feedback.publishable or loop.time() - last < interval_s:
-                continue
             started = loop.time()
-            if await self._attempt(self._publish, RETRY_S):
-                last = started
+            wait_s = last + self._feedback.fold.rules.publication.ranking_min_interval_s - started
+            if wait_s > 0:
+                pause_s = min(BEAT_S, wait_s)
+            elif self._feedback.publishable and await self._attempt(self._publish, RETRY_S):
+                # Where there was nothing to do, what comes next need not wait for an interval.
+                last = started if self._worked else last
 
     async def _publish(self) -> None:
-        await self._publisher.publish(self._feedback.fold)
+        published = await self._publisher.publish(self._feedback.fold)
+        self._worked = published or self._publisher.is_waiting
         if not self._publisher.is_behind(self._feedback.fold):
             self._shown.set()
             self._memory.end()
