@@ -19,7 +19,7 @@ class Summary:
     Attributes:
         sequence: of its last event.
         due_at: when the next thing to be done is due; None: nothing is. Of an answer: when the citizen's time
-            is up, from when a supervisor confirms for the silent; of a case that waits: when it goes on.
+            is up, from when a supervisor confirms for the silent; of a case that only waits: when it goes on.
         due_for: the clock that says so.
         on_time: whether the last answer was; None before.
     """
@@ -58,7 +58,7 @@ class Summary:
         """The short form of `case`."""
         first = min(
             (clock for clock in case.clocks if clock.runs),
-            key=lambda clock: clock.due_at or case.opened_at,
+            key=lambda clock: (clock.name is ClockName.PAUSE, clock.due_at or case.opened_at),
             default=None,
         )
         return cls(
@@ -159,7 +159,8 @@ class Figures:
         contacted: of the reachable, spoken to before the first answer 首次联系.
         on_time: of the answered, never overdue.
         closed: closed, or explained.
-        confirmed: of the closed, by the citizen's own word.
+        confirmable: of the closed, with a citizen who could confirm.
+        confirmed: of the confirmable, by the citizen's own word.
         reopened: of all, refused at least once.
         median_days: from opening to the first answer, in calendar days; None: no answer yet.
     """
@@ -172,6 +173,7 @@ class Figures:
     contacted: int
     on_time: int
     closed: int
+    confirmable: int
     confirmed: int
     reopened: int
     median_days: float | None
@@ -263,6 +265,7 @@ class CaseBook:
             contacted=sum(case.contacted_first for case in reachable),
             on_time=sum(not case.overdue for case in answered),
             closed=len(closed),
+            confirmable=sum(case.has_citizen for case in closed),
             confirmed=sum(case.confirmed_by is ConfirmedBy.CITIZEN for case in closed),
             reopened=sum(case.reopened > 0 for case in found),
             median_days=round(median(days), 2) if days else None,

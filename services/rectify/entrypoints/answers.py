@@ -213,7 +213,9 @@ class FiguresOut(BaseModel):
         description="Of the answered with a contact, where the citizen was spoken to first."
     )
     on_time_share: float | None
-    confirmed_share: float | None
+    confirmed_share: float | None = Field(
+        description="Of the closed with a citizen, confirmed by the citizen's own word."
+    )
     reopened_share: float | None
     median_days: float | None
 
@@ -232,7 +234,7 @@ class FiguresOut(BaseModel):
             closed=figures.closed,
             contacted_share=share(figures.contacted, figures.reachable),
             on_time_share=share(figures.on_time, figures.answered),
-            confirmed_share=share(figures.confirmed, figures.closed),
+            confirmed_share=share(figures.confirmed, figures.confirmable),
             reopened_share=share(figures.reopened, figures.cases),
             median_days=figures.median_days,
         )

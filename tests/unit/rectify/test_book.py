@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 from services.rectify.domain import commands as c
 from services.rectify.domain.book import CaseBook, CaseFilter, Figures, Summary
-from services.rectify.domain.case import Case, CaseClass, ConfirmedBy
+from services.rectify.domain.case import Case, CaseClass, ConfirmedBy, Origin
 from services.rectify.domain.clocks import ClockName
-from tests.unit.rectify.lives import HERE, MONDAY, TEXT, TO_PROGRESS, answer, life, new_case, plan
+from services.rectify.entrypoints.answers import FiguresOut
+from tests.unit.rectify.lives import HERE, MONDAY, TEXT, TO_CLOSED, TO_PROGRESS, answer, life, new_case, plan
 
 SILENT = "0b0e7a7e-0000-8000-8000-00000000000a"
 
@@ -48,6 +49,18 @@ def test_a_case_that_waits_comes_last_with_the_end_of_its_wait() -> None:
     assert [each.case_id for each in book.worklist(CaseFilter(), late, limit=9)] == ["2", SILENT]
 
 
+def test_a_question_of_the_level_above_burns_although_the_case_waits_for_the_citizen() -> None:
+    asked_at = MONDAY + timedelta(days=11)  # a Friday: the wait ends on Monday, the reply is due on Wednesday
+    waits = life(*TO_PROGRESS, c.Pause(TEXT), case=new_case(case_id=SILENT))
+    asked = life(c.Inquire(TEXT), case=waits, now=asked_at)
+    found = Summary.of(asked, 1)
+    until = MONDAY + timedelta(days=16)
+    assert (found.due_at, found.due_for) == (until, ClockName.INQUIRY)
+    assert found.is_overdue(until + timedelta(minutes=1))
+    book = book_of(at_work(2, asked_at), asked)
+    assert [each.case_id for each in book.worklist(CaseFilter(), asked_at, limit=9)] == [SILENT, "2"]
+
+
 def figures(*cases: Case) -> Figures:
     return book_of(*cases).figures(CaseFilter(), MONDAY)
 
@@ -61,3 +74,13 @@ def test_an_answer_without_a_word_with_the_citizen_before_it_shows_in_the_figure
         life(*TO_PROGRESS, case=new_case(case_id="4")),
     )
     assert (found.answered, found.reachable, found.contacted) == (3, 2, 1)
+
+
+def test_only_cases_with_a_citizen_can_be_confirmed_by_one() -> None:
+    checked = new_case(case_id="2", origin=Origin.INSPECTION, has_contact=False, has_text=False)
+    found = figures(
+        life(*TO_CLOSED, case=new_case(case_id="1")),
+        life(*TO_PROGRESS[1:], answer(), c.Confirm(ConfirmedBy.SUPERVISOR), c.Close(), case=checked),
+    )
+    assert (found.closed, found.confirmable, found.confirmed) == (2, 1, 1)
+    assert FiguresOut.of(found).confirmed_share == 1.0
