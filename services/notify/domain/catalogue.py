@@ -130,8 +130,9 @@ RULES: Final[Mapping[str, RuleInfo]] = MappingProxyType(
             ),
             RuleInfo(
                 "case_assigned", "整改件交办",
-                ("CaseAssigned", "CaseTransferProposed", "CaseTransferRefused"), Audience.UNIT, public=False,
-                condition=lambda _pack: "整改件交办、申请转办或转办被否决",
+                ("CaseAssigned", "CaseTransferProposed", "CaseTransferRefused", "CaseInquired"),
+                Audience.UNIT, public=False,
+                condition=lambda _pack: "整改件交办、申请转办、转办被否决,或上级质询",
             ),
             RuleInfo(
                 "case_clock", "整改时限", ("CaseClockReached",), Audience.UNIT, public=False,
@@ -140,7 +141,7 @@ RULES: Final[Mapping[str, RuleInfo]] = MappingProxyType(
             RuleInfo(
                 "case_overdue", "整改逾期", ("CaseClockReached",), Audience.SUPERVISORS, public=False,
                 condition=lambda _pack: (
-                    "首次联系、分类或办结时限用完,群众反馈期满,或需上级核验、复核:告知上一级"
+                    "首次联系、分类、办结或答复质询的时限用完,群众反馈期或等待期满,或需上级核验、复核:告知上一级"
                 ),
             ),
             RuleInfo(

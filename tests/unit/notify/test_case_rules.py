@@ -230,4 +230,11 @@ def test_the_pack_says_when_and_how_urgently_and_old_packs_need_not() -> None:
 @pytest.mark.parametrize("name", CASE_RULES)
 def test_every_rule_has_a_condition_in_words_by_the_packs_numbers(name: str) -> None:
     assert 10 <= len(RULES[name].condition(PACK)) <= 500
+
+
+@pytest.mark.parametrize("name", sorted(LOOKED_AT))
+def test_every_rule_says_which_facts_it_watches(name: str) -> None:
+    said = {rule for rule in CASE_RULES if CASE_SPECS[name].data.__name__ in RULES[rule].watches}
+    clock = ClockMark("solve", 100, NOW, overtaken=False) if name == "clock-reached" else None
+    assert said == set(rules_of(fact(name, origin="manual", refused=2, passed=False, clock=clock)))
     assert set(RULES[name].watches) <= {spec.name for spec in CASE_SPECS.values()}
