@@ -24,6 +24,7 @@ from services.notify.domain.alert import (
     Told,
 )
 from services.notify.domain.catalogue import ESCALATION, FOLLOW_UPS
+from services.notify.domain.follow_ups import rule_behind
 from shared.kernel.errors import InvalidValueError
 from shared.rules.alerting import Severity
 
@@ -48,7 +49,7 @@ class AlertFilter:
     severity: Severity | None = None
     state: AlertState | None = None
     within: Callable[[str, str, str | None, str], bool] | None = None
-    """Tells from city, county, unit and rule whether it is for the eyes of whoever asks."""
+    """Tells from city, county, unit and `rule_behind` whether it is for the eyes of whoever asks."""
     recipient: str | None = None
 
 
@@ -56,6 +57,7 @@ class AlertFilter:
 class _Entry:
     sequence: int
     rule: str
+    rule_behind: str
     severity: Severity
     unit_id: str | None
     city: str
@@ -78,7 +80,9 @@ class _Entry:
             and (wanted.rule is None or wanted.rule == self.rule)
             and (wanted.severity is None or wanted.severity is self.severity)
             and (wanted.state is None or wanted.state is state)
-            and (wanted.within is None or wanted.within(self.city, self.county, self.unit_id, self.rule))
+            and (
+                wanted.within is None or wanted.within(self.city, self.county, self.unit_id, self.rule_behind)
+            )
             and (wanted.recipient is None or wanted.recipient in self.recipients)
         )
 
@@ -133,6 +137,7 @@ class AlertBook:
         self._entries[alert.alert_id] = _Entry(
             sequence,
             alert.rule,
+            sys.intern(rule_behind(alert)),
             alert.severity,
             alert.unit_id,
             alert.city,

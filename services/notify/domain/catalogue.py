@@ -195,6 +195,17 @@ RULES: Final[Mapping[str, RuleInfo]] = MappingProxyType(
 )  # fmt: skip
 """Rules by name, in the order of the documentation."""
 
+_KNOWN_TO_THE_UNIT: Final = frozenset(
+    {"surge", "case_overdue", "case_refused_again", "nomination_to_confirm", "quarterly_check"}
+)
+"""Told one level up, and no secret to those below: of their own cases they know."""
+CONFIDENTIAL: Final = frozenset(
+    name
+    for name, info in RULES.items()
+    if info.audience is Audience.SUPERVISORS and name not in _KNOWN_TO_THE_UNIT
+)
+"""Rules whose alerts, and what follows them up, are not for the unit that they are about."""
+
 ESCALATION: Final = "escalation"
 DIGEST: Final = "digest"
 FOLLOW_UPS: Final[Mapping[str, str]] = MappingProxyType({ESCALATION: "升级提醒", DIGEST: "汇总"})

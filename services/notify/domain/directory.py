@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final
 
 from services.notify.domain.alert import Alert
-from services.notify.domain.catalogue import Audience, audience_of
+from services.notify.domain.catalogue import CONFIDENTIAL, Audience, audience_of
 from services.notify.domain.duty import Recipient
 from services.notify.domain.offices import BACKUP, DEPUTY, HEAD, OFFICER, Offices
 from shared.kernel.units import ALL, Unit, UnitRegistry
@@ -118,14 +118,27 @@ class Directory:
         return tuple(found) or self._operator_steps(day)
 
     def subscribers(self, alert: Alert, day: date) -> tuple[Recipient, ...]:
-        """Return who has subscribed to the alert and is there."""
+        """Return who has subscribed to the alert and is there; nobody whom it is not for."""
         kind = self.kind_of(alert)
         found = (
             self._present(each.recipient, None, day)
             for each in self.book.subscriptions
             if each.wants(alert, kind)
         )
-        return tuple(dict.fromkeys(each for each in found if each is not None))
+        barred = self._own_people(alert, day) if alert.rule in CONFIDENTIAL else frozenset()
+        return tuple(
+            dict.fromkeys(each for each in found if each is not None and each.recipient_id not in barred)
+        )
+
+    def _own_people(self, alert: Alert, day: date) -> frozenset[str]:
+        """Who answers for the unit that an alert is about."""
+        unit_id = alert.unit_id or ""
+        chain = self.book.chains.get(unit_id, {})
+        found = (
+            chain.get(role) or self._offices.person(unit_id, role, day)
+            for role in (OFFICER, DEPUTY, HEAD, BACKUP)
+        )
+        return frozenset(name for name in found if name is not None)
 
     def _ladder(self, alert: Alert, day: date) -> Sequence[tuple[str, Sequence[Recipient]]]:
         audience = audience_of(alert.rule)

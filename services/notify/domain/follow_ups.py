@@ -33,6 +33,11 @@ def escalations_of(alert: str) -> tuple[str, ...]:
     return tuple(alert_id(ESCALATION, alert, str(step)) for step in range(1, MOST_STEPS))
 
 
+def rule_behind(alert: Alert) -> str:
+    """Return the rule that fired: of an escalation that of the alert that it is about."""
+    return alert.figures.get("rule", alert.rule) if alert.rule == ESCALATION else alert.rule
+
+
 def enter(ledger: Ledger, alert: Alert, about: Sequence[str], tellings: Sequence[Telling]) -> None:
     """Take an alert of the stream into the ledger.
 

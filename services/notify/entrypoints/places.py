@@ -1,26 +1,15 @@
 """Whose eyes an alert is for: those whose subtree it is about, and of what looks made up, those above."""
 
 from collections.abc import Callable
-from typing import Final
 
 from services.notify.application.handlers import ReadAlerts
 from services.notify.domain.alert import AlertStatus
-from services.notify.domain.catalogue import RULES, Audience
+from services.notify.domain.catalogue import CONFIDENTIAL
+from services.notify.domain.follow_ups import rule_behind
 from shared.auth.access import require_within
 from shared.auth.grants import Permission
 from shared.auth.principals import Place, Principal, Tier
 from shared.kernel.units import UnitRegistry
-
-_KNOWN_TO_THE_UNIT: Final = frozenset(
-    {"surge", "case_overdue", "case_refused_again", "nomination_to_confirm", "quarterly_check"}
-)
-"""Told one level up, and no secret to those below: of their own cases they know."""
-CONFIDENTIAL: Final = frozenset(
-    name
-    for name, info in RULES.items()
-    if info.audience is Audience.SUPERVISORS and name not in _KNOWN_TO_THE_UNIT
-)
-"""Alerts that are not for the unit that they are about."""
 
 
 class AlertPlaces:
@@ -32,7 +21,10 @@ class AlertPlaces:
         self._units = units
 
     def eyes_of(self, actor: Principal) -> Callable[[str, str, str | None, str], bool] | None:
-        """Return what tells from city, county, unit and rule whether `actor` may see an alert; None: all."""
+        """Return what tells from city, county, unit and rule whether `actor` may see an alert; None: all.
+
+        Of an escalation the rule is that of what it is about: `follow_ups.rule_behind`.
+        """
         scope = actor.scope
         if scope.tier is Tier.PROVINCE:
             return None
@@ -54,7 +46,7 @@ class AlertPlaces:
         status = self._read.get(alert_id)
         alert = status.alert
         place = self._place(alert.city, alert.county, alert.unit_id)
-        if alert.rule in CONFIDENTIAL and actor.scope.is_own(place):
+        if rule_behind(alert) in CONFIDENTIAL and actor.scope.is_own(place):
             raise self._read.missing(alert_id)
         require_within(actor, permission, place, lambda: self._read.missing(alert_id), path)
         return status

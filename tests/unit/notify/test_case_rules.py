@@ -11,11 +11,10 @@ from services.notify.application.case_alerts import RaiseCaseAlerts, case_fact_o
 from services.notify.domain.alert import Alert, alert_id
 from services.notify.domain.case_facts import CaseFact, ClockMark
 from services.notify.domain.case_rules import LOOKED_AT, case_alerts
-from services.notify.domain.catalogue import RULES
+from services.notify.domain.catalogue import CONFIDENTIAL, RULES
 from services.notify.domain.channels import Language
 from services.notify.domain.texts import render
 from services.notify.entrypoints.case_messages import needs_a_look, parse_fact
-from services.notify.entrypoints.places import CONFIDENTIAL
 from shared.events import EVENTS, Envelope
 from shared.events.cases import CaseChanged
 from shared.events.catalogue import examples_of
@@ -230,6 +229,7 @@ def test_the_pack_says_when_and_how_urgently_and_old_packs_need_not() -> None:
 @pytest.mark.parametrize("name", CASE_RULES)
 def test_every_rule_has_a_condition_in_words_by_the_packs_numbers(name: str) -> None:
     assert 10 <= len(RULES[name].condition(PACK)) <= 500
+    assert set(RULES[name].watches) <= {spec.name for spec in CASE_SPECS.values()}
 
 
 @pytest.mark.parametrize("name", sorted(LOOKED_AT))
@@ -237,4 +237,3 @@ def test_every_rule_says_which_facts_it_watches(name: str) -> None:
     said = {rule for rule in CASE_RULES if CASE_SPECS[name].data.__name__ in RULES[rule].watches}
     clock = ClockMark("solve", 100, NOW, overtaken=False) if name == "clock-reached" else None
     assert said == set(rules_of(fact(name, origin="manual", refused=2, passed=False, clock=clock)))
-    assert set(RULES[name].watches) <= {spec.name for spec in CASE_SPECS.values()}

@@ -9,12 +9,14 @@ from fastapi import FastAPI
 from services.notify.application.handlers import AcknowledgeAlert, ReadAlerts
 from services.notify.application.translation import raised_event
 from services.notify.domain.catalogue import RULES
+from services.notify.domain.follow_ups import escalation_of
+from services.notify.domain.ledger import Waiting
 from services.notify.entrypoints.http import make_router
 from shared.events import AlertAcknowledged, Provenance
 from shared.kernel.units import load_units
 from shared.observability.problem import install_handlers
 from tests.support.access import as_staff, guard, proofs
-from tests.unit.notify.support import NOW, SetClock, Stream, alert
+from tests.unit.notify.support import NOW, PACK, SetClock, Stream, alert
 
 
 class Api:
@@ -122,13 +124,16 @@ async def test_nobody_takes_an_alert_over_in_the_name_of_somebody_else() -> None
         ("too_good", "province.admin", "360000", True),
     ],
 )
+@pytest.mark.parametrize("escalated", [False, True])
 async def test_a_unit_does_not_see_that_its_ratings_look_made_up_and_those_above_do(
-    rule: str, role: str, region: str, *, seen: bool
+    rule: str, role: str, region: str, *, seen: bool, escalated: bool
 ) -> None:
     api = Api()
-    event = raised_event(
-        alert(2, rule=rule, unit_id="U000112"), (), NOW, rules="sha256:00", provenance=Provenance("r")
-    )
+    about = alert(2, rule=rule, unit_id="U000112")
+    if escalated:
+        waiting = Waiting(about.alert_id, about.severity, 0, NOW)
+        about = escalation_of(about, 1, waiting, PACK.routing, NOW)
+    event = raised_event(about, (), NOW, rules="sha256:00", provenance=Provenance("r"))
     await api.stream.publish(event)
     transport = httpx.ASGITransport(api.app)
     headers = as_staff(role, region)

@@ -8,10 +8,9 @@ import pytest
 
 from services.notify.application.list_alerts import RaiseListAlerts, named_alerts, quarter_alerts
 from services.notify.domain.alert import Alert
-from services.notify.domain.catalogue import RULES
+from services.notify.domain.catalogue import CONFIDENTIAL, RULES
 from services.notify.domain.channels import Language
 from services.notify.domain.texts import render
-from services.notify.entrypoints.places import CONFIDENTIAL
 from shared.events import EVENTS, Envelope, PeriodClosed, parse_envelope
 from shared.events.catalogue import examples_of
 from shared.kernel.grades import Level

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import pytest
 
 from services.notify.domain.alert import Alert
+from services.notify.domain.directory import Subscription
 from services.notify.domain.duty import Absence, Quiet
 from services.notify.domain.ledger import Held, Ledger
 from services.notify.domain.offices import Offices
@@ -118,6 +119,14 @@ def test_quiet_hours_hold_back_until_they_end() -> None:
 
 
 def test_further_alerts_about_the_same_unit_are_grouped_and_bad_reviews_are_not() -> None:
+def test_a_subscription_tells_nobody_what_is_not_for_their_own_unit() -> None:
+    curious = book(subscriptions=(Subscription("head"), Subscription("city")))
+    told = [each.recipient_id for each in directory(curious).subscribers(about("too_good"), TODAY)]
+    assert told == ["city"]
+    told = [each.recipient_id for each in directory(curious).subscribers(about(), TODAY)]
+    assert told == ["head", "city"]
+
+
     ledger = Ledger()
     held = []
     for number, rule in enumerate(["rank_drop", "rank_drop", "bad_review", "bad_review"]):

@@ -8,12 +8,11 @@ import pytest
 
 from services.notify.application.sanction_alerts import RaiseSanctionAlerts, sanction_fact_of
 from services.notify.domain.alert import Alert
-from services.notify.domain.catalogue import RULES
+from services.notify.domain.catalogue import CONFIDENTIAL, RULES
 from services.notify.domain.channels import Language
 from services.notify.domain.sanction_rules import sanction_alerts
 from services.notify.domain.texts import render
 from services.notify.entrypoints.case_messages import parse_fact
-from services.notify.entrypoints.places import CONFIDENTIAL
 from shared.events import EVENTS, Envelope
 from shared.events.catalogue import examples_of
 from shared.rules import Severity, parse_pack
