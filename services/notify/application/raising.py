@@ -21,7 +21,7 @@ from services.notify.domain.alert import Alert, Background
 from services.notify.domain.catalogue import RULES
 from services.notify.domain.routing import addressees
 from services.notify.domain.rules import grades_of_concern, review_alerts, score_alerts, stream_diverged
-from services.notify.domain.watch_rules import dead_letter, failing_channel, too_good
+from services.notify.domain.watch_rules import beside_failing, dead_letter, too_good
 from services.notify.metrics import NotifyMetrics
 from shared.events import (
     Envelope,
@@ -215,10 +215,9 @@ class RaiseAlerts:
             else self._router.first(alert, rules, now)
         )
         info = RULES.get(alert.rule)
-        failing = failing_channel(alert)
         envelope = raised_event(
             alert,
-            tuple(each for each in addressed.channels if each != failing),
+            beside_failing(alert, addressed.channels, self._channels()),
             now,
             rules=rules.hash,
             provenance=provenance,

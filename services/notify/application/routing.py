@@ -55,15 +55,19 @@ class Router:
         if self.directory.empty:
             return Addressed((), addressees(alert, self._default()))
         tellings = route(alert, self.directory, self.ledger, self._given(rules, now))
-        if not any(each.channels for each in tellings):
-            return Addressed(tellings, addressees(alert, self._default()))
-        self.ledger.decided(alert.alert_id, alert.rule, subject_of(alert), tellings)
-        return Addressed(tellings, channels_of(tellings, self._usable()))
+        if any(each.channels for each in tellings):
+            self.ledger.decided(alert.alert_id, alert.rule, subject_of(alert), tellings)
+        return self._addressed(alert, tellings)
 
     def next(self, alert: Alert, step: int, rules: RulePack, now: datetime) -> Addressed | None:
         """Return who is told next of an alert that waits; None at the end of the chain."""
         tellings = next_step(alert, step, self.directory, self.ledger, self._given(rules, now))
-        return Addressed(tellings, channels_of(tellings, self._usable())) if tellings else None
+        return self._addressed(alert, tellings) if tellings else None
+
+    def _addressed(self, alert: Alert, tellings: tuple[Telling, ...]) -> Addressed:
+        if not any(each.channels for each in tellings):
+            return Addressed(tellings, addressees(alert, self._default()))
+        return Addressed(tellings, channels_of(tellings, self._usable()))
 
     def digest(self, recipient: str, now: datetime) -> Addressed | None:
         """Return how a recipient is told of what was held back; None: not now.

@@ -4,9 +4,11 @@ What is about made-up ratings goes to those who supervise the unit and never to 
 `catalogue`.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from services.notify.domain.alert import Alert, alert_id
+from services.notify.domain.channels import kind_of
 from services.notify.domain.findings import DeadLetter, Flag, HeldShare, Staleness, Surge
 from shared.kernel.clock import SHANGHAI, business_day
 from shared.kernel.units import ALL
@@ -98,10 +100,21 @@ def dead_letter(letter: DeadLetter, rules: RulePack) -> Alert:
     )
 
 
-def failing_channel(alert: Alert) -> str | None:
-    """Return the channel whose failure `alert` is about: it is told by the others, never by itself."""
+def beside_failing(alert: Alert, wanted: Sequence[str], all_of: Sequence[str]) -> tuple[str, ...]:
+    """Return who tells `alert`: of `wanted`, those of other channels than the one whose failure it is about.
+
+    Where that leaves nobody, `all_of` the others do; where there are none, endpoints of the same channel:
+    one of them may be well. An endpoint that is its channel's only one never tells of its own failure.
+    """
     consumer = alert.figures.get("consumer", "") if alert.rule == "dead_letters" else ""
-    return consumer.removeprefix(DELIVERY) if consumer.startswith(DELIVERY) else None
+    if not consumer.startswith(DELIVERY):
+        return tuple(wanted)
+    failing = consumer.removeprefix(DELIVERY)
+    for each in (wanted, all_of):
+        others = tuple(address for address in each if kind_of(address) != failing)
+        if others:
+            return others
+    return tuple(address for address in wanted if address != failing)
 
 
 def surge(found: Surge, place: str, rules: RulePack) -> Alert:

@@ -21,7 +21,7 @@ from services.notify.metrics import NotifyMetrics
 from shared.events import AlertRaised, Envelope, Provenance, spec_for_type
 from shared.kernel.errors import InvalidValueError
 from shared.messaging.reading import StoredMessage
-from tests.unit.notify.people import DEPUTY, OFFICER, UNITS, book, minutes, router
+from tests.unit.notify.people import CHANNELS, DEPUTY, OFFICER, UNITS, book, minutes, router
 from tests.unit.notify.support import NOW, OnePack, SetClock, feedback
 
 WAIT = 240
@@ -95,6 +95,16 @@ async def test_an_alert_that_nobody_acknowledges_goes_up_step_by_step_and_ends_a
     assert told(life.raised("escalation")) == [["deputy"], ["head"], ["chief"]]
     assert all(each.about == (alert,) for each in life.raised("escalation"))
     assert "未确认" in life.raised("escalation")[0].title
+
+
+async def test_an_escalation_to_somebody_whom_no_channel_reaches_goes_to_every_channel() -> None:
+    life = Life([], SetClock(), router(book(replace(DEPUTY, channels=("wecom.gone",)))))
+    await life.bad_review(1)
+    life.clock.moment = NOW + minutes(WAIT)
+    await life.follow.sweep()
+    (escalation,) = life.raised("escalation")
+    assert [each.recipient for each in escalation.tellings] == ["deputy"]
+    assert escalation.channels == CHANNELS, "better told to the wrong person than to nobody"
 
 
 @pytest.mark.parametrize("through_the_escalation", [False, True])

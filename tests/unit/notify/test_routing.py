@@ -11,6 +11,7 @@ from services.notify.domain.duty import Absence, Quiet
 from services.notify.domain.ledger import Held, Ledger
 from services.notify.domain.offices import Offices
 from services.notify.domain.routing import channels_of, next_step, route
+from services.notify.domain.watch_rules import beside_failing
 from shared.kernel.clock import business_day
 from shared.rules import Severity
 from shared.rules.alerting import RoutingRules
@@ -47,6 +48,24 @@ def test_a_surge_goes_to_the_county_and_then_to_the_city() -> None:
 @pytest.mark.parametrize("rule", ["dead_letters", "ranking_stale", "stream_diverged", "no_such_rule"])
 def test_what_is_about_the_platform_goes_to_its_operators(rule: str) -> None:
     assert names(about(rule, unit_id=None, city="all", county="all")) == [["duty"]]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "all_of", "told"),
+    [
+        (("email", "wecom.duty"), ("email",), ("email",)),
+        (("wecom.duty",), ("console", "wecom.duty"), ("console",)),
+        (("wecom.duty", "wecom.night"), (), ("wecom.duty", "wecom.night")),
+        (("wecom",), ("wecom",), ()),
+    ],
+)
+def test_a_channels_failure_is_told_by_the_others_as_long_as_there_are_any(
+    wanted: tuple[str, ...], all_of: tuple[str, ...], told: tuple[str, ...]
+) -> None:
+    letter = about("dead_letters", figures={"consumer": "notify-deliver-wecom"})
+    assert beside_failing(letter, wanted, all_of) == told
+    elsewhere = about("dead_letters", figures={"consumer": "scoring-fold"})
+    assert beside_failing(elsewhere, wanted, all_of) == wanted
 
 
 def test_the_operators_are_told_what_nobody_else_is_there_for() -> None:
@@ -100,6 +119,14 @@ def test_subscribers_hear_what_they_asked_for_and_outside_people_never_stand_in_
     assert [each.recipient for each in route(about(), directory(), Ledger(), given())] == ["officer"]
 
 
+def test_a_subscription_tells_nobody_what_is_not_for_their_own_unit() -> None:
+    curious = book(subscriptions=(Subscription("head"), Subscription("city")))
+    told = [each.recipient_id for each in directory(curious).subscribers(about("too_good"), TODAY)]
+    assert told == ["city"]
+    told = [each.recipient_id for each in directory(curious).subscribers(about(), TODAY)]
+    assert told == ["head", "city"]
+
+
 def test_a_critical_alert_goes_to_two_at_once_through_quiet_hours_and_quota() -> None:
     always = Quiet(NOW.time().replace(hour=0), NOW.time().replace(hour=23, minute=59))
     quiet = book(replace(OFFICER, quiet=always, quota=1))
@@ -119,14 +146,6 @@ def test_quiet_hours_hold_back_until_they_end() -> None:
 
 
 def test_further_alerts_about_the_same_unit_are_grouped_and_bad_reviews_are_not() -> None:
-def test_a_subscription_tells_nobody_what_is_not_for_their_own_unit() -> None:
-    curious = book(subscriptions=(Subscription("head"), Subscription("city")))
-    told = [each.recipient_id for each in directory(curious).subscribers(about("too_good"), TODAY)]
-    assert told == ["city"]
-    told = [each.recipient_id for each in directory(curious).subscribers(about(), TODAY)]
-    assert told == ["head", "city"]
-
-
     ledger = Ledger()
     held = []
     for number, rule in enumerate(["rank_drop", "rank_drop", "bad_review", "bad_review"]):
