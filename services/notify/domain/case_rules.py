@@ -76,6 +76,7 @@ def case_assigned(fact: CaseFact, rules: RulePack) -> Alert | None:
         fact,
         title=f"{told[0]}:{fact.cause.unit_name}",
         body=f"关于{fact.about}的整改件{told[1]}。{post}{until}",
+        more={"fact": fact.fact},
     )
 
 

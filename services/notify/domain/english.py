@@ -57,8 +57,11 @@ TITLES_EN: Final[Mapping[str, tuple[str, str]]] = {
         ),
     ),
     "stream_diverged": (
-        "The audit archive and a stream differ, or agree again",
-        "See docs/audit.md for what to do.",
+        "The audit archive and {stream} differ",
+        (
+            "{kind}: messages {first} to {last}, {sequences} known so far. Delete nothing; "
+            "see docs/audit.md for what to do."
+        ),
     ),
     "case_opened": (
         "A case was opened: {unit}",
@@ -66,7 +69,7 @@ TITLES_EN: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "case_assigned": (
         "A case for you: {unit}",
-        "Case {case_id} was handed to you, you are asked to take it over, or it stays with you ({status}).",
+        "Case {case_id} was handed to you. Please make a plan.",
     ),
     "case_clock": (
         "{percent} % of the time are used up: {unit}",
@@ -134,16 +137,88 @@ TITLES_EN: Final[Mapping[str, tuple[str, str]]] = {
 """Title and body for each rule; one that is not registered (any more) shows its own text under an
 English frame. `values_of` adds some to the alert's figures."""
 
+VARIANTS_EN: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
+    ("stream_diverged", Severity.INFO.value): (
+        "The audit archive and {stream} agree again",
+        "What was found before ({kind}) is gone.",
+    ),
+    ("case_assigned", "transfer-proposed"): (
+        "You are asked to take a case over: {unit}",
+        "Case {case_id}: please accept it, or refuse it with a reason.",
+    ),
+    ("case_assigned", "transfer-refused"): (
+        "A case stays with you: {unit}",
+        "Case {case_id}: whom you asked to take it over has refused.",
+    ),
+    ("case_assigned", "inquired"): (
+        "A question from one level up: {unit}",
+        "Somebody one level up asks about case {case_id}. Please reply in time.",
+    ),
+    ("case_overdue", "confirm"): (
+        "A confirmation is due: {unit}",
+        "Case {case_id}: nobody has spoken on the answer until {due_at}. Please look into it and confirm it.",
+    ),
+    ("case_overdue", "review"): (
+        "Another look is due: {unit}",
+        "Case {case_id} was explained as class C. Please see whether it can be solved now, since {due_at}.",
+    ),
+    ("case_overdue", "pause"): (
+        "The wait for a citizen is over: {unit}",
+        "Case {case_id} goes on by itself since {due_at}. Please see to it; it is one level down.",
+    ),
+    ("case_overdue", "inquiry"): (
+        "No reply to a question: {unit}",
+        "Case {case_id}: the time to reply ended at {due_at}. Please see to it; it is one level down.",
+    ),
+    ("strike", "strike-withdrawn"): (
+        "A strike counts no more: {unit}",
+        "A strike on ladder {ground} is withdrawn ({why}).",
+    ),
+    ("sanction_to_decide", "appealed"): (
+        "An appeal for you to decide: {unit}",
+        "{measure}, ground {ground}, step {step}: in force until somebody else than who signed has decided.",
+    ),
+    ("sanction_step", "appeal-decided"): (
+        "An appeal is decided: {unit}",
+        "{measure}, ground {ground}, step {step}. Granted, so that it holds no more: {granted}.",
+    ),
+    ("sanction_step", "withdrawn"): (
+        "A sanction holds no more: {unit}",
+        "{measure}, ground {ground}, step {step}, is withdrawn ({why}).",
+    ),
+    ("sanction_step", "veto-imposed"): (
+        "Veto: {unit}",
+        "{measure} is signed: no awards this year. An appeal is possible until {appeal_until}.",
+    ),
+    ("sanction_step", "veto-lifted"): (
+        "A veto holds no more: {unit}",
+        "{measure} is lifted: awards are possible again.",
+    ),
+    ("nomination_step", "nomination-withdrawn"): (
+        "A nomination is off: {unit}",
+        "A veto takes away the nomination for place {rank} in the list {list} of {period}.",
+    ),
+}
+"""Where one rule says different things: by the alert's fact, clock or severity."""
+
 
 def english(alert: Alert) -> tuple[str, str]:
     """Return title and body of `alert` in English."""
-    known = TITLES_EN.get(alert.rule)
+    known = _template_of(alert)
     if known is None:
         return f"{alert.rule}: {alert.unit_name or alert.title}", alert.body
     values = values_of(alert)
     title, body = known[0].format_map(values), known[1].format_map(values)
     count = listed_by(alert)
     return title, body if count is None else "\n".join((body, *_listed(alert, count)))
+
+
+def _template_of(alert: Alert) -> tuple[str, str] | None:
+    figures = alert.figures
+    for variant in (figures.get("fact"), figures.get("clock"), alert.severity.value):
+        if variant is not None and (alert.rule, variant) in VARIANTS_EN:
+            return VARIANTS_EN[alert.rule, variant]
+    return TITLES_EN.get(alert.rule)
 
 
 def values_of(alert: Alert) -> dict[str, str]:

@@ -119,6 +119,7 @@ def _alert(rule: str, severity: Severity, fact: SanctionFact, title: str, body: 
         "measure": fact.measure,
         "why": fact.why,
         "appeal_until": _moment(fact.appeal_until),
+        "granted": None if fact.granted is None else "yes" if fact.granted else "no",
     }
     alert = alert_about(
         rule,

@@ -46,6 +46,7 @@ _FIGURES: Final[Mapping[str, tuple[str, str]]] = {
     "measure": ("措施", "Measure"),
     "why": ("原因", "Why"),
     "appeal_until": ("申诉截止", "Appeal until"),
+    "granted": ("申诉成立", "Appeal granted"),
     "period": ("评议期", "Period"),
     "nominee": ("推荐单位", "Nominated unit"),
     "awaits": ("待确认层级", "Awaits"),

@@ -14,7 +14,7 @@ from services.notify.domain.case_rules import case_alerts
 from services.notify.domain.catalogue import CHANNEL_DISABLED, FOLLOW_UPS, RULES
 from services.notify.domain.channels import Endpoint, Language
 from services.notify.domain.duty import Recipient
-from services.notify.domain.english import TITLES_EN, values_of
+from services.notify.domain.english import TITLES_EN, VARIANTS_EN, english, values_of
 from services.notify.domain.facts import Band, Divergence
 from services.notify.domain.findings import DeadLetter, Flag, HeldShare, Staleness, Surge
 from services.notify.domain.follow_ups import digest_of, escalation_of
@@ -28,6 +28,7 @@ from tests.unit.notify.support import CAUSE, NOW, PACK, SetClock, Stream, alert,
 from tests.unit.notify.test_case_rules import fact
 from tests.unit.notify.test_handlers import raised
 from tests.unit.notify.test_list_rules import QUARTER, told_of
+from tests.unit.notify.test_sanction_rules import SPECS as SANCTION_SPECS
 from tests.unit.notify.test_sanction_rules import found
 
 ROUTING: Final = PACK.routing
@@ -101,6 +102,36 @@ async def test_every_rule_speaks_both_languages_and_leaves_no_placeholder(rule: 
         assert not set(text.joined()) & set("{}")
         labels = {re.split("[:\uff1a]", line)[0] for line in text.facts} & told.figures.keys()
         assert not labels, "figures have names for people"
+
+
+def alert_that_says(rule: str, variant: str) -> Alert:
+    made = (
+        *case_alerts(fact(variant), PACK),
+        *case_alerts(fact(clock=ClockMark(variant, 100, NOW, overtaken=False)), PACK),
+        *(found(variant) if variant in SANCTION_SPECS else ()),
+        *(told_of(variant) if variant.startswith("nomination") else ()),
+        *((stream_diverged(Divergence("s1", NOW, "FEEDBACK", "went_back", False, 1, 2, 2)),)),
+    )
+    (one,) = [each for each in made if each.rule == rule]
+    return one
+
+
+@pytest.mark.parametrize(("rule", "variant"), VARIANTS_EN)
+def test_what_a_rule_says_of_other_facts_has_its_own_words(rule: str, variant: str) -> None:
+    told = alert_that_says(rule, variant)
+    title, body = english(told)
+    assert title == VARIANTS_EN[rule, variant][0].format_map(values_of(told))
+    template = VARIANTS_EN[rule, variant]
+    fields = {name for part in template for _, name, _, _ in Formatter().parse(part) if name}
+    assert fields <= values_of(told).keys(), "the rule gives what its template wants"
+    assert title != TITLES_EN[rule][0].format_map(values_of(told))
+    assert body
+
+
+@pytest.mark.parametrize(("granted", "said"), [(True, "yes"), (False, "no")])
+def test_whether_an_appeal_was_granted_is_said(*, granted: bool, said: str) -> None:
+    (told,) = found("appeal-decided", granted=granted)
+    assert english(told)[1].endswith(f"holds no more: {said}.")
 
 
 def test_a_lost_place_is_told_from_where_the_day_began_or_from_the_announcement_before() -> None:
