@@ -211,7 +211,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     metrics, health, bus = NotifyMetrics(), Health(), BusPublisher()
     tasks = TaskSupervisor(health)
     packs = FileRulePacks(settings.rules_path)
-    people = make_people(settings.recipients_path, packs, registry, clock, metrics)
+    people = make_people(settings.recipients_path, settings.holidays_path, packs, registry, clock, metrics)
     fold = AlertFold(AlertBook(settings.alerts_kept), metrics, people.router.ledger)
     letters = DeadLetters(bus, clock, SERVICE)
     failures = FailureHandling(letters, settings.retry_delays_s)

@@ -62,6 +62,10 @@ class Settings(BrokerSettings, AccessSettings):
         default=None,
         description="File of recipients (TOML, or a table .csv); unset: every channel gets every alert.",
     )
+    holidays_path: Path | None = Field(
+        default=None,
+        description="TOML file of holidays announced since; read again when it changes.",
+    )
     follow_up_every_s: float = Field(
         default=5.0, gt=0, le=60, description="How often digests and escalations are looked for."
     )

@@ -16,7 +16,6 @@ from services.rectify.adapters.case_fold import CaseFold
 from services.rectify.adapters.case_store import JetStreamCases
 from services.rectify.adapters.due_timers import TimerLoop
 from services.rectify.adapters.finding_events import JetStreamFindings
-from services.rectify.adapters.holidays import FileHolidays
 from services.rectify.adapters.rule_packs import FileRulePacks
 from services.rectify.adapters.sealing import CaseTexts
 from services.rectify.adapters.timer_store import JetStreamTimers
@@ -52,6 +51,7 @@ from shared.messaging.session import BrokerSession
 from shared.observability.health import Health
 from shared.observability.http import install
 from shared.observability.lifecycle import TaskSupervisor
+from shared.rules.holidays import FileHolidays
 
 SERVICE = "rectify"
 VERSION = "1"

@@ -21,13 +21,13 @@ from deploy.local.embedded import NatsServer, free_ports
 from services.rectify.adapters.timer_store import AT, CHUNK, JetStreamTimers
 from services.rectify.application.timekeeping import TimerKeeper
 from services.rectify.domain.book import CaseBook, Summary
-from services.rectify.domain.calendar import Holidays
 from services.rectify.domain.case import Case, CaseClass, Origin
 from services.rectify.domain.commands import Classify
 from services.rectify.domain.effects import opened
 from services.rectify.domain.machine import decide
 from services.rectify.domain.terms import Terms
 from services.rectify.metrics import RectifyMetrics
+from shared.kernel.holidays import Holidays
 from shared.kernel.ids import derived_id
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.group_commit import GroupCommit, Outgoing

@@ -25,17 +25,21 @@ from services.notify.metrics import NotifyMetrics
 from shared.kernel.clock import Clock, business_day
 from shared.kernel.units import UnitRegistry
 from shared.observability.lifecycle import TaskSupervisor
+from shared.rules.holidays import FileHolidays
 
 FILE_EVERY_S: Final = 10.0
 
 
 class People:
-    """Who can be told: the file of recipients, and the registry's responsible people."""
+    """Who can be told, and when: the file of recipients, the registry's responsible people, working days."""
 
-    def __init__(self, file: RecipientsFile, router: Router, offices: Offices) -> None:
-        """Keep the router's directory by `file` and `offices`."""
+    def __init__(
+        self, file: RecipientsFile, router: Router, offices: Offices, working_days: WorkingDays
+    ) -> None:
+        """Keep the router's directory by `file` and `offices`, and the `working_days` that it goes by."""
         self.router = router
         self._file = file
+        self._working_days = working_days
         self._offices = OfficeFold(offices)
 
     async def caught_up(self, client: Client, tasks: TaskSupervisor) -> None:
@@ -44,15 +48,17 @@ class People:
             tasks.start("office-fold", self._offices.run(client))
         await self._offices.caught_up()
 
-    async def follow_file(self) -> None:
-        """Take changes of the file in until cancelled."""
+    async def follow_files(self) -> None:
+        """Take changes of the files in until cancelled."""
         while True:
             await asyncio.sleep(FILE_EVERY_S)
             self._file.refresh(self.router.directory)
+            self._working_days.refresh()
 
 
 def make_people(
     path: Path | None,
+    holidays_path: Path | None,
     packs: RulePacks,
     units: UnitRegistry,
     clock: Clock,
@@ -62,6 +68,7 @@ def make_people(
 
     Args:
         path: file of recipients; None: there is none.
+        holidays_path: file of holidays announced since the release; None: there is none.
         packs: name the kinds of windows.
         units: the registry.
         clock: today's pack counts.
@@ -69,12 +76,14 @@ def make_people(
 
     Raises:
         RecipientsError: the file can't be used.
+        HolidayFileError: likewise.
         OSError: it can't be read.
     """
     file = RecipientsFile(path, units, packs.on(business_day(clock.now())).kinds, metrics)
     offices = Offices()
     directory = Directory(file.read(), units, offices)
-    return People(file, Router(directory, Ledger(), WorkingDays(metrics)), offices)
+    works_on = WorkingDays(FileHolidays(holidays_path), metrics)
+    return People(file, Router(directory, Ledger(), works_on), offices, works_on)
 
 
 class Duties:
@@ -112,4 +121,4 @@ class Duties:
             "watch",
             fold.run(client, start_of(rule, now.astimezone(UTC)), around.look, around.look_at_rankings),
         )
-        tasks.start("recipients", self._people.follow_file())
+        tasks.start("recipients", self._people.follow_files())

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple, Protocol
 
-from services.rectify.domain.calendar import Holidays
 from services.rectify.domain.case import Case, Sealed
 from services.rectify.domain.timers import Timer
 from shared.events import Envelope
+from shared.kernel.holidays import Holidays
 from shared.rules import RulePack
 
 

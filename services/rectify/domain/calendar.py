@@ -10,29 +10,11 @@ from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from shared.kernel.clock import SHANGHAI
+from shared.kernel.holidays import Holidays
 
 MINUTES_OF_DAY: Final = 24 * 60
 _DAYS_SEARCHED: Final = 4000
 """Longer than any clock; a calendar without a single working day must not loop for ever."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holidays:
-    """Days that the state moved.
-
-    Attributes:
-        off: days off that a week would not give.
-        work: weekend days that are worked in exchange 调休.
-        years: those that were announced; in others only the week counts.
-    """
-
-    off: frozenset[date] = frozenset()
-    work: frozenset[date] = frozenset()
-    years: frozenset[int] = frozenset()
-
-    def with_overlay(self, off: frozenset[date], work: frozenset[date]) -> "Holidays":
-        """These and what was announced since; the overlay wins."""
-        return Holidays((self.off - work) | off, (self.work - off) | work, self.years)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +40,7 @@ class WorkCalendar:
     def works_on(self, day: date) -> bool:
         """Whether `day` is worked."""
         if self.keeps_holidays:
-            if day in self.holidays.off:
-                return False
-            if day in self.holidays.work:
-                return True
+            return self.holidays.works_on(day, self.weekdays)
         return day.isoweekday() in self.weekdays
 
     def after(self, start: datetime, minutes: float) -> datetime:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from services.rectify.domain.calendar import ALWAYS, MINUTES_OF_DAY, Holidays, WorkCalendar
+from services.rectify.domain.calendar import ALWAYS, MINUTES_OF_DAY, WorkCalendar
 from services.rectify.domain.case import CaseClass
 from services.rectify.domain.clocks import ClockName
+from shared.kernel.holidays import Holidays
 from shared.rules.rectify import Rectify
 
 

@@ -1,6 +1,7 @@
 """Quiet hours, working days and absences, in Asia/Shanghai."""
 
 from datetime import date, datetime, time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from services.notify.adapters.working_days import WorkingDays
 from services.notify.domain.duty import Absence, Quiet, open_from
 from services.notify.metrics import NotifyMetrics
 from shared.kernel.clock import SHANGHAI
+from shared.rules.holidays import FileHolidays
 from tests.unit.notify.people import person, weekdays
 
 NIGHT = Quiet(time(20), time(8))
@@ -67,9 +69,22 @@ def test_an_absence_ends_with_the_day_back() -> None:
 
 def test_public_holidays_and_exchanged_days_count_and_an_unknown_year_goes_by_the_week() -> None:
     metrics = NotifyMetrics()
-    works = WorkingDays(metrics)
+    works = WorkingDays(FileHolidays(None), metrics)
     assert not works(date(2026, 10, 1)), "National Day, a Thursday"
     assert works(date(2026, 9, 20)), "a Sunday that is worked"
     assert works(date(2199, 11, 18))
     assert not works(date(2199, 11, 17))
     assert metrics.calendar_guessed._value.get() == 2  # noqa: SLF001 - the client has no reader
+
+
+def test_what_is_announced_after_the_release_counts_as_soon_as_it_is_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "holidays.toml"
+    file.write_text("years = [2199]\n")
+    metrics = NotifyMetrics()
+    works = WorkingDays(FileHolidays(file), metrics)
+    assert works(date(2199, 11, 18))
+    file.write_text("years = [2199]\noff = [2199-11-18]\nwork = [2199-11-17]\n")
+    works.refresh()
+    assert not works(date(2199, 11, 18))
+    assert works(date(2199, 11, 17)), "a Sunday that is worked"
+    assert metrics.calendar_guessed._value.get() == 0  # noqa: SLF001 - the client has no reader

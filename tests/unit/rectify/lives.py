@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from services.rectify.domain import commands as c
-from services.rectify.domain.calendar import Holidays
 from services.rectify.domain.case import Case, CaseClass, ConfirmedBy, Origin, Outcome, Party, Sealed
 from services.rectify.domain.effects import opened
 from services.rectify.domain.machine import decide
 from services.rectify.domain.terms import Terms
+from shared.kernel.holidays import Holidays
 from shared.rules.rectify import Rectify
 
 MONDAY = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)

@@ -8,9 +8,9 @@ from typing import Any
 from services.rectify.application.desk import CaseChangedError
 from services.rectify.application.ports import StoredCase
 from services.rectify.application.translation import case_of
-from services.rectify.domain.calendar import Holidays
 from services.rectify.domain.case import Case
 from shared.events import Envelope, parse_envelope, spec_for_type
+from shared.kernel.holidays import Holidays
 from shared.messaging.publisher import BrokerUnavailableError
 from tests.unit.rectify.lives import MONDAY
 

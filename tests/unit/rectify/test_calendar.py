@@ -7,9 +7,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from services.rectify.adapters.holidays import FileHolidays, HolidayFileError, known_holidays
-from services.rectify.domain.calendar import Holidays, WorkCalendar
+from services.rectify.domain.calendar import WorkCalendar
 from shared.kernel.clock import SHANGHAI
+from shared.kernel.holidays import Holidays
+from shared.rules.holidays import FileHolidays, HolidayFileError, known_holidays
 
 OFFICE = WorkCalendar(((540, 720), (780, 1020)), frozenset({1, 2, 3, 4, 5}), holidays=known_holidays())
 AROUND = WorkCalendar(((0, 1440),), frozenset(range(1, 8)), keeps_holidays=False)

@@ -8,9 +8,9 @@ from typing import Any
 from services.rectify.application.leading import LeadersWork, Leads, Upkeep
 from services.rectify.application.timekeeping import TimerKeeper
 from services.rectify.domain.book import CaseBook
-from services.rectify.domain.calendar import Holidays
 from services.rectify.domain.timers import Timer
 from services.rectify.metrics import RectifyMetrics
+from shared.kernel.holidays import Holidays
 
 MOMENT_S = 0.01
 

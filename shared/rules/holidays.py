@@ -14,8 +14,8 @@ from pathlib import Path
 import structlog
 from chinese_calendar import constants
 
-from services.rectify.domain.calendar import Holidays
 from shared.kernel.errors import InvalidValueError, PermanentError, describe
+from shared.kernel.holidays import Holidays
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ def _days(document: dict[str, object], key: str) -> frozenset[date]:
 
 
 class FileHolidays:
-    """Plays `application.ports.HolidayTable`; looks at the file when `refresh` is called.
+    """The table in force; looks at the file when `refresh` is called.
 
     Raises:
         HolidayFileError: when made, the file can't be used. Later such a file is logged and the table before
@@ -85,7 +85,7 @@ class FileHolidays:
             self._table = read_overlay(path, self._base)
 
     def current(self) -> Holidays:
-        """See `HolidayTable.current`."""
+        """What is known at present."""
         return self._table
 
     def refresh(self) -> bool:
