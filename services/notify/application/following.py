@@ -108,7 +108,7 @@ class FollowUp:
         if status is None or addressed is None:
             self._ledger.exhausted(waiting.alert_id)  # told to everybody there is
             return None
-        step = waiting.step + 1
+        step = max(each.step or 0 for each in addressed.tellings)
         if self._states.known(alert_id(ESCALATION, waiting.alert_id, str(step))):
             return None
         alert = escalation_of(status.alert, step, waiting, rules.routing, now)

@@ -75,10 +75,15 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """People who are told together, and in which role."""
+    """People who are told together, and in which role.
+
+    Attributes:
+        number: place of the role in the chain, the same on each day whoever is away; None: not of a chain.
+    """
 
     role: str
     recipients: tuple[Recipient, ...]
+    number: int | None
 
 
 class Directory:
@@ -108,12 +113,12 @@ class Directory:
         """
         found: list[Step] = []
         seen: set[str] = set()
-        for role, people in self._ladder(alert, day):
+        for number, (role, people) in enumerate(self._ladder(alert, day)):
             fresh = tuple(
                 each for each in dict.fromkeys(people) if each.recipient_id not in seen and not each.outside
             )
             if fresh:
-                found.append(Step(role, fresh))
+                found.append(Step(role, fresh, number))
                 seen |= {each.recipient_id for each in fresh}
         return tuple(found) or self._operator_steps(day)
 
@@ -204,4 +209,4 @@ class Directory:
 
     def _operator_steps(self, day: date) -> tuple[Step, ...]:
         people = [each for name in self.book.operators if (each := self._present(name, None, day))]
-        return (Step("operator", tuple(dict.fromkeys(people))),) if people else ()
+        return (Step("operator", tuple(dict.fromkeys(people)), 0),) if people else ()

@@ -65,14 +65,10 @@ def route(alert: Alert, directory: Directory, ledger: Ledger, given: Circumstanc
     day = business_day(given.now)
     ladder = directory.steps(alert, day)
     steps = given.rules.first_step_critical if alert.severity is Severity.CRITICAL else 1
-    tellings = [
-        telling
-        for number, step in enumerate(ladder[:steps])
-        for telling in _told(alert, step, number, ledger, given)
-    ]
+    tellings = [telling for step in ladder[:steps] for telling in _told(alert, step, ledger, given)]
     told = {each.recipient for each in tellings}
     subscribers = tuple(each for each in directory.subscribers(alert, day) if each.recipient_id not in told)
-    return (*tellings, *_told(alert, Step("subscription", subscribers), None, ledger, given))
+    return (*tellings, *_told(alert, Step("subscription", subscribers, None), ledger, given))
 
 
 def next_step(
@@ -82,15 +78,15 @@ def next_step(
 
     Args:
         alert: the alert.
-        step: number of the last step that was told.
+        step: number of the last step that was told; who is away by now is passed by.
         directory: the people.
         ledger: what they were told before.
         given: time and rules.
     """
     ladder = directory.steps(alert, business_day(given.now))
-    if step + 1 >= len(ladder):
-        return ()
-    return _told(alert, ladder[step + 1], step + 1, ledger, given)
+    following = (each for each in ladder if each.number is not None and each.number > step)
+    found = next(following, None)
+    return () if found is None else _told(alert, found, ledger, given)
 
 
 def slot_of(now: datetime, rules: RoutingRules) -> int:
@@ -98,10 +94,8 @@ def slot_of(now: datetime, rules: RoutingRules) -> int:
     return int(now.timestamp()) // (rules.digest_minutes * MINUTE_S)
 
 
-def _told(
-    alert: Alert, step: Step, number: int | None, ledger: Ledger, given: Circumstances
-) -> tuple[Telling, ...]:
-    return tuple(_telling(alert, each, step.role, number, ledger, given) for each in step.recipients)
+def _told(alert: Alert, step: Step, ledger: Ledger, given: Circumstances) -> tuple[Telling, ...]:
+    return tuple(_telling(alert, each, step.role, step.number, ledger, given) for each in step.recipients)
 
 
 def _telling(

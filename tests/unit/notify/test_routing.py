@@ -15,7 +15,7 @@ from services.notify.domain.watch_rules import beside_failing
 from shared.kernel.clock import business_day
 from shared.rules import Severity
 from shared.rules.alerting import RoutingRules
-from tests.unit.notify.people import CHIEF, OFFICER, WINDOW, book, directory, given, minutes, person
+from tests.unit.notify.people import CHIEF, DEPUTY, OFFICER, WINDOW, book, directory, given, minutes, person
 from tests.unit.notify.support import NOW, alert
 
 TODAY = business_day(NOW)
@@ -178,6 +178,18 @@ def test_what_is_over_the_quota_waits_for_the_digest_and_a_repeated_decision_is_
 def test_the_next_step_is_the_next_person_and_the_chain_ends() -> None:
     steps = [next_step(about(), step, directory(), Ledger(), given()) for step in range(4)]
     assert [[each.recipient for each in step] for step in steps] == [["deputy"], ["head"], ["chief"], []]
+
+
+def test_nobody_is_passed_over_because_somebody_else_is_away_since() -> None:
+    tomorrow = (Absence(TODAY + timedelta(days=1), TODAY + timedelta(days=2)),)
+    people = directory(book(replace(OFFICER, absences=tomorrow)))
+    (told,) = route(about(), people, Ledger(), given())
+    assert (told.recipient, told.step) == ("officer", 0)
+    (later,) = next_step(about(), 0, people, Ledger(), given(NOW + timedelta(days=1)))
+    assert (later.recipient, later.step) == ("deputy", 1)
+    without_deputy = directory(book(replace(DEPUTY, absences=AWAY)))
+    (later,) = next_step(about(), 0, without_deputy, Ledger(), given())
+    assert (later.recipient, later.step) == ("head", 2)
 
 
 def test_only_channels_that_are_switched_on_and_not_held_back_deliver() -> None:
