@@ -21,6 +21,7 @@ from services.notify.application.translation import (
     flag_of,
     letter_of,
     move_of,
+    off_of,
     review_of,
 )
 from services.notify.application.watching import watch_alerts
@@ -30,7 +31,7 @@ from services.notify.domain.catalogue import RULES
 from services.notify.domain.rules import review_alerts, score_alerts, stream_diverged
 from services.notify.domain.sanction_rules import sanction_alerts
 from services.notify.domain.watch import Watch, start_of
-from services.notify.domain.watch_rules import dead_letter, too_good
+from services.notify.domain.watch_rules import channel_disabled, dead_letter, too_good
 from services.notify.entrypoints.case_messages import needs_a_look, parse_fact
 from services.notify.metrics import NotifyMetrics
 from shared.events import (
@@ -45,10 +46,11 @@ from shared.events import (
     UnitScoreChanged,
     parse_envelope,
 )
+from shared.events.endpoints import EndpointDisabled
 from shared.kernel.errors import describe
 from shared.kernel.units import UnitRegistry
 from shared.messaging.reading import FoldReader, StoredMessage
-from shared.messaging.streams import AUDIT, CASES, DEADLETTER, FEEDBACK, INTEGRITY, RANKING, REGISTRY
+from shared.messaging.streams import ALERTS, AUDIT, CASES, DEADLETTER, FEEDBACK, INTEGRITY, RANKING, REGISTRY
 from shared.rules import RulePack
 
 COUNTED: Final = frozenset({"surge", "quarantine_share"})
@@ -86,6 +88,10 @@ SOURCES: Final[Mapping[str, tuple[str, str, type[EventData] | None, _Judge]]] = 
     "stream_diverged": (
         AUDIT, "audit.v1.stream-diverged.", StreamDiverged,
         lambda event, _pack, _units: (stream_diverged(divergence_of(event)),),
+    ),
+    "channel_disabled": (
+        ALERTS, "alerts.v1.endpoint-disabled", EndpointDisabled,
+        lambda event, _pack, _units: (channel_disabled(off_of(event)),),
     ),
     **dict.fromkeys(
         (

@@ -5,22 +5,20 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from services.notify.application.ports import EndpointStates, Publisher
-from services.notify.application.translation import SERVICE, raised_event
-from services.notify.domain.alert import Alert, Background, alert_id
+from services.notify.application.translation import SERVICE, off_of, raised_event
+from services.notify.domain.alert import Background
 from services.notify.domain.catalogue import CHANNEL_DISABLED
 from services.notify.domain.channels import Endpoint
+from services.notify.domain.watch_rules import channel_disabled
 from shared.events import AlertRaised, Envelope, Provenance, spec_for_data
 from shared.events.endpoints import EndpointDisabled, EndpointEnabled
 from shared.kernel.clock import Clock
 from shared.kernel.errors import NotFoundError
 from shared.kernel.ids import derived_id
 from shared.kernel.scrubbing import scrub
-from shared.kernel.units import ALL
-from shared.rules import Severity
 
 log = structlog.get_logger(__name__)
 REASON_LENGTH = 500
-RULE = "channel_disabled"
 
 
 class EndpointDirectory:
@@ -89,24 +87,10 @@ class DisableEndpoint:
             provenance=Provenance.caused_by(cause),
         )
         others = tuple(address for address in self._in_use() if address != endpoint.address)
-        alert = Alert(
-            alert_id=alert_id(RULE, fact.id),
-            rule=RULE,
-            severity=Severity.CRITICAL,
-            known_at=now,
-            unit_id=None,
-            unit_name=None,
-            city=ALL,
-            county=ALL,
-            title=f"预警接收端 {endpoint.address} 已停用",
-            body="对方答复 410,不再接收预警。请核对地址后修改配置,或重新启用;停用期间不向它发送。",
-            evidence=(fact.id, cause.id),
-            figures={"endpoint": endpoint.address, "threshold": "HTTP 410"},
-        )
         await self._publisher.publish(fact)
         await self._publisher.publish(
             raised_event(
-                alert,
+                channel_disabled(off_of(fact)),
                 others,
                 now,
                 rules=cause.rules or "",

@@ -14,7 +14,7 @@ from services.notify.domain.alert import (
     Told,
 )
 from services.notify.domain.facts import Band, Cause, Divergence, Review, ScoreMove
-from services.notify.domain.findings import DeadLetter, Flag
+from services.notify.domain.findings import DeadLetter, EndpointOff, Flag
 from services.notify.domain.ledger import Held, Telling
 from shared.events import (
     AlertAcknowledged,
@@ -32,6 +32,7 @@ from shared.events import (
     UnitScoreChanged,
     spec_for_data,
 )
+from shared.events.endpoints import EndpointDisabled
 from shared.kernel.grades import Grade
 from shared.kernel.units import ALL, UnitRegistry
 from shared.rules import Severity
@@ -126,6 +127,11 @@ def letter_of(event: Envelope[MessageDeadLettered]) -> DeadLetter:
         data.sequence,
         data.error,
     )
+
+
+def off_of(event: Envelope[EndpointDisabled]) -> EndpointOff:
+    """Return which endpoint wants no more."""
+    return EndpointOff(event.id, event.receivedat, event.data.endpoint, event.data.alert_id)
 
 
 def _band(name: str | None) -> Band | None:

@@ -42,6 +42,16 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointOff:
+    """A receiver of alerts answered 410; `alert_id` is the alert that it was sent. About the platform."""
+
+    event_id: str
+    known_at: datetime
+    endpoint: str
+    alert_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Surge:
     """Bad reviews of one kind of window or of one issue in one county of late, beside what is usual.
 

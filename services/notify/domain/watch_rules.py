@@ -9,9 +9,10 @@ from typing import Final
 
 from services.notify.domain.alert import Alert, alert_id
 from services.notify.domain.channels import kind_of
-from services.notify.domain.findings import DeadLetter, Flag, HeldShare, Staleness, Surge
+from services.notify.domain.findings import DeadLetter, EndpointOff, Flag, HeldShare, Staleness, Surge
 from shared.kernel.clock import SHANGHAI, business_day
 from shared.kernel.units import ALL
+from shared.rules.alerting import Severity
 from shared.rules.pack import RulePack
 
 DELIVERY: Final = "notify-deliver-"
@@ -115,6 +116,24 @@ def beside_failing(alert: Alert, wanted: Sequence[str], all_of: Sequence[str]) -
         if others:
             return others
     return tuple(address for address in wanted if address != failing)
+
+
+def channel_disabled(off: EndpointOff) -> Alert:
+    """An endpoint answered 410: it wants no more alerts. No matter of policy, so no number of the pack."""
+    return Alert(
+        alert_id=alert_id("channel_disabled", off.event_id),
+        rule="channel_disabled",
+        severity=Severity.CRITICAL,
+        known_at=off.known_at,
+        unit_id=None,
+        unit_name=None,
+        city=ALL,
+        county=ALL,
+        title=f"预警接收端 {off.endpoint} 已停用",
+        body="对方答复 410,不再接收预警。请核对地址后修改配置,或重新启用;停用期间不向它发送。",
+        evidence=(off.event_id, off.alert_id),
+        figures={"endpoint": off.endpoint, "threshold": "HTTP 410"},
+    )
 
 
 def surge(found: Surge, place: str, rules: RulePack) -> Alert:
