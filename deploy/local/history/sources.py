@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from deploy.local.broker import cli_connection
 from deploy.local.errors import LocalError
@@ -119,17 +119,20 @@ async def filled(
         position, anchor = batch[-1].sequence, anchor_of(batch[-1])
 
 
+def _open(name: str) -> BinaryIO:
+    try:
+        return Path(name).open("rb")
+    except OSError as error:
+        remedy = "write stream, archive, or the name of a file of JSON lines after --from"
+        raise LocalError(describe(name, f"a readable file ({error.strerror})", remedy)) from error
+
+
 def _read_file(name: str, stream: str) -> Iterator[Sequence[Message]]:
     if name == STDIN:
         if stream == FEEDBACK:
             yield from read_feedback_lines(sys.stdin.buffer, "standard input")
         return
-    try:
-        file = Path(name).open("rb")  # noqa: SIM115 - only the opening may be what the message is about
-    except OSError as error:
-        remedy = "write stream, archive, or the name of a file of JSON lines after --from"
-        raise LocalError(describe(name, f"a readable file ({error.strerror})", remedy)) from error
-    with file:
+    with _open(name) as file:
         yield from read_feedback_lines(file, name, stream)
 
 
@@ -147,6 +150,8 @@ async def fold_into(
         SourceEndsError: it ends before the last stop.
         LocalError: it can't be read, or holds something else.
     """
+    if source.is_file and not source.is_standard_input:
+        _open(source.name).close()  # where nothing has to be read, a wrong name is wrong all the same
     cases = await _take_cases(replays, source, layout)
     todo = [replay for replay in replays if to_end or not replay.done]
     async with contextlib.aclosing(batches(source, layout)) as parts:

@@ -208,6 +208,13 @@ def test_a_file_that_is_missing_or_too_short_is_told(tmp_path: Path) -> None:
         asyncio.run(fold_into((replay,), Source(str(path)), None))
 
 
+def test_a_missing_file_is_told_even_where_nothing_would_be_read_of_it(tmp_path: Path) -> None:
+    replay = Replay(UNITS, [Stop(0, NOW.date(), RULES)])
+    assert replay.done
+    with pytest.raises(LocalError, match="a readable file"):
+        asyncio.run(fold_into((replay,), Source(str(tmp_path / "nowhere")), None))
+
+
 # --- moments -----------------------------------------------------------------------------------------------
 
 
