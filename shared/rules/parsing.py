@@ -360,9 +360,10 @@ def parse_pack(text: str, origin: str) -> RulePack:
     outcomes = read_outcomes(top)
     routing = read_routing(top)
     people = read_people(top.table("people")) if "people" in top.keys() else People()  # noqa: SIM118 - ours
-    rectify = parse_rectify(top.table("rectify")) if "rectify" in top.keys() else Rectify()  # noqa: SIM118 - a method of ours
+    rectify = parse_rectify(top.table("rectify"), kinds) if "rectify" in top.keys() else Rectify()  # noqa: SIM118 - a method of ours
     ladders = read_ladders(top)
     unproven = read_unproven(top)
+    bulletin = read_bulletin(top)
     top.done()
     if problems or valid_from is None:
         raise RulePackError(origin, tuple(problems))
@@ -387,7 +388,7 @@ def parse_pack(text: str, origin: str) -> RulePack:
         outcomes=outcomes,
         people=people,
         rectify=rectify,
-        bulletin=read_bulletin(top),
+        bulletin=bulletin,
         routing=routing,
         ladders=ladders,
         unproven=unproven,

@@ -4,7 +4,7 @@ Optional in a pack: `[rectify]`; one without it goes by the defaults here, those
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
@@ -99,13 +99,16 @@ class Rectify:
         return self.kinds.get(kind or "", self.working_time)
 
 
-def parse_rectify(table: "Table") -> Rectify:
-    """Read `[rectify]`."""
+def parse_rectify(table: "Table", known: Collection[str]) -> Rectify:
+    """Read `[rectify]` of a pack whose window kinds are ``known``."""
     kinds: dict[str, WorkingTime] = {}
     if "kinds" in table.keys():  # noqa: SIM118 - a method of ours, not a dict
         inner = table.table("kinds")
         kinds = {kind: _working_time(inner.table(kind)) for kind in inner.keys()}  # noqa: SIM118 - the same
         inner.done()
+        for kind in kinds:
+            if known and kind not in known:
+                inner.note(kind, kind, f"a kind of [kinds]: {', '.join(known)}", "remove or rename the table")
     found = Rectify(
         contact_wd=table.number("contact_wd", SHORTEST_WD, 30),
         classify_wd=table.number("classify_wd", SHORTEST_WD, 30),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from shared.kernel.errors import InvalidValueError, PermanentError
 from shared.kernel.grades import Grade, Verification
 from shared.rules import RulePackError, Severity, load_pack, load_packs, parse_pack
+from shared.rules.bulletin import Bulletin
 from shared.rules.differences import Setting, pack_differences
 from shared.rules.integrity import (
     BurstRule,
@@ -178,6 +179,11 @@ def test_hash_ignores_comments_layout_and_order_but_no_value() -> None:
         (r"^valid_from = .*$", "valid_from = 2026-01-01\nvalid_to = 2026-01-01", "a day after valid_from"),
         (r"^marriage = .*$", 'Marriage = "婚姻登记"', "lower-case"),
         (r"^marriage = .*$", 'marriage = ""', "a Chinese label"),
+        (
+            r"^\[rectify.kinds.funeral\]",
+            "[rectify.kinds.funerals]",
+            "rectify.kinds.funerals: Got 'funerals', expected a kind of [kinds]: marriage, funeral,",
+        ),
         (r"^version = ", "version == ", "not valid TOML"),
     ],
 )
@@ -197,6 +203,13 @@ def test_a_pack_without_the_newer_sections_of_intake_goes_by_the_shipped_values(
         )
     assert "self_service" not in older
     assert parse_pack(older, "older").intake == shipped
+
+
+def test_a_pack_may_say_what_a_bulletin_shows_and_what_it_leaves_out_is_as_usual() -> None:
+    pack = parse_pack(f"{TEXT}\n[bulletin]\nmoved = 7\n", "x")
+    assert pack.bulletin == Bulletin(moved=7)
+    assert parse_pack(TEXT, "shipped").bulletin == Bulletin()
+    assert any("bulletin.moved: Got 0" in each for each in problems(f"{TEXT}\n[bulletin]\nmoved = 0\n"))
 
 
 def test_a_pack_without_a_cap_on_unproven_ratings_has_none() -> None:
