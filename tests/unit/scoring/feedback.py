@@ -46,6 +46,7 @@ def feedback(
     citizen: int | None = None,
     transaction: int | None = None,
     synthetic: bool = False,
+    channel: Channel = Channel.TERMINAL,
 ) -> Outgoing:
     """One valid event, ready for the broker."""
     data = FeedbackSubmitted(
@@ -56,7 +57,7 @@ def feedback(
         county=unit.county,
         grade=Grade(grade),
         source=Source.PUBLIC,
-        channel=Channel.TERMINAL,
+        channel=channel,
         verification=verification,
         citizen_hmac=None if citizen is None else hmac(citizen),
         transaction_hmac=None if transaction is None else hmac(transaction),

@@ -16,11 +16,14 @@ from services.scoring.application.fold import Fold
 from services.scoring.domain.buckets import Column
 from services.scoring.domain.evidence import Evidence, days_needed, share_text, total_text
 from services.scoring.domain.integrity import SIGNALS, Finding, examine
+from shared.events import spec_for_data
 from shared.events.integrity import Signal, UnitFlagged
-from shared.kernel.grades import Level
+from shared.kernel.grades import Channel, Level
 from shared.kernel.units import Unit
+from shared.messaging.group_commit import Outgoing
+from shared.testing import builders
 from tests.unit.scoring import province as plants
-from tests.unit.scoring.feedback import NOW, feedback, messages, none_is_invalid
+from tests.unit.scoring.feedback import NOW, event_id, feedback, messages, none_is_invalid
 from tests.unit.scoring.province import AS_OF, DAYS, ROSTER, ROWS, RULES, UNITS, WINDOWS, Province
 
 UNIT = WINDOWS[5]
@@ -251,3 +254,31 @@ def test_the_fold_hands_over_what_it_counted() -> None:
     assert evidence.window[ROW, Column.RATINGS] == 31
     assert evidence.pace[1].ratings[ROW] == 30
     assert evidence.pace[1].pairs[ROW] > 100
+
+
+def test_where_ratings_were_given_is_counted_and_taken_away_again_with_the_rating() -> None:
+    channels = {Channel.TERMINAL: (5, 5, 1), Channel.QR: (4,), Channel.APP: (3, 2), Channel.HOTLINE: (1, 5)}
+    given = [(channel, grade) for channel, grades in channels.items() for grade in grades]
+    events = [
+        feedback(UNIT, number=number, grade=grade, channel=channel)
+        for number, (channel, grade) in enumerate(given)
+    ]
+    fold = Fold(UNITS, RULES, NOW.date())
+    fold.take(messages(events), none_is_invalid)
+    places = [Column.TERMINAL, Column.OFFSITE, Column.OFFSITE_GOOD]
+    assert fold.evidence().window[ROW, places].tolist() == [3, 4, 2]
+    taken = [withdrawal(number, grade, channel) for number, (channel, grade) in enumerate(given)]
+    fold.take(messages([*events, taken[0], taken[4]]), none_is_invalid)
+    assert fold.evidence().window[ROW, places].tolist() == [2, 3, 1]
+    fold.take(messages([*events, *taken]), none_is_invalid)
+    assert not fold.evidence().window[ROW].any()
+
+
+def withdrawal(number: int, grade: int, channel: Channel) -> Outgoing:
+    target = {
+        "unit_id": UNIT.unit_id, "grade": grade, "source": "public", "channel": channel,
+        "verification": "transaction", "occurred_at": NOW, "received_at": NOW,
+    }  # fmt: skip
+    data = builders.feedback_withdrawn(target_id=event_id(number), target_revision=1, target=target)
+    envelope = builders.envelope_of(data)
+    return Outgoing(spec_for_data(type(data)).subject_for(), envelope.id, envelope.to_json())
