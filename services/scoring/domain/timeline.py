@@ -19,7 +19,7 @@ from services.scoring.domain.figures import share
 from services.scoring.domain.lists import RANKED, SUPPRESSED, UNRANKED
 from services.scoring.domain.posterior import posterior, scores
 from services.scoring.domain.roster import RANKED_LEVELS, LevelRoster, Roster
-from services.scoring.domain.small_groups import LEAST_SHOWN, shown_by_day
+from services.scoring.domain.small_groups import shown_by_day
 from services.scoring.domain.standing import rank_by_score
 from services.scoring.domain.unproven import Weighed, weighed
 from shared.kernel.units import Unit, UnitRegistry
@@ -121,8 +121,7 @@ def timeline(
         if ratings < rules.suppression.publish_from:
             points.append(Point(each.day, SUPPRESSED))
             continue
-        of_day = own.get(each.day, 0)
-        own_ratings = of_day if by_day and of_day >= LEAST_SHOWN else None
+        own_ratings = own.get(each.day, 0) if by_day else None
         status, rank = (RANKED, each.rank) if each.rank else (UNRANKED, None)
         points.append(Point(each.day, status, own_ratings, ratings, part, score, low, high, band, rank))
     return points

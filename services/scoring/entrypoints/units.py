@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from services.scoring.application.handlers import ReadRankings, UnitScore
 from services.scoring.application.looking_back import LookBack, UnitHistory, history_hash, lineage
 from services.scoring.application.published import STREAM, PublishedList, positions_of
+from services.scoring.domain.lists import SUPPRESSED
 from services.scoring.domain.small_groups import LEAST_SHOWN
 from services.scoring.entrypoints.answers import (
     NO_UNIT,
@@ -91,7 +92,7 @@ def score_body(found: UnitScore) -> UnitScoreBody:
 def history_body(found: UnitHistory) -> UnitHistoryBody:
     """A unit's days as they are answered."""
     unit = found.unit
-    hides = any(point.ratings_of_day is None for point in found.points)
+    hides = any(point.ratings_of_day is None for point in found.points if point.status != SUPPRESSED)
     return UnitHistoryBody.model_validate(
         {
             "unit_id": unit.unit_id,

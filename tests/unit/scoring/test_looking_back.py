@@ -15,9 +15,10 @@ from services.scoring.application.workshop import OverloadedError, Workshop
 from services.scoring.domain.lists import RANKED, SUPPRESSED, ListKey, Row
 from services.scoring.domain.moves import Move
 from services.scoring.domain.spans import Period, PeriodKind, Rolling
+from services.scoring.entrypoints.units import history_body
 from shared.kernel.errors import InvalidValueError, NotFoundError
 from shared.kernel.grades import Level
-from tests.unit.scoring.feedback import none_is_invalid
+from tests.unit.scoring.feedback import NOW, feedback, messages, none_is_invalid
 from tests.unit.scoring.serving import (
     RULES,
     TODAY,
@@ -101,6 +102,24 @@ async def test_days_of_a_unit_are_shown_alone_where_none_of_them_is_a_small_grou
     assert sum(point.ratings_of_day or 0 for point in large[-7:]) == large[-1].ratings
     assert any(point.status == RANKED or point.ratings for point in small)
     assert all(point.ratings_of_day is None for point in small)
+
+
+async def test_a_day_without_ratings_is_said_to_have_none_beside_days_that_are_shown() -> None:
+    unit, made = WINDOWS[0], Fold(UNITS, RULES, TODAY)
+    days_ago = [2] * 40 + [0] * 12
+    events = [
+        feedback(unit, number=number, occurred_at=NOW - timedelta(days=ago))
+        for number, ago in enumerate(days_ago)
+    ]
+    made.take(messages(events), none_is_invalid)
+
+    async def take() -> Past:
+        return made.past()
+
+    found = await look_back(take).history(unit.unit_id, "7", 4)
+    assert [point.status for point in found.points] == [SUPPRESSED, RANKED, RANKED, RANKED]
+    assert [point.ratings_of_day for point in found.points] == [None, 40, 0, 12]
+    assert history_body(found).fewer_than is None, "a day that is not published at all hides no small group"
 
 
 async def test_a_timeline_of_another_content_has_another_hash() -> None:
