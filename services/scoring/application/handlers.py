@@ -7,13 +7,13 @@ from datetime import date
 from typing import Final
 
 from services.scoring.application.fold import Fold, Message
-from services.scoring.application.pages import Page, WantedList, choose, choose_list, page_of
+from services.scoring.application.pages import Page, WantedList, choose_list, choose_span, page_of
 from services.scoring.application.ports import DeadLetterClerk, FoldObserver
 from services.scoring.application.published import PublishedBooks, PublishedList, StoredRankings
 from services.scoring.application.snapshots import anchor_of
 from services.scoring.application.views import Before, below
 from services.scoring.domain.lists import ListKey, Row
-from services.scoring.domain.spans import Rolling
+from services.scoring.domain.spans import Rolling, Span
 from shared.events import InvalidEventError
 from shared.kernel.clock import Clock, business_day
 from shared.kernel.errors import TransientError, describe
@@ -148,7 +148,7 @@ class FoldFeedback:
 
 @dataclass(frozen=True, slots=True)
 class UnitScore:
-    """One unit in the windows of its primary list; `predecessors` are ids of units merged into it."""
+    """One unit in windows or a period of its primary list; `predecessors` are ids of units merged into it."""
 
     unit: Unit
     position: int
@@ -218,27 +218,27 @@ class ReadRankings:
             chosen = below(chosen, wanted.parent, self._registry, before)
         return page_of(chosen, _position(found), limit, cursor, _cases(found))
 
-    def unit_score(self, unit_id: str, window: str | None = None) -> UnitScore:
-        """A unit's rows in all windows (or in one) of its primary list, shortest window first.
+    def unit_score(self, unit_id: str, window: str | None = None, period: str | None = None) -> UnitScore:
+        """A unit's rows in its primary list: in all windows, the shortest first, or in one window or period.
 
         Raises:
-            InvalidValueError: no such window; the message names what exists.
+            InvalidValueError: no such window or period; the message names what exists.
             NotFoundError: no such unit; the message proposes near ones.
             NotCaughtUpError: nothing can be shown yet.
         """
         unit = self._registry.get(unit_id)
         kind = unit.kind if unit.level is Level.WINDOW else None
-        rows: list[tuple[PublishedList, Row]] = []
         rankings = self.rankings()
-        for key, found in rankings.lists.items():
-            parsed = ListKey.parse(key)
-            if (parsed.level, parsed.kind) == (unit.level, kind) and isinstance(parsed.span, Rolling):
-                rows += [(found, row) for row in found.rows if row.unit_id == unit_id]
-        rows.sort(key=lambda each: each[0].head["window_days"])
-        if window is not None:
-            known = [str(found.head["window_days"]) for found, _ in rows]
-            days = choose("window", window.removesuffix("d"), known)
-            rows = [each for each in rows if str(each[0].head["window_days"]) == days]
+        # Of all lists: a unit that is in none any more may be asked for by what exists, too.
+        keys = [ListKey.parse(key) for key in rankings.lists]
+        if window is None and period is None:
+            spans: list[Span] = sorted({key.span for key in keys if isinstance(key.span, Rolling)})
+        else:
+            spans = [choose_span(window, period, keys)]
+        rows: list[tuple[PublishedList, Row]] = []
+        for span in spans:
+            found = rankings.lists.get(str(ListKey(unit.level, kind, span)))
+            rows += [(found, row) for row in (found.rows if found else ()) if row.unit_id == unit_id]
         merged = tuple(each.unit_id for each in self._registry.predecessors(unit_id))
         return UnitScore(unit, _position(rankings), rows, _cases(rankings), merged)
 

@@ -8,7 +8,7 @@ from services.scoring.application.cursors import Paged, decode_cursor, encode_cu
 from services.scoring.application.published import PublishedList
 from services.scoring.domain.lists import ListKey, Row
 from services.scoring.domain.roster import ALL_KINDS
-from services.scoring.domain.spans import Period, Rolling
+from services.scoring.domain.spans import Period, Rolling, Span
 from shared.kernel.errors import InvalidValueError, NotFoundError
 
 DEFAULT_WINDOW: Final = "30"
@@ -85,19 +85,30 @@ def choose_list(wanted: WantedList, keys: Sequence[ListKey]) -> ListKey:
     keys = [key for key in keys if str(key.level) == level]
     kind = choose("kind", wanted.kind or ALL_KINDS, [key.kind or ALL_KINDS for key in keys])
     keys = [key for key in keys if (key.kind or ALL_KINDS) == kind]
-    if wanted.period is None:
-        days = (wanted.window or DEFAULT_WINDOW).removesuffix("d")
-        known = {str(key.span): key for key in keys if isinstance(key.span, Rolling)}
-        return known[choose("window", days, known)]
-    if wanted.window is not None:
+    span = choose_span(wanted.window, wanted.period, keys)
+    return next(key for key in keys if key.span == span)
+
+
+def choose_span(window: str | None, period: str | None, keys: Iterable[ListKey]) -> Span:
+    """The span of ``keys`` that is asked for; neither a window nor a period: `DEFAULT_WINDOW`.
+
+    Raises:
+        InvalidValueError: there is no such span, or both window and period are named.
+    """
+    spans = {str(key.span): key.span for key in keys}
+    if period is None:
+        days = (window or DEFAULT_WINDOW).removesuffix("d")
+        return spans[
+            choose("window", days, (text for text, span in spans.items() if isinstance(span, Rolling)))
+        ]
+    if window is not None:
         raise InvalidValueError(
-            f"window {wanted.window} and period {wanted.period}",
+            f"window {window} and period {period}",
             "a window or a period",
             "leave one of them out",
             field="period",
         )
-    known = {str(key.span): key for key in keys if isinstance(key.span, Period)}
-    return known[choose("period", wanted.period, known)]
+    return spans[choose("period", period, (text for text, span in spans.items() if isinstance(span, Period)))]
 
 
 def find_key(text: str, keys: Iterable[ListKey]) -> ListKey:

@@ -117,11 +117,16 @@ class RankingBody(ListHead):
 
 
 class UnitWindowBody(RankingRow):
-    """A unit's row in one window of its list."""
+    """A unit's row in one window or period of its list."""
 
     list: Annotated[str, Field(description="Key of the list.")]
-    window_days: Annotated[int, Field(description="Length of the rolling window, in days.")]
-    as_of: Annotated[date, Field(description="Last day of the window, Asia/Shanghai.")]
+    window_days: Annotated[int, Field(description="Length of the rolling window or of the period, in days.")]
+    period: Annotated[
+        str | None, Field(description="2026-11, 2026Q4 or 2026; null for a rolling window.")
+    ] = None
+    as_of: Annotated[
+        date, Field(description="Last day of the window, or day on which the period was counted.")
+    ]
     units: Annotated[int, Field(description="Rows of the list.")]
     list_hash: Annotated[str, Field(description="Hash of the list.")]
 
@@ -137,7 +142,10 @@ class UnitScoreBody(BaseModel):
     positions: Annotated[
         dict[str, int], Field(description="Sequence that the scores are valid at, by stream.")
     ]
-    windows: Annotated[list[UnitWindowBody], Field(description="One entry for each window, shortest first.")]
+    windows: Annotated[
+        list[UnitWindowBody],
+        Field(description="One entry for each window, shortest first; or the one asked for."),
+    ]
     successor: Annotated[
         str | None, Field(description="Merged or recoded: the unit that took over; null for all others.")
     ] = None

@@ -37,9 +37,12 @@ def make_units_router(read: ReadRankings, look_back: LookBack) -> APIRouter:
         window: Annotated[
             str | None, Query(description="One rolling window, in days; left out: all.")
         ] = None,
+        period: Annotated[
+            str | None, Query(description="One calendar period instead: 2026-11, 2026Q4 or 2026.")
+        ] = None,
     ) -> Any:  # noqa: ANN401 - one of several answers
-        """A unit's rows in the windows of the list that it is ranked in."""
-        found = read.unit_score(unit_id, window)
+        """A unit's rows in the windows, or in one period, of the list that it is ranked in."""
+        found = read.unit_score(unit_id, window, period)
         hashes = (ranking.hash for ranking, _ in found.windows)
         tag = Tag(request, *hashes, *lineage(found.unit, found.predecessors))
         known = tag.not_modified()
@@ -112,4 +115,5 @@ def history_body(found: UnitHistory) -> UnitHistoryBody:
 
 
 def _place(ranking: PublishedList) -> dict[str, Any]:
-    return {name: ranking.head[name] for name in ("list", "window_days", "as_of", "units", "list_hash")}
+    names = ("list", "window_days", "period", "as_of", "units", "list_hash")
+    return {name: ranking.head.get(name) for name in names}

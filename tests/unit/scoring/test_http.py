@@ -9,12 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
+from services.scoring.application.handlers import ReadRankings
 from services.scoring.bootstrap import create_app
 from services.scoring.domain.lists import Row
 from services.scoring.settings import Settings
+from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Level
-from shared.kernel.units import load_units
-from tests.unit.scoring.serving import UNITS, WINDOWS, app, get, stored
+from shared.kernel.units import UnitId, UnitRegistry, load_units
+from tests.unit.scoring.serving import TODAY, UNITS, WINDOWS, app, get, stored
 
 STORED = stored()
 
@@ -174,6 +176,33 @@ async def test_a_units_score_in_one_window_is_that_alone_and_another_window_is_r
     refused = await get(f"/v1/units/{county}/score", window=8)
     assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     assert refused.json()["errors"][0]["expected"] == "one of 7, 30, 90, 365"
+
+
+async def test_a_units_score_in_a_calendar_period_is_its_row_in_that_list() -> None:
+    unit = WINDOWS[0]
+    answer = (await get(f"/v1/units/{unit.unit_id}/score", period="2026Q4")).json()
+    (row,) = answer["windows"]
+    found = STORED.lists[f"window.{unit.kind}.2026Q4"]
+    assert (row["list"], row["period"], row["window_days"]) == (found.key, "2026Q4", 92)
+    assert row["score"] == next(each.score for each in found.rows if each.unit_id == unit.unit_id)
+    assert row["score"] is not None
+    for params, names in (
+        ({"period": "2026Q3"}, "one of 2026-10, 2026-11, 2026Q4, 2026"),
+        ({"period": "2026Q4", "window": "30"}, "leave one of them out"),
+    ):
+        refused = await get(f"/v1/units/{unit.unit_id}/score", **params)
+        assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+        assert names in refused.json()["detail"]
+
+
+async def test_a_unit_that_was_merged_has_no_rows_in_windows_and_periods_that_exist() -> None:
+    gone = replace(WINDOWS[0], unit_id=UnitId("U009001"), valid_to=TODAY, successor=WINDOWS[1].unit_id)
+    read = ReadRankings(UnitRegistry([*UNITS, gone]), stored, lambda: None)
+    for window, period in ((None, None), ("30", None), (None, "2026Q4")):
+        found = read.unit_score(gone.unit_id, window, period)
+        assert (found.windows, found.unit.successor) == ([], WINDOWS[1].unit_id)
+    with pytest.raises(InvalidValueError, match="7, 30, 90, 365"):
+        read.unit_score(gone.unit_id, "31")
 
 
 async def test_an_unknown_unit_is_not_found_and_near_ones_are_proposed() -> None:
