@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 
 from fastapi import FastAPI
 from nats.aio.client import Client
@@ -14,9 +15,11 @@ from services.notify.adapters.bus import BusPublisher
 from services.notify.adapters.duties import Duties, People, make_people
 from services.notify.adapters.endpoints import Lines, make_lines
 from services.notify.adapters.rule_packs import FileRulePacks
+from services.notify.adapters.watch_fold import WatchFold
 from services.notify.application.ages import MaxAges
 from services.notify.application.disabling import DisableEndpoint, EnableEndpoint, EndpointDirectory
 from services.notify.application.dispatching import Deliveries, DispatchAlert
+from services.notify.application.early import EarlyRaising
 from services.notify.application.explaining import ExplainAlert
 from services.notify.application.following import FollowUp
 from services.notify.application.handlers import AcknowledgeAlert, DeliverAlert, RaiseAlerts, ReadAlerts
@@ -29,9 +32,9 @@ from services.notify.domain.book import AlertBook
 from services.notify.domain.watch import Watch
 from services.notify.entrypoints.cases import CASE_DURABLES, case_consumers
 from services.notify.entrypoints.channels import add_channel_routes
-from services.notify.entrypoints.deliveries import DeliveryLoop, delivery_durable, delivery_loop
+from services.notify.entrypoints.deliveries import DeliveryLoop, delivery_durable, delivery_loop, hasten
 from services.notify.entrypoints.duty import make_duty_router
-from services.notify.entrypoints.events import DURABLES, consumers
+from services.notify.entrypoints.events import DURABLES, consumers, early_raising
 from services.notify.entrypoints.http import make_router
 from services.notify.entrypoints.places import AlertPlaces
 from services.notify.metrics import NotifyMetrics
@@ -125,7 +128,7 @@ def _delivery_loops(
     clock: Clock,
 ) -> dict[str, DeliveryLoop]:
     return {
-        f"deliver-{kind}": delivery_loop(client, kind, DispatchAlert(kind, mine, metrics), letters, clock)
+        kind: delivery_loop(client, kind, DispatchAlert(kind, mine, metrics), letters, clock)
         for kind, mine in _by_kind(deliveries).items()
     }
 
@@ -133,6 +136,7 @@ def _delivery_loops(
 def make_duties(  # noqa: PLR0913, PLR0917 - what the composition root has made
     people: People,
     raise_alerts: RaiseAlerts,
+    early: EarlyRaising,
     fold: AlertFold,
     bus: BusPublisher,
     packs: FileRulePacks,
@@ -150,7 +154,10 @@ def make_duties(  # noqa: PLR0913, PLR0917 - what the composition root has made
             watch, raise_alerts=raise_alerts, packs=packs, units=units, position=position, clock=clock
         )
 
-    return Duties(people, follow_up, look_around, packs=packs, units=units, clock=clock, metrics=metrics)
+    def count_in(watch: Watch) -> WatchFold:
+        return WatchFold(watch, units, metrics, early)
+
+    return Duties(people, follow_up, look_around, count_in, packs=packs, clock=clock)
 
 
 def _add_routes(
@@ -230,7 +237,8 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         metrics=metrics,
         router=people.router,
     )
-    duties = make_duties(people, raise_alerts, fold, bus, packs, registry, clock, metrics)
+    early = early_raising(raise_alerts)
+    duties = make_duties(people, raise_alerts, early, fold, bus, packs, registry, clock, metrics)
     deliveries = _deliveries(lines, fold, bus, clock, metrics, disable)
     wanted = (*DURABLES, *CASE_DURABLES, *((ALERTS, delivery_durable(kind)) for kind in _by_kind(deliveries)))
     loops: dict[str, DurableConsumer | DeliveryLoop] = {}
@@ -244,9 +252,11 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         await people.caught_up(client, tasks)
         await fold.caught_up()  # before any delivery: it must know what was delivered in an earlier life
         if not loops:
-            loops.update(consumers(client, raise_alerts, failures))
+            loops.update(consumers(client, raise_alerts, failures, early))
             loops.update(case_consumers(client, raise_alerts, failures, registry))
-            loops.update(_delivery_loops(client, deliveries, metrics, letters, clock))
+            ways = _delivery_loops(client, deliveries, metrics, letters, clock)
+            fold.on_raised(partial(hasten, ways))
+            loops.update({f"deliver-{kind}": loop for kind, loop in ways.items()})
             for name, loop in loops.items():
                 tasks.start(name, loop.run(), may_finish=True)
             duties.start(client, tasks, settings.follow_up_every_s)
@@ -265,6 +275,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
             health.draining()
             await asyncio.gather(*(loop.drain() for loop in loops.values()))
             await tasks.stop()
+            await early.close()
             await session.stop()
             await bus.close()
             lines.close()

@@ -186,6 +186,11 @@ class _Pull:
         self._requests[str(self._number)] = wanted
         await self._client.publish(self._next, _request(wanted), reply=f"{self._inbox}.{self._number}")
 
+    def hasten(self) -> None:
+        """Send the next request without waiting for its pace."""
+        self._due = 0.0
+        self._wake.set()
+
     def _pause_s(self, left: float) -> float:
         """How long to wait for a message before the next look, of the ``left`` seconds of a :meth:`take`."""
         until_due = self._due - self._now()
@@ -402,6 +407,11 @@ class DurableReader:
         await self.close()
         await asyncio.sleep(RETRY_S)
         return []
+
+    def hasten(self) -> None:
+        """Fetch what is in the stream by now without waiting for the pace, once."""
+        if self._pull is not None:
+            self._pull.hasten()
 
     async def acknowledge(self, message: StoredMessage) -> None:
         """Acknowledge ``message``, with ack-all everything before it too. A lost one means a repeat."""

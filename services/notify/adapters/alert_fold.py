@@ -1,6 +1,7 @@
 """The fold of the ALERTS stream: what notify knows of its own alerts, rebuilt at each start."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -57,6 +58,11 @@ class AlertFold:
         self._disabled = DisabledEndpoints()
         self._caught_up = asyncio.Event()
         self._advanced = asyncio.Condition()
+        self._on_raised: Callable[[tuple[str, ...]], None] | None = None
+
+    def on_raised(self, say: Callable[[tuple[str, ...]], None]) -> None:
+        """Have `say` told, from now on, of each new alert's channels as soon as it is stored."""
+        self._on_raised = say
 
     async def run(self, client: Client) -> None:
         """Follow the stream until cancelled.
@@ -123,6 +129,8 @@ class AlertFold:
         )
         if new:
             enter(self._ledger, alert, event.data.about, tellings_of(event))
+            if self._on_raised is not None:
+                self._on_raised(event.data.channels)
 
     def _acknowledged(self, event: Envelope[AlertAcknowledged]) -> None:
         """Note who took an alert over, and with it all that it escalates and that escalate it."""

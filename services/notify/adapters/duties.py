@@ -94,20 +94,18 @@ class Duties:
         people: People,
         follow_up: FollowUp,
         look_around: Callable[[Watch, Callable[[], Awaitable[int | None]]], LookAround],
+        count_in: Callable[[Watch], WatchFold],
         *,
         packs: RulePacks,
-        units: UnitRegistry,
         clock: Clock,
-        metrics: NotifyMetrics,
     ) -> None:
-        """Follow up, and look at what `look_around` is given."""
+        """Follow up, and look at what `look_around` is given, with what `count_in` gives to count in it."""
         self._people = people
         self._follow_up = follow_up
         self._look_around = look_around
+        self._count_in = count_in
         self._packs = packs
-        self._units = units
         self._clock = clock
-        self._metrics = metrics
 
     def start(self, client: Client, tasks: TaskSupervisor, every_s: float) -> None:
         """Start following up every `every_s` seconds, the look around, and the file."""
@@ -115,7 +113,7 @@ class Duties:
         rule = self._packs.on(business_day(now)).alerts.surge
         watch = Watch(rule)
         around = self._look_around(watch, partial(ranked_position, client))
-        fold = WatchFold(watch, self._units, self._metrics)
+        fold = self._count_in(watch)
         tasks.start("follow-up", self._follow_up.run(every_s))
         tasks.start(
             "watch",

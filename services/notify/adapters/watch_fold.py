@@ -1,19 +1,21 @@
 """The fold of FEEDBACK that counts: where surges and the like are seen. From the baseline's first day on.
 
-Each rating is read once more than by the rule for single ratings, so only the few fields that are counted are
-taken out of a message, and one that nothing is bad about leaves by the shortest way.
+Only the few fields that are counted are taken out of a message, and one that nothing is bad about leaves by
+the shortest way. What is read behind the history is judged by the rules for single ratings at once, by
+`EarlyRaising`.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import structlog
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
+from services.notify.application.early import EarlyRaising
 from services.notify.domain.watch import Rating, Watch, hour_of
 from services.notify.metrics import NotifyMetrics
 from shared.kernel.errors import TransientError
@@ -29,7 +31,10 @@ HELD: Final = "quarantined"
 OUT: Final = frozenset({HELD, "excluded", "withdrawn"})
 BACK: Final = frozenset({"released", "reinstated"})
 PAUSE_S: Final = 1.0
-"""How long to wait between looks: what trickles in is counted a hundred at a time."""
+"""How long to wait between looks."""
+GATHER_S: Final = 0.2
+"""Pause after a few messages, so that what trickles in is counted and judged a hundred at a time."""
+GATHER_BELOW: Final = 500
 RANKING_EVERY_S: Final = 30.0
 REVISED: Final = "ranking.v1.revised.>"
 
@@ -48,7 +53,7 @@ class _Rated(msgspec.Struct):
     city: str
     county: str
     unit_id: str
-    grade: int
+    grade: Annotated[int, msgspec.Meta(ge=1, le=5)]
     source: str
     kind: str | None = None
     dimensions: dict[str, int | None] | None = None
@@ -57,7 +62,7 @@ class _Rated(msgspec.Struct):
 class _Submitted(msgspec.Struct):
     id: str
     time: datetime
-    receivedat: datetime
+    receivedat: Annotated[datetime, msgspec.Meta(tz=True)]
     data: _Rated
     synthetic: bool = False
 
@@ -94,9 +99,12 @@ _decode_revised = msgspec.json.Decoder(_Revised).decode
 class WatchFold:
     """Keeps a `Watch` up to date, and has it looked at."""
 
-    def __init__(self, watch: Watch, units: UnitRegistry, metrics: NotifyMetrics) -> None:
-        """Fold into `watch`; kinds of windows come from `units`."""
+    def __init__(
+        self, watch: Watch, units: UnitRegistry, metrics: NotifyMetrics, early: EarlyRaising | None = None
+    ) -> None:
+        """Fold into `watch`; kinds of windows come from `units`. `early` is shown each rating, too."""
         self._watch = watch
+        self._early = early
         self._units = units
         self._metrics = metrics
 
@@ -114,23 +122,29 @@ class WatchFold:
         """
         reader = FoldReader(client, FEEDBACK, after=await first_since(client, FEEDBACK, since) - 1)
         now = asyncio.get_running_loop().time
-        ranking_due = now() + RANKING_EVERY_S
+        look_due, ranking_due = now(), now() + RANKING_EVERY_S
+        history = True
         try:
             while True:
                 messages = await reader.take(wait_s=PAUSE_S)
                 for message in messages:
                     self.fold(message)
                 self._metrics.watched.inc(len(messages))
-                if not reader.caught_up:
-                    continue
-                try:
-                    await look()
-                    if now() >= ranking_due:
-                        ranking_due = now() + RANKING_EVERY_S
-                        await look_at_rankings()
-                except TransientError as error:
-                    log.warning("watch_waits", reason=str(error))
-                await asyncio.sleep(PAUSE_S)
+                if reader.caught_up and history:
+                    history = False
+                    if self._early is not None:
+                        self._early.begin(reader.position)
+                if reader.caught_up and now() >= look_due:
+                    try:
+                        await look()
+                        if now() >= ranking_due:
+                            ranking_due = now() + RANKING_EVERY_S
+                            await look_at_rankings()
+                    except TransientError as error:
+                        log.warning("watch_waits", reason=str(error))
+                    look_due = now() + PAUSE_S
+                if not history and len(messages) < GATHER_BELOW:
+                    await asyncio.sleep(GATHER_S)
         finally:
             await reader.close()
 
@@ -138,7 +152,7 @@ class WatchFold:
         """Take one message in; one that can't be read is left out: its consumer dead-letters it."""
         try:
             if message.subject.startswith(SUBMITTED):
-                self._submitted(_decode_submitted(message.data), message.sequence)
+                self._submitted(message)
                 return
             event = _decode(message.data)
         except msgspec.DecodeError as error:
@@ -147,8 +161,16 @@ class WatchFold:
         if event.data.target is not None:
             self._revised(message.subject.split(".")[FACT], event, event.data.target)
 
-    def _submitted(self, event: _Submitted, sequence: int) -> None:
-        data, watch = event.data, self._watch
+    def _submitted(self, message: StoredMessage) -> None:
+        try:
+            event = _decode_submitted(message.data)
+        except msgspec.DecodeError:
+            if self._early is not None:
+                self._early.leave(message)
+            raise
+        data, watch, sequence = event.data, self._watch, message.sequence
+        if self._early is not None:
+            self._early.look(message, data.grade, event.receivedat)
         if event.synthetic or data.source != PUBLIC:
             return
         issues = () if data.dimensions is None else watch.issues_of(data.dimensions)

@@ -79,8 +79,8 @@ class RaiseAlerts:
         self._quiet_reviews = metrics.events.labels("feedback", "quiet")
         self._quiet_moves = metrics.events.labels("score_changed", "quiet")
 
-    def lets_pass(self, grade: int, received_at: datetime) -> bool:
-        """Tell whether no rule could fire on a rating, and count it then: nothing else is to be done with it.
+    def is_quiet(self, grade: int, received_at: datetime) -> bool:
+        """Tell whether no rule could fire on a rating: nothing else is to be done with it.
 
         Nineteen of twenty ratings leave here: no fact, no registry, no clock. Never raises; where no rule
         pack covers the day, `on_feedback` says so.
@@ -95,13 +95,14 @@ class RaiseAlerts:
             if len(self._alarming) >= HOURS_KEPT:
                 self._alarming.clear()
             alarming = self._alarming[hour] = grades_of_concern(rules)
-        if grade in alarming:
-            return False
+        return grade not in alarming
+
+    def count_quiet_review(self) -> None:
+        """Count a rating that `is_quiet`, once."""
         self._quiet_reviews.inc()
-        return True
 
     def lets_move_pass(self, event: Envelope[UnitScoreChanged]) -> bool:
-        """Tell whether no rule fires on a change of place, and count it then; like `lets_pass`."""
+        """Tell whether no rule fires on a change of place, and count it then; like `is_quiet`."""
         try:
             rules = self._packs.on(business_day(event.receivedat))
         except PermanentError:

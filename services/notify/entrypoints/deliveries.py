@@ -7,6 +7,7 @@ the next ones are looked at. What is in memory is bounded by `UNDER_WAY`, whatev
 import asyncio
 import contextlib
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,6 +15,7 @@ import structlog
 from nats.aio.client import Client
 
 from services.notify.application.dispatching import DispatchAlert, Later
+from services.notify.domain.channels import kind_of
 from services.notify.entrypoints.events import PACE_S, context_of
 from shared.events import AlertRaised, InvalidEventError, parse_envelope, spec_for_data
 from shared.kernel.clock import Clock
@@ -48,6 +50,13 @@ def delivery_loop(
     """Return the loop of the channel `kind`."""
     reader = DurableReader(client, ALERTS, delivery_durable(kind), pace_s=PACE_S)
     return DeliveryLoop(reader, dispatch, letters, clock)
+
+
+def hasten(loops: Mapping[str, "DeliveryLoop"], addresses: Iterable[str]) -> None:
+    """Let the loops of these channels fetch without waiting for their pace: an alert has come for them."""
+    for kind in {kind_of(address) for address in addresses}:
+        if kind in loops:
+            loops[kind].hasten()
 
 
 class DeliveryLoop:
@@ -92,6 +101,10 @@ class DeliveryLoop:
                 task.cancel()
             await self._reader.close()
             self._finished.set()
+
+    def hasten(self) -> None:
+        """Fetch what has come, now."""
+        self._reader.hasten()
 
     async def drain(self) -> None:
         """Let attempts under way end, for a while, and give all else back; nothing if it does not run."""

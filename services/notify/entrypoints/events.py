@@ -1,11 +1,12 @@
 """What comes in from the bus, by the provisioned durables, typed by event.
 
-Ratings, score changes and findings about streams are read by pull loops: most of them need nothing. Of a
-rating only grade and time are looked at, unless a rule may fire on it: then, and where they can't be read, it
-is held against the whole contract. To check that of all others is for scoring, which counts them. Order does
-not matter: alert ids derive from their causes. So a batch of messages is handled side by side; acknowledging,
-retrying and dead-lettering is the shared failure policy's work (`FailureHandling`). Alerts on their way to
-receivers are `deliveries`' business.
+Ratings, score changes and findings about streams are read by pull loops: most of them need nothing. Most
+ratings were judged already when their consumer brings them, by `EarlyRaising` beside the fold that counts
+them. Of others only grade and time are looked at, unless a rule may fire on it: then, and where they can't be
+read, a rating is held against the whole contract. To check that of all others is for scoring, which counts
+them. Order does not matter: alert ids derive from their causes. So messages are handled side by side;
+acknowledging, retrying and dead-lettering is the shared failure policy's work (`FailureHandling`). Alerts on
+their way to receivers are `deliveries`' business.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from nats.aio.client import Client
 
+from services.notify.application.early import EarlyRaising, Verdict
 from services.notify.application.handlers import RaiseAlerts
 from shared.events import (
     Envelope,
@@ -47,7 +49,10 @@ INTEGRITY_DURABLE: Final = "notify-integrity"
 DEADLETTER_DURABLE: Final = "notify-deadletter"
 
 PACE_S: Final = 0.4
-"""How often messages are fetched while they keep coming; an alert passes two such loops within a second."""
+"""How often messages are fetched while they keep coming."""
+
+RATINGS_PACE_S: Final = 1.0
+"""The same for ratings: by then they are judged, and what is left is to acknowledge them."""
 
 DURABLES: Final = (
     (FEEDBACK, FEEDBACK_DURABLE),
@@ -76,21 +81,33 @@ class _Rating(msgspec.Struct):
 _glance = msgspec.json.Decoder(_Rating).decode
 
 
-def no_concern(raise_alerts: RaiseAlerts) -> Callable[[StoredMessage], bool]:
+def early_raising(raise_alerts: RaiseAlerts) -> EarlyRaising:
+    """Return what judges the ratings that the fold reads, exactly as the consumer of ratings does."""
+    return EarlyRaising(raise_alerts.is_quiet, _handler(FeedbackSubmitted, raise_alerts.on_feedback))
+
+
+def no_concern(raise_alerts: RaiseAlerts, early: EarlyRaising) -> Callable[[StoredMessage], bool]:
     """Return what tells whether a rating can be passed by; what it can't judge needs handling."""
 
     def passes(message: StoredMessage) -> bool:
-        try:
-            rating = _glance(message.data)
-        except msgspec.MsgspecError:
-            return False
-        return raise_alerts.lets_pass(rating.data.grade, rating.receivedat)
+        known = early.verdict(message.sequence)
+        if known is Verdict.TOLD:
+            return True
+        if known is Verdict.UNKNOWN:
+            try:
+                rating = _glance(message.data)
+            except msgspec.MsgspecError:
+                return False
+            if not raise_alerts.is_quiet(rating.data.grade, rating.receivedat):
+                return False
+        raise_alerts.count_quiet_review()
+        return True
 
     return passes
 
 
 def consumers(
-    client: Client, raise_alerts: RaiseAlerts, failures: FailureHandling
+    client: Client, raise_alerts: RaiseAlerts, failures: FailureHandling, early: EarlyRaising
 ) -> dict[str, DurableConsumer]:
     """Return the pull loops by what they read."""
 
@@ -102,12 +119,11 @@ def consumers(
         return raise_alerts.lets_move_pass(event)
 
     return {
-        "feedback": _loop(
-            DurableReader(client, FEEDBACK, FEEDBACK_DURABLE, pace_s=PACE_S),
-            FeedbackSubmitted,
-            raise_alerts.on_feedback,
+        "feedback": DurableConsumer(
+            DurableReader(client, FEEDBACK, FEEDBACK_DURABLE, pace_s=RATINGS_PACE_S),
+            early.settle,
             failures,
-            no_concern(raise_alerts),
+            screen=no_concern(raise_alerts, early),
         ),
         "ranking": _loop(
             DurableReader(client, RANKING, RANKING_DURABLE, pace_s=PACE_S),
@@ -144,13 +160,19 @@ def _loop(
     failures: FailureHandling,
     nothing_to_do: Callable[[StoredMessage], bool] | None = None,
 ) -> DurableConsumer:
+    return DurableConsumer(reader, _handler(data, handle), failures, screen=nothing_to_do)
+
+
+def _handler(
+    data: type[D], handle: Callable[[Envelope[D]], Awaitable[object]]
+) -> Callable[[StoredMessage], Awaitable[None]]:
     model = spec_for_data(data).envelope
     handle_event = _in_context(handle)
 
     async def on_message(message: StoredMessage) -> None:
         await handle_event(parse_envelope(model, message.data))
 
-    return DurableConsumer(reader, on_message, failures, screen=nothing_to_do)
+    return on_message
 
 
 def _in_context(

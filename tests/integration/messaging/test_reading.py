@@ -152,6 +152,23 @@ async def test_a_paced_reader_fetches_what_keeps_coming_in_few_deliveries(client
     await reader.close()
 
 
+async def test_a_hastened_reader_fetches_without_waiting_for_its_pace(client: Client) -> None:
+    reader = DurableReader(client, FEEDBACK, "archive-feedback", pace_s=60.0)
+    reader.hasten()  # before anything is read there is nothing to hasten
+    await fill(client, 1, 100)
+    assert len(await read(reader, 32)) == 32
+    assert await reader.take(500, wait_s=0.3) == []
+    taking = asyncio.create_task(reader.take(500, wait_s=30.0))
+    await asyncio.sleep(0.1)
+    reader.hasten()
+    started = time.monotonic()
+    messages = await taking
+    messages += await read(reader, 68 - len(messages))
+    assert time.monotonic() - started < 10.0
+    assert [message.sequence for message in messages] == list(range(33, 101))
+    await reader.close()
+
+
 async def test_a_paced_reader_notices_that_its_broker_was_away(
     own_client: Client, own_nats_server: NatsServer
 ) -> None:

@@ -9,7 +9,7 @@ from services.notify.application.handlers import AcknowledgeAlert, DeliverAlert,
 from services.notify.application.ports import RulePacks
 from services.notify.application.translation import raised_event
 from services.notify.domain.alert import Alert, Outcome, alert_id
-from services.notify.entrypoints.events import no_concern
+from services.notify.entrypoints.events import early_raising, no_concern
 from services.notify.metrics import NotifyMetrics
 from shared.events import (
     AlertAcknowledged,
@@ -191,7 +191,7 @@ async def test_a_unit_that_the_registry_does_not_know_is_named_by_its_id() -> No
 @pytest.mark.parametrize(("grade", "passes"), [(1, False), (2, False), (3, True), (4, True), (5, True)])
 async def test_only_ratings_that_no_rule_fires_on_are_let_pass(grade: int, *, passes: bool) -> None:
     handler, event = raising(Stream()), feedback(grade)
-    assert handler.lets_pass(event.data.grade, event.receivedat) is passes
+    assert handler.is_quiet(event.data.grade, event.receivedat) is passes
     assert bool(await handler.on_feedback(event)) is not passes
 
 
@@ -213,7 +213,8 @@ def test_a_glance_passes_good_ratings_by_and_nothing_that_it_can_not_judge(
     body: bytes, *, passes: bool
 ) -> None:
     message = StoredMessage("feedback.v1.submitted.3601.360102", body, "FEEDBACK", 1, 1, 1, 0, 0, "")
-    assert no_concern(raising(Stream()))(message) is passes
+    handler = raising(Stream())
+    assert no_concern(handler, early_raising(handler))(message) is passes
 
 
 @pytest.mark.parametrize(("rank", "passes"), [(2, True), (60, False)])
@@ -237,7 +238,7 @@ def test_a_day_without_rules_is_not_let_pass_but_left_to_say_so() -> None:
             raise PermanentError(f"no pack covers {day}")
 
     handler = raising(Stream(), packs=NoPack())
-    assert not handler.lets_pass(5, feedback(5).receivedat)
+    assert not handler.is_quiet(5, feedback(5).receivedat)
     assert not handler.lets_move_pass(score_changed(rank=1, previous_rank=1))
 
 

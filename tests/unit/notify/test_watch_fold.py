@@ -1,9 +1,13 @@
 """The fold that counts: from the bytes of events to what stands out."""
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from services.notify.adapters.watch_fold import WatchFold
+from services.notify.application.early import EarlyRaising, Verdict
 from services.notify.application.watching import watch_alerts
 from services.notify.domain.watch import Watch
 from services.notify.metrics import NotifyMetrics
@@ -14,6 +18,10 @@ from tests.unit.notify.support import NOW, PACK, SetClock
 
 SUBJECT = f"feedback.v1.submitted.{CITY}.{COUNTY}"
 CONDUCT = {"conduct": 1, "service": 4}
+
+
+def feedback_body(grade: int, *, synthetic: bool = False, **fields: Any) -> bytes:  # noqa: ANN401 - of the event
+    return envelope_of(feedback_submitted(grade=grade, **fields), time=NOW, synthetic=synthetic).to_json()
 
 
 class Counting:
@@ -73,6 +81,34 @@ def test_what_is_good_waits_for_a_ranking_like_all_others() -> None:
     stale = counting.watch.stale(PACK.alerts.ranking_stale, NOW, 29)
     assert stale is not None
     assert (stale.waiting, stale.last_sequence) == (25, 54)
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [
+        (feedback_body(5), Verdict.QUIET),
+        (feedback_body(5, source="self"), Verdict.QUIET),
+        (feedback_body(1, source="self"), Verdict.TOLD),
+        (feedback_body(5, synthetic=True), Verdict.QUIET),
+        (feedback_body(5).replace(b'"grade":5', b'"grade":9'), Verdict.UNKNOWN),
+        (b"{}", Verdict.UNKNOWN),
+    ],
+    ids=["good", "own good", "own bad", "drill", "no grade of ours", "empty"],
+)
+async def test_every_rating_is_judged_at_once_whether_it_counts_or_not(body: bytes, verdict: Verdict) -> None:
+    judged: list[int] = []
+
+    async def judge(message: StoredMessage) -> None:
+        judged.append(message.sequence)
+
+    early = EarlyRaising(lambda grade, _: grade > 2, judge)
+    fold = WatchFold(Watch(PACK.alerts.surge), UNITS, NotifyMetrics(), early)
+    early.begin(0)
+    fold.fold(StoredMessage(SUBJECT, body, "FEEDBACK", 1, 1, 1, 0, 0, ""))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert early.verdict(1) is verdict
+    assert judged == ([1] if verdict is Verdict.TOLD else [])
 
 
 def test_a_message_that_is_none_is_left_out() -> None:
