@@ -130,7 +130,7 @@ def run_service(  # noqa: PLR0913 - what a process has to know, keyword-only
         getattr(app.state, "health", None),
         lines,
     )
-    _calm_garbage_collector()
+    calm_garbage_collector()
     sys.setswitchinterval(_SWITCH_S)
     # uvicorn raises the signal once more after its shutdown; without these, that would end the process
     # by the signal (exit -15) although everything was finished in order.
@@ -146,7 +146,7 @@ def run_service(  # noqa: PLR0913 - what a process has to know, keyword-only
     return 0 if server.started else STARTUP_FAILED
 
 
-def _calm_garbage_collector() -> None:
+def calm_garbage_collector() -> None:
     """Leave what the app is made of out of every later collection, and collect less often."""
     gc.collect()
     gc.freeze()

@@ -80,6 +80,7 @@ REPORTS: Mapping[report.Place, frozenset[Part]] = {
     report.Place(Path("docs/benchmarks.md"), "fold"): frozenset({Part.FOLD, Part.GROWTH}),
     report.Place(Path("docs/benchmarks.md"), "start"): frozenset({Part.START}),
     report.Place(Path("docs/benchmarks.md"), "audit"): frozenset({Part.AUDIT}),
+    report.Place(Path("docs/benchmarks.md"), "notify"): frozenset({Part.NOTIFY}),
     quality.PLACE: frozenset({Part.QUALITY}),
 }
 

@@ -42,6 +42,7 @@ class Bound(Enum):
     RATE_AT_LEAST = "≥"
     AT_MOST = "≤"
     RATIO_AT_LEAST = "ratio ≥"
+    RATIO_AT_MOST = "ratio ≤"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,11 @@ class Figure:
             return self.ours.middle <= self.goal.value
         if self.goal.bound is Bound.RATE_AT_LEAST:
             return self.ours.middle >= self.goal.value
-        return self.ratio is not None and self.ratio.middle >= self.goal.value
+        if self.ratio is None:
+            return False
+        if self.goal.bound is Bound.RATIO_AT_MOST:
+            return self.ratio.middle <= self.goal.value
+        return self.ratio.middle >= self.goal.value
 
 
 @dataclass(slots=True)

@@ -34,6 +34,8 @@ def test_a_percentile_is_a_value_that_occurred(share: float, expected: float) ->
         (Goal(Bound.RATE_AT_LEAST, 61), False),
         (Goal(Bound.RATIO_AT_LEAST, 0.5), True),
         (Goal(Bound.RATIO_AT_LEAST, 0.7), False),
+        (Goal(Bound.RATIO_AT_MOST, 0.6), True),
+        (Goal(Bound.RATIO_AT_MOST, 0.5), False),
         (None, None),
     ],
 )
@@ -43,8 +45,9 @@ def test_a_goal_is_held_against_the_median(goal: Goal | None, reached: bool | No
     assert goals_missed([Section("s", [figure])]) == ([figure] if reached is False else [])
 
 
-def test_a_ratio_goal_without_a_baseline_is_missed() -> None:
-    assert Figure("x", "/s", Series((1.0,)), goal=Goal(Bound.RATIO_AT_LEAST, 0.5)).reached is False
+@pytest.mark.parametrize("bound", [Bound.RATIO_AT_LEAST, Bound.RATIO_AT_MOST])
+def test_a_ratio_goal_without_a_baseline_is_missed(bound: Bound) -> None:
+    assert Figure("x", "/s", Series((1.0,)), goal=Goal(bound, 0.5)).reached is False
 
 
 def test_a_row_shows_median_spread_ratio_and_verdict() -> None:
