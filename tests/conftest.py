@@ -1,8 +1,10 @@
 """What every test may use: real servers (``support.servers``), the whole platform (``support.platform``)."""
 
+import functools
 import gc
 from collections.abc import Iterator
 
+import httpx
 import pytest
 import structlog
 
@@ -55,6 +57,15 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.enable()
         gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_tls_context() -> Iterator[None]:
+    """Read the machine's certificates once, not for each client: 45 ms each, and tests poll plain HTTP."""
+    with pytest.MonkeyPatch.context() as patch:
+        once = functools.cache(httpx.create_ssl_context)
+        patch.setattr("httpx._transports.default.create_ssl_context", once)
+        yield
 
 
 @pytest.fixture(autouse=True)
