@@ -21,9 +21,15 @@ load_profile()
 
 SLOW_FIRST = (
     # Files of a minute and more, the longest first; then all others that start servers.
-    "tests/integration/scoring/test_replicas.py",
+    "tests/e2e/test_recompute.py",
+    "tests/e2e/test_canaries.py",
     "tests/integration/scoring/test_snapshots.py",
+    "tests/e2e/test_openapi.py",
+    "tests/e2e/test_case_faults.py",
+    "tests/integration/scoring/test_replicas.py",
     "tests/e2e/",
+    "tests/integration/scoring/test_service.py",
+    "tests/integration/scoring/test_older_messages.py",
     "tests/integration/auth/test_what_each_user_cannot_do.py",
     "tests/integration/deploy/",
     "tests/integration/scoring/",
