@@ -10,6 +10,9 @@ ARGS   ?=
 # Passed on to pytest: make test TESTS="tests/unit -k ranking"
 TESTS  ?=
 
+# Dozens of processes are started: none of them shall compile the platform's own code anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 MAKEFLAGS     += --no-print-directory
 .DEFAULT_GOAL := help
 
