@@ -2,10 +2,13 @@
 
 import sys
 
-from services.archive.bootstrap import SERVICE, create_app
-from services.archive.settings import Settings
-from shared.observability.allocator import LARGE
-from shared.observability.server import run_service
+from shared.observability.starting import uncollected
+
+with uncollected():
+    from services.archive.bootstrap import SERVICE, create_app
+    from services.archive.settings import Settings
+    from shared.observability.allocator import LARGE
+    from shared.observability.server import run_service
 
 if __name__ == "__main__":
     settings = Settings()

@@ -3,10 +3,13 @@
 import gc
 import sys
 
-from services.intake.bootstrap import NAME, create_app
-from services.intake.settings import Settings
-from shared.observability.logging import configure_logging
-from shared.observability.server import run_service
+from shared.observability.starting import uncollected
+
+with uncollected():
+    from services.intake.bootstrap import NAME, create_app
+    from services.intake.settings import Settings
+    from shared.observability.logging import configure_logging
+    from shared.observability.server import run_service
 
 
 def main() -> int:

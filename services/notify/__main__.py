@@ -2,10 +2,13 @@
 
 import sys
 
-from services.notify.bootstrap import SERVICE, create_app
-from services.notify.settings import Settings
-from shared.observability.logging import configure_logging
-from shared.observability.server import run_service
+from shared.observability.starting import uncollected
+
+with uncollected():
+    from services.notify.bootstrap import SERVICE, create_app
+    from services.notify.settings import Settings
+    from shared.observability.logging import configure_logging
+    from shared.observability.server import run_service
 
 
 def main() -> int:

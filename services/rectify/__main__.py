@@ -2,10 +2,13 @@
 
 import sys
 
-from services.rectify.bootstrap import SERVICE, create_app
-from services.rectify.settings import Settings
-from shared.observability.logging import configure_logging
-from shared.observability.server import run_service
+from shared.observability.starting import uncollected
+
+with uncollected():
+    from services.rectify.bootstrap import SERVICE, create_app
+    from services.rectify.settings import Settings
+    from shared.observability.logging import configure_logging
+    from shared.observability.server import run_service
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from services.scoring.entrypoints.memory import uncollected
+from shared.observability.starting import uncollected
 
 with uncollected():
     from services.scoring.bootstrap import SERVICE, create_app

@@ -14,7 +14,7 @@ from datetime import datetime
 from datetime import time as clock_time
 from itertools import islice
 
-from services.scoring.entrypoints.memory import StartMemory, uncollected
+from shared.observability.starting import uncollected
 
 with uncollected():  # as the service does
     import msgspec
@@ -27,6 +27,7 @@ with uncollected():  # as the service does
     from services.scoring.application.snapshots import Cadence, KeepSnapshots, RestoreFold, anchor_of
     from services.scoring.domain.lists import RankedList
     from services.scoring.domain.snapshots import Refusal, Snapshot
+    from services.scoring.entrypoints.memory import StartMemory
     from shared.kernel.clock import SHANGHAI
     from shared.messaging.connection import BrokerSettings, connect
     from shared.messaging.streams import FEEDBACK

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betaincinv
 
+from services.scoring.domain.special import betainc, betaincinv
 from shared.rules.pack import Bands, Prior
 
 Floats = NDArray[np.float64]

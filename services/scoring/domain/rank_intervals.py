@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+
+from services.scoring.domain.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betaincinv, betaln, gammainc, gammaln, log_ndtr
+
+from services.scoring.domain.special import betainc, betaincinv, betaln, gammainc, gammaln, log_ndtr
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

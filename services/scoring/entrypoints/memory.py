@@ -4,10 +4,9 @@ A start makes millions of objects and drops none of them. Python's collector wou
 and again: 1.5 of 6 s at 20,000 units. And what reading a snapshot needed besides would stay with the process.
 """
 
-import contextlib
 import ctypes
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 
@@ -21,17 +20,6 @@ def _trimmer() -> Callable[[int], object]:
 
 
 _trim: Final = _trimmer()
-
-
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """Import in here: what libraries consist of stays; a seventh of importing was looking whether it does."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 class StartMemory:

@@ -2,9 +2,7 @@
 
 import gc
 
-import pytest
-
-from services.scoring.entrypoints.memory import StartMemory, uncollected
+from services.scoring.entrypoints.memory import StartMemory
 
 
 def test_nothing_is_collected_during_a_start_and_everything_afterwards() -> None:
@@ -30,18 +28,3 @@ def test_a_collector_that_somebody_else_stopped_stays_stopped() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
-
-
-def test_the_collector_stands_still_while_libraries_are_imported_and_goes_on_after_a_failure() -> None:
-    frozen = gc.get_freeze_count()
-    try:
-        with uncollected():
-            assert not gc.isenabled()
-            kept: list[list[int]] = [[] for _ in range(100)]
-        assert gc.isenabled()
-        assert gc.get_freeze_count() >= frozen + len(kept)
-        with pytest.raises(ImportError), uncollected():
-            raise ImportError("missing")
-        assert gc.isenabled()
-    finally:
-        gc.unfreeze()
