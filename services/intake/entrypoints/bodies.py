@@ -1,7 +1,6 @@
 """What clients send: the JSON of one rating, strictly read; errors never repeat a citizen's words."""
 
 import json
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -22,6 +21,13 @@ from services.intake.domain.acceptance import Issue
 from services.intake.domain.measures import Size, size_of
 from services.intake.domain.submission import Contact, Submission, whole_ms
 from services.intake.domain.tokens import MAX_TEXT
+from services.intake.entrypoints.plain_rating import (
+    CONTROLS,
+    MAX_DEVICE,
+    MAX_REFERENCE,
+    MAX_UNIT,
+    read_plain,
+)
 from shared.kernel.clock import parse_rfc3339
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Source
@@ -67,13 +73,9 @@ def _visible(value: str) -> str:
     return value
 
 
-# All but tab and line ends: NUL ends a string elsewhere, ESC commands a terminal, and nobody types them.
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-
-
 def _uncontrolled(value: str) -> str:
     """Text as given, whatever it looks like, but without control characters."""
-    if _CONTROLS.search(value) is None:
+    if CONTROLS.search(value) is None:
         return value
     raise InvalidValueError(
         size_of(value),
@@ -83,7 +85,7 @@ def _uncontrolled(value: str) -> str:
 
 
 _Words = Annotated[str, AfterValidator(_uncontrolled)]
-Reference = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_visible)]
+Reference = Annotated[str, Field(min_length=1, max_length=MAX_REFERENCE), AfterValidator(_visible)]
 SubGrade = Annotated[int | None, Field(strict=True, ge=1, le=5)]
 
 
@@ -130,7 +132,7 @@ class FeedbackBody(BaseModel):
     )
 
     unit_id: Annotated[
-        str, Field(description="Id of the unit, see GET /v1/units.", min_length=1, max_length=64)
+        str, Field(description="Id of the unit, see GET /v1/units.", min_length=1, max_length=MAX_UNIT)
     ]
     grade: Annotated[
         int, Field(description="5 very satisfied … 1 very dissatisfied", strict=True, ge=1, le=5)
@@ -150,7 +152,7 @@ class FeedbackBody(BaseModel):
     ] = None
     contact: Annotated[ContactBody | None, Field(description="For a call-back.")] = None
     device_id: Annotated[
-        Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_visible)] | None,
+        Annotated[str, Field(min_length=1, max_length=MAX_DEVICE), AfterValidator(_visible)] | None,
         Field(description="Stable id of the device or browser."),
     ] = None
     occurred_at: Annotated[
@@ -173,6 +175,11 @@ def parse_feedback(raw: bytes) -> Submission:
         ValidationError: see `describe_errors`; never let its own text out, it quotes the input.
         RejectedError: a name comes twice, so that the rating says two things.
     """
+    return read_plain(raw) or read_any(raw)
+
+
+def read_any(raw: bytes) -> Submission:
+    """`parse_feedback` for every rating, and for what is wrong with one."""
     body = FeedbackBody.model_validate_json(raw)
     # Each member has one colon outside of strings, and a time, unless escaped, at least two within: with no
     # more colons than that there is no repeat, and most ratings need no second reading.
