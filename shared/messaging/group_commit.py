@@ -331,6 +331,8 @@ class GroupCommit:
 
     async def _commit_unique(self, items: list[Outgoing]) -> list[Stored]:
         """Commit, sending each message id once: a repeat within a batch would refuse all of it."""
+        if len({item.message_id for item in items}) == len(items):
+            return await self._commit(items)
         first: dict[str, int] = {}
         unique: list[Outgoing] = []
         places: list[int] = []
@@ -340,8 +342,6 @@ class GroupCommit:
                 unique.append(item)
             places.append(place)
         stored = await self._commit(unique)
-        if len(unique) == len(items):
-            return stored
         seen: set[int] = set()
         answers: list[Stored] = []
         for place in places:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from services.intake.application.envelopes import conflicted_message, submitted_message
 from services.intake.application.errors import IndexNotReadyError
@@ -68,19 +68,24 @@ class Acceptor:
         known = self._known(ratings)
         claimed: list[int] = []
         joined: list[tuple[int, _InFlight]] = []
+        new_answer: Callable[[], _InFlight] = asyncio.get_running_loop().create_future
         for place, rating in enumerate(ratings):
             if not rating.keyed:
                 claimed.append(place)
-            elif (repeat := self._repeat(rating, known)) is not None:
+            elif known and (repeat := self._repeat(rating, known)) is not None:
                 outcomes[place] = repeat
             elif (future := self._under_way(rating)) is not None:
                 joined.append((place, future))
             else:
-                answer: _InFlight = asyncio.get_running_loop().create_future()
+                answer = new_answer()
                 self._in_flight[rating.event_id] = answer
                 for other in rating.others:
                     self._in_flight[other] = answer
                 claimed.append(place)
+        if claimed and len(claimed) == len(ratings):  # nearly always
+            fresh = await self._claim(ratings)
+            await self._report(ratings, fresh)
+            return fresh
         if claimed:
             fresh = await self._claim([ratings[place] for place in claimed])
             for place, outcome in zip(claimed, fresh, strict=True):
@@ -111,8 +116,10 @@ class Acceptor:
 
     def _under_way(self, rating: Prepared) -> _InFlight | None:
         """The answer that a rating with one of these names is waiting for."""
-        names = (rating.event_id, *rating.others) if rating.others else (rating.event_id,)
-        return next((self._in_flight[name] for name in names if name in self._in_flight), None)
+        answer = self._in_flight.get(rating.event_id)
+        for other in rating.others:
+            answer = answer or self._in_flight.get(other)
+        return answer
 
     def _no_longer_under_way(self, rating: Prepared) -> _InFlight | None:
         if not rating.keyed:
@@ -139,7 +146,7 @@ class Acceptor:
         digest = self._pseudonyms.digest_like(earlier.digest, rating.submission)
         return judge_repeat(earlier.digest if digest is None else digest, earlier)
 
-    async def _claim(self, ratings: list[Prepared]) -> list[Outcome]:
+    async def _claim(self, ratings: Sequence[Prepared]) -> list[Outcome]:
         """Store ratings that this call answers for, and let everybody who joined know."""
         try:
             outcomes = await self._store(ratings)
@@ -157,7 +164,7 @@ class Acceptor:
                 future.set_result(outcome.accepted)
         return outcomes
 
-    async def _store(self, ratings: list[Prepared]) -> list[Outcome]:
+    async def _store(self, ratings: Sequence[Prepared]) -> list[Outcome]:
         messages: list[Outgoing] = []
         sealed: list[SealedRecord | None] = []
         for rating in ratings:

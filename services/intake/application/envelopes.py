@@ -24,6 +24,7 @@ from shared.events import (
     spec_for_data,
 )
 from shared.kernel.clock import rfc3339
+from shared.kernel.grades import Channel, Level, Source, Verification
 from shared.kernel.ids import derived_id
 from shared.kernel.units import BUREAU, Unit
 from shared.messaging.group_commit import Outgoing
@@ -36,14 +37,14 @@ _SOURCE = f"/pingyi/{SERVICE}"
 _DIMENSIONS = ("service", "efficiency", "quality", "conduct", "image")
 
 
-class _SealedText(msgspec.Struct):
+class _SealedText(msgspec.Struct, gc=False):
     alg: str
     record: str
     nonce: str
     ciphertext: str
 
 
-class _Alias(msgspec.Struct):
+class _Alias(msgspec.Struct, gc=False):
     citizen_hmac: str | UnsetType
     device_hmac: str | UnsetType
     address_hmac: str | UnsetType
@@ -52,19 +53,19 @@ class _Alias(msgspec.Struct):
     similarity: str | UnsetType
 
 
-class _Data(msgspec.Struct):
+class _Data(msgspec.Struct, gc=False):
     """The fields of FeedbackSubmitted in their order; unset ones are left out, as `to_json` omits None."""
 
     unit_id: str
-    level: str
+    level: Level
     kind: str | UnsetType
     city: str
     county: str
     grade: int
     dimensions: dict[str, int] | UnsetType
-    source: str
-    channel: str
-    verification: str
+    source: Source
+    channel: Channel
+    verification: Verification
     citizen_hmac: str | UnsetType
     device_hmac: str | UnsetType
     address_hmac: str | UnsetType
@@ -80,7 +81,7 @@ class _Data(msgspec.Struct):
     other_ids: tuple[str, ...] | UnsetType
 
 
-class _Envelope(msgspec.Struct):
+class _Envelope(msgspec.Struct, gc=False):
     """The attributes of Envelope in their order."""
 
     specversion: str
@@ -130,15 +131,15 @@ def submitted_message(
     ciphertext = sealed.ciphertext if sealed is not None else None
     data = _Data(
         unit_id=unit.unit_id,
-        level=unit.level.value,
+        level=unit.level,
         kind=UNSET if unit.kind == BUREAU else unit.kind,
         city=unit.city,
         county=unit.county,
         grade=submission.grade,
         dimensions={name: given[name] for name in _DIMENSIONS if name in given} if given else UNSET,
-        source=submission.source.value,
-        channel=submission.channel.value,
-        verification=prepared.verification.value,
+        source=submission.source,
+        channel=submission.channel,
+        verification=prepared.verification,
         citizen_hmac=pseudonyms.citizen(submission.contact, submission.channel) or UNSET,
         device_hmac=pseudonyms.device(submission.device_id) or UNSET,
         address_hmac=pseudonyms.address(facts.address) or UNSET,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from services.intake.application.accepting import Acceptor
 from services.intake.application.errors import KeyReusedError, RejectedError, TokenUsedError
@@ -28,8 +29,7 @@ _KNOWN_FIELDS = frozenset({"body", "address", *Submission._fields})
 _GoodLine = tuple[int, Prepared, Taken]
 
 
-@dataclass(frozen=True, slots=True)
-class LineResult:
+class LineResult(NamedTuple):
     """The answer to one line of a batch: an outcome, or none; and the issues that keep it out."""
 
     number: int

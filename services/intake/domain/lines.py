@@ -1,7 +1,7 @@
 """Splitting a batch (NDJSON) into numbered lines."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.intake.domain.measures import Size
 from shared.kernel.errors import InvalidValueError
@@ -9,8 +9,7 @@ from shared.kernel.errors import InvalidValueError
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line that isn't blank.
 
     Attributes:

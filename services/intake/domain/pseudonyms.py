@@ -5,35 +5,24 @@ purpose, derived from one master key. So equal values match, and a device can't 
 The key id says which master key it was, where several are live.
 """
 
-import hashlib
 import hmac
 import ipaddress
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from services.intake.domain.keyed_hash import KeyedHash
 from services.intake.domain.similarity import BAND_BYTES, band_values
 from services.intake.domain.submission import Contact, Submission
 from shared.kernel.grades import Channel
 from shared.kernel.identity_numbers import normal_identity_number, normal_phone
 
-if TYPE_CHECKING:
-    from hashlib import _Hash  # the stub's name of what sha256() gives
-
 RECEIPT_BYTES: Final = 10
 _SHOWN_BYTES = 16
-_BLOCK_BYTES = 64
 _PURPOSES = ("citizen", "device", "address", "transaction", "text", "digest", "similarity")
 REFERENCES: Final = ("receipt", "revision", "request", "assessor")
 """Purposes whose key never changes: ids of events, what staff decide, and the seats of assessors."""
-
-
-def _halves(key: bytes) -> "tuple[_Hash, _Hash]":
-    """The inner and the outer hash of HMAC-SHA-256 (RFC 2104) after their keys of at most 64 bytes."""
-    block = key.ljust(_BLOCK_BYTES, b"\0")
-    inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C))
-    return inner, outer
 
 
 def _derived(master: bytes, purpose: str) -> bytes:
@@ -105,27 +94,18 @@ class Pseudonyms:
         self.key_id = key_id
         self.earlier = tuple(earlier)
         self.references = references or References.of(key_id, master)
-        # Keyed once and copied for each value: setting the key up costs as much as hashing, and an object of
-        # hmac's more than the two hashes that it is made of.
-        self._keyed_hashes = {
-            **{purpose: _halves(_derived(master, purpose)) for purpose in _PURPOSES},
-            **{purpose: _halves(key) for purpose, key in self.references.keys.items()},
+        self._hashes = {
+            **{purpose: KeyedHash(_derived(master, purpose)).digest for purpose in _PURPOSES},
+            **{purpose: KeyedHash(key).digest for purpose, key in self.references.keys.items()},
         }
         self._prefix = f"{key_id}."
         self._reference_prefix = f"{self.references.key_id}."
 
-    def _hash(self, purpose: str, value: bytes) -> bytes:
-        inner, outer = self._keyed_hashes[purpose]
-        inner, outer = inner.copy(), outer.copy()
-        inner.update(value)
-        outer.update(inner.digest())
-        return outer.digest()
-
     def _keyed(self, purpose: str, value: bytes) -> str:
-        return self._prefix + self._hash(purpose, value)[:_SHOWN_BYTES].hex()
+        return self._prefix + self._hashes[purpose](value)[:_SHOWN_BYTES].hex()
 
     def _reference(self, purpose: str, value: bytes) -> str:
-        return self._reference_prefix + self._hash(purpose, value)[:_SHOWN_BYTES].hex()
+        return self._reference_prefix + self._hashes[purpose](value)[:_SHOWN_BYTES].hex()
 
     def citizen(self, contact: Contact | None, channel: Channel) -> str | None:
         """The pseudonym of a citizen: by identity number, else phone, e-mail, or the channel's account.
@@ -180,8 +160,11 @@ class Pseudonyms:
         """The bands of a comment's signature, joined; None without one."""
         if signature is None:
             return None
-        hashes = (self._hash("similarity", value)[:BAND_BYTES] for value in band_values(unit_id, signature))
-        return self._prefix + b"".join(hashes).hex()
+        hashed = self._hashes["similarity"]
+        return (
+            self._prefix
+            + b"".join([hashed(value)[:BAND_BYTES] for value in band_values(unit_id, signature)]).hex()
+        )
 
     def digest(self, submission: Submission) -> str:
         """What decides "same or different": the canonical form of the client's own fields."""
@@ -229,4 +212,4 @@ class Pseudonyms:
 
     def receipt(self, event_id: str) -> bytes:
         """The 80 bits of an event's receipt code: made again from its id, but not to be guessed from it."""
-        return self._hash("receipt", event_id.encode())[:RECEIPT_BYTES]
+        return self._hashes["receipt"](event_id.encode())[:RECEIPT_BYTES]

@@ -88,7 +88,7 @@ class Submission(NamedTuple):
         """
         parts = [
             _part("unit_id", self.unit_id),
-            f"grade={self.grade};source={self.source.value};channel={self.channel.value};",
+            f"grade={self.grade};source={self.source};channel={self.channel};",
         ]
         if self.dimensions:
             parts += [f"dimension.{name}={self.dimensions[name]};" for name in sorted(self.dimensions)]

@@ -153,7 +153,7 @@ class _Error(msgspec.Struct):
     remedy: str
 
 
-class _Line(msgspec.Struct, omit_defaults=True):
+class _Line(msgspec.Struct, omit_defaults=True, gc=False):
     line: int
     status: str
     event_id: str | None = None
