@@ -143,6 +143,8 @@ def _trend(figures: Json, names: _Names) -> list[str]:
         return []
     points = figures["trend"]["points"]
     best, worst = (choose(points, key=lambda point: (point["score"], point["day"])) for choose in (max, min))
+    if f"{best['score']:.2f}" == f"{worst['score']:.2f}":
+        return [f"近7天滚动得分期间持平，均为{best['score']:.2f}分。", *plot]
     text = (
         f"近7天滚动得分期初为{points[0]['score']:.2f}分，期末为{points[-1]['score']:.2f}分；"
         f"最高为{_short(best['day'])}的{best['score']:.2f}分，"

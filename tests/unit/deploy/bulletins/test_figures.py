@@ -14,6 +14,7 @@ from tests.unit.deploy.bulletins.support import (
     cases,
     figures,
     head,
+    history,
     row,
 )
 
@@ -22,6 +23,14 @@ def test_the_same_answers_give_the_same_bytes_whenever_they_were_computed() -> N
     later = (board(head=head("county.all.2026-10", computed_at="2026-12-24T00:00:00.000Z")),)
     assert canonical(figures()) == canonical(figures(boards=later))
     assert draft(figures()) == draft(figures())
+
+
+def test_a_score_that_stood_still_has_no_best_and_no_worst_day() -> None:
+    days = history(2)["items"]
+    still = draft(figures(history=history(items=[each | {"score": 89.541} for each in days])))
+    assert "近7天滚动得分期间持平，均为89.54分。" in still
+    assert "最高为" not in still
+    assert "最高为10月30日的94.00分，最低为10月1日的90.00分" in draft(figures())
 
 
 def test_a_suppressed_unit_is_named_without_a_figure_and_an_unranked_one_without_a_rank() -> None:
