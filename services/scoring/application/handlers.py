@@ -238,7 +238,8 @@ class ReadRankings:
         rows: list[tuple[PublishedList, Row]] = []
         for span in spans:
             found = rankings.lists.get(str(ListKey(unit.level, kind, span)))
-            rows += [(found, row) for row in (found.rows if found else ()) if row.unit_id == unit_id]
+            if found is not None:
+                rows += [(found, row) for row in found.rows if row.unit_id == unit_id]
         merged = tuple(each.unit_id for each in self._registry.predecessors(unit_id))
         return UnitScore(unit, _position(rankings), rows, _cases(rankings), merged)
 

@@ -15,7 +15,8 @@ from services.scoring.domain.lists import Row
 from services.scoring.settings import Settings
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Level
-from shared.kernel.units import UnitId, UnitRegistry, load_units
+from shared.kernel.ids import UnitId
+from shared.kernel.units import UnitRegistry, load_units
 from tests.unit.scoring.serving import TODAY, UNITS, WINDOWS, app, get, stored
 
 STORED = stored()
@@ -186,10 +187,11 @@ async def test_a_units_score_in_a_calendar_period_is_its_row_in_that_list() -> N
     assert (row["list"], row["period"], row["window_days"]) == (found.key, "2026Q4", 92)
     assert row["score"] == next(each.score for each in found.rows if each.unit_id == unit.unit_id)
     assert row["score"] is not None
-    for params, names in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"period": "2026Q3"}, "one of 2026-10, 2026-11, 2026Q4, 2026"),
         ({"period": "2026Q4", "window": "30"}, "leave one of them out"),
-    ):
+    ]
+    for params, names in wrong:
         refused = await get(f"/v1/units/{unit.unit_id}/score", **params)
         assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY
         assert names in refused.json()["detail"]
