@@ -170,6 +170,9 @@ class PeriodClosed(EventData):
     first: Annotated[date, Field(description="First day of the period, Asia/Shanghai.")]
     last: Annotated[date, Field(description="Last day of the period, Asia/Shanghai.")]
     closed_on: Annotated[date, Field(description="Day on which it closed, Asia/Shanghai.")]
+    sorted_by: Annotated[
+        str, Field(description="The column that orders the list; score where an older version left it out.")
+    ] = "score"
     list_hash: Annotated[
         ListHash, Field(description="SHA-256 of the whole list's canonical JSON, 'sha256:<hex>'.")
     ]

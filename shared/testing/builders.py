@@ -257,6 +257,7 @@ def period_closed(**fields: object) -> PeriodClosed:
             "first": date(2026, 11, 1),
             "last": date(2026, 11, 30),
             "closed_on": date(2026, 12, 31),
+            "sorted_by": "score",
             "list_hash": f"sha256:{'a' * 64}",
             "positions": {"FEEDBACK": 20_000},
             "units": 1,

@@ -189,6 +189,7 @@ def _closed(closing: Closing, said: Announcements) -> Iterator[Outgoing]:
             first=closing.period.first,
             last=closing.period.last,
             closed_on=closing.closed_on,
+            sorted_by=head["sorted_by"],
             list_hash=closing.list.hash,
             positions=positions_of(said.position, said.cases),
             units=head["units"],

@@ -30,6 +30,10 @@ async def test_a_period_closes_thirty_days_after_its_end_and_not_before() -> Non
         date(2026, 10, 1), date(2026, 10, 31), date(2026, 12, 1),
     )  # fmt: skip
     assert (mine.units, len(mine.items), mine.items[0].ratings) == (99, 99, 35)
+    assert "sorted_by" in mine.model_fields_set  # said by the event, not filled in by whoever reads it
+    scores = [getattr(row, mine.sorted_by) for row in mine.items if row.status == "ranked"]
+    assert scores
+    assert scores == sorted(scores, reverse=True)
     standing = await calendar.stands()
     assert standing.hash == mine.list_hash == standing.head["closed_hash"]
     assert standing.head["closed_on"] == "2026-12-01"
