@@ -4,6 +4,7 @@ Part of `Intake`. The values here are those of packs without a section ``[intake
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from shared.kernel.grades import Channel
 
@@ -75,6 +76,30 @@ class Vouched:
         return max(1, int(self.week.within_s // _DAY_S))
 
 
+_TOKENS: Final = Vouched(
+    hour=SurgeRule(3600.0, least=60, ratio=12.0, deviations=6.0, day_share=0.3),
+    day=SurgeRule(_DAY_S, least=80, ratio=5.0, deviations=6.0, day_share=1.0),
+    week=SurgeRule(7 * _DAY_S, least=100, ratio=4.0, deviations=6.0, day_share=7.0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Familiar:
+    """A terminal that has served a unit for long, which a surge of the same channel does not drag along.
+
+    Attributes:
+        since_days: it first came so many days ago, from the same network.
+        on_days: it came on so many days.
+        most: so many devices are remembered of one channel at one unit.
+        pace: as many from familiar ones are none that a surge of others holds.
+    """
+
+    since_days: int = 14
+    on_days: int = 4
+    most: int = 16
+    pace: SurgeRule = SurgeRule(_DAY_S, least=10, ratio=3.0, deviations=6.0, day_share=1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """What is usual for a unit.
@@ -102,7 +127,7 @@ class Screening:
 
     Attributes:
         enabled: whether anything is held.
-        exempt_imports: whether those of a bulk import are left alone, as those by a one-time token are.
+        exempt_imports: whether those of a bulk import are left alone.
         staff_channels: where staff take ratings down; whatever comes through them is vouched for.
         shared_device_channels: channels whose devices serve many people by design.
         text_min_chars: shorter texts, without blanks and punctuation, are alike by chance; never compared.
@@ -116,6 +141,8 @@ class Screening:
         hour: unverified ratings, at once.
         day: the same over a day.
         vouched: what channels vouch for.
+        tokens: what one-time tokens prove, for one unit and whatever channel they are used through.
+        familiar: terminals that go on counting beside a flood of their channel.
     """
 
     enabled: bool = True
@@ -136,9 +163,15 @@ class Screening:
     hour: SurgeRule = SurgeRule(3600.0, least=20, ratio=4.0, deviations=6.0, day_share=0.3)
     day: SurgeRule = SurgeRule(_DAY_S, least=25, ratio=3.0, deviations=6.0, day_share=1.0)
     vouched: Vouched = field(default_factory=Vouched)
+    tokens: Vouched = _TOKENS
+    familiar: Familiar = field(default_factory=Familiar)
     baseline: Baseline = field(default_factory=Baseline)
 
     @property
     def surges(self) -> tuple[SurgeRule, SurgeRule]:
         """The surge rules of unverified ratings, the shorter first."""
         return self.hour, self.day
+
+    def word_of(self, *, by_token: bool) -> Vouched:
+        """The rules for what a channel vouches for, or an issuer of tokens."""
+        return self.tokens if by_token else self.vouched

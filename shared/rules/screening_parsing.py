@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Protocol, Self, TypeVar
 
 from shared.kernel.grades import Channel
-from shared.rules.screening import Baseline, ClusterRule, Screening, SurgeRule, Vouched
+from shared.rules.screening import Baseline, ClusterRule, Familiar, Screening, SurgeRule, Vouched
 
 _E = TypeVar("_E", bound=StrEnum)
 _MOST = 1_000_000
@@ -63,6 +63,8 @@ def parse_screening(table: Table | None) -> Screening:
         hour=_surge(table.table("hour")),
         day=_surge(table.table("day")),
         vouched=_vouched(table.table("vouched")),
+        tokens=_vouched(table.table("tokens")),
+        familiar=_familiar(table.table("familiar")),
         baseline=_baseline(table.table("baseline")),
     )
     table.done()
@@ -111,6 +113,17 @@ def _vouched(table: Table) -> Vouched:
         hour=_surge(table.table("hour")),
         day=_surge(table.table("day")),
         week=_surge(table.table("week"), longest_s=_LONGEST_S),
+    )
+    table.done()
+    return found
+
+
+def _familiar(table: Table) -> Familiar:
+    found = Familiar(
+        since_days=table.integer("since_days", 1, 400),
+        on_days=table.integer("on_days", 1, 400),
+        most=table.integer("most", 1, 1000),
+        pace=_surge(table.table("pace")),
     )
     table.done()
     return found

@@ -19,7 +19,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from services.intake.domain.screening import Hold, Screen, Seen
+from services.intake.domain.screening import Hold, Screen
+from services.intake.domain.screening_seen import Seen
 from services.scoring.domain.buckets import WIDTH, Column, IntTable
 from services.scoring.domain.clusters import cluster_share_milli
 from services.scoring.domain.posterior import estimate_prior, scores

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from services.intake.domain.screening import Fingerprints, Seen
+from services.intake.domain.screening_seen import Fingerprints, Seen
 from services.intake.domain.similarity import split_bands
 from services.intake.domain.submission import unix_ms
 from shared.events import FeedbackQuarantined, FeedbackSubmitted, spec_for_data

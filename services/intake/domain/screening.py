@@ -9,18 +9,28 @@ the least telling. What is held is visible and can be released: see docs/screeni
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from services.intake.domain.screening_clusters import Cluster, Member, limits_of
-from services.intake.domain.screening_flows import UNVERIFIED, Flow, UnitPace
-from services.intake.domain.screening_pace import Pace, day_of, is_surge, surge_limit, usual, usual_vouched
+from services.intake.domain.screening_flows import TOKENS, UNVERIFIED, Flow, UnitPace
+from services.intake.domain.screening_pace import (
+    Pace,
+    day_of,
+    is_surge,
+    surge_limit,
+    usual,
+    usual_vouched,
+    usual_week,
+)
+from services.intake.domain.screening_seen import Fingerprints, Seen
+from services.intake.domain.screening_terminals import names_of
 from shared.kernel.grades import Source, Verification
 from shared.kernel.reasons import QuarantineReason
-from shared.rules.screening import ClusterRule, Screening
+from shared.rules.screening import ClusterRule, Screening, Vouched
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of what `Screen.dump` gives."""
 SWEEP_MS: Final = 3_600_000
 
@@ -47,46 +57,6 @@ REASONS: Final = {
     Trait.VOUCHED: QuarantineReason.BURST,
 }
 """The reason that goes into the event, for each trait."""
-
-
-class Fingerprints(NamedTuple):
-    """What one key makes of a rating: keyed hashes, None where unknown; bands see `similarity`."""
-
-    device: str | None = None
-    address: str | None = None
-    text: str | None = None
-    text_bands: Sequence[str] = ()
-
-
-class Seen(NamedTuple):
-    """What screening looks at of one rating; the fingerprints are keyed hashes, None where unknown.
-
-    Attributes:
-        kind: window kind; empty for a bureau.
-        received_ms: when it was received, Unix milliseconds.
-        text_bands: what it shares with nearly the same texts, see `similarity`; empty for short ones.
-        imported: whether it came with a bulk import.
-        earlier: its fingerprints under earlier keys that are live still, the oldest key's first; while keys
-            are changed, a cluster goes on under the key that it began with.
-        by_token: whether a one-time token of ours proved the service; else a channel says so.
-    """
-
-    event_id: str
-    sequence: int
-    unit_id: str
-    kind: str
-    received_ms: int
-    source: str
-    channel: str
-    verification: str
-    device: str | None = None
-    address: str | None = None
-    text: str | None = None
-    text_bands: Sequence[str] = ()
-    imported: bool = False
-    synthetic: bool = False
-    earlier: Sequence[Fingerprints] = ()
-    by_token: bool = False
 
 
 class Hold(NamedTuple):
@@ -128,7 +98,9 @@ class Screen:
         """Sequence of the last rating that was looked at."""
         self.forgotten = 0
         """Ratings that `most_members` made it forget early."""
-        self._longest_ms = int(max(rule.within_s for rule in (*rules.surges, *rules.vouched.surges)) * 1000)
+        self._longest_ms = int(
+            max(rule.within_s for rule in (*rules.surges, *rules.vouched.surges, *rules.tokens.surges)) * 1000
+        )
         self._now_ms = 0
         self._first_day: int | None = None
         self._swept_ms = 0
@@ -155,8 +127,8 @@ class Screen:
             return self
         other = Screen(rules)
         mine = self.rules
-        if (rules.baseline.days, rules.surges, rules.vouched) == (
-            mine.baseline.days, mine.surges, mine.vouched,
+        if (rules.baseline.days, rules.surges, rules.vouched, rules.tokens, rules.familiar) == (
+            mine.baseline.days, mine.surges, mine.vouched, mine.tokens, mine.familiar,
         ):  # fmt: skip
             other.load(self.dump())
         else:
@@ -176,15 +148,13 @@ class Screen:
             self._sweep(now_ms)
         unit, peers = self._pace_of(seen, day)
         verified = seen.verification == Verification.TRANSACTION
+        watched = min(day - self._first_day, self.rules.baseline.days)
         if verified and seen.by_token:
-            unit.pace.today[1] += 1
-            peers.today[1] += 1
-            return []
+            return self._look_at_vouched(seen, TOKENS, unit, peers, watched, now_ms, day)
         if seen.imported and self.rules.exempt_imports:
             return []
-        watched = min(day - self._first_day, self.rules.baseline.days)
         if verified or seen.channel in self._staff:
-            return self._look_at_vouched(seen, unit, peers, watched, now_ms, day)
+            return self._look_at_vouched(seen, seen.channel, unit, peers, watched, now_ms, day)
         return self._look_at_unverified(seen, unit, peers, watched, now_ms, day)
 
     def _pace_of(self, seen: Seen, day: int) -> tuple[UnitPace, Pace]:
@@ -223,19 +193,23 @@ class Screen:
         return decided
 
     def _look_at_vouched(
-        self, seen: Seen, unit: UnitPace, peers: Pace, watched: int, now_ms: int, day: int
+        self, seen: Seen, name: str, unit: UnitPace, peers: Pace, watched: int, now_ms: int, day: int
     ) -> list[Hold | Release]:
-        """A transaction that a channel claims, or what staff took down: one flow for each channel."""
-        rules, dispersion = self.rules.vouched, self.rules.baseline.dispersion
-        everywhere = self._peers(f"{seen.kind}/{seen.channel}", day)
-        if seen.channel not in unit.flows:
+        """What a channel claims, staff took down, or a token proves; `name` says whose word it is."""
+        by_token = name == TOKENS
+        rules, dispersion = self.rules.word_of(by_token=by_token), self.rules.baseline.dispersion
+        everywhere = self._peers(f"{seen.kind}/{name}", day)
+        if name not in unit.flows:
             everywhere.units += 1
-        flow = unit.flow(seen.channel, self.rules, day)
+        flow = unit.flow(name, self.rules, day)
         flow.turn(day)
         own = flow.pace
         assert own is not None  # noqa: S101 - a channel's flow has one
-        any_day, today = usual_vouched(own, everywhere, watched, self.rules.baseline, now_ms)
-        member = Member(now_ms, seen.sequence, seen.event_id, seen.channel)
+        if by_token and flow.is_calm(now_ms, rules):
+            any_day = today = 0.0  # no limit is below its `least`
+        else:
+            any_day, today = usual_vouched(own, everywhere, watched, self.rules.baseline, now_ms)
+        member = Member(now_ms, seen.sequence, seen.event_id, name)
         decided = self._clustered(seen, self._traits_of_vouched(seen), member, unit, today, now_ms, day)
         if not is_surge(own.today[0] + 1, rules.day, any_day, dispersion):
             own.today[0] += 1
@@ -244,13 +218,33 @@ class Screen:
             own.today[1] += 1
             if is_surge(own.today[1], rules.day, any_day, dispersion):
                 own.today[1] = surge_limit(rules.day, any_day, dispersion)
-            over = is_surge(own.within(1, rules.week_days), rules.week, today, dispersion)
-            held = flow.take(member, now_ms, rules.surges, today, dispersion, over=over)
-            key = f"{Trait.VOUCHED.value}:{seen.unit_id}:{seen.channel}"
+            over = self._is_over(own, everywhere, rules, watched)
+            familiar, terminal = self.rules.familiar, ()
+            if not by_token and seen.channel in self._shared:
+                terminal = names_of(seen)
+                member.familiar = flow.terminals.knows(terminal, day, familiar)
+            held = flow.take(member, now_ms, rules.surges, today, dispersion, over=over, spared=familiar.pace)
+            key = f"{Trait.VOUCHED.value}:{seen.unit_id}:{name}"
             decided += [self._hold(each, Trait.VOUCHED, key, day) for each in held]
-        if seen.channel not in self._staff:
+            if terminal and not member.held:
+                flow.terminals.note(terminal, day, familiar)
+        if by_token:
+            self._credit(flow, own, unit, peers, most=own.today[1])
+        elif name not in self._staff:
             self._credit(flow, own, unit, peers, most=int(rules.day.ratio * today))
         return decided
+
+    def _is_over(self, own: Pace, everywhere: Pace, rules: Vouched, watched: int) -> bool:
+        """Whether more count of a channel's week than the days before it make plausible."""
+        days = rules.week_days
+        if own.total(1) + own.today[1] <= rules.week.least:
+            return False
+        week = own.within(1, days)
+        if week <= rules.week.least:
+            return False
+        baseline = self.rules.baseline
+        expected = usual_week(own, everywhere, watched, baseline, days)
+        return is_surge(week, rules.week, expected, baseline.dispersion)
 
     @staticmethod
     def _credit(flow: Flow, own: Pace, unit: UnitPace, peers: Pace, most: int) -> None:

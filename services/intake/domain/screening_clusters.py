@@ -20,11 +20,14 @@ class Member:
         device: key of its private device's cluster; empty where it has none.
         flow: name of its unit's flow that it is in, see `screening_flows`.
         held: whether it is held.
+        familiar: whether it came from a familiar terminal of the unit's, see `screening_terminals`.
         counted: whether it is one of the flow's ratings that no cluster explains.
         in_surge: whether it is held because of a surge, and no cluster explains it yet.
     """
 
-    __slots__ = ("counted", "device", "event_id", "flow", "held", "in_surge", "received_ms", "sequence")
+    __slots__ = (
+        "counted", "device", "event_id", "familiar", "flow", "held", "in_surge", "received_ms", "sequence",
+    )  # fmt: skip
 
     def __init__(self, received_ms: int, sequence: int, event_id: str, flow: str, device: str = "") -> None:
         """A rating that counts."""
@@ -33,6 +36,7 @@ class Member:
         self.event_id = event_id
         self.flow = flow
         self.device = device
+        self.familiar = False
         self.held = False
         self.counted = False
         self.in_surge = False
@@ -46,14 +50,14 @@ class Member:
         """Everything, in the order that `load` takes."""
         return [
             self.received_ms, self.sequence, self.event_id, self.flow, self.device,
-            self.held, self.counted, self.in_surge,
+            self.familiar, self.held, self.counted, self.in_surge,
         ]  # fmt: skip
 
     @classmethod
     def load(cls, dumped: list[Any]) -> "Member":
         """Take up what `dump` gave."""
         member = cls(*dumped[:5])
-        member.held, member.counted, member.in_surge = dumped[5:]
+        member.familiar, member.held, member.counted, member.in_surge = dumped[5:]
         return member
 
 

@@ -2,7 +2,8 @@
 
 The unverified ratings of a unit are one flow. What a channel vouches for at the unit, a transaction that it
 names or that staff took the rating down, is one for each channel: whoever has got hold of one channel's
-credential does not drag the other channels along.
+credential does not drag the other channels along. What one-time tokens prove is one flow, whatever channel
+they are used through: they are the word of whoever issues tokens for the unit.
 """
 
 from collections import deque
@@ -11,11 +12,14 @@ from typing import Any, Final
 
 from services.intake.domain.screening_clusters import Member
 from services.intake.domain.screening_pace import Pace, day_of, is_surge, surge_limit
+from services.intake.domain.screening_terminals import Terminals
 from services.intake.domain.sliding import SlidingCount
-from shared.rules.screening import Screening, SurgeRule
+from shared.rules.screening import Screening, SurgeRule, Vouched
 
 UNVERIFIED: Final = ""
 """Name of the flow of a unit's unverified ratings; the others are named like their channels."""
+TOKENS: Final = "token"
+"""Name of the flow of what one-time tokens prove."""
 _EXPLICABLE: Final = 100
 """A surge's members are remembered up to so many times its limit: bounds the memory."""
 
@@ -53,18 +57,34 @@ class Flow:
         surge: the surge that goes on.
         pace: of what a channel vouches for, see `Pace`; None for unverified ratings.
         credited: so many of today's count for how busy the unit is.
+        terminals: the devices of the service that it came from.
+        familiar: how many came lately from familiar ones.
     """
 
-    __slots__ = ("_reach_ms", "counts", "credited", "pace", "recent", "surge")
+    __slots__ = ("_reach_ms", "counts", "credited", "familiar", "pace", "recent", "surge", "terminals")
 
-    def __init__(self, surges: Sequence[SurgeRule], pace: Pace | None = None) -> None:
+    def __init__(self, surges: Sequence[SurgeRule], pace: Pace | None = None, familiar_s: float = 0) -> None:
         """Nothing has come yet; `surges` are the rules, the shorter first."""
         self.counts = tuple(SlidingCount(surge.within_s) for surge in surges)
         self.recent: deque[Member] = deque()
         self.surge: Surge | None = None
         self.pace = pace
         self.credited = 0
+        self.terminals = Terminals()
+        self.familiar = SlidingCount(familiar_s)
         self._reach_ms = int(surges[-1].within_s * 1000)
+
+    def is_calm(self, now_ms: int, rules: Vouched) -> bool:
+        """Whether one more can't be a surge, whatever is usual: it is not even the least of one."""
+        pace = self.pace
+        return (
+            pace is not None
+            and pace.today[0] < rules.day.least
+            and pace.total(1) + pace.today[1] < rules.week.least
+            and all(
+                count.at(now_ms) < rule.least for rule, count in zip(rules.surges, self.counts, strict=True)
+            )
+        )
 
     def take(
         self,
@@ -75,6 +95,7 @@ class Flow:
         dispersion: float,
         *,
         over: bool,
+        spared: SurgeRule | None = None,
     ) -> list[Member]:
         """Take a rating in; who is held from now on because of a surge, back to the window's beginning.
 
@@ -85,8 +106,11 @@ class Flow:
             usual_day: ratings of the flow that may be expected on a day such as today.
             dispersion: see `Baseline`.
             over: whether it is a surge whatever the rules say.
+            spared: the pace at which familiar terminals are not held with a surge of others.
         """
         member.counted = True
+        if member.familiar:
+            self.familiar.add(now_ms)
         reach_ms, surging = 0, None
         for rule, count in zip(surges, self.counts, strict=True):
             if is_surge(count.add(now_ms), rule, usual_day, dispersion):
@@ -102,16 +126,21 @@ class Flow:
             return []
         if self.surge is None:
             self.surge = Surge(surge_limit(surging, usual_day, dispersion))
+        spares = spared is not None and not is_surge(self.familiar.at(now_ms), spared, usual_day, dispersion)
+        return self._held_since(now_ms - reach_ms, self.surge, spares=spares)
+
+    def _held_since(self, from_ms: int, surge: Surge, *, spares: bool) -> list[Member]:
+        """Hold what came from `from_ms` on; familiar terminals are spared if it `spares` them."""
         held = []
         kept: deque[Member] = deque()
-        for each in recent:
+        for each in self.recent:
             if each.held:
                 continue
-            if each.received_ms < now_ms - reach_ms:
+            if each.received_ms < from_ms or (spares and each.familiar):
                 kept.append(each)
                 continue
             each.held = each.in_surge = True
-            self.surge.hold(each)
+            surge.hold(each)
             self._uncount(each)
             held.append(each)
         self.recent = kept
@@ -173,11 +202,15 @@ class Flow:
             else [self.surge.limit, self.surge.unexplained, [number(each) for each in self.surge.members]],
             None if self.pace is None else self.pace.dump(),
             self.credited,
+            self.terminals.dump(),
+            self.familiar.dump(),
         ]
 
     def load(self, dumped: list[Any], members: list[Member]) -> None:
         """Take up what `dump` gave."""
-        counts, recent, surge, pace, self.credited = dumped
+        counts, recent, surge, pace, self.credited, terminals, familiar = dumped
+        self.terminals.load(terminals)
+        self.familiar.load(familiar)
         for count, said in zip(self.counts, counts, strict=True):
             count.load(said)
         self.recent = deque(members[place] for place in recent)
@@ -204,9 +237,12 @@ class UnitPace:
         """The flow of that name, made where it is new."""
         flow = self.flows.get(name)
         if flow is None:
-            flow = self.flows[name] = (
-                Flow(rules.surges)
-                if name == UNVERIFIED
-                else Flow(rules.vouched.surges, Pace(rules.baseline.days, day))
-            )
+            flow = self.flows[name] = self._new(name, rules, day)
         return flow
+
+    @staticmethod
+    def _new(name: str, rules: Screening, day: int) -> Flow:
+        if name == UNVERIFIED:
+            return Flow(rules.surges)
+        surges = rules.word_of(by_token=name == TOKENS).surges
+        return Flow(surges, Pace(rules.baseline.days, day), rules.familiar.pace.within_s)

@@ -75,6 +75,11 @@ class Pace:
         reach = min(days - 1, len(self.days))
         return self.today[which] + sum(self.days[-back][which] for back in range(1, reach + 1))
 
+    def before(self, which: int, days: int) -> int:
+        """Ratings of the remembered days but for today and the `days` before it."""
+        lately = list(self.days)[max(0, len(self.days) - days) :]
+        return self._sums[which] - sum(day[which] for day in lately)
+
     def mean(self, which: int, days: int) -> float:
         """Ratings a day over `days` days."""
         return self._sums[which] / days if days else 0.0
@@ -157,6 +162,25 @@ def usual_vouched(
     busy = (others + damping) / (peers.mean(0, watched_days) - own.mean(0, watched_days) + damping)
     today = max(any_day * max(1.0, busy), others / (peers.units - 1 + damping))
     return max(fresh, any_day), max(fresh, today)
+
+
+def usual_week(own: Pace, peers: Pace, watched_days: int, rules: Baseline, days: int) -> float:
+    """Ratings a day that one channel may be expected to vouch for at a unit over the last `days` days.
+
+    As `usual_vouched`, but by the days before these: what goes on for a week is not its own measure. A whole
+    week is needed besides `min_days`.
+    """
+    earlier = watched_days - (days - 1)
+    if earlier < rules.min_days:
+        return rules.fresh_day
+    own_earlier = own.before(0, days - 1)
+    others = max(0, peers.before(0, days - 1) - own_earlier)
+    lately = max(0, peers.within(0, days) - own.within(0, days)) / days
+    peer = others / earlier / max(1, peers.units - 1)
+    mean = (own_earlier + rules.peer_days * peer) / (earlier + rules.peer_days)
+    damping = rules.busy_damping
+    busy = (lately + damping) / (others / earlier + damping)
+    return max(max(mean, peer) * max(1.0, busy), lately / (peers.units - 1 + damping))
 
 
 def surge_limit(rule: SurgeRule, usual_day: float, dispersion: float) -> int:

@@ -14,7 +14,8 @@ from nats.js.errors import Error as JetStreamError
 
 from services.intake.application.holding import Holder
 from services.intake.application.ports import Rules
-from services.intake.domain.screening import Hold, Release, Screen, Seen
+from services.intake.domain.screening import Hold, Release, Screen
+from services.intake.domain.screening_seen import Seen
 from shared.kernel.clock import Clock
 from shared.kernel.errors import PermanentError, TransientError
 from shared.messaging.reading import FoldReader, HistoryChangedError, StoredMessage

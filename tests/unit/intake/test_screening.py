@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from services.intake.adapters.screened import read_seen
 from services.intake.application.envelopes import submitted_message
 from services.intake.domain.pseudonyms import Pseudonyms
-from services.intake.domain.screening import Fingerprints, Hold, Release, Screen, Seen
+from services.intake.domain.screening import Hold, Release, Screen
 from services.intake.domain.screening_pace import is_surge, surge_limit
+from services.intake.domain.screening_seen import Fingerprints, Seen
 from services.intake.domain.similarity import BANDS, SIGNATURE
 from shared.events import Envelope, FeedbackSubmitted, parse_envelope
 from shared.kernel.reasons import QuarantineReason
@@ -150,16 +151,48 @@ def test_whom_a_flood_from_few_devices_had_swept_along_is_released_at_once() -> 
     assert set(flood) == set(desk.held)
 
 
-def test_tokens_imports_and_other_sources_are_never_held() -> None:
+def test_imports_and_other_sources_are_never_held() -> None:
     desk = Desk()
     for number in range(300):
         at = MORNING_MS + number * 1000
-        desk.rate(at, device="terminal", **TOKEN)
         desk.rate(at, device="scanner", imported=True)
         desk.rate(at, imported=True, **CLAIM | {"channel": "paper"})
         desk.rate(at, device="panel", source="social")
         desk.rate(at, device="probe", synthetic=True)
     assert desk.held == {}
+
+
+@pytest.mark.parametrize("channels", [("qr",), ("qr", "web", "terminal", "hotline")], ids=str)
+def test_far_more_tokens_than_a_unit_usually_gets_are_held_whatever_channel_they_come_by(
+    channels: tuple[str, ...],
+) -> None:
+    def used(count: int) -> tuple[Desk, list[str]]:
+        desk = Desk()
+        ways = [TOKEN | {"channel": channels[n % len(channels)]} for n in range(count)]
+        return desk, [desk.rate(MORNING_MS + n * 10_000, **way) for n, way in enumerate(ways)]
+
+    desk, few = used(RULES.tokens.hour.least)
+    assert desk.held == {}
+    desk, many = used(len(few) + 1)
+    assert set(desk.held) == set(many)
+    assert {hold.reason for hold in desk.held.values()} == {QuarantineReason.BURST}
+    assert desk.rate(MORNING_MS + 700_000, **CLAIM) not in desk.held
+    assert desk.rate(MORNING_MS + 700_000, unit_id="U000113", **TOKEN) not in desk.held
+
+
+def test_a_phone_that_uses_up_many_tokens_at_one_unit_is_one_device_and_a_terminal_is_none() -> None:
+    desk = Desk()
+    desk.many(40, every_ms=300_000, device="the terminal", channel="terminal", **TOKEN)
+    assert desk.held == {}
+    found = desk.many(9, every_ms=300_000, device="phone", channel="qr", **TOKEN)
+    assert set(desk.held) == set(found[3:])
+
+
+def test_tokens_under_suspicion_excuse_nothing() -> None:
+    desk = Desk(unverified=10, verified=20)
+    desk.many(500, every_ms=1000, **TOKEN)
+    crowd = [desk.rate(MORNING_MS + 3_600_000 + n * 300_000) for n in range(40)]
+    assert set(crowd) <= set(desk.held)
 
 
 def test_one_text_under_many_names_is_one_cluster_and_short_texts_are_none() -> None:
@@ -302,16 +335,96 @@ def test_a_channel_that_is_new_everywhere_is_no_surge() -> None:
     assert desk.held == {}
 
 
-def test_a_patient_stuffer_gets_no_more_through_than_a_week_allows() -> None:
+@pytest.mark.parametrize("way", [CLAIM | {"channel": "sms", "device": None}, TOKEN], ids=["sms", "tokens"])
+@pytest.mark.parametrize("a_day", [20, 28, 35])
+def test_a_patient_stuffer_gets_no_more_through_in_a_week_than_it_allows_and_is_seen(
+    a_day: int, way: dict[str, Any]
+) -> None:
     desk = Desk()
     found = [
-        (day, desk.rate(MORNING_MS + day * DAY_MS + number * 600_000, **CLAIM | {"channel": "sms"}))
-        for day in range(28)
-        for number in range(35)
+        desk.rate(MORNING_MS + day * DAY_MS + number * 600_000, **way)
+        for day in range(7)
+        for number in range(a_day)
     ]
-    counted = [day for day, event_id in found if event_id not in desk.held]
-    for start in range(21):
-        assert sum(start <= day < start + 7 for day in counted) <= RULES.vouched.week.least
+    counted = sum(event_id not in desk.held for event_id in found)
+    assert counted <= RULES.vouched.week.least < len(found)
+
+
+def test_who_serves_more_people_for_good_is_learned_in_the_week_after() -> None:
+    desk = Desk()
+    found = [
+        desk.rate(MORNING_MS + day * DAY_MS + number * 600_000, **CLAIM)
+        for day in range(28)
+        for number in range(28)
+    ]
+    assert not set(found[14 * 28 :]) & set(desk.held)
+
+
+def test_a_festival_is_not_held_in_the_week_after_it() -> None:
+    units = [f"F{number}" for number in range(12)]
+    desk = Desk(new=True)
+    for day in range(30, -8, -1):
+        for number in range(100 if day in {0, 1, 2} else 10):
+            at = MORNING_MS - day * DAY_MS + number * 300_000
+            for place, unit_id in enumerate(units):
+                desk.rate(at + place, unit_id=unit_id, **(TOKEN if place % 2 else CLAIM))
+    assert desk.held == {}
+
+
+def test_a_flood_through_other_terminals_does_not_drag_the_windows_own_along() -> None:
+    desk = Desk()
+    held, counted = [], []
+    for number in range(600):
+        at = MORNING_MS + number * 400_000
+        held.append(desk.rate(at, **CLAIM | {"device": f"terminal {number}"}))
+        held.append(desk.rate(at, **CLAIM | {"address": "elsewhere"}))
+        if number % 100 == 50:
+            counted.append(desk.rate(at, **CLAIM))
+    assert set(desk.held) == set(held)
+    assert not set(counted) & set(desk.held)
+
+
+def test_a_flood_through_the_windows_own_terminal_is_held() -> None:
+    desk = Desk()
+    other = claims(desk, 40, every_ms=1000, device="other")
+    own = claims(desk, 40, every_ms=500_000)
+    assert set(desk.held) == {*other, *own}
+
+
+@pytest.mark.parametrize("days", [3, 13])
+def test_a_terminal_is_not_familiar_before_it_has_served_for_long(days: int) -> None:
+    desk = Desk(new=True)
+    for day in range(30, 0, -1):
+        desk.rate(MORNING_MS - day * DAY_MS, **CLAIM | {"device": "new" if day <= days else "old"})
+    flood = claims(desk, 50, device="another")
+    new = desk.rate(MORNING_MS + 600_000, **CLAIM | {"device": "new"})
+    assert set(desk.held) == {*flood, new}
+
+
+def test_a_terminal_stays_familiar_while_the_key_of_the_fingerprints_changes() -> None:
+    keys = [Fingerprints(device=f"{key}.terminal", address=f"{key}.hall") for key in "abc"]
+    desk = Desk(new=True)
+    for day in range(30, -1, -1):  # each key is live for twenty days, beside the next one for ten
+        live = [key for number, key in enumerate(keys) if 0 <= 30 - day - 10 * number < 20]
+        newest = live.pop()
+        way = {"device": newest.device, "address": newest.address, "earlier": tuple(live)}
+        if not day:
+            claims(desk, 50, every_ms=1000, device="another")
+        own = desk.rate(MORNING_MS - day * DAY_MS + 60_000, **CLAIM | way)
+        assert own not in desk.held
+    assert len(desk.held) == 50
+
+
+def test_no_number_of_new_devices_makes_a_familiar_terminal_forgotten() -> None:
+    desk = Desk()
+    for day in range(4, -1, -1):
+        for number in range(30):
+            at = MORNING_MS + (5 - day) * DAY_MS + number * 900_000
+            desk.rate(at, **CLAIM | {"device": f"d{day} {number}"})
+    at = MORNING_MS + 6 * DAY_MS
+    flood = [desk.rate(at + number * 1000, **CLAIM | {"device": "another"}) for number in range(50)]
+    assert set(flood) <= set(desk.held)
+    assert desk.rate(at + 600_000, **CLAIM) not in desk.held
 
 
 def test_a_flood_does_not_become_what_is_usual() -> None:
@@ -325,6 +438,22 @@ def test_switched_off_nothing_is_held() -> None:
     desk = Desk(replace(RULES, enabled=False))
     desk.many(100, device="bot", every_ms=1000)
     assert desk.held == {}
+
+
+_FEW = replace(
+    RULES.vouched,
+    hour=replace(RULES.vouched.hour, least=3),
+    day=replace(RULES.vouched.day, least=6),
+    week=replace(RULES.vouched.week, least=12),
+)
+TIGHT = replace(
+    RULES,
+    vouched=_FEW,
+    tokens=_FEW,
+    familiar=replace(RULES.familiar, since_days=1, on_days=2, most=2),
+    baseline=replace(RULES.baseline, fresh_day=3.0, min_days=1),
+)
+"""Rules of which a few hundred ratings meet every one."""
 
 
 def _random_ratings(seed: int, count: int) -> Iterator[Seen]:
@@ -352,18 +481,11 @@ def _random_ratings(seed: int, count: int) -> Iterator[Seen]:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 199))
 def test_a_screen_that_was_kept_and_taken_up_goes_on_as_if_nothing_had_happened(seed: int, cut: int) -> None:
-    vouched = replace(
-        RULES.vouched,
-        hour=replace(RULES.vouched.hour, least=3),
-        day=replace(RULES.vouched.day, least=6),
-        week=replace(RULES.vouched.week, least=12),
-    )
-    rules = replace(RULES, vouched=vouched, baseline=replace(RULES.baseline, fresh_day=3.0))
-    whole, first = Screen(rules), Screen(rules)
+    whole, first = Screen(TIGHT), Screen(TIGHT)
     ratings = list(_random_ratings(seed, 300))
     expected = [whole.look_at(seen) for seen in ratings]
     found = [first.look_at(seen) for seen in ratings[:cut]]
-    second = Screen(rules)
+    second = Screen(TIGHT)
     second.load(first.dump())
     found += [second.look_at(seen) for seen in ratings[cut:]]
     # What it does is compared, not what it keeps: taking it up forgets members that have left their window.
@@ -373,14 +495,7 @@ def test_a_screen_that_was_kept_and_taken_up_goes_on_as_if_nothing_had_happened(
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000))
 def test_nothing_is_held_twice_and_only_what_is_held_is_released(seed: int) -> None:
-    vouched = replace(
-        RULES.vouched,
-        hour=replace(RULES.vouched.hour, least=3),
-        day=replace(RULES.vouched.day, least=6),
-        week=replace(RULES.vouched.week, least=12),
-    )
-    rules = replace(RULES, vouched=vouched, baseline=replace(RULES.baseline, fresh_day=3.0))
-    screen, held = Screen(rules), set[str]()
+    screen, held = Screen(TIGHT), set[str]()
     for seen in _random_ratings(seed, 300):
         for decided in screen.look_at(seen):
             if isinstance(decided, Hold):

@@ -1,6 +1,6 @@
 """Screening and scoring together, without a broker: what a stuffing does to a score and to everybody else."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
@@ -49,15 +49,15 @@ def rules() -> RulePack:
 
 
 @cache
-def honest() -> tuple[Rated, ...]:
+def honest(seed: int = 1) -> tuple[Rated, ...]:
     units = [unit for unit in registry().by_level(Level.WINDOW) if unit.kind in {"marriage", "funeral"}]
-    return tuple(honest_month(units, 1))
+    return tuple(honest_month(units, seed))
 
 
-def victim() -> Unit:
+def victim(ratings: Iterable[Rated] | None = None) -> Unit:
     """A marriage registry with about as many ratings as most have."""
     numbers: dict[str, int] = {}
-    for rated in honest():
+    for rated in honest() if ratings is None else ratings:
         if rated.unit.kind == "marriage":
             numbers[rated.unit.unit_id] = numbers.get(rated.unit.unit_id, 0) + 1
     unit_id = min(numbers, key=lambda each: (abs(numbers[each] - 38), each))
@@ -194,6 +194,7 @@ def check(attack: Attack, *, most_points: float = 0.5, most_elsewhere: float = 0
 
 
 REAL_NAMES = (("web", "real_name"), ("app", "real_name"), ("sms", "real_name"))
+TOKENS = (("qr", CLAIMED), ("web", CLAIMED))
 CLAIMS = (("sms", CLAIMED), ("terminal", CLAIMED), ("hotline", CLAIMED))
 EVERYTHING = (*UNVERIFIED, *REAL_NAMES, *CLAIMS, ("paper", "real_name"), ("visit", CLAIMED))
 WAYS = pytest.mark.parametrize(
@@ -230,6 +231,7 @@ THREE_DAYS_S = 3 * 86_400 - 1
         pytest.param(Attack("claims by a terminal", 6000, 0, 0, ways=(("terminal", CLAIMED),)), marks=SOAK),
         pytest.param(Attack("names on paper", 6000, 0, 0, ways=(("paper", "real_name"),)), marks=SOAK),
         Attack("claims over three days", 2000, 0, 0, start_h=-48, over_s=THREE_DAYS_S, ways=CLAIMS[2:]),
+        Attack("claims by terminals", 2000, 0, 0, start_h=-48, over_s=THREE_DAYS_S, ways=CLAIMS[1:2]),
         Attack("claims that excuse others", 6000, 0, 0, ways=(*UNVERIFIED, *CLAIMS)),
     ],
     ids=str,
@@ -237,6 +239,54 @@ THREE_DAYS_S = 3 * 86_400 - 1
 def test_who_has_a_channels_credential_gets_no_further_by_inventing_transactions(attack: Attack) -> None:
     run = check(attack)
     assert len(run.held(hostile=True)) == attack.ratings
+
+
+@pytest.mark.parametrize("seed", [2, 3, pytest.param(4, marks=SOAK), pytest.param(5, marks=SOAK)])
+@pytest.mark.parametrize("elsewhere", ["other devices", "the same device", "the same device in the hall"])
+def test_a_slow_flood_by_terminals_leaves_those_who_rate_at_the_windows_own_alone(
+    elsewhere: str, seed: int
+) -> None:
+    """Unless it comes from that very device and network: then nobody can tell the two."""
+    unit = victim(honest(seed))
+    claims = Attack("a flood", 2000, 0, 0, start_h=-48, over_s=THREE_DAYS_S, ways=CLAIMS[1:2]).on(unit)
+    device, address = f"terminal {unit.unit_id}", f"hall {unit.unit_id}"
+    if elsewhere != "other devices":
+        claims = (rated._replace(device=device) for rated in claims)
+    if "hall" in elsewhere:
+        claims = (rated._replace(address=address) for rated in claims)
+    run = screened(merged(honest(seed), claims))
+    assert len(run.held(hostile=True)) == 2000
+    held = run.held(hostile=False)
+    if "hall" in elsewhere:
+        assert {rated.device for rated in held} <= {device}
+    else:
+        assert held == []
+
+
+SELF_ISSUED = [
+    Attack(
+        f"in {days} days", 200, 0, 0, start_h=8 - 24 * (days - 1), over_s=days * 86_400 - 57_600, ways=TOKENS
+    )
+    for days in (1, 7)
+]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("attack", SELF_ISSUED, ids=str)
+def test_whoever_prints_tokens_for_services_that_never_were_is_seen(attack: Attack, seed: int) -> None:
+    run = screened(merged(honest(seed), attack.on(victim(honest(seed)))))
+    assert len(run.held(hostile=True)) >= (200 if attack is SELF_ISSUED[0] else 90)
+    held = run.held(hostile=False)
+    assert len([rated for rated in held if rated.by_token]) == len(held) <= 3
+
+
+def test_tokens_from_few_phones_are_held_however_slowly_they_come() -> None:
+    attack = Attack(
+        "five phones", 200, 5, 2, start_h=8 - 24 * 27, over_s=27 * 86_400, texts="none", ways=TOKENS
+    )
+    run = screened(merged(honest(), attack.on(victim())))
+    assert len(run.held(hostile=True)) >= 120
+    assert run.held(hostile=False) == []
 
 
 def test_a_festival_that_brings_every_unit_ten_times_as_many_is_left_alone() -> None:

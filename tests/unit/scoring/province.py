@@ -187,3 +187,14 @@ def a_share(province: Province, unit: Unit, good: float, a_day: int) -> None:
     for day in range(DAYS):
         counts = np.array([a_day])
         province.add(rows, day, counts, province.random.binomial(counts, good))
+
+
+def printed_tokens(province: Province, unit: Unit, ratings: int, days: int, *, seen_after: int) -> None:
+    """Best grades that a window gives itself over ``days`` days, of which ``seen_after`` have passed."""
+    rows = np.array([ROSTER.index[unit.unit_id]])
+    a_day = province.random.multinomial(ratings, np.full(days, 1 / days))
+    for passed, count in enumerate(a_day[:seen_after]):
+        day, counts = DAYS - seen_after + passed, np.array([count])
+        province.add(rows, day, counts, counts, far=counts, far_good=counts, best_only=True)
+        if day >= DAYS - 2:
+            province.at_minutes(int(rows[0]), day, province.random.integers(0, MINUTES, count))

@@ -134,6 +134,22 @@ def test_what_is_planted_is_found(plant: Plant, signal: str, least: float) -> No
     assert found / 10 >= least
 
 
+@pytest.mark.parametrize(
+    ("days", "seen_after", "least"), [(1, 1, 1.0), (7, 1, 1.0), (7, 7, 1.0), (30, 7, 0.6)]
+)
+def test_200_ratings_by_tokens_that_a_window_printed_for_itself_are_a_burst(
+    days: int, seen_after: int, least: float
+) -> None:
+    """Over a month they show only in its first week, before they are what is usual."""
+    found = 0
+    for seed in range(2000, 2010):
+        province = Province(seed)
+        unit = WINDOWS[int(np.argmin(np.abs(province.volume - 1.0)))]
+        plants.printed_tokens(province, unit, 200, days, seen_after=seen_after)
+        found += any(each.key == (unit.unit_id, "burst") for each in flagged(province))
+    assert found / 10 >= least
+
+
 @pytest.mark.parametrize("plant", [stuffed, perfect_city, terminal_only, pressed, county, run, half_good])
 def test_a_finding_fits_the_contract_and_crosses_the_line_that_it_names(plant: Plant) -> None:
     province = Province(2001)
