@@ -219,7 +219,7 @@ class Screen:
             if is_surge(own.today[1], rules.day, any_day, dispersion):
                 own.today[1] = surge_limit(rules.day, any_day, dispersion)
             over = self._is_over(own, everywhere, rules, watched)
-            familiar, terminal = self.rules.familiar, ()
+            familiar, terminal = self.rules.familiar, tuple[str, ...]()
             if not by_token and seen.channel in self._shared:
                 terminal = names_of(seen)
                 member.familiar = flow.terminals.knows(terminal, day, familiar)

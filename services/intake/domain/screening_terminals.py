@@ -8,7 +8,7 @@ can write any device into his ratings, but not send them from the hall.
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from services.intake.domain.screening_seen import Seen
+from services.intake.domain.screening_seen import Fingerprints, Seen
 from shared.rules.screening import Familiar
 
 _FIRST: Final = 0
@@ -18,9 +18,8 @@ _DAYS: Final = 2
 
 def names_of(seen: Seen) -> tuple[str, ...]:
     """What the rating's device is known by under every live key, the oldest first; empty if unknown."""
-    return tuple(
-        f"{each.device} {each.address or ''}" for each in (*seen.earlier, seen) if each.device is not None
-    )
+    prints: tuple[Fingerprints | Seen, ...] = (*seen.earlier, seen)
+    return tuple(f"{each.device} {each.address or ''}" for each in prints if each.device is not None)
 
 
 class Terminals:
