@@ -12,10 +12,11 @@ import httpx
 from deploy.local.errors import LocalError
 from shared.kernel.errors import describe
 
-BATCH_LINES = 500
+BATCH_LINES = 100
+"""With larger batches, or more at once, ratings wait for each other in the play and not on the platform."""
 SINGLE_EVERY = 10
 """Of each batch's lines, one in so many goes as a single POST, as from a window's terminal."""
-CONCURRENT = 3
+CONCURRENT = 2
 CONCURRENT_SINGLES = 8
 """Single posts under way at once; httpx' pool searches all waiting requests, so many waiters cost CPU."""
 RETRIES = 30
