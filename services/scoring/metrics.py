@@ -34,7 +34,7 @@ class ScoringMetrics:
             "From intake's receipt of a rating to the publication that includes it.",
             buckets=VISIBLE_BUCKETS_S,
         )
-        self._revisions = metrics.counter("lists_published", "Lists whose rows changed and were announced.")
+        self._revisions = metrics.counter("lists_published", "Lists that changed and were announced.")
         self._announced = metrics.counter("score_changes_published", "Announcements about single units.")
         self._books = metrics.gauge("books", "ratings", "Published accounts of the books.", ("account",))
         self._position = metrics.gauge(

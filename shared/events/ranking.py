@@ -96,7 +96,7 @@ class RankingRow(EventData):
 
 
 class RankingRevised(EventData):
-    """A list changed. Coalesced: at most one a second for each list, and only when rows changed."""
+    """A list that shows something changed: rows, or its priors alone. At most one a second for each list."""
 
     list: Annotated[
         str,

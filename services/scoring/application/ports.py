@@ -27,12 +27,12 @@ class SnapshotDamagedError(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A list whose rows changed.
+    """A list that changed: its rows, or what it says about itself.
 
     Attributes:
         list: the list as it is about to be published.
         previous_hash: hash of what was published before; None at first.
-        changed: places of the changed rows.
+        changed: places of the changed rows; none if only its head did.
         items: canonical JSON of those rows.
     """
 

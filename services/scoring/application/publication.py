@@ -37,7 +37,7 @@ from services.scoring.application.published import (
 from services.scoring.domain.announcements import Announced, announce
 from services.scoring.domain.books import Books
 from services.scoring.domain.ledger import PeriodChange
-from services.scoring.domain.lists import ListKey, Row, canonical_json
+from services.scoring.domain.lists import ListKey, Row, canonical_json, shows_something
 from services.scoring.domain.roster import RANKED_LEVELS
 from services.scoring.domain.spans import Period, Rolling
 from shared.kernel.clock import Clock, rfc3339
@@ -302,7 +302,8 @@ class Publisher:
             fenced.update(heads)
             others.update(pages)
             places = after.changed_since(before)
-            if places:
+            # A hidden unit's rating can change what a list says of its priors and, as rounded, no row of it.
+            if places or shows_something(found.rows):
                 items = [found.items[place] for place in places]
                 revisions.append(Revision(after, before.hash if before else None, places, items))
         periods = list(

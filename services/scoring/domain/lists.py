@@ -329,6 +329,11 @@ def prior_document(prior: GroupPrior, ratings: int, publish_from: int) -> dict[s
     }
 
 
+def shows_something(rows: Sequence[Row]) -> bool:
+    """Whether a list, in its order, shows figures of any unit: those that are hidden come last."""
+    return bool(rows) and rows[0].status != SUPPRESSED
+
+
 def changed_rows(new: Sequence[Row], old: Sequence[Row] | None) -> list[int]:
     """Places in ``new`` of the rows that differ from what was published before, in the order of the list.
 

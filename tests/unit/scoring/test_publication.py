@@ -257,11 +257,16 @@ async def test_midnight_moves_the_windows_without_any_rating() -> None:
     assert await platform.publish()
     live = await platform.live()
     assert {each.as_of for each in live.values()} == {NOW.date() + timedelta(days=1)}
-    assert platform.events.sent == []
+    told = {event.data.list: event.data for event in platform.events.revised()}
+    assert told.keys() == {key for key, each in live.items() if each.rows[0].status != "suppressed"}
+    assert {(each.as_of, each.changed_units) for each in told.values()} == {
+        (NOW.date() + timedelta(days=1), 0)
+    }
+    platform.events.sent.clear()
     platform.fold.advance(NOW.date() + timedelta(days=7))
     platform.clock.pass_time(7 * 86_400)
     await platform.publish()
-    assert {event.data.window_days for event in platform.events.revised()} == {7}
+    assert {event.data.window_days for event in platform.events.revised() if event.data.changed} == {7}
 
 
 async def test_latency_is_measured_from_receipt_to_publication() -> None:
@@ -366,3 +371,24 @@ async def test_a_fold_of_an_accepted_new_past_replaces_what_reaches_further() ->
     assert await platform.publish()
     assert platform.publisher.position == 100
     await platform.assert_recomputable()
+
+
+async def test_whatever_a_list_that_shows_something_becomes_is_told_though_no_row_changed() -> None:
+    """A rating of a hidden unit can change the prior and, rounded, no row: also that must be on record."""
+    platform = Platform()
+    kind = [window for window in WINDOWS if window.kind == WINDOWS[0].kind]
+    platform.feed(random_feedback(kind[:8], 400, seed=3))
+    await platform.publish()
+    without_rows = 0
+    for number in range(40):
+        before = await platform.live()
+        platform.events.sent.clear()
+        platform.feed(good(1, unit=WINDOWS.index(kind[20 + number]), first=10_000 + number))
+        await platform.publish()
+        told = {event.data.list: event.data for event in platform.events.revised()}
+        for key, found in (await platform.live()).items():
+            if found.hash != before[key].hash and found.rows[0].status != "suppressed":
+                assert told[key].list_hash == found.hash
+                assert told[key].previous_hash == before[key].hash
+                without_rows += told[key].changed_units == 0
+    assert without_rows
