@@ -22,6 +22,7 @@ from shared.auth.credentials import (
     new_secret,
     parse_credentials,
     render_credentials,
+    require_name,
     split_key,
 )
 from shared.auth.principals import Duty, Scope
@@ -71,8 +72,10 @@ class CredentialFile:
             key: a key that was made before, for whoever has to know it before the file does.
 
         Raises:
+            InvalidValueError: there is no such credential, by its name or otherwise; nothing was written.
             ConflictError: the key's id is taken.
         """
+        require_name(order.name)
         credential_id, secret = split_key(key) if key is not None else (new_id(), new_secret())
         credential = Credential(
             credential_id,
@@ -133,7 +136,9 @@ class CredentialFile:
             fcntl.flock(lock, fcntl.LOCK_EX)
             held = {each.credential_id: each for each in self.read()}
             yield held
-            self._replace(render_credentials(held.values()))
+            text = render_credentials(held.values())
+            parse_credentials(text)  # one row that can't be read, and services refuse the whole file
+            self._replace(text)
         finally:
             os.close(lock)
 

@@ -22,6 +22,7 @@ from shared.auth.principals import Duty, Principal, Role, Scope, Tier
 from shared.kernel.clock import parse_rfc3339, rfc3339
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel
+from shared.kernel.scrubbing import scrub
 
 VERSION: Final = 1
 PREFIX: Final = "pk_"
@@ -172,6 +173,21 @@ def new_secret() -> str:
 def key_text(credential_id: str, secret: str) -> str:
     """The key as its owner keeps it."""
     return f"{PREFIX}{credential_id}.{secret}"
+
+
+def require_name(name: str) -> None:
+    """Return if a credential may be called `name`, which goes into the audit trail for good.
+
+    Raises:
+        InvalidValueError: it may not; the message does not repeat it.
+    """
+    if _NAME.fullmatch(name) is None or scrub(name, mistyped=True) != name:
+        raise InvalidValueError(
+            f"a name of {len(name)} characters",
+            "1 to 64 small letters, digits, dots, hyphens and underscores that are no person's number",
+            "name the system, such as hotline-3607",
+            field="name",
+        )
 
 
 def split_key(key: str) -> tuple[str, str]:

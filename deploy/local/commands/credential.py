@@ -35,7 +35,9 @@ def issue(
     region: Annotated[
         str, typer.Option(help="Only units there: a division's code, or the id of a unit.")
     ] = PROVINCE,
-    days: Annotated[int | None, typer.Option(min=1, help="Good for so many days; else until revoked")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="Good for so many days; else until revoked")
+    ] = None,
     signing: Annotated[Signing, typer.Option(help="Whether it signs its requests.")] = Signing.NEVER,
     file: FileOption = None,
     data: DataOption = DEFAULT_DATA,
@@ -59,7 +61,7 @@ def rotate(
     credential_id: CredentialId,
     *,
     overlap_hours: Annotated[
-        float, typer.Option(min=0, help="How long the key before stays good beside the new one.")
+        float, typer.Option(min=0, max=8760, help="How long the key before stays good beside the new one.")
     ] = 72,
     file: FileOption = None,
     data: DataOption = DEFAULT_DATA,

@@ -101,6 +101,24 @@ def test_a_file_that_is_none_is_refused_as_a_whole(text: str) -> None:
         parse_credentials(text)
 
 
+@pytest.mark.parametrize("name", ["张三", "Hotline", "", "a" * 65, "hot line", "13912345678", "11010519491231002x"])
+def test_a_name_that_no_service_would_read_or_that_is_a_persons_is_refused_before_it_is_written(
+    file: CredentialFile, name: str
+) -> None:
+    _, key = file.issue(ORDER, NOW)
+    with pytest.raises(InvalidValueError, match="small letters, digits") as refused:
+        file.issue(replace(ORDER, name=name), NOW)
+    assert name == "" or name not in str(refused.value)
+    assert holder(file, key) == "hotline-3607", "the file is as it was"
+
+
+def test_nothing_is_written_that_could_not_be_read_again(file: CredentialFile) -> None:
+    _, key = file.issue(ORDER, NOW)
+    with pytest.raises(InvalidValueError):
+        file.issue(replace(ORDER, name="no-channels", channels=frozenset()), NOW)
+    assert holder(file, key) == "hotline-3607"
+
+
 def test_writers_that_meet_lose_nothing(file: CredentialFile) -> None:
     orders = [replace(ORDER, name=f"system-{number}") for number in range(12)]
     threads = [threading.Thread(target=file.issue, args=(order, NOW)) for order in orders]
