@@ -38,7 +38,7 @@ from shared.observability.problem import (
     unknown_parameters_problem,
 )
 from shared.observability.request_metrics import RequestMetrics
-from shared.observability.tracing import RandomBytes, RequestContext, child_of, enter, leave
+from shared.observability.tracing import RandomBytes, RequestContext, child_of, enter, is_padded_number, leave
 
 CORRELATION_HEADER: Final = "X-Correlation-Id"
 UNMATCHED: Final = "unmatched"
@@ -74,7 +74,7 @@ def _now_ms() -> int:
 
 def _is_correlation_id(value: bytes) -> bool:
     if _HEX_ID.fullmatch(value) is not None:
-        return True
+        return not is_padded_number(value.decode("ascii").lower())
     return _CORRELATION.fullmatch(value) is not None and _DIGITS_OF_A_PERSON.fullmatch(value) is None
 
 

@@ -69,16 +69,18 @@ class Strict(BaseModel):
 
 
 class ActingBody(Strict):
-    """Who acts. With credentials of their own, these come from there."""
+    """Who acts: whoever asks. The body may repeat it, and name nobody else."""
 
-    decided_by: Credential
-    level: Annotated[Level, Field(description="Level that they act at: their own, or a lower one.")] = (
-        Level.COUNTY
-    )
+    decided_by: Credential | None = None
+    level: Annotated[
+        Level | None, Field(description="Level that they act at: their own, if left out, or a lower one.")
+    ] = None
 
     @property
     def actor(self) -> Actor:
-        """Who acts, as a value."""
+        """Who acts, as a value; filled in from the proof before a handler sees the body."""
+        if self.decided_by is None or self.level is None:  # pragma: no cover - a defect of the route
+            raise RuntimeError("a body was handed on before whoever asks was written into it")
         return Actor(self.decided_by, self.level)
 
 
@@ -158,7 +160,7 @@ def _taking(parts: HttpParts, post: Post[B]) -> ASGIApp:
             require_readable(headers, JSON_TYPES)
         body = _parse(post.body, raw, scope["path"])
         if isinstance(body, ActingBody):
-            _require_own_name(body, scope)
+            _act_in_own_name(body, scope)
         facts = parts.desk.preparer.facts(provenance(), idempotency_key=key_of(headers))
         try:
             said = await post.handle(Asked(body, facts, scope["path_params"], scope))
@@ -195,17 +197,15 @@ def _parse(body: type[B], raw: bytes, instance: str) -> B:
     return parsed
 
 
-def _require_own_name(body: ActingBody, scope: Scope) -> None:
+def _act_in_own_name(body: ActingBody, scope: Scope) -> None:
     """Let nobody act in another's name, nor above the own tier; who has a high one may act at a lower."""
     principal = principal_of(scope)
-    acting(principal, body.decided_by, "decided_by", scope["path"])
+    body.decided_by = acting(principal, body.decided_by, "decided_by", scope["path"])
     own = level_of(principal)
-    if _LEVELS.index(body.level) < _LEVELS.index(own):
-        if "level" in body.model_fields_set:
-            raise refusal(
-                f"level names the {body.level}, whoever asks is of the {own}.", scope["path"], "actor"
-            )
+    if body.level is None:
         body.level = own
+    elif _LEVELS.index(body.level) < _LEVELS.index(own):
+        raise refusal(f"level names the {body.level}, whoever asks is of the {own}.", scope["path"], "actor")
 
 
 def level_of(principal: Principal) -> Level:

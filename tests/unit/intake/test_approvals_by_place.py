@@ -18,6 +18,7 @@ from shared.auth.access import PRINCIPAL
 from shared.auth.principals import Principal, Role
 from shared.auth.principals import Scope as Subtree
 from shared.observability.problem import install_handlers
+from shared.observability.tracing import message_context
 from tests.unit.intake.port_suites import UNITS
 from tests.unit.intake.test_approvals import Office
 
@@ -83,6 +84,23 @@ async def test_a_bulk_exclusion_is_still_theirs_who_asked_once_it_is_carried_out
     assert [each["stage"] for each in listed] == ["carried_out"] * (status == 200)
     # Somebody else has decided: said to those whose it is, and to nobody else.
     assert repeated.status_code == (409 if status == 200 else 404)
+
+
+async def test_who_asks_and_at_which_level_is_whoever_proves_it_and_need_not_be_repeated() -> None:
+    office = Office()
+    asked = await office.ask(*await office.rated("one", unit_id=ANYI))
+    path = f"/v1/approvals/{asked.request.approval_id}/approve"
+    async with as_supervisor(served(office), "360100") as http:
+        other = await http.post(path, json={"decided_by": "somebody-else"})
+        above = await http.post(path, json={"level": "province"})
+        with message_context(correlation_id="c-1"):
+            granted = await http.post(path, json={})
+    assert (other.status_code, above.status_code) == (403, 403)
+    assert "leave it out" in other.text
+    assert granted.status_code == 202, granted.text
+    verdict = office.approvals.get(asked.request.approval_id).verdict
+    assert verdict is not None
+    assert (verdict.by.credential, verdict.by.level) == ("360100-supervisor", "city")
 
 
 def test_the_common_place_is_as_small_as_holds_them_all() -> None:

@@ -101,7 +101,9 @@ def test_a_file_that_is_none_is_refused_as_a_whole(text: str) -> None:
         parse_credentials(text)
 
 
-@pytest.mark.parametrize("name", ["张三", "Hotline", "", "a" * 65, "hot line", "13912345678", "11010519491231002x"])
+@pytest.mark.parametrize(
+    "name", ["张三", "Hotline", "", "a" * 65, "hot line", "13912345678", "11010519491231002x"]
+)
 def test_a_name_that_no_service_would_read_or_that_is_a_persons_is_refused_before_it_is_written(
     file: CredentialFile, name: str
 ) -> None:

@@ -56,6 +56,8 @@ async def test_ids_in_hex_and_with_few_digits_are_taken_over(probe: Probe, sent:
         "tel13812345678",
         "tel.138.1234.5678",
         "0791-86123456",
+        "00000000000000000000013812345678",
+        "FFFFFFFF-FFFF-FFFF-FFFF-F13812345678",
     ],
 )
 async def test_a_correlation_id_that_could_be_a_persons_number_is_replaced(probe: Probe, sent: str) -> None:

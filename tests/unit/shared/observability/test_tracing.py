@@ -45,6 +45,20 @@ def test_a_malformed_header_starts_a_new_trace(header: str | None) -> None:
     assert VALID.fullmatch(child_of(header).header())
 
 
+@pytest.mark.parametrize("number", ["13912345678", "110105194912310029", "8613912345678"])
+def test_a_number_of_a_person_that_was_made_a_trace_starts_a_new_one(number: str) -> None:
+    """A trace's id goes into events for good; ids of tracers are random, or at least half of them is."""
+    for padded in (number.rjust(32, "0"), number.ljust(32, "a")):
+        made = child_of(f"00-{padded}-00f067aa0ba902b7-01")
+        assert number not in made.header()
+        assert VALID.fullmatch(made.header())
+
+
+@pytest.mark.parametrize("trace_id", ["0" * 16 + "a3ce929d0e0e4736", "4bf92f13912345678b34da6a3ce929d0"])
+def test_short_ids_and_random_ones_that_hold_such_a_number_by_chance_go_on(trace_id: str) -> None:
+    assert child_of(f"00-{trace_id}-00f067aa0ba902b7-01").trace_id == trace_id
+
+
 def test_a_later_version_is_read_by_its_first_four_fields() -> None:
     context = parse_traceparent("01" + EXAMPLE[2:] + "-more")
     assert context is not None
