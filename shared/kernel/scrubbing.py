@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Final
 
 from shared.kernel.identity_numbers import is_identity_number, resembles_identity_number
+from shared.kernel.plain_text import LOOKALIKES
 
 PHONE_MARK: Final = "[手机号]"
 IDENTITY_MARK: Final = "[身份证号]"
@@ -22,17 +23,38 @@ BANK_CARD_MARK: Final = "[银行卡号]"
 PLATE_MARK: Final = "[车牌号]"
 EMAIL_MARK: Final = "[邮箱]"
 ACCOUNT_MARK: Final = "[社交账号]"
+DOCUMENT_MARK: Final = "[证件号]"
 
 _GAP = r"[\s\-·.()_/]{0,3}"
 _IDENTITY = re.compile(
     rf"(?<!\d)[1-9](?:{_GAP}\d){{16}}{_GAP}[0-9Xx](?![0-9])|(?<!\d)[1-9](?:{_GAP}\d){{14}}(?!\d)", re.ASCII
 )
 _BANK_CARD = re.compile(rf"(?<!\d)[3-69](?:{_GAP}\d){{15,18}}(?!\d)", re.ASCII)
-_MOBILE = re.compile(rf"(?<!\d)(?:(?:\+|00)?86{_GAP})?1{_GAP}[3-9](?:{_GAP}\d){{9}}(?!\d)", re.ASCII)
+# In the groups in which it is spoken, or digit by digit, anything but words may stand between.
+_ANY_GAP = r"[^0-9A-Za-z\u3400-\u9fff]"
+_MOBILE = re.compile(
+    rf"(?<!\d)(?:(?:\+|00)?86{_GAP})?0?(?:1{_GAP}[3-9](?:{_GAP}\d){{9}}(?!\d)"
+    rf"|1[3-9]\d{_ANY_GAP}{{0,6}}\d{{4}}{_ANY_GAP}{{0,6}}\d{{4}}(?!\d)"
+    rf"|1{_ANY_GAP}{{1,3}}[3-9](?:{_ANY_GAP}{{1,3}}\d){{9}}(?!{_ANY_GAP}{{0,3}}\d))",
+    re.ASCII,
+)
 # After the country code the area's zero is left out.
 _AREA = r"(?:10|2\d|[3-9]\d{2})"
 _LANDLINE = re.compile(
-    rf"(?<!\d)(?:\(0\d{{2,3}}\)|0\d{{2,3}}|(?:\+|00)86{_GAP}{_AREA})[\s\-]{{0,2}}[2-9]\d{{2,3}}[\s\-]?\d{{4}}(?!\d)",
+    rf"(?<!\d)(?:\(0\d{{2,3}}\)|0\d{{2,3}}|(?:\+|00)86{_GAP}\(?{_AREA}\)?)"
+    r"(?:[\s\-/.,，、]{0,3}[2-9]\d{2,3}[\s\-]?\d{4}|[\s\-]{1,3}1\d{6,7})(?!\d)",
+    re.ASCII,
+)
+# A number without its area is one where it is called so.
+_LOCAL = re.compile(
+    r"(?:电话|座机|固话|联系方式|[tT][eE][lL])(?:号码?)?[\s:是为.]{0,4}"
+    r"(?P<taken>[2-9]\d{2,3}[\s\-]?\d{4})(?![\s\-]?\d)",
+    re.ASCII,
+)
+_DAY = re.compile(r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
+_DOCUMENT = re.compile(
+    r"(?:护照|通行证|回乡证|台胞证|军官证|士兵证|居住证|残疾证|残疾人证|社保卡|医保卡|驾驶证|学生证)"
+    r"(?:号码?|编号)?[\s:是为]{0,4}(?P<taken>[A-Za-z]{0,2}\d{7,20}[A-Za-z]?)(?![A-Za-z0-9])",
     re.ASCII,
 )
 _PLATE_GAP = r"[\s\-·.]{0,2}"
@@ -48,14 +70,17 @@ _PLATE_DIGITS: Final = 3
 """An ordinary plate has at most two letters behind its place, so words like 新ABCDEF are none."""
 
 _ACCOUNT = re.compile(
-    r"(?:微信号?|薇信|威信|[vV]信|(?<![A-Za-z])(?:[wW]e[cC]hat|[wW][xX]|[vV][xX]))"
+    r"(?:微\s?信号?|薇信|威信|[vV]信|加(?:我|个|下)?\s?(?:[微薇威vV]|[wW](?![A-Za-z0-9]))|(?<![A-Za-z])(?:[wW]e[cC]hat|[wW][xX]|[vV][xX])"
+    r"|(?:抖音|快手|小红书|支付宝|微博|钉钉)账?号)"
     r"(?P<sure>[\s:]{0,3}(?::|是|为|号|加|id|ID)?[\s:]{0,3})"
     r"(?P<id>[A-Za-z][A-Za-z0-9_\-]{5,19})(?![A-Za-z0-9_\-])"
-    r"|(?<![A-Za-z])[qQ]{2}号?[\s:]{0,3}(?:是|为)?[\s:]{0,3}[1-9]\d{4,10}(?!\d)"
+    r"|(?:(?<![A-Za-z])[qQ]{2}|扣扣|企鹅)号?[\s:]{0,3}(?:是|为)?[\s:]{0,3}[1-9](?:[\s\-]?\d){4,10}(?!\d)"
 )
 _MAIL_LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+-")
 _MAIL_DOMAIN = re.compile(r"(?:[A-Za-z0-9\-]{1,63}\.){1,5}[A-Za-z]{2,24}", re.ASCII)
 _LOCAL_MAX: Final = 64
+_BLANKS: Final = 2
+"""Blanks that may stand on either side of the at sign."""
 
 _BANK_ISSUERS = re.compile(
     r"62\d{14,17}|4\d{15}|5[1-5]\d{14}|35\d{14}|(?:60|68|69)\d{14,17}|(?:9558|9559)\d{15}", re.ASCII
@@ -68,20 +93,30 @@ _DATED = re.compile(
     re.ASCII,
 )
 
+_PASSES: Final = 5
+"""What is taken out may have hidden where another number begins or ends; a bound, so that time stays linear."""
+
 _LONG: Final = 18
 _SHORT: Final = 15
+_HAN = "零〇一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"
+_SPELT_OUT = str.maketrans(f"{_HAN}OoIl", "0012345678911234567890011")
+_SPELT = re.compile(rf"(?:[0-9{_HAN}OoIl]{_ANY_GAP}{{0,6}}){{9}}", re.ASCII)
+_HAN_RUN = re.compile(r"[\s\-.,，、]?".join([f"[{_HAN}]"] * 3))
 _ANY_DIGIT = re.compile(r"\d|[\u2460-\u249b\u24ea\u2776-\u2793]")
 _OTHER_SIGN = re.compile(r"[@＠信wWvVqQｗＷｖＶｑＱ]")
+_WORD = re.compile(r"[A-Za-zＡ-Ｚａ-ｚ][A-Za-z0-9_\-Ａ-Ｚａ-ｚ０-９]{5}")
 _WORD_SEPARATOR = re.compile(r"[^0-9Xx]")
 
 
 def scrub(text: str, *, mistyped: bool = False) -> str:
     """Return `text` with every number and address that leads to a person replaced by a mark.
 
-    Taken out: mobile numbers and landlines with their area, with or without +86; identity numbers of 18
-    (with their right check digit) and 15 digits; bank cards (known issuers, Luhn); number plates, those of
-    new energy too; e-mail addresses; WeChat and QQ accounts that are named as such. Recognised in any width
-    and style of digits, with up to three separators between them, with any number of invisible characters.
+    Taken out: mobile numbers and landlines with their area or called so, with or without +86; identity
+    numbers of 18 (with their right check digit) and 15 digits; passports and other papers that are named;
+    bank cards (known issuers, Luhn); number plates, those of new energy too; e-mail addresses; WeChat, QQ and
+    other accounts that are named as such. Recognised in any width and style of digits, in Chinese ones and
+    with letters that look like them, with up to three separators between, with any number of invisible
+    characters.
 
     Idempotent; text without such numbers comes back as is. Time linear in the length of `text`.
 
@@ -90,18 +125,35 @@ def scrub(text: str, *, mistyped: bool = False) -> str:
         mistyped: take identity numbers with a wrong check digit out too, for text that needs no order
             numbers.
     """
-    if not _may_name_somebody(text):
-        return text
-    is_identity = _resembles if mistyped else _is_identity
+    for _ in range(_PASSES):
+        if not _may_name_somebody(text):
+            break
+        before, text = text, _scrub_once(text, _resembles if mistyped else _is_identity)
+        if text == before:
+            break
+    return text
+
+
+def _scrub_once(text: str, is_identity: Callable[[str], bool]) -> str:
     folded = _fold(text)
     for pattern, mark, accept in (
         (_IDENTITY, IDENTITY_MARK, is_identity),
         (_BANK_CARD, BANK_CARD_MARK, _is_bank_card),
         (_MOBILE, PHONE_MARK, _is_no_date),
         (_LANDLINE, PHONE_MARK, _any),
+        (_LOCAL, PHONE_MARK, _is_no_day),
+        (_DOCUMENT, DOCUMENT_MARK, _is_no_day),
         (_PLATE, PLATE_MARK, _is_plate),
     ):
         text, folded = _replace(text, folded, pattern, mark, accept)
+    if _SPELT.search(folded.text) is not None:
+        for pattern, mark, accept in (
+            (_IDENTITY, IDENTITY_MARK, is_identity),
+            (_BANK_CARD, BANK_CARD_MARK, _is_bank_card),
+            (_MOBILE, PHONE_MARK, _is_no_date),
+        ):
+            text, folded = _replace(text, folded.spelt(), pattern, mark, accept)
+        folded = _fold(text)
     text = _marked(text, folded, _mail_in(folded.text), EMAIL_MARK)
     folded = _fold(text)
     return _marked(text, folded, _accounts_in(folded.text), ACCOUNT_MARK)
@@ -109,7 +161,12 @@ def scrub(text: str, *, mistyped: bool = False) -> str:
 
 def _may_name_somebody(text: str) -> bool:
     # Most comments hold nothing of the kind, and this is on the hot path.
-    return _OTHER_SIGN.search(text) is not None or len(_ANY_DIGIT.findall(text)) >= _PLATE_DIGITS
+    return (
+        _OTHER_SIGN.search(text) is not None
+        or len(_ANY_DIGIT.findall(text)) >= _PLATE_DIGITS
+        or _HAN_RUN.search(text) is not None
+        or _WORD.search(text) is not None
+    )
 
 
 # --- the folded copy --------------------------------------------------------------------------------------
@@ -125,6 +182,10 @@ class _Folded:
 
     text: str
     places: list[int] | None
+
+    def spelt(self) -> "_Folded":
+        """The same with digits for what stands for one: Chinese ones, and letters that look alike."""
+        return _Folded(self.text.translate(_SPELT_OUT), self.places)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where the characters from `start` up to `end` of the copy stand in the text."""
@@ -160,6 +221,7 @@ def _folding() -> Mapping[int, str]:
             plain = unicodedata.normalize("NFKC", char)
             if len(plain) == 1 and plain.isascii():
                 table[code] = plain
+    table |= {each: chr(plain) for each, plain in LOOKALIKES.items()} | dict.fromkeys(map(ord, "×✕✖"), "x")
     table |= {ord(char): "-" for char in _DASHES} | {ord(char): "." for char in _DOTS}
     return table
 
@@ -181,9 +243,10 @@ def _replace(
     spans: list[tuple[int, int]] = []
     match = pattern.search(folded.text)
     while match is not None:
-        taken = accept(match[0])
+        group = match.lastgroup or 0
+        taken = accept(match[group])
         if taken:
-            spans.append(match.span())
+            spans.append(match.span(group))
         # What was refused may hold the beginning of another.
         match = pattern.search(folded.text, match.end() if taken else match.start() + 1)
     if not spans:
@@ -229,6 +292,10 @@ def _is_no_date(written: str) -> bool:
     return _DATED.search(written) is None
 
 
+def _is_no_day(written: str) -> bool:
+    return _DAY.fullmatch(written) is None
+
+
 def _is_bank_card(written: str) -> bool:
     number = _digits(written)
     return _BANK_ISSUERS.fullmatch(number) is not None and _passes_luhn(number) and _is_no_date(written)
@@ -250,14 +317,17 @@ def _is_plate(written: str) -> bool:
 
 def _mail_in(copy: str) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
-    at = copy.find("@")
+    at, done = copy.find("@"), 0
     while at >= 0:
-        start = at
-        while start > 0 and at - start < _LOCAL_MAX and copy[start - 1] in _MAIL_LOCAL:
+        near = max(done, at - _BLANKS)
+        before = start = near + len(copy[near:at].rstrip())
+        while start > done and before - start < _LOCAL_MAX and copy[start - 1] in _MAIL_LOCAL:
             start -= 1
-        domain = _MAIL_DOMAIN.match(copy, at + 1)
-        if start < at and domain is not None and (not spans or start >= spans[-1][1]):
-            spans.append((start, domain.end()))
+        after = copy[at + 1 : at + 1 + _BLANKS]
+        domain = _MAIL_DOMAIN.match(copy, at + 1 + len(after) - len(after.lstrip()))
+        if start < before and domain is not None:
+            done = domain.end()
+            spans.append((start, done))
         at = copy.find("@", at + 1)
     return spans
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from shared.kernel.scrubbing import (
     ACCOUNT_MARK,
     BANK_CARD_MARK,
+    DOCUMENT_MARK,
     EMAIL_MARK,
     IDENTITY_MARK,
     PHONE_MARK,
@@ -38,6 +39,30 @@ from shared.kernel.scrubbing import (
         ("打+86 791 8621 2345没人接", f"打{PHONE_MARK}没人接"),
         ("座机０７９１－８６２１２３４５", f"座机{PHONE_MARK}"),
         ("老身份证 130503 670401 001", f"老身份证 {IDENTITY_MARK}"),
+        ("一三八一二三四五六七八", PHONE_MARK),
+        ("打幺三八,幺二三四,五六七八找我", f"打{PHONE_MARK}找我"),
+        ("壹叁捌-壹贰叁肆-伍陆柒捌", PHONE_MARK),
+        ("打13812345678一次，一次没接", f"打{PHONE_MARK}一次，一次没接"),
+        ("l38l2345678和13O12345678", f"{PHONE_MARK}和{PHONE_MARK}"),
+        ("一一零一零五一九四九一二三一零零二X", IDENTITY_MARK),
+        ("11010519491231002×和11010519491231002Х", f"{IDENTITY_MARK}和{IDENTITY_MARK}"),
+        ("138，1234，5678", PHONE_MARK),
+        ("138 —— 1234 —— 5678", PHONE_MARK),
+        ("1、3、8、1、2、3、4、5、6、7、8", PHONE_MARK),
+        ("138*1234*5678或138:1234:5678", f"{PHONE_MARK}或{PHONE_MARK}"),
+        ("外地打013812345678", f"外地打{PHONE_MARK}"),
+        ("0531-1234567、0531 - 85551234、0531/85551234", "、".join([PHONE_MARK] * 3)),
+        ("+86 (531) 8555 1234", PHONE_MARK),
+        ("电话：85551234，座机8555-1234", f"电话：{PHONE_MARK}，座机{PHONE_MARK}"),
+        ("车牌鲁А12345", f"车牌{PLATE_MARK}"),
+        ("护照EA1234567丢了", f"护照{DOCUMENT_MARK}丢了"),
+        ("残疾证号36010219900307451344", f"残疾证号{DOCUMENT_MARK}"),
+        ("加我V zhangsan88", f"加我V {ACCOUNT_MARK}"),
+        ("加微zhangsan88", f"加微{ACCOUNT_MARK}"),
+        ("抖音号 zhangsan88", f"抖音号 {ACCOUNT_MARK}"),
+        ("微 信：zhangsan", f"微 信：{ACCOUNT_MARK}"),
+        ("扣扣1234 5678", ACCOUNT_MARK),
+        ("zhangsan @ qq.com", EMAIL_MARK),
         ("13812345678、赣A12345、a@b.cn", f"{PHONE_MARK}、{PLATE_MARK}、{EMAIL_MARK}"),
     ],
 )
@@ -64,6 +89,17 @@ def test_what_leads_to_a_person_is_taken_out(text: str, expected: str) -> None:
         "邮编330000，乘212路到八一广场站",
         "统一社会信用代码52360000MJ5012345X",
         "卡号6222021234567890127",
+        "一二三四五六七八九十条建议都没人听",
+        "第一百三十八条一二三四五款",
+        "1、3、5、7、9号窗口，2、4、6、8、10号窗口没人",
+        "评了5、5、4、5、5、4、3、5、5、4、5",
+        "排在150号，1234人，等到5点",
+        "电话20261126打的，没人接",
+        "电话等了2000 3000秒",
+        "居住证20260105办的",
+        "增加windows10电脑和widget_more",
+        "号码太长看不清，电话打不通，护照办得快",
+        "olololololol LIOOIL oil0101010101",
         "WeChat payment was refused",
         "关注微信公众号mzj2026领号",
         "新A级景区3处，云B座12层",
@@ -95,7 +131,7 @@ def test_neither_another_style_nor_unseen_characters_hide_a_number(
     assert not any(char.isdigit() for char in scrubbed)
 
 
-@given(st.text("0123456789-·. @xX１２aA赣微信vqQ:：\u200b@.com６２４", max_size=60))
+@given(st.text("0123456789-·. @xX１２aA赣微信vqQ:：\u200b@.com６２４一三幺OlI，、×电话护照加(", max_size=60))
 def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
     assert scrub(scrub(text)) == scrub(text)
 
@@ -120,6 +156,18 @@ def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
         "2024-01-01 ",
         "(0791)",
         "a",
+        "1、",
+        "138 ",
+        "13，",
+        "一",
+        "一三 ",
+        "lO",
+        "电话 ",
+        "电话2000",
+        "护照1",
+        "加v",
+        " @",
+        "@ ",
     ],
 )
 def test_a_hundred_thousand_characters_take_no_longer_than_their_number(piece: str) -> None:
