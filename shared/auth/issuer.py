@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shared.auth.principals import STAFF, Role, Scope
 from shared.auth.secrets import SecretKey
-from shared.auth.tokens import LONGEST_S, Claims
+from shared.auth.tokens import LONGEST_S, Claims, fault_of
 from shared.kernel.errors import InvalidValueError
 
 LOCAL: Final = Claims("pingyi.local", "pingyi")
@@ -36,7 +36,8 @@ class LocalIssuer:
         """A token that lives for `life_s` seconds from `now_s` on.
 
         Raises:
-            InvalidValueError: a system's role, a role of another tier than the scope's, or too long a life.
+            InvalidValueError: a system's role, a role of another tier than the scope's, too long a life, or a
+                subject or region that no verifier takes.
         """
         for role in roles:
             if role.duty not in STAFF or role.tier is not scope.tier:
@@ -44,6 +45,9 @@ class LocalIssuer:
                     f"{role} of {scope}", f"a role of the {scope.tier}", "name a region of the role's tier",
                     field="region",
                 )  # fmt: skip
+        fault = fault_of(subject, scope)
+        if fault is not None:
+            raise InvalidValueError(*fault, "correct it; nobody would believe the token")
         if not 0 < life_s <= LONGEST_S:
             raise InvalidValueError(life_s, f"1 to {LONGEST_S} seconds", "ask for another token when it ends")
         issued = int(now_s)

@@ -15,6 +15,7 @@ import jwt
 
 from shared.auth.principals import STAFF, Principal, Role, Scope
 from shared.kernel.errors import InvalidValueError
+from shared.kernel.regions import home_province
 from shared.kernel.scrubbing import scrub
 
 ALGORITHMS: Final = ("EdDSA", "ES256", "RS256")
@@ -24,6 +25,7 @@ LEEWAY_S: Final = 10
 MOST_KNOWN: Final = 2000
 MOST_BYTES: Final = 8192
 RSA_BITS: Final = 2048
+_PROVINCE_DIGITS: Final = 2
 
 _SUBJECT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -159,10 +161,6 @@ class TokenVerifier:
     def _read(self, body: Mapping[str, Any]) -> Principal:
         claims = self._claims
         subject, region, given = body.get(claims.subject), body.get(claims.region), body.get(claims.role)
-        if not isinstance(subject, str) or _SUBJECT.fullmatch(subject) is None:
-            raise _bad("a subject of another form", "an account or post: small letters, digits, . _ -")
-        if _UUID.fullmatch(subject) is None and scrub(subject, mistyped=True) != subject:
-            raise _bad("a subject with a person's number", "an account or post, which goes into the log")
         names = given if isinstance(given, list) else [given]
         if not isinstance(region, str) or not names:
             raise _bad("no role or no region", f"the claims {claims.role} and {claims.region}")
@@ -171,9 +169,24 @@ class TokenVerifier:
             roles = tuple(Role.parse(str(each)) for each in names)
         except InvalidValueError as error:
             raise _bad("an unknown role or region", "ones of the platform") from error
+        fault = fault_of(subject, scope)
+        if fault is not None:
+            raise _bad(*fault)
         if any(each.duty not in STAFF or each.tier is not scope.tier for each in roles):
             raise _bad("a role that does not fit its region", f"roles of the {scope.tier}")
-        return Principal(subject, roles, scope)
+        return Principal(str(subject), roles, scope)
+
+
+def fault_of(subject: object, scope: Scope) -> tuple[str, str] | None:
+    """What is wrong with a token's subject or region, and what was expected; None: nothing."""
+    if not isinstance(subject, str) or _SUBJECT.fullmatch(subject) is None:
+        return "a subject of another form", "an account or post: small letters, digits, . _ -"
+    if _UUID.fullmatch(subject) is None and scrub(subject, mistyped=True) != subject:
+        return "a subject with a person's number", "an account or post, which goes into the log"
+    if scope.unit_id is None and scope.code[:_PROVINCE_DIGITS] != home_province()[:_PROVINCE_DIGITS]:
+        # One issuer may serve several provinces, and a province's scope is all that there is here.
+        return "a region of another province", "one of ours"
+    return None
 
 
 def _check_times(body: Mapping[str, Any], now_s: float) -> float:

@@ -151,3 +151,9 @@ class DivisionRegistry:
 def load_divisions() -> DivisionRegistry:
     """Return the committed registry, read once per process."""
     return DivisionRegistry.load()
+
+
+@cache
+def home_province() -> str:
+    """The code of the province that this platform is of: the one that the committed registry has."""
+    return next(row.code for row in load_divisions() if row.level is Level.PROVINCE)

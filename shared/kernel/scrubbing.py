@@ -94,7 +94,7 @@ _DATED = re.compile(
 )
 
 _PASSES: Final = 5
-"""What is taken out may have hidden where another number begins or ends; a bound, so that time stays linear."""
+"""What is taken out may have hidden where another number begins or ends; bounded, so time stays linear."""
 
 _LONG: Final = 18
 _SHORT: Final = 15

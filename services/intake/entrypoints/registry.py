@@ -171,7 +171,7 @@ class RegistryRoutes:
     async def load(self, asked: Asked[LoadBody]) -> LoadAnswer:
         """Put tables in force."""
         plan = self._registering.plan(asked.body.tables)
-        number = await self._registering.load(asked.body.tables, asked.body.decided_by, asked.facts)
+        number = await self._registering.load(asked.body.tables, asked.body.actor.credential, asked.facts)
         return LoadAnswer(
             number=number, changes=len(plan), units_hash=units_hash(self._registering.book.units)
         )

@@ -181,7 +181,7 @@ class SupervisionRoutes:
             body.cadres,
             tuple(Target(each.county, each.county[:4], each.households) for each in body.targets),
             Phases(body.mobilise_from, body.run_from, body.consolidate_from, body.ends),
-            body.decided_by,
+            body.actor.credential,
         )
         opened = await self._supervision.open_campaign(campaign, asked.facts)
         return self._shown(opened, asked.scope)

@@ -71,6 +71,8 @@ WRONG: dict[str, dict[str, Any]] = {
     "one good role and one of another tier": {"pingyi_role": ["county.handler", "city.viewer"]},
     "no region": {"pingyi_region": None},
     "a region that is none": {"pingyi_region": "36072"},
+    "another province": {"pingyi_role": "province.admin", "pingyi_region": "320000"},
+    "a county of another province": {"pingyi_region": "320102"},
     "a name of a person": {"sub": "王某"},
     "a number of a person": {"sub": "13912345678"},
 }
@@ -177,11 +179,18 @@ def test_keys_that_could_be_misused_are_left_out_of_a_set() -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "region", "life_s"),
-    [("county.handler", "360700", 900), ("channel", "360000", 900), ("county.handler", "360721", 901)],
+    ("subject", "role", "region", "life_s"),
+    [
+        ("somebody", "county.handler", "360700", 900),
+        ("somebody", "channel", "360000", 900),
+        ("somebody", "county.handler", "360721", 901),
+        ("somebody", "province.admin", "320000", 900),
+        ("张三", "county.handler", "360721", 900),
+        ("13912345678", "county.handler", "360721", 900),
+    ],
 )
 def test_the_local_issuer_makes_no_token_that_nobody_would_believe(
-    role: str, region: str, life_s: int
+    subject: str, role: str, region: str, life_s: int
 ) -> None:
     with pytest.raises(InvalidValueError):
-        ISSUER.token("somebody", (Role.parse(role),), Scope.parse(region), NOW, life_s)
+        ISSUER.token(subject, (Role.parse(role),), Scope.parse(region), NOW, life_s)
