@@ -26,7 +26,7 @@ from services.intake.application.accepting import Acceptor
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.handlers import Desk
 from services.intake.application.holding import Holder
-from services.intake.application.prepared import Preparer, RandomBytes
+from services.intake.application.prepared import Preparer, RandomBytes, RequestFacts
 from services.intake.application.quotas import QuotaGate
 from services.intake.application.revising import Reviser
 from services.intake.application.tokens import TokenOffice
@@ -208,16 +208,22 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     panels = registry.log.ready(registry.books.panels)
     preparer = Preparer(units, pseudonyms, rules, clock, random_bytes, panels, ids=ids, mint=mint)
     reviser = Reviser(log=safe.log, index=safe.index, pseudonyms=pseudonyms, units=units, tally=metrics)
+
+    def own_facts(key: str) -> RequestFacts:
+        return preparer.facts(Provenance("screening"), idempotency_key=key)
+
     screening = Screening(
         session=session,
         settings=settings,
+        reviser=reviser,
+        facts=own_facts,
         holder=Holder(
             log=log,
             index=index,
             pseudonyms=pseudonyms,
             reviser=reviser,
             tally=metrics,
-            facts=lambda key: preparer.facts(Provenance("screening"), idempotency_key=key),
+            facts=own_facts,
         ),
         kept=ScreenFile(settings.data_dir, pseudonyms.references.key_id),
         rules=rules,

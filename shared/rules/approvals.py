@@ -14,12 +14,14 @@ class ApprovalRules:
         appeal_days: days after an exclusion in which it can be appealed.
         appeal_hours: how long somebody has to decide an appeal.
         max_targets: most ratings of one request.
+        hold_days: how long one person alone can keep a rating from counting.
     """
 
     pending_hours: int = 72
     appeal_days: int = 30
     appeal_hours: int = 240
     max_targets: int = 10_000
+    hold_days: int = 10
 
 
 RANGES: Final[Mapping[str, tuple[int, int]]] = {
@@ -27,5 +29,6 @@ RANGES: Final[Mapping[str, tuple[int, int]]] = {
     "appeal_days": (1, 366),
     "appeal_hours": (1, 2_400),
     "max_targets": (1, 10_000),
+    "hold_days": (1, 366),
 }
 """Least and most of each key of ``[approvals]``; what a pack leaves out has its default."""

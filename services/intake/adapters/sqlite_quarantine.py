@@ -169,6 +169,11 @@ class SqliteQuarantine:
         query = f"SELECT count(*) FROM held WHERE sequence > 0{where}"  # noqa: S608 - our own words
         return int(self._rows(query, values)[0][0])
 
+    def by_hand(self, before: str, limit: int) -> list[str]:
+        """See `application.lapsing.HeldByHand`."""
+        query = "SELECT event_id FROM held WHERE cluster IS NULL AND held_at < ? ORDER BY sequence LIMIT ?"
+        return [event_id for (event_id,) in self._rows(query, (before, limit))]
+
     def held(self) -> int:
         """How many ratings are held; 0 while that is not known."""
         return self.count(HeldFilter()) if self.ready else 0

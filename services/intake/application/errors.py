@@ -66,6 +66,21 @@ class MoveNotOpenError(ConflictError, InvalidValueError):
         )
 
 
+class HeldBeforeError(ConflictError, InvalidValueError):
+    """The rating was held by hand before: to keep it from counting any longer takes two people."""
+
+    title: ClassVar[str] = "The rating was held by hand before"
+
+    def __init__(self, event_id: str) -> None:
+        """Name the remedy for the rating `event_id`."""
+        super().__init__(
+            Size("a second hold by hand"),
+            "a rating that nobody has held by hand yet",
+            f"ask for its exclusion, which another person approves: POST /v1/feedback/{event_id}/exclusion",
+            field="state",
+        )
+
+
 class LostRaceError(ConflictError, InvalidValueError):
     """Somebody else's revision of the rating came first."""
 

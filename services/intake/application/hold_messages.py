@@ -20,6 +20,10 @@ from shared.messaging.group_commit import Outgoing
 DECIDED_BY: Final = "screening"
 REQUEST_KEY: Final = "screening"
 """Key of every request that screening makes: so each rating is held by it once, whatever replica decides."""
+RELEASE_KEY: Final = "screening-release"
+LAPSE_KEY: Final = "screening-lapse"
+OWN_KEYS: Final = frozenset({REQUEST_KEY, RELEASE_KEY, LAPSE_KEY})
+"""Keys that no client may use: its decision would pass for screening's."""
 
 _SUBMITTED: Final = spec_for_data(FeedbackSubmitted)
 _QUARANTINED: Final = spec_for_data(FeedbackQuarantined)

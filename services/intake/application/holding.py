@@ -18,6 +18,7 @@ from services.intake.application.errors import (
 )
 from services.intake.application.hold_messages import (
     DECIDED_BY,
+    RELEASE_KEY,
     REQUEST_KEY,
     decision_of,
     hold_message,
@@ -39,7 +40,6 @@ T = TypeVar("T")
 AT_ONCE: Final = 500
 """Holds in one batch: about 20 ms of work, so that requests don't wait behind it."""
 SINGLES: Final = 32
-RELEASE_KEY: Final = "screening-release"
 
 
 class RevisedIndex(AcceptedIndex, Protocol):

@@ -5,12 +5,14 @@ revise at once publish the same id: the first in the stream wins, and the other 
 """
 
 from services.intake.application.errors import (
+    HeldBeforeError,
     IndexNotReadyError,
     KeyReusedError,
     LostRaceError,
     MoveNotOpenError,
     SamePersonError,
 )
+from services.intake.application.hold_messages import REQUEST_KEY
 from services.intake.application.ports import AcceptedIndex, FeedbackLog, InForce, Tally
 from services.intake.application.prepared import KEY_HEADER, RequestFacts
 from services.intake.application.revision_messages import apply_changes, revision_message
@@ -97,6 +99,7 @@ class Reviser:
         Raises:
             MoveNotOpenError: the rating's state does not allow it.
             LostRaceError: somebody else's revision came first.
+            HeldBeforeError: somebody holds it by hand once more.
             KeyReusedError: the request's key came before, for another decision.
             SamePersonError: whoever reinstates had a part in the exclusion.
             InvalidValueError: the correction can't be made, or changes nothing.
@@ -112,6 +115,8 @@ class Reviser:
             raise IndexNotReadyError
         if decision.move not in history.moves:
             raise MoveNotOpenError(history, decision.move)
+        if decision.move is Move.QUARANTINE:
+            self._require_first_hold(history, request)
         before = await self._log.read_in_force(history.sequence)
         _require_another_person(decision, before)
         after = self._after(decision, before)
@@ -143,6 +148,14 @@ class Reviser:
         self._index.add_revisions((revision,))
         self._tally.revised(decision.move.value)
         return revision
+
+    def _require_first_hold(self, history: History, request: str | None) -> None:
+        """One person alone keeps a rating from counting once, for a while (ADR 0054)."""
+        target_id = history.accepted.event_id
+        screenings = self._pseudonyms.request(target_id, REQUEST_KEY)
+        by_hand = (each.move is Move.QUARANTINE and each.request != screenings for each in history.revisions)
+        if request != screenings and any(by_hand):
+            raise HeldBeforeError(target_id)
 
     def _request(self, target_id: str, decision: Decision, facts: RequestFacts) -> str | None:
         if facts.idempotency_key is not None:

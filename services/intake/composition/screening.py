@@ -1,5 +1,7 @@
 """Screening: its fold, the table of what is held, and the lease that says which replica acts."""
 
+from collections.abc import Callable
+
 from services.intake.adapters.rules import RulePacks
 from services.intake.adapters.screen_file import ScreenFile
 from services.intake.adapters.screened import StoredRatings
@@ -7,6 +9,9 @@ from services.intake.adapters.screening_metrics import PrometheusScreening
 from services.intake.adapters.sqlite_quarantine import SUBJECTS as DECIDED
 from services.intake.adapters.sqlite_quarantine import SqliteQuarantine
 from services.intake.application.holding import Holder
+from services.intake.application.lapsing import Lapsing
+from services.intake.application.prepared import RequestFacts
+from services.intake.application.revising import Reviser
 from services.intake.entrypoints.quarantine_fold import QuarantineFold
 from services.intake.entrypoints.screening import ScreeningFold
 from services.intake.settings import Settings
@@ -29,6 +34,8 @@ class Screening:
         session: BrokerSession,
         settings: Settings,
         holder: Holder,
+        reviser: Reviser,
+        facts: Callable[[str], RequestFacts],
         kept: ScreenFile,
         rules: RulePacks,
         clock: Clock,
@@ -50,6 +57,13 @@ class Screening:
             leads=lambda: self._lease.is_leader,
             metrics=metrics,
         )
+        self._lapsing = Lapsing(
+            held=self.quarantine,
+            reviser=reviser,
+            rules=rules,
+            facts=facts,
+            leads=lambda: self._lease.is_leader,
+        )
         self._tasks = TaskSupervisor(health)
 
     async def __aenter__(self) -> None:
@@ -57,6 +71,7 @@ class Screening:
         self._tasks.start("lease", self._lease.keep())
         self._tasks.start("quarantine-fold", self._table.run())
         self._tasks.start("screening", self._fold.run())
+        self._tasks.start("lapsing", self._lapsing.run())
 
     async def __aexit__(self, *raised: object) -> None:
         """Let another replica act, and keep the state."""

@@ -53,11 +53,11 @@ from services.intake.entrypoints.staff_routes import level_of
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
     MAX_KEY,
-    key_of,
     problems,
     provenance,
     rejection,
     send_json,
+    staff_key_of,
     unavailable,
 )
 from shared.auth.access import principal_of, requires
@@ -212,7 +212,7 @@ class _Decisions:
         except RejectedError as error:
             raise rejection(error, scope["path"], "The request is not valid") from error
         decision = replace(decision, decided_by=acting_reviewer(scope, decision.decided_by))
-        facts = self._parts.desk.preparer.facts(provenance(), idempotency_key=key_of(headers))
+        facts = self._parts.desk.preparer.facts(provenance(), idempotency_key=staff_key_of(headers))
         try:
             if decision.move is Move.EXCLUDE:
                 answer = await self._ask(body, decision, facts, scope)

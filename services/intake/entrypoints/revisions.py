@@ -35,12 +35,12 @@ from services.intake.entrypoints.revision_bodies import (
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
     MAX_KEY,
-    key_of,
     nothing_was_sent,
     problems,
     provenance,
     rejection,
     send_json,
+    staff_key_of,
     unavailable,
 )
 from shared.auth.access import PUBLIC, requires
@@ -132,7 +132,7 @@ class _Revisions:
         decision = _read(move, raw, scope["path"])
         if move in PERMISSIONS:
             decision = replace(decision, decided_by=acting_reviewer(scope, decision.decided_by))
-        facts = self._parts.desk.preparer.facts(provenance(), idempotency_key=key_of(headers))
+        facts = self._parts.desk.preparer.facts(provenance(), idempotency_key=staff_key_of(headers))
         try:
             history = self._history(scope["path_params"])
             if (permission := PERMISSIONS.get(move)) is not None:

@@ -23,12 +23,12 @@ from services.intake.entrypoints.reading import read_body, read_body_in_time, re
 from services.intake.entrypoints.revision_bodies import NamesNobody
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
-    key_of,
     nothing_was_sent,
     problems,
     provenance,
     rejection,
     send_json,
+    staff_key_of,
     unavailable,
 )
 from shared.auth.access import PUBLIC, acting, principal_of, refusal, requires
@@ -161,7 +161,7 @@ def _taking(parts: HttpParts, post: Post[B]) -> ASGIApp:
         body = _parse(post.body, raw, scope["path"])
         if isinstance(body, ActingBody):
             _act_in_own_name(body, scope)
-        facts = parts.desk.preparer.facts(provenance(), idempotency_key=key_of(headers))
+        facts = parts.desk.preparer.facts(provenance(), idempotency_key=staff_key_of(headers))
         try:
             said = await post.handle(Asked(body, facts, scope["path_params"], scope))
         except RejectedError as error:

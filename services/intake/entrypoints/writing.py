@@ -11,6 +11,7 @@ from typing import Any, Final
 from starlette.types import Send
 
 from services.intake.application.errors import IndexNotReadyError, RejectedError
+from services.intake.application.hold_messages import OWN_KEYS
 from services.intake.application.prepared import KEY_HEADER
 from services.intake.application.quotas import OverQuotaError
 from services.intake.application.spooling import SpoolDoubtError, SpoolUnavailableError
@@ -66,6 +67,20 @@ def key_of(headers: Mapping[bytes, bytes]) -> str | None:
             field=KEY_HEADER,
         )
     return key.decode("ascii")
+
+
+def staff_key_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """The key of a request about ratings that are there; raises like `key_of`.
+
+    Raises:
+        InvalidValueError: it is one of screening's, for which the decision would pass.
+    """
+    key = key_of(headers)
+    if key in OWN_KEYS:
+        raise InvalidValueError(
+            key, "a key that screening does not use", "use a UUID, for example", field=KEY_HEADER
+        )
+    return key
 
 
 def provenance() -> Provenance:
