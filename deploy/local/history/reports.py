@@ -58,7 +58,7 @@ def past_lines(check: PastCheck, moment: str, source: str) -> list[str]:
         newest = max(check.verdicts, key=lambda each: (each.record.position, each.record.as_of)).record
         places = list(dict.fromkeys(f"position {each.position} on {each.as_of}" for each in (oldest, newest)))
         lines.append(
-            "  A list is recorded when one of its rows changes, and checked where that record was computed: "
+            "  A list is recorded when what it shows changes, and checked where that record was computed: "
             f"{' to '.join(places)}."
         )
     if check.without_record:

@@ -8,7 +8,7 @@ publication that is too large for one is several, and the books come last (ADR 0
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import uuid4
 
 import structlog
@@ -18,6 +18,7 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
+from services.scoring.adapters.direct_reads import Read, read_after
 from services.scoring.application.ports import MOST_KEYS, StoreConflictError
 from services.scoring.application.published import (
     ANNOUNCED_PREFIX,
@@ -48,7 +49,6 @@ TIMEOUT_S: Final = 10.0
 PARALLEL_READS: Final = 32
 READ_ATTEMPTS: Final = 20
 REREAD_S: Final = 0.05
-CHANGES_AT_ONCE: Final = 64
 HEADER_BYTES: Final = 1024
 _HEAD_DOTS: Final = 2
 
@@ -310,37 +310,13 @@ def merge(known: StoredRankings, values: Mapping[str, bytes]) -> StoredRankings:
     return StoredRankings(lists, books, announced)
 
 
-class _Change(NamedTuple):
-    sequence: int
-    data: bytes
-
-
-async def _read_changes(client: Client, after: int) -> dict[str, _Change]:
-    """The values of all keys that were written after the sequence ``after``, by batched direct reads."""
-    found: dict[str, _Change] = {}
+async def _read_changes(client: Client, after: int) -> dict[str, Read]:
+    """The values of all keys that were written after the sequence ``after``."""
     try:
-        inbox = client.new_inbox()
-        answers = await client.subscribe(inbox, pending_msgs_limit=-1, pending_bytes_limit=-1)
-        try:
-            more = True
-            while more:
-                request = {"seq": after + 1, "batch": CHANGES_AT_ONCE, "next_by_subj": PREFIX + ">"}
-                asked = json.dumps(request).encode()
-                await client.publish(f"$JS.API.DIRECT.GET.{STREAM}", asked, reply=inbox)
-                more = False
-                while True:
-                    message = await answers.next_msg(TIMEOUT_S)
-                    headers = message.headers or {}
-                    if "Status" in headers:
-                        break
-                    after, more = int(headers["Nats-Sequence"]), True
-                    key = headers["Nats-Subject"].removeprefix(PREFIX)
-                    found[key] = _Change(after, message.data)
-        finally:
-            await answers.unsubscribe()
+        found = await read_after(client, STREAM, PREFIX + ">", after)
     except (NatsError, JetStreamError, TimeoutError, OSError, KeyError) as error:
         raise _unavailable("what changed in the bucket", error) from error
-    return found
+    return {each.subject.removeprefix(PREFIX): each for each in found}
 
 
 async def _read(client: Client, key: str) -> RawStreamMsg | None:

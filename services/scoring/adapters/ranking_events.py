@@ -12,9 +12,12 @@ from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
+from services.scoring.adapters.direct_reads import read_after
+from services.scoring.adapters.told_events import read_told
 from services.scoring.application.closing import Closing, Restatement
 from services.scoring.application.ports import Announcements, Revision, StoreConflictError
 from services.scoring.application.published import positions_of
+from services.scoring.application.told import Told
 from services.scoring.domain.announcements import Announcement
 from services.scoring.domain.lists import canonical_json
 from shared.events import (
@@ -59,6 +62,7 @@ class BusRankingEvents:
     def __init__(self, commit: GroupCommit, client: Client, registry: UnitRegistry) -> None:
         """Publish through ``commit``, which must be of the stream RANKING; look it up through ``client``."""
         self._commit = commit
+        self._client = client
         self._jetstream = client.jetstream(timeout=TIMEOUT_S)
         self._registry = registry
         self._last = 0
@@ -80,7 +84,21 @@ class BusRankingEvents:
         else:
             self._last = int(found.seq or 0)
 
-    async def publish(self, announcements: Announcements) -> None:
+    async def told_since(self, sequence: int) -> Told:
+        """See :meth:`RankingEvents.told_since`.
+
+        Raises:
+            BrokerUnavailableError: no answer.
+        """
+        try:
+            found = await read_after(self._client, RANKING, ">", sequence)
+        except (NatsError, JetStreamError, TimeoutError, OSError, KeyError) as error:
+            raise BrokerUnavailableError(
+                describe("what was told last", f"an answer from {RANKING}", f"it is tried again: {error!r}")
+            ) from error
+        return read_told(found)
+
+    async def publish(self, announcements: Announcements) -> int:
         """See :meth:`RankingEvents.publish`.
 
         Raises:
@@ -88,7 +106,7 @@ class BusRankingEvents:
             StoreConflictError: another replica has published revisions.
         """
         outgoing = await asyncio.to_thread(list, encode(announcements, self._registry))
-        revisions = len(announcements.revisions)
+        revisions, last = len(announcements.revisions), 0
         if revisions:
             outgoing[0] = replace(outgoing[0], replaces=self._last)
         for start in range(0, len(outgoing), MAX_BATCH):
@@ -98,6 +116,8 @@ class BusRankingEvents:
                 raise StoreConflictError(str(error)) from error
             ours = stored[: max(0, revisions - start)]
             self._last = max([self._last, *(each.sequence for each in ours)])
+            last = max([last, *(each.sequence for each in stored)])
+        return last
 
 
 def encode(announcements: Announcements, registry: UnitRegistry) -> Iterator[Outgoing]:

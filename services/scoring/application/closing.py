@@ -5,14 +5,16 @@ never edited: a correction that comes later leads to a `PeriodRestated` beside i
 would be closed now, with the number of the restatement.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 from services.scoring.application.fold import FrozenFold
 from services.scoring.application.published import PublishedList
+from services.scoring.application.told import ToldPeriod
 from services.scoring.domain.ledger import PeriodChange
-from services.scoring.domain.lists import ListKey, RankedList, changed_rows
+from services.scoring.domain.lists import ListKey, changed_rows
 from services.scoring.domain.spans import Period
 
 
@@ -52,7 +54,15 @@ class Restatement:
     causes: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """A list whose closing or restatement was told by whoever died before it stood in the bucket."""
+
+    list: PublishedList
+
+
 Settled = Closing | Restatement
+"""What has to be told."""
 
 
 def periods_to_settle(
@@ -61,6 +71,7 @@ def periods_to_settle(
     changes: Mapping[Period, PeriodChange],
     settled: Mapping[Period, int],
     rules: str,
+    told: Collection[str] = (),
 ) -> tuple[Period, ...]:
     """The periods whose lists have to be closed, or may have to be restated.
 
@@ -71,6 +82,7 @@ def periods_to_settle(
         settled: how far their changes have been looked at already.
         rules: hash of the fold's rule pack: a list that was closed under another one is not restated, because
             another pack is no correction.
+        told: keys of lists of which more was told than stands in the bucket.
     """
     found: list[Period] = []
     for key, standing in stored.items():
@@ -78,7 +90,7 @@ def periods_to_settle(
         if not isinstance(period, Period) or period in open_periods or period in found:
             continue
         change = changes.get(period)
-        news = change is not None and settled.get(period) != change.times
+        news = (change is not None and settled.get(period) != change.times) or key in told
         if not standing.is_closed or (news and standing.head["rules"] == rules):
             found.append(period)
     return tuple(found)
@@ -103,50 +115,75 @@ def late_missed(
     return found
 
 
+class Published(NamedTuple):
+    """Where and when something is published: last sequences of FEEDBACK and CASES, and the time."""
+
+    position: int
+    cases: int
+    now: datetime
+
+
 def settle(
     frozen: FrozenFold,
     stored: Mapping[str, PublishedList],
     changes: Mapping[Period, PeriodChange],
     today: date,
-    position: int,
-    now: datetime,
-    cases: int = 0,
-) -> Iterator[Settled]:
+    at: Published,
+    told: Mapping[str, ToldPeriod] | None = None,
+) -> Iterator[Settled | Resumption]:
     """What becomes of the closed periods of ``frozen``, list by list; nothing where all is as it was.
 
     A list that was closed under another registry (a unit has been renamed since) is not restated: that is no
     more a correction than another rule pack is.
+
+    Args:
+        frozen: the fold.
+        stored: what stands in the bucket.
+        changes: what has changed in closed periods.
+        today: the day on which a list is closed.
+        at: where and when.
+        told: what was told and does not stand in the bucket: a closing that was told is final all the same,
+            and another list than that is a restatement of it.
     """
     for period, (_, _, late_missed) in frozen.closed.items():
         for key, computed in frozen.closed_lists(period).items():
             standing = stored.get(key)
             if standing is None:
                 continue  # never published while it was open, so there is nothing to close
-            if not standing.is_closed:
-                final = PublishedList.of(computed, position, now, cases).closed(
-                    today, computed.hash, 0, late_missed
-                )
+            found = PublishedList.of(computed, at.position, at.now, at.cases)
+            unknown = (told or {}).get(key)
+            said = unknown or _said(standing)
+            if said is None:
+                final = found.closed(today, computed.hash, 0, late_missed)
                 yield Closing(final, period, today, late_missed, computed.items)
-            elif standing.hash != computed.hash and standing.head.get("registry") == computed.registry:
-                again = PublishedList.of(computed, position, now, cases)
-                yield _restated(standing, computed, again, period, changes.get(period), late_missed)
+            elif computed.hash != said.hash:
+                if standing.is_closed and standing.head.get("registry") != computed.registry:
+                    continue
+                # The rows of what was told and stands nowhere are not at hand: all that are shown are told.
+                before = standing.rows if unknown is None else None
+                change = changes.get(period)
+                number = said.restatement + 1
+                yield Restatement(
+                    found.closed(_closed_on(said, standing, today), said.closed_hash, number, late_missed),
+                    period,
+                    said.closed_hash,
+                    number,
+                    [computed.items[place] for place in changed_rows(computed.rows, before)],
+                    change.causes if change is not None else (),
+                )
+            elif unknown is not None:
+                closed_on = _closed_on(said, standing, today)
+                yield Resumption(found.closed(closed_on, said.closed_hash, said.restatement, late_missed))
 
 
-def _restated(
-    standing: PublishedList,
-    computed: RankedList,
-    again: PublishedList,
-    period: Period,
-    change: PeriodChange | None,
-    late_missed: int,
-) -> Restatement:
-    closed_hash, number = standing.head["closed_hash"], standing.head["restatement"] + 1
-    closed_on = date.fromisoformat(standing.head["closed_on"])
-    return Restatement(
-        again.closed(closed_on, closed_hash, number, late_missed),
-        period,
-        closed_hash,
-        number,
-        [computed.items[place] for place in changed_rows(computed.rows, standing.rows)],
-        change.causes if change is not None else (),
-    )
+def _said(standing: PublishedList) -> ToldPeriod | None:
+    """What the bucket says of a list's closing; None: it has not closed."""
+    if not standing.is_closed:
+        return None
+    return ToldPeriod(standing.hash, standing.head["closed_hash"], None, standing.head["restatement"])
+
+
+def _closed_on(said: ToldPeriod, standing: PublishedList, today: date) -> date:
+    if standing.is_closed:
+        return date.fromisoformat(standing.head["closed_on"])
+    return said.closed_on or today

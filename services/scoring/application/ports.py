@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from services.scoring.application.closing import Settled
 from services.scoring.application.fold import Message
 from services.scoring.application.published import PublishedList, StoredRankings
+from services.scoring.application.told import Told
 from services.scoring.domain.announcements import Announcement
 from services.scoring.domain.flags import Flags, Notice
 from services.scoring.domain.snapshots import Refusal, Snapshot, StreamState
@@ -212,8 +213,19 @@ class RankingEvents(Protocol):
         """
         ...
 
-    async def publish(self, announcements: Announcements) -> None:
+    async def told_since(self, sequence: int) -> Told:
+        """What was told behind ``sequence``, by whomever.
+
+        Raises:
+            TransientError: no answer.
+        """
+        ...
+
+    async def publish(self, announcements: Announcements) -> int:
         """Make the events durable; the same announcements give the same event ids.
+
+        Returns:
+            The sequence of the last one.
 
         Raises:
             StoreConflictError: somebody else announced revisions since; nothing of this was said.

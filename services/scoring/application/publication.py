@@ -1,8 +1,9 @@
 """Publishing: compare what the fold gives with what stands in the bucket, tell the difference, write it down.
 
-Events go out before the bucket is written. A crash in between repeats them on the next start: with the same
-ids if nothing was folded since, otherwise as one larger change from the same previous state. So does another
-instance that overlaps with this one; a unit's move that both tell alike is the same event.
+Events go out before the bucket is written. After a crash in between, whoever goes on reads what was told and
+does not stand in the bucket (:mod:`.told`), and compares with that, too: what was told last of a list or a
+unit is what stands there (ADR 0056). Only the very first publication is repeated instead. A unit's move that
+two overlapping instances tell alike is the same event.
 
 What does not fit into one batch is written in portions (:mod:`.portions`). Until the last of them stands, the
 rankings of before are shown; a crash in between is mended by the next publication, of whoever leads then.
@@ -16,7 +17,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final
 
-from services.scoring.application.closing import late_missed, periods_to_settle, settle
+from services.scoring.application.closing import (
+    Published,
+    Resumption,
+    late_missed,
+    periods_to_settle,
+    settle,
+)
 from services.scoring.application.fold import Fold, FrozenFold
 from services.scoring.application.portions import Portion, portions
 from services.scoring.application.ports import (
@@ -34,6 +41,7 @@ from services.scoring.application.published import (
     StoredRankings,
     encode_announced,
 )
+from services.scoring.application.told import NOTHING, Told, ToldList
 from services.scoring.domain.announcements import Announced, announce
 from services.scoring.domain.books import Books
 from services.scoring.domain.ledger import PeriodChange
@@ -109,6 +117,7 @@ class Publisher:
         self._still = still or asyncio.Lock()
         self._backwards = False
         self._stored: StoredRankings | None = None
+        self._told = NOTHING
         self._shown: StoredRankings | None = None
         self._listener: Callable[[], None] = lambda: None
         self._stale = True
@@ -168,10 +177,18 @@ class Publisher:
         """
         await self._events.catch_up()
         self._stored = await self._store.load()
+        await self._read_told(self._stored)
         self._revision = None
         self._stale = False
         self._show(self._stored)
         return self._stored
+
+    async def _read_told(self, stored: StoredRankings) -> None:
+        """Learn what was told and does not stand in the bucket: whoever told it may have died over it."""
+        known = stored.books.told if stored.books is not None else None
+        self._told = await self._events.told_since(known) if known is not None else NOTHING
+        if self._told:
+            self._revision = None
 
     def _show(self, stored: StoredRankings) -> None:
         """Let ``stored`` be seen, unless it is half a publication."""
@@ -204,6 +221,8 @@ class Publisher:
         """
         await self._events.catch_up()
         await self.refresh()
+        if self._stored is not None:
+            await self._read_told(self._stored)
 
     async def warm(self, fold: Fold) -> None:
         """Rank what is folded, and publish nothing: a new leader then has little left to do.
@@ -239,23 +258,28 @@ class Publisher:
         async with self._still:
             frozen = self._freeze(fold, stored)
         try:
-            plan = await asyncio.to_thread(self._plan, frozen, stored, recompute=changed)
+            plan = await asyncio.to_thread(self._plan, frozen, stored, self._told, recompute=changed)
             said = plan.announcements
             self._check_lead()
+            last = stored.books.told if stored.books is not None else None
+            if self._told:
+                last = self._told.last
             if said.revisions or said.units or said.periods:
-                await self._events.publish(said)
-            for portion in plan.portions:
+                last = await self._events.publish(said)
+            books = plan.stored.books and replace(plan.stored.books, told=last)
+            for number, portion in enumerate(plan.portions, 1):
                 self._check_lead()
-                await self._store.commit(portion.fenced, portion.others)
+                ends = {BOOKS_KEY: books.encode()} if books and number == len(plan.portions) else {}
+                await self._store.commit({**portion.fenced, **ends}, portion.others)
         except TransientError:
             self._stale = True  # what stands there is unknown now: read it before the next attempt
             received.extend(self._received[: LATENCY_SAMPLES - len(received)])
             self._received = received
             raise
-        self._stored, self._revision, self._fold, self._waiting = (
-            plan.stored, frozen.revision, fold, plan.waiting,
-        )  # fmt: skip
-        self._show(plan.stored)
+        self._stored = replace(plan.stored, books=books) if plan.portions else plan.stored
+        self._revision, self._fold, self._waiting = frozen.revision, fold, plan.waiting
+        self._told = NOTHING
+        self._show(self._stored)
         self._backwards = False
         self._settled = {period: change.times for period, change in frozen.changes.items()}
         looked_at = frozen.statistics.closed
@@ -276,12 +300,15 @@ class Publisher:
         books = PublishedBooks(fold.books(), fold.position, rfc3339(now), cases=fold.cases.position)
         changes = fold.closed_changes()
         settled = self._settled if fold is self._fold else {}
-        periods = periods_to_settle(stored.lists, fold.open_periods(), changes, settled, fold.rules.hash)
+        told = self._told.periods
+        periods = periods_to_settle(
+            stored.lists, fold.open_periods(), changes, settled, fold.rules.hash, told
+        )
         late = late_missed(stored.lists, fold.open_periods(), fold.late_in, fold.rules.hash)
         statistics = fold.freeze(periods)
         return _Frozen(statistics, changes, books, late, fold.revision, fold.rules, fold.as_of, now)
 
-    def _plan(self, frozen: _Frozen, stored: StoredRankings, *, recompute: bool) -> _Plan:
+    def _plan(self, frozen: _Frozen, stored: StoredRankings, told: Told, *, recompute: bool) -> _Plan:
         """Work out one publication. Pure but for the time it takes; runs in a thread."""
         started = time.perf_counter()
         fenced: dict[str, bytes] = {}
@@ -290,8 +317,9 @@ class Publisher:
         revisions: list[Revision] = []
         computed = frozen.statistics.lists() if recompute else {}
         for key, found in computed.items():
-            before = stored.lists.get(key)
-            if before is not None and before.hash == found.hash:
+            before, unknown = stored.lists.get(key), told.lists.get(key)
+            as_told = unknown is None or unknown.hash == found.hash
+            if before is not None and before.hash == found.hash and as_told:
                 # What was read at the start, or computed last time: the same content need not be kept twice.
                 lists[key] = replace(before, rows=found.rows, items=found.items)
                 continue
@@ -301,20 +329,17 @@ class Publisher:
             heads, pages = after.entries(before)
             fenced.update(heads)
             others.update(pages)
-            places = after.changed_since(before)
-            # A hidden unit's rating can change what a list says of its priors and, as rounded, no row of it.
-            if places or shows_something(found.rows):
-                items = [found.items[place] for place in places]
-                revisions.append(Revision(after, before.hash if before else None, places, items))
+            revision = _revision(after, before, unknown)
+            if revision is not None:
+                revisions.append(revision)
         periods = list(
             settle(
                 frozen.statistics,
                 stored.lists,
                 frozen.changes,
                 frozen.as_of,
-                frozen.books.position,
-                frozen.now,
-                frozen.books.cases,
+                Published(frozen.books.position, frozen.books.cases, frozen.now),
+                told.periods,
             )
         )
         for each in periods:
@@ -327,17 +352,18 @@ class Publisher:
                 lists[key] = lists[key].missing(late)
                 fenced[key] = canonical_json(lists[key].head)
         compute_s = time.perf_counter() - started
+        announced: Mapping[str, Announced] = {**stored.announced, **told.units}
         due, waiting = announce(
             _primary_lists(lists, frozen.rules),
-            stored.announced,
+            announced,
             int(frozen.now.timestamp() * 1000),
             frozen.as_of.isoformat(),
             frozen.rules.publication,
         )
-        announced: Mapping[str, Announced] = stored.announced
-        if due:
-            announced = {**announced, **{each.row.unit_id: each.after for each in due}}
-            cities = {self._cities[each.row.unit_id] for each in due}
+        moved = {**told.units, **{each.row.unit_id: each.after for each in due}}
+        if moved:
+            announced = {**announced, **moved}
+            cities = {self._cities[unit_id] for unit_id in moved if unit_id in self._cities}
             others.update(self._announced_entries(announced, cities))
         books, new = stored.books, frozen.books
         parts: list[Portion] = []
@@ -349,7 +375,7 @@ class Publisher:
         said = Announcements(
             revisions,
             due,
-            periods,
+            [each for each in periods if not isinstance(each, Resumption)],
             frozen.books.position,
             frozen.as_of.isoformat(),
             frozen.rules.hash,
@@ -372,6 +398,34 @@ def _under_way(standing: PublishedBooks | None, new: PublishedBooks) -> Publishe
     if standing is None:
         standing = PublishedBooks(Books(accepted=0, counted=0, replaced=0, late=0), 0, new.computed_at)
     return replace(standing, under_way=new.position, cases_under_way=new.cases)
+
+
+def _revision(after: PublishedList, before: PublishedList | None, told: ToldList | None) -> Revision | None:
+    """What to tell of a list; None: nothing, or it has been told.
+
+    Args:
+        after: as it is about to be published.
+        before: as it stands in the bucket.
+        told: what was told of it and does not stand there.
+    """
+    places: Sequence[int] = after.changed_since(before)
+    previous = before.hash if before is not None else None
+    if told is not None:
+        if told.hash == after.hash:
+            return None
+        places, previous = _or_told(after.rows, places, told), told.hash
+    elif not places and not shows_something(after.rows):
+        return None
+    # A hidden unit's rating can change what a list says of its priors and, as rounded, no row of it.
+    return Revision(after, previous, places, [after.items[place] for place in places])
+
+
+def _or_told(rows: Sequence[Row], places: Sequence[int], told: ToldList) -> Sequence[int]:
+    """``places``, and those of the rows that were told otherwise."""
+    if told.changed is None:
+        return range(len(rows))
+    changed = set(places)
+    return [place for place, row in enumerate(rows) if place in changed or row.unit_id in told.changed]
 
 
 def _primary_lists(

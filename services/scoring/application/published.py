@@ -181,6 +181,7 @@ class PublishedBooks:
             because it takes several batches; None: all that stands here belongs together.
         cases: last sequence of CASES.
         cases_under_way: like `under_way`, of CASES.
+        told: sequence of RANKING up to which all that was told stands here; None: an older version wrote.
     """
 
     books: Books
@@ -189,6 +190,7 @@ class PublishedBooks:
     under_way: int | None = None
     cases: int = 0
     cases_under_way: int = 0
+    told: int | None = None
 
     def is_behind(self, new: "PublishedBooks") -> bool:
         """Whether ``new`` says anything else than these, but for the time it was said."""
@@ -220,6 +222,7 @@ class PublishedBooks:
                 if self.under_way is None
                 else {"under_way": positions_of(self.under_way, self.cases_under_way)}
             ),
+            **({} if self.told is None else {"told": self.told}),
         }
 
     @classmethod
@@ -240,6 +243,7 @@ class PublishedBooks:
             under_way.get(STREAM),
             found["positions"].get(CASES, 0),
             under_way.get(CASES, 0),
+            found.get("told"),
         )
 
 

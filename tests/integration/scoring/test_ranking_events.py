@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 import pytest
 from nats.aio.client import Client
 
+from services.scoring.adapters import direct_reads
 from services.scoring.adapters.ranking_events import BusRankingEvents
 from services.scoring.application.fold import Fold
 from services.scoring.application.ports import Announcements, Revision, StoreConflictError
 from services.scoring.application.published import PublishedList
+from services.scoring.application.told import NOTHING, ToldList
 from shared.kernel.grades import Level
 from shared.messaging.group_commit import GroupCommit
 from shared.messaging.publisher import BrokerUnavailableError
@@ -72,8 +74,32 @@ async def test_one_replica_may_go_on_and_says_the_same_only_once(client: Client,
     assert await said(client) == 24
 
 
+@pytest.mark.parametrize("at_once", [3, 64])
+async def test_what_was_told_behind_a_sequence_is_read_back(
+    client: Client, commit: GroupCommit, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(direct_reads, "READS_AT_ONCE", at_once)
+    events = BusRankingEvents(commit, client, UNITS)
+    assert await events.told_since(0) == NOTHING
+    await events.catch_up()
+    first, second = announcements(1), announcements(2, lists=5)
+    last = await events.publish(first)
+    assert last == 8
+    assert await events.publish(second) == 13
+    told = await events.told_since(last)
+    assert (told.last, set(told.lists)) == (13, {each.list.key for each in second.revisions})
+    for each in second.revisions:
+        named = frozenset({each.list.rows[0].unit_id})
+        assert told.lists[each.list.key] == ToldList(each.list.hash, named)
+    assert len((await events.told_since(0)).lists) == len(first.revisions)
+    assert await events.told_since(13) == NOTHING
+    assert await events.told_since(4000) == NOTHING, "the stream may have been made anew"
+
+
 async def test_without_a_broker_catching_up_says_so(client: Client, commit: GroupCommit) -> None:
     events = BusRankingEvents(commit, client, UNITS)
     await client.close()
     with pytest.raises(BrokerUnavailableError):
         await events.catch_up()
+    with pytest.raises(BrokerUnavailableError):
+        await events.told_since(0)

@@ -4,7 +4,14 @@ from datetime import date, datetime
 
 from services.scoring.application.fold import Fold
 from services.scoring.application.published import PublishedList
-from shared.events import Envelope, EventData, FeedbackExcluded, parse_envelope, spec_for_data
+from shared.events import (
+    Envelope,
+    EventData,
+    FeedbackExcluded,
+    FeedbackReinstated,
+    parse_envelope,
+    spec_for_data,
+)
 from shared.kernel.clock import SHANGHAI
 from shared.messaging.group_commit import Outgoing
 from shared.testing import builders
@@ -34,16 +41,28 @@ def october(count: int, grade: int = 5, first: int = 0, received: datetime | Non
 
 def exclusion(number: int) -> Outgoing:
     """Somebody excludes the rating ``number`` of `october`."""
+    return _decided(FeedbackExcluded, builders.feedback_excluded(**_target(number)))
+
+
+def reinstatement(number: int) -> Outgoing:
+    """Somebody takes the exclusion back."""
+    return _decided(FeedbackReinstated, builders.feedback_reinstated(**_target(number), target_revision=2))
+
+
+def _target(number: int) -> dict[str, object]:
     moment = noon(date(2026, 10, 15))
-    data = builders.feedback_excluded(
-        target_id=event_id(number),
-        target={
+    return {
+        "target_id": event_id(number),
+        "target": {
             "unit_id": WINDOWS[0].unit_id, "grade": 5, "source": "public", "channel": "terminal",
             "verification": "transaction", "occurred_at": moment, "received_at": moment,
         },
-    )  # fmt: skip
+    }  # fmt: skip
+
+
+def _decided(kind: type[EventData], data: EventData) -> Outgoing:
     envelope = builders.envelope_of(data)
-    return Outgoing(spec_for_data(FeedbackExcluded).subject_for(), envelope.id, envelope.to_json())
+    return Outgoing(spec_for_data(kind).subject_for(), envelope.id, envelope.to_json())
 
 
 class Calendar(Platform):

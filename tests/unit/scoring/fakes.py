@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from services.scoring.adapters.direct_reads import Read
 from services.scoring.adapters.nats_flag_store import decode as decode_flags
 from services.scoring.adapters.nats_flag_store import encode as encode_flags
 from services.scoring.adapters.nats_ranking_store import assemble, check_commit
 from services.scoring.adapters.ranking_events import encode
+from services.scoring.adapters.told_events import read_told
 from services.scoring.application.fold import Message
 from services.scoring.application.ports import Announcements, StoreConflictError
 from services.scoring.application.published import StoredRankings
+from services.scoring.application.told import Told
 from services.scoring.domain.flags import Flags
 from shared.events import Envelope, RankingRevised, UnitScoreChanged, parse_envelope
 from shared.kernel.units import UnitRegistry
@@ -81,16 +84,26 @@ class RecordedEvents:
     def __init__(self, registry: UnitRegistry) -> None:
         self._registry = registry
         self.sent: list[Outgoing] = []
+        self.stream: list[Outgoing] = []
+        """All that was ever sent, each once."""
         self.fail_next = False
 
     async def catch_up(self) -> None:
         return
 
-    async def publish(self, announcements: Announcements) -> None:
+    async def told_since(self, sequence: int) -> Told:
+        numbered = enumerate(self.stream, 1)
+        return read_told(Read(each.subject, at, each.payload) for at, each in numbered if at > sequence)
+
+    async def publish(self, announcements: Announcements) -> int:
         if self.fail_next:
             self.fail_next = False
             raise BrokerUnavailableError("away")
-        self.sent += encode(announcements, self._registry)
+        known = {each.message_id for each in self.stream}
+        sent = list(encode(announcements, self._registry))
+        self.sent += sent
+        self.stream += [each for each in sent if each.message_id not in known]
+        return len(self.stream)
 
     def revised(self) -> list[Envelope[RankingRevised]]:
         return [

@@ -180,18 +180,25 @@ async def test_a_unit_under_another_name_restates_nothing_that_was_closed_under_
     assert f"{WINDOWS[0].name}（新）" in {row.name for row in today.rows}
 
 
-async def test_a_failed_publication_closes_the_period_when_it_is_repeated() -> None:
+async def test_a_failed_publication_closes_the_period_when_it_is_repeated_and_does_not_tell_it_again() -> (
+    None
+):
     calendar = Calendar(date(2026, 11, 20))
     calendar.feed(october(35))
     await calendar.on(LAST_OPEN)
     calendar.store.fail_next_commit = True
     with pytest.raises(Exception, match="away"):
         await calendar.on(date(2026, 12, 1))
-    first = {each.message_id for each in calendar.events.sent if ".period-closed." in each.subject}
+    told = [each.data for each in calendar.said(PeriodClosed) if each.subject == KEY]
     calendar.events.sent.clear()
     await calendar.publish()
-    assert (await calendar.stands()).is_closed
-    assert {each.message_id for each in calendar.events.sent if ".period-closed." in each.subject} == first
+    standing = await calendar.stands()
+    assert (
+        [getattr(each, "list_hash", None) for each in told]
+        == [standing.head["closed_hash"]]
+        == [standing.hash]
+    )
+    assert calendar.events.sent == []
 
 
 async def test_open_and_closed_lists_are_equal_to_those_recomputed_from_the_stream() -> None:
