@@ -17,6 +17,9 @@ import typer
 from deploy.local.errors import ServiceRefusedError
 from shared.kernel.errors import PingyiError
 
+INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C, as of a shell: 128 and the signal."""
+
 COMMANDS: Final = (
     ("demo", "deploy.local.commands.demo:demo"),
     ("up", "deploy.local.commands.up:up"),
@@ -95,6 +98,8 @@ def main() -> None:
     )
     try:
         make_app(sys.argv[1] if len(sys.argv) > 1 else None)()
+    except KeyboardInterrupt:  # while the command's code was being loaded; later typer says so itself
+        sys.exit(INTERRUPTED)
     except (PingyiError, OSError) as error:
         if "--json" in sys.argv:
             typer.echo(json.dumps(problem_of(error), ensure_ascii=False))

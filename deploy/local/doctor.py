@@ -259,11 +259,12 @@ CHECKS: tuple[Check, ...] = (
 
 def _bounded(check: str, value: float, fail: float, warn: float, unit: str, remedy: str) -> Finding:
     """A finding on a number that should be large."""
+    found = f"{value:,}{unit}" if isinstance(value, int) else f"{value:.4g}{unit}"
     if value < fail:
-        return Finding(check, Level.FAIL, f"{value:.4g}{unit}, at least {fail:g} expected", remedy)
+        return Finding(check, Level.FAIL, f"{found}, at least {fail:,} expected", remedy)
     if value < warn:
-        return Finding(check, Level.WARN, f"{value:.4g}{unit}, at least {warn:g} is comfortable", remedy)
-    return Finding(check, Level.OK, f"{value:.4g}{unit}")
+        return Finding(check, Level.WARN, f"{found}, at least {warn:,} is comfortable", remedy)
+    return Finding(check, Level.OK, found)
 
 
 def _existing(path: Path) -> Path:

@@ -8,14 +8,13 @@ from shared.observability.starting import uncollected
 with uncollected():
     from services.intake.bootstrap import NAME, create_app
     from services.intake.settings import Settings
-    from shared.observability.logging import configure_logging
+    from shared.observability.environment import read_settings
     from shared.observability.server import run_service
 
 
 def main() -> int:
     """Run intake; returns the exit code."""
-    settings = Settings()
-    configure_logging(NAME, settings.log_level)
+    settings = read_settings(Settings, NAME)
     app = create_app(settings)
     _collect_seldom()
     return run_service(

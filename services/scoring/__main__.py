@@ -10,14 +10,13 @@ with uncollected():
     from services.scoring.settings import Settings
     from shared.messaging.registry import units_at_start
     from shared.observability.allocator import LARGE
-    from shared.observability.logging import configure_logging
+    from shared.observability.environment import read_settings
     from shared.observability.server import run_service
 
 
 def main() -> int:
     """Serve until SIGTERM; returns the exit code."""
-    settings = Settings()
-    configure_logging(SERVICE, settings.log_level)
+    settings = read_settings(Settings, SERVICE)
     units = asyncio.run(units_at_start(settings, SERVICE, settings.units_path))
     app = create_app(settings, registry=units)
     return run_service(

@@ -20,7 +20,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from shared.kernel.clock import rfc3339
-from shared.kernel.errors import InvalidValueError
+from shared.kernel.errors import InvalidValueError, PingyiError
 from shared.observability.tracebacks import safe_traceback
 from shared.observability.tracing import current_context
 
@@ -207,7 +207,9 @@ def _last_words(kind: type[BaseException], error: BaseException, trace: Tracebac
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
     else:
-        get_logger().critical("process ends", exc_info=(kind, error, trace))
+        # Our own errors say what to do: nobody should have to look for that in a traceback.
+        reason = {"reason": str(error)} if issubclass(kind, PingyiError) else {}
+        get_logger().critical("process ends", **reason, exc_info=(kind, error, trace))
 
 
 def write_routine(level: int, event: str, **values: object) -> None:

@@ -3,9 +3,11 @@
 import subprocess
 import sys
 
+import pytest
 from typer.testing import CliRunner
 
-from deploy.local.cli import COMMANDS, make_app
+from deploy.local import cli
+from deploy.local.cli import COMMANDS, INTERRUPTED, main, make_app
 
 HEAVY = ("numpy", "scipy", "pymongo", "httpx", "nats", "faststream", "fastapi")
 """Together 0.8 s of processor time, before the first child could be started."""
@@ -32,3 +34,14 @@ def test_starting_the_platform_loads_nothing_that_its_children_would_wait_for() 
     source = "from deploy.local.cli import make_app; make_app('demo'); import sys; print(*sys.modules)"
     answer = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert set(answer.stdout.split()).isdisjoint(HEAVY)
+
+
+def test_ctrl_c_while_a_command_is_loaded_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_place: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "resolve_name", interrupted)
+    monkeypatch.setattr(sys, "argv", ["pingyi", "up"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == INTERRUPTED

@@ -1,9 +1,19 @@
 import os
+import resource
 import socket
 import time
 from pathlib import Path
 
-from deploy.local.doctor import Level, check_clock, check_ports, check_secrets, check_time_zone
+import pytest
+
+from deploy.local.doctor import (
+    Level,
+    check_clock,
+    check_open_files,
+    check_ports,
+    check_secrets,
+    check_time_zone,
+)
 from deploy.local.embedded import free_ports
 from deploy.local.layout import Layout
 from deploy.local.secrets import ensure_secrets
@@ -41,3 +51,15 @@ def test_readable_secrets_are_warned_of(tmp_path: Path) -> None:
 
 def test_business_time_zone_is_known(tmp_path: Path) -> None:
     assert check_time_zone(Layout(tmp_path), None).level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("allowed", "level", "found"),
+    [(20_000, Level.OK, "20,000 allowed"), (100, Level.FAIL, "100 allowed, at least 512 expected")],
+)
+def test_open_files_are_counted_as_people_write_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int, level: Level, found: str
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _what: (allowed, allowed))
+    finding = check_open_files(Layout(tmp_path), None)
+    assert (finding.level, finding.found) == (level, found)
