@@ -20,7 +20,7 @@ from tests.npm_support import node_command, node_environment
 from tests.support.broker_users import BrokerUsers, provisioned, running_broker
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs/readers.md"
+DOCUMENTED = "nats://127.0.0.1:8022"
 LIMIT_S = 30.0
 
 
@@ -58,8 +58,8 @@ async def publish_a_day(broker: BrokerUsers) -> list[Envelope[Any]]:
     intake = JetStreamPublisher(await broker.connect("intake"))
     scoring = JetStreamPublisher(await broker.connect("scoring"))
     expected = []
-    for rank in range(1, 4):
-        await intake.publish(envelope_of(feedback_submitted(grade=rank)), city="3607", county="360702")
+    for grade, rank in ((1, 1), (2, 2), (3, None)):  # a unit with few ratings has no rank
+        await intake.publish(envelope_of(feedback_submitted(grade=grade)), city="3607", county="360702")
         elsewhere = unit_score_changed(unit_id="U000520", name="贵溪市婚姻登记处", rank=rank)
         await scoring.publish(envelope_of(elsewhere), city="3606", county="360681")
         await scoring.publish(envelope_of(ranking_revised()))
@@ -93,18 +93,21 @@ async def test_the_npm_client_receives_real_score_changes_of_its_city_and_no_fee
     assert [event.data.name for event in events] == ["赣州市章贡区婚姻登记处"] * 3
 
 
-async def test_the_documented_python_snippet_prints_the_events_of_its_city(
-    broker: BrokerUsers, tmp_path: Path
+@pytest.mark.parametrize("page", ["docs/readers.md", "README.md"])
+async def test_the_documented_python_snippets_print_the_events_of_their_city(
+    broker: BrokerUsers, tmp_path: Path, page: str
 ) -> None:
-    snippet = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert snippet is not None
-    (tmp_path / "read_rankings.py").write_text(snippet[1], encoding="utf-8")
-    async with process(sys.executable, str(tmp_path / "read_rankings.py"), broker.server.url) as reader:
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    (snippet,) = [each for each in snippets if "ranking.v1.*.3607.>" in each]
+    (tmp_path / "read_rankings.py").write_text(
+        snippet.replace(DOCUMENTED, broker.server.url), encoding="utf-8"
+    )
+    async with process(sys.executable, "-u", str(tmp_path / "read_rankings.py")) as reader:
         await until_subscribed(broker)
         expected = await publish_a_day(broker)
         lines = [(await next_line(reader)).split() for _ in expected]
     assert lines == [
-        ["2026-03-02T04:00:00.000Z", event.type, event.subject, str(event.data.rank)] for event in expected
+        ["2026-03-02T04:00:00.000Z", event.type, event.data.name, str(event.data.rank)] for event in expected
     ]
 
 
