@@ -177,6 +177,8 @@ def _shown(kind: str, place: Sequence[str], value: object) -> object:
     if kind == "extra_forbidden":
         return Withheld(f"a value of type {_json_type(value)}") if _is_scalar(value) else described(value)
     typed = kind in _TYPED or kind.endswith(_TYPED_SUFFIXES)
+    if value is None or isinstance(value, bool):
+        return Withheld(json.dumps(value))  # as the client wrote it
     if typed or (place and place[0] in _PARAMETERS):
         return token_or_described(value)
     return described(value)
@@ -214,7 +216,8 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
         message = safe_text(message)
     if kind == "json_invalid":
         message = f"valid JSON ({cause})" if isinstance(cause, str) else "valid JSON"
-        value = None
+        # FastAPI's own error has an empty object in the place of the body.
+        value = None if error.get("input") == {} else shorten(described(error.get("input")))
     elif kind == "union_tag_invalid":
         message = f"one of {error['ctx']['expected_tags']} as {error['ctx']['discriminator']}"
     elif kind == "missing":

@@ -15,9 +15,12 @@ class Size:
 
 
 def size_of(value: object) -> Size:
-    """Describe a value of JSON without repeating it."""
+    """Describe a value of JSON, or its bytes, without repeating it; types are named as JSON does."""
     if isinstance(value, str):
         return Size(f"{len(value)} characters")
     if isinstance(value, dict | list):
         return Size(f"{len(value)} entries")
-    return Size(f"a value of type {type(value).__name__}")
+    if isinstance(value, bytes):
+        return Size(f"{len(value)} bytes")
+    kind = "null" if value is None else "boolean" if isinstance(value, bool) else "number"
+    return Size(f"a value of type {kind}")

@@ -83,7 +83,9 @@ async def test_broken_json_wrong_type_and_bad_headers_are_refused(intake: Intake
     for content in (b'{"unit_id', b"\xff\xfe", b"", b"\xef\xbb\xbf{}"):
         answer = await intake.http.post("/v1/feedback", content=content, headers=kinds)
         assert answer.status_code == 400, content
-        assert "valid JSON" in answer.json()["errors"][0]["expected"]
+        (error,) = answer.json()["errors"]
+        assert (error["field"], error["value"]) == ("body", f"{len(content)} bytes")
+        assert "valid JSON" in error["expected"]
     assert (await intake.http.post("/v1/feedback", content=b"[]", headers=kinds)).status_code == 422
     wrong = await intake.http.post("/v1/feedback", content=b"{}", headers={"Content-Type": "text/plain"})
     assert wrong.status_code == 415

@@ -102,6 +102,20 @@ def test_broken_json_in_a_line_is_told_with_its_size_and_the_place(line: bytes, 
     assert "line 1" not in issue.expected
 
 
+@pytest.mark.parametrize(("written", "shown"), [(b"null", "null"), (b"true", "true"), (b"4.5", "4.5")])
+def test_a_value_is_shown_as_json_writes_it(written: bytes, shown: str) -> None:
+    (issue,) = issues_of(b'{"unit_id":"U000200","grade":' + written + b"}")
+    assert (issue.field, issue.value) == ("grade", shown)
+
+
+@pytest.mark.parametrize(("written", "kind"), [(b"null", "null"), (b"true", "boolean"), (b"7", "number")])
+def test_the_type_of_a_value_that_is_not_repeated_is_named_as_json_names_it(
+    written: bytes, kind: str
+) -> None:
+    (issue,) = issues_of(b'{"unit_id":"U000200","grade":5,"colour":' + written + b"}")
+    assert issue.value == f"a value of type {kind}"
+
+
 def test_a_field_that_is_missing_is_nothing() -> None:
     (issue,) = issues_of(b'{"unit_id":"U000200"}')
     assert (issue.field, issue.value) == ("grade", "nothing")

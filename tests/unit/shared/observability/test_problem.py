@@ -106,6 +106,8 @@ async def test_a_defect_in_the_middle_of_an_answer_is_logged(probe: Probe) -> No
         ({"colour": 1}, "colour", "a value of type number", "no such field", "remove the field"),
         ({"even": 3}, "even", "3", "an even number", "add one"),
         ({"unit_id": 5}, "unit_id", "5", "a valid string", "in double quotes"),
+        ({"unit_id": None}, "unit_id", "null", "a valid string", "in double quotes"),
+        ({"unit_id": False}, "unit_id", "false", "a valid string", "in double quotes"),
     ],
 )
 async def test_a_wrong_field_is_named_with_value_expectation_and_remedy(
