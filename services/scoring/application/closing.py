@@ -184,6 +184,4 @@ def _said(standing: PublishedList) -> ToldPeriod | None:
 
 
 def _closed_on(said: ToldPeriod, standing: PublishedList, today: date) -> date:
-    if standing.is_closed:
-        return date.fromisoformat(standing.head["closed_on"])
-    return said.closed_on or today
+    return standing.closed_on or said.closed_on or today

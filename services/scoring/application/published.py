@@ -104,6 +104,11 @@ class PublishedList:
         return "closed_on" in self.head
 
     @property
+    def closed_on(self) -> date | None:
+        """When its period was closed; None: it has not."""
+        return date.fromisoformat(self.head["closed_on"]) if self.is_closed else None
+
+    @property
     def key(self) -> str:
         """The list's key."""
         return str(self.head["list"])

@@ -79,14 +79,18 @@ def recompute_like(
 
 
 def stops_like(live: Mapping[str, PublishedList], rules_on: Callable[[date], RulePack]) -> list[Stop]:
-    """Where a `Replay` must stop to recompute each published list; see `recompute_like`."""
-    wanted: dict[tuple[int, date, int], set[str]] = {}
+    """Where a `Replay` must stop to recompute each published list; see `recompute_like`.
+
+    A closed list is as of the last day on which it was open, under the rules of the day on which it was closed.
+    """
+    wanted: dict[tuple[int, date, int, date], set[str]] = {}
     for key, found in live.items():
-        wanted.setdefault((found.position, found.as_of, found.cases), set()).add(key)
-    packs = {day: rules_on(day) for day in {day for _, day, _ in wanted}}
+        place = (found.position, found.as_of, found.cases, found.closed_on or found.as_of)
+        wanted.setdefault(place, set()).add(key)
+    packs = {day: rules_on(day) for day in {day for *_, day in wanted}}
     return [
-        Stop(position, day, packs[day], frozenset(keys), cases)
-        for (position, day, cases), keys in wanted.items()
+        Stop(position, as_of, packs[day], frozenset(keys), cases)
+        for (position, as_of, cases, day), keys in wanted.items()
     ]
 
 

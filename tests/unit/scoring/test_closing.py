@@ -214,6 +214,27 @@ async def test_open_and_closed_lists_are_equal_to_those_recomputed_from_the_stre
     assert str(parse_span(OCTOBER)) in {key.rsplit(".", 1)[1] for key in again}
 
 
+async def test_a_period_that_closes_on_the_first_day_of_other_rules_is_recomputed_under_those() -> None:
+    """Its list is as of the day before, its rules are those that it was closed under."""
+    other, first = replace(RULES, version="other", hash=f"sha256:{'0' * 64}"), date(2026, 12, 1)
+    calendar = Calendar(date(2026, 11, 20))
+    calendar.feed(october(35))
+    await calendar.on(LAST_OPEN)
+    calendar.fold = Fold(UNITS, other, first)  # as at midnight: all is folded anew
+    calendar.take(calendar.stream)
+    await calendar.on(first)
+    closed = await calendar.stands()
+    assert (closed.is_closed, closed.as_of, closed.head["rules"]) == (True, LAST_OPEN, other.hash)
+    live = await calendar.live()
+    rules_on = lambda day: other if day >= first else RULES  # noqa: E731 - one line of the test
+    assert diff_lists(live, recompute_like(_stream(calendar), UNITS, rules_on, live)) == []
+    calendar.fold = Fold(UNITS, other, first + timedelta(days=3))
+    calendar.take(calendar.stream)
+    await calendar.on(first + timedelta(days=3))
+    live = await calendar.live()
+    assert diff_lists(live, recompute_like(_stream(calendar), UNITS, rules_on, live)) == []
+
+
 def _stream(calendar: Calendar) -> list[Message]:
     fold = Fold(UNITS, RULES, calendar.today)
     fold.take(calendar.stream, none_is_invalid)
