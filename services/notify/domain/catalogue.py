@@ -6,7 +6,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from shared.kernel.errors import InvalidValueError
 from shared.rules.pack import RulePack
 
 
@@ -215,14 +214,3 @@ FOLLOW_UPS: Final[Mapping[str, str]] = MappingProxyType({ESCALATION: "升级提�
 def audience_of(rule: str) -> Audience:
     """Whom alerts of `rule` concern first; of a rule that is not registered (any more): the operators."""
     return RULES[rule].audience if rule in RULES else Audience.OPERATORS
-
-
-def require_rule(rule: str) -> RuleInfo:
-    """Return a rule.
-
-    Raises:
-        InvalidValueError: there is none of that name.
-    """
-    if rule not in RULES:
-        raise InvalidValueError(rule, f"one of {', '.join(RULES)}", "name a rule", field="rule")
-    return RULES[rule]

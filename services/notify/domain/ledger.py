@@ -189,10 +189,6 @@ class Ledger:
         """Return every alert that waits for somebody, the oldest first."""
         return tuple(self._waiting.values())
 
-    def wait_of(self, alert_id: str) -> Waiting | None:
-        """Return how an alert waits; None if it does not."""
-        return self._waiting.get(alert_id)
-
     def held_for(self, recipient: str) -> int:
         """Count what is held back for a recipient."""
         return len(self._held.get(recipient, ()))

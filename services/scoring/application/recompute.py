@@ -81,7 +81,7 @@ def recompute_like(
 def stops_like(live: Mapping[str, PublishedList], rules_on: Callable[[date], RulePack]) -> list[Stop]:
     """Where a `Replay` must stop to recompute each published list; see `recompute_like`.
 
-    A closed list is as of the last day on which it was open, under the rules of the day on which it was closed.
+    A closed list is as of the last day on which it was open, under the rules of the day on which it closed.
     """
     wanted: dict[tuple[int, date, int, date], set[str]] = {}
     for key, found in live.items():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Any, Final
 
-from services.scoring.domain.days import DAY_MS, day_of_ms
+from services.scoring.domain.days import day_of_ms
 from services.scoring.domain.ratings import (
     Rating,
     event_id_of,
@@ -25,7 +25,6 @@ from services.scoring.domain.ratings import (
 )
 
 BIN_MS: Final = 15 * 60 * 1000
-BINS_A_DAY: Final = DAY_MS // BIN_MS
 MILLI: Final = 1000
 _TABLE: Final = 10_500
 
