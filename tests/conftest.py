@@ -15,7 +15,12 @@ pytest.register_assert_rewrite(
     "tests.support.audit", "tests.support.audit_cases", "tests.support.faults", "tests.support.load"
 )
 
-pytest_plugins = ["tests.support.memory_files", "tests.support.servers", "tests.support.platform"]
+pytest_plugins = [
+    "tests.support.warm",  # before those that import it
+    "tests.support.memory_files",
+    "tests.support.servers",
+    "tests.support.platform",
+]
 
 load_profile()
 

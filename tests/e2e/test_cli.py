@@ -11,8 +11,9 @@ import pytest
 from deploy.local.cli import main
 from deploy.local.layout import SERVICES
 from shared.kernel.grades import Level
+from tests.support import warm
 from tests.support.load import registry
-from tests.support.platform import PINGYI, Platform, clean_environment, free_port_base, run_pingyi, until
+from tests.support.platform import Platform, clean_environment, free_port_base, run_pingyi, until
 
 InProcess = Callable[..., tuple[object, str, str]]
 
@@ -156,8 +157,8 @@ def test_rankings_of_an_unknown_window_says_which_there_are(platform: Platform) 
 def test_events_tail_prints_what_happens_and_stops_at_the_count(platform: Platform) -> None:
     unit = registry().by_level(Level.WINDOW)[11]
     subject = f"feedback.v1.submitted.{unit.city}.{unit.county}"
-    command = [str(PINGYI), "events", "tail", subject, "--count", "2", "--json"]
-    with subprocess.Popen(
+    command = [str(warm.PINGYI), "events", "tail", subject, "--count", "2", "--json"]
+    with warm.start(
         [*command, "--data", str(platform.layout.data)],
         stdout=subprocess.PIPE, text=True, env=clean_environment(),
     ) as tail:  # fmt: skip

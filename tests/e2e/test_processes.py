@@ -1,7 +1,11 @@
-"""The platform as processes: told apart by ``ps``, frugal, alone on its data, gone after Ctrl-C."""
+"""The platform as processes: told apart by ``ps``, frugal, alone on its data, gone after Ctrl-C.
+
+All of them are started as a person starts them, and none is a copy as elsewhere (``tests.support.warm``).
+"""
 
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,6 +23,13 @@ FOUR_LIMIT_MB = 600
 SERVICE_LIMIT_MB = 170
 PARTS = 1 + len(SERVICES) + len(("nats", "mongod"))
 """Processes of a platform, its supervisor included."""
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """In place of the one that all other tests share."""
+    with running_platform(tmp_path_factory.mktemp("cold") / "var", cold=True) as running:
+        yield running
 
 
 def test_ps_tells_every_part_apart(platform: Platform) -> None:
@@ -48,7 +59,7 @@ async def test_four_services_stay_frugal_under_five_thousand_ratings(platform: P
 def test_second_platform_on_the_same_data_is_refused_and_the_first_runs_on(platform: Platform) -> None:
     data = platform.layout.data
     pids = platform.pids()
-    refused = run_pingyi("up", "--data", str(data), "--port-base", str(free_port_base()))
+    refused = run_pingyi("up", "--data", str(data), "--port-base", str(free_port_base()), cold=True)
     assert refused.returncode == 1
     message = " ".join(refused.stderr.split())
     assert f"the data directory {data} is in use by pid {platform.supervisor.pid}" in message
@@ -59,7 +70,7 @@ def test_second_platform_on_the_same_data_is_refused_and_the_first_runs_on(platf
 
 
 async def test_ctrl_c_in_the_middle_of_work_is_quick_and_leaves_no_process(tmp_path: Path) -> None:
-    with running_platform(tmp_path / "var") as running:
+    with running_platform(tmp_path / "var", cold=True) as running:
         load = Load(simulated(1_000).lines)
         await load.run(running.url("intake"), running.proofs)
         assert len(load.promised) == 1_000
@@ -71,7 +82,7 @@ async def test_ctrl_c_in_the_middle_of_work_is_quick_and_leaves_no_process(tmp_p
 
 
 def test_only_the_chosen_service_runs_beside_the_servers(tmp_path: Path) -> None:
-    with running_platform(tmp_path / "var", "--only", "intake") as running:
+    with running_platform(tmp_path / "var", "--only", "intake", cold=True) as running:
         assert set(running.pids()) == {"intake", "nats", "mongod"}
         until(lambda: running.is_ready("intake"), timeout_s=20, what="intake is ready")
         assert running.stop(signal.SIGTERM) <= 10
@@ -79,7 +90,7 @@ def test_only_the_chosen_service_runs_beside_the_servers(tmp_path: Path) -> None
 
 def test_killed_supervisor_takes_everything_along_and_its_data_is_taken_up(tmp_path: Path) -> None:
     data = tmp_path / "var"
-    with pytest.raises(SupervisorKilledError), running_platform(data) as first:  # noqa: PT012 - the block is the life of a platform
+    with pytest.raises(SupervisorKilledError), running_platform(data, cold=True) as first:  # noqa: PT012 - the block is the life of a platform
         receipt = first.pingyi_json("submit", "U000112", "5", "--client-ref", "before-the-crash")
         tree = first.tree()
         assert len(tree) == 1 + len(first.pids()) == PARTS
@@ -88,7 +99,7 @@ def test_killed_supervisor_takes_everything_along_and_its_data_is_taken_up(tmp_p
         wait_until_gone(tree, timeout_s=5)
         raise SupervisorKilledError
     assert (data / "platform.json").exists(), "a killed supervisor cannot clean up"
-    with running_platform(data) as second:
+    with running_platform(data, cold=True) as second:
         assert not [process for process in tree if psutil.pid_exists(process.pid) and process.is_running()]
         repeated = second.pingyi_json("submit", "U000112", "5", "--client-ref", "before-the-crash")
         assert repeated["event_id"] == receipt["event_id"]

@@ -32,7 +32,8 @@ from shared.messaging.streams import FEEDBACK
 from shared.rules import load_packs
 from shared.testing import builders
 from tests.support.load import Load, simulated
-from tests.support.platform import ROOT, Platform, run_pingyi, running_platform
+from tests.support.platform import Platform, run_pingyi, running_platform
+from tests.support.warm import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 

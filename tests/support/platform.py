@@ -11,7 +11,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -30,13 +29,13 @@ from deploy.local.embedded.ports import is_free
 from deploy.local.layout import Layout
 from deploy.local.platform_file import PlatformRecord, has_ended, read_running
 from deploy.local.wallet import Wallet
+from tests.support import warm
 from tests.support.processes import wait_until_gone
 from tests.support.redelivery import redeliver_sooner
+from tests.support.warm import PINGYI, ROOT
 
 T = TypeVar("T")
 
-ROOT = Path(__file__).parents[2]
-PINGYI = Path(sys.executable).parent / "pingyi"
 START_TIMEOUT_S = 90.0
 STOP_LIMIT_S = 10.0
 RESTART_TIMEOUT_S = 45.0
@@ -77,17 +76,18 @@ def until(met: Callable[[], T | None], *, timeout_s: float, what: str) -> T:
 
 
 def run_pingyi(
-    *arguments: str, timeout_s: float = CLI_TIMEOUT_S, environment: Mapping[str, str] = MappingProxyType({})
+    *arguments: str,
+    timeout_s: float = CLI_TIMEOUT_S,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    cold: bool = False,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the installed console script to its end, without addresses of another platform."""
-    return subprocess.run(
+    """Run ``pingyi`` to its end, without addresses of another platform; ``cold``: as a person does."""
+    return warm.run(
         [str(PINGYI), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
         cwd=ROOT,
         env=clean_environment(**environment),
-        timeout=timeout_s,
+        timeout_s=timeout_s,
+        cold=cold,
     )
 
 
@@ -110,6 +110,7 @@ class Platform:
         promised: grade by event id of everything that intake accepted from tests; kept by ``support.faults``.
         poisoned: messages in FEEDBACK that tests put there and that are no events.
         environment: variables that its processes have beside ours.
+        cold: its processes, and commands beside it, are executed and no copies (``tests.support.warm``).
     """
 
     layout: Layout
@@ -121,6 +122,7 @@ class Platform:
     promised: dict[str, int] = field(default_factory=dict)
     poisoned: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
+    cold: bool = False
 
     def record(self) -> PlatformRecord:
         """What ``platform.json`` says now."""
@@ -195,7 +197,12 @@ class Platform:
     def pingyi(self, *arguments: str, timeout_s: float = CLI_TIMEOUT_S) -> "subprocess.CompletedProcess[str]":
         """Run ``pingyi`` beside this platform."""
         return run_pingyi(
-            *arguments, "--data", str(self.layout.data), timeout_s=timeout_s, environment=self.environment
+            *arguments,
+            "--data",
+            str(self.layout.data),
+            timeout_s=timeout_s,
+            environment=self.environment,
+            cold=self.cold,
         )
 
     def pingyi_json(self, *arguments: str, timeout_s: float = CLI_TIMEOUT_S) -> Any:  # noqa: ANN401 - whatever JSON it prints
@@ -238,12 +245,19 @@ class Platform:
 
 @contextmanager
 def running_platform(
-    data: Path, *arguments: str, webhooks: WebhookReceiver | None = None, **environment: str
+    data: Path,
+    *arguments: str,
+    webhooks: WebhookReceiver | None = None,
+    cold: bool = False,
+    **environment: str,
 ) -> Iterator[Platform]:
-    """``pingyi up`` on ``data`` and free ports, ready; stopped with all checks when the block ends well."""
+    """``pingyi up`` on ``data`` and free ports, ready; stopped with all checks when the block ends well.
+
+    ``cold`` is for tests of what the processes themselves are: see ``Platform``.
+    """
     with ExitStack() as stack:
         inbox = webhooks or stack.enter_context(WebhookReceiver(data / "secrets" / "webhook.key"))
-        platform = _start(data, inbox, arguments, environment)
+        platform = _start(data, inbox, arguments, environment, cold=cold)
         try:
             yield platform
         except BaseException:
@@ -254,7 +268,12 @@ def running_platform(
 
 
 def _start(
-    data: Path, inbox: WebhookReceiver, arguments: tuple[str, ...], environment: Mapping[str, str]
+    data: Path,
+    inbox: WebhookReceiver,
+    arguments: tuple[str, ...],
+    environment: Mapping[str, str],
+    *,
+    cold: bool,
 ) -> Platform:
     for attempt in range(START_ATTEMPTS):
         layout = Layout(data.resolve(), free_port_base())
@@ -262,8 +281,9 @@ def _start(
         began_s = time.monotonic()
         with said.open("wb") as stdout, told.open("wb") as stderr:
             command = [str(PINGYI), "up", "--data", str(data), "--port-base", str(layout.port_base)]
-            supervisor = subprocess.Popen(
+            supervisor = warm.start(
                 [*command, "--json", *arguments],
+                cold=cold,
                 stdout=stdout,
                 stderr=stderr,
                 stdin=subprocess.DEVNULL,
@@ -285,7 +305,13 @@ def _start(
         if supervisor.poll() is None:
             seconds = time.monotonic() - began_s
             platform = Platform(
-                layout, supervisor, inbox, said.read_text(encoding="utf-8"), seconds, environment=environment
+                layout,
+                supervisor,
+                inbox,
+                said.read_text(encoding="utf-8"),
+                seconds,
+                environment=environment,
+                cold=cold,
             )
             platform.tree()
             return platform

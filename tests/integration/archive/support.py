@@ -33,6 +33,7 @@ from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.streams import ALERTS, FEEDBACK, RANKING
 from shared.testing.builders import alert_raised, envelope_of, feedback_submitted, unit_score_changed
 from shared.testing.clock import NOON
+from tests.support import warm
 from tests.support.access import auth_dir, proofs
 
 Document = dict[str, Any]
@@ -188,7 +189,7 @@ class Process:
             **{name.upper(): str(value) for name, value in {**NEVER_SIGNING, **self._setup.options}.items()},
         }
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = warm.start(
                 [sys.executable, "-m", "services.archive"], env=environment, stdout=log, stderr=log
             )
 

@@ -25,9 +25,11 @@ from tests.integration.archive.support import (
     until_archived,
     write_signing_key,
 )
+from tests.support import warm
 from tests.support.broker_users import provisioned, running_broker
-from tests.support.platform import PINGYI, ROOT, clean_environment
+from tests.support.platform import clean_environment
 from tests.support.servers import running_mongo
+from tests.support.warm import PINGYI, ROOT
 
 pytestmark = pytest.mark.integration
 DATABASE = "province"
@@ -57,7 +59,7 @@ class External:
 
     def pingyi(self, *roles: str, arguments: tuple[object, ...]) -> "subprocess.CompletedProcess[str]":
         """``pingyi audit …`` beside these servers."""
-        return subprocess.run(
+        return warm.run(
             [str(PINGYI), "audit", *map(str, arguments)],
             env=clean_environment(
                 NATS_URL=self.nats_url,
@@ -65,11 +67,8 @@ class External:
                 MONGODB_URL=self.mongodb_url(*roles),
                 MONGODB_DATABASE=DATABASE,
             ),
-            capture_output=True,
-            text=True,
-            check=False,
             cwd=ROOT,
-            timeout=100,
+            timeout_s=100,
         )
 
 

@@ -15,6 +15,7 @@ import pytest
 from deploy.local.embedded.ports import is_free
 from deploy.local.layout import Layout
 from deploy.local.platform_file import read_running
+from tests.support import warm
 from tests.support.processes import wait_until_gone
 
 pytestmark = pytest.mark.integration
@@ -43,8 +44,7 @@ def free_port_base() -> int:
 
 
 def pingyi(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", "from deploy.local.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
+    return warm.run([str(warm.PINGYI), *arguments], cwd=ROOT, timeout_s=60)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import csv
 import json
 import os
 import signal
-import sys
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from shared.kernel.grades import Level
 from shared.kernel.units import load_units
 from tests.integration.intake.conftest import Intake, eventually, raw_messages, submitted
 from tests.integration.intake.test_process import process
+from tests.support import warm
 from tests.support.access import as_channel, secrets_directory
 
 pytestmark = pytest.mark.integration
@@ -134,12 +135,11 @@ async def test_an_import_that_was_killed_goes_on_and_adds_each_row_once(
     file = write(tmp_path / "大.csv", 11_000, bad=(3, 6_000))
     async with process(nats_server, tmp_path) as (_, client):
         at = desk(str(client.base_url), nats_server, tmp_path)
-        program = "from deploy.local.cli import main; main()"
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", program, "import", str(file), "--data", str(tmp_path)),
+        child = warm.Awaited(
+            [str(warm.PINGYI), "import", str(file), "--data", str(tmp_path)],
             env=os.environ | at.environment,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
         async def first_batch_is_in() -> bool:

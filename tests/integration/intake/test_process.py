@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from nats.aio.client import Client
 
 from deploy.local.embedded import NatsServer, free_ports
 from tests.integration.intake.conftest import RATING, Intake, eventually, make_secrets, submitted
+from tests.support import warm
 from tests.support.access import auth_dir, proofs
 
 pytestmark = pytest.mark.integration
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.integration
 @asynccontextmanager
 async def process(
     server: NatsServer, directory: Path
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, httpx.AsyncClient]]:
+) -> AsyncIterator[tuple[warm.Awaited, httpx.AsyncClient]]:
     (port,) = free_ports(1)
     environment = os.environ | {
         "NATS_URL": server.url,
@@ -33,8 +35,8 @@ async def process(
         "HTTP_PORT": str(port),
         "AUTH_DIR": str(auth_dir()),
     }
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.intake", env=environment, stdout=asyncio.subprocess.DEVNULL
+    child = warm.Awaited(
+        [sys.executable, "-m", "services.intake"], env=environment, stdout=subprocess.DEVNULL
     )
     try:
         address = f"http://127.0.0.1:{port}"

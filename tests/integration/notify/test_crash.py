@@ -21,6 +21,7 @@ from tests.integration.notify.support import (
     publish_many,
     stored,
 )
+from tests.support import warm
 from tests.support.redelivery import redeliver_sooner
 
 pytestmark = pytest.mark.integration
@@ -28,7 +29,7 @@ ALERTS = 200
 
 
 @asynccontextmanager
-async def process(setup: Setup, receiver: WebhookReceiver) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(setup: Setup, receiver: WebhookReceiver) -> AsyncIterator[warm.Awaited]:
     """``python -m services.notify``, ended by SIGTERM unless the test has killed it."""
     environment = os.environ | {
         "NATS_URL": setup.nats_url,
@@ -40,7 +41,7 @@ async def process(setup: Setup, receiver: WebhookReceiver) -> AsyncIterator[asyn
         "RETRY_DELAYS_S": "[0.2, 0.5, 1, 2, 5]",
         "LOG_LEVEL": "WARNING",
     }
-    started = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.notify", env=environment)
+    started = warm.Awaited([sys.executable, "-m", "services.notify"], env=environment)
     try:
         yield started
     finally:

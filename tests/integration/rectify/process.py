@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from deploy.local.embedded import free_ports
+from tests.support import warm
 from tests.support.access import auth_dir
 
 ROOT = Path(__file__).parents[3]
@@ -32,7 +33,7 @@ class RectifyProcess:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = warm.start(
                 [sys.executable, "-m", "services.rectify"],
                 cwd=ROOT,
                 env=self._environment,

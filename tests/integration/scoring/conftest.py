@@ -19,6 +19,7 @@ from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.provisioner import provision
 from shared.messaging.streams import FEEDBACK
+from tests.support import warm
 from tests.support.access import auth_dir, proofs, secrets_directory
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +48,7 @@ class ScoringProcess:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = warm.start(
                 [sys.executable, "-m", self.module],
                 cwd=ROOT,
                 env=dict(self._environment),
