@@ -91,6 +91,9 @@ def settle(order: Order, files: list[int]) -> None:
 def become(order: Order) -> NoReturn:
     """Run the program, and end the process as it ends; an error that nobody caught ends the interpreter."""
     sys.argv = [order.module or str(warm.PINGYI), *order.arguments]
+    sys.modules[
+        "__main__"
+    ].__package__ = None  # usage texts name the program, and say `python -m` for a package
     try:
         if order.module is None:
             main()
@@ -145,7 +148,7 @@ def live(connection: socket.socket) -> NoReturn:
                 os._exit(125)
             live(theirs)
         theirs.close()
-        warm.has(Nursery(ours))
+        warm.wanted(Nursery(ours))
         supervisor.ChildProcess = WarmChild  # type: ignore[attr-defined]  # where the supervisor finds it
     become(order)
 

@@ -102,8 +102,8 @@ def pytest_configure(config: pytest.Config) -> None:
     _Here.wanted = not cold
 
 
-def has(nursery: Nursery) -> None:
-    """Let this process start warm processes out of ``nursery``."""
+def wanted(nursery: Nursery | None = None) -> None:
+    """Let this process start warm processes: out of ``nursery``, or of one that it makes when it needs it."""
     _Here.wanted, _Here.nursery = True, nursery
 
 
