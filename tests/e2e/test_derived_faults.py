@@ -12,6 +12,8 @@ from tests.support.platform import Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
+RATINGS = 1_000
+"""Enough for two kills amid them: they wait while a victim is away. Soaks send 200 times as many."""
 KILLS = {"scoring": 2, "notify": 1, "archive": 1, "mongod": 2}
 
 
@@ -19,7 +21,7 @@ KILLS = {"scoring": 2, "notify": 1, "archive": 1, "mongod": 2}
 async def test_derived_part_killed_under_load_catches_up_and_all_balances(
     own_platform: Platform, tmp_path: Path, victim: str
 ) -> None:
-    plan = simulated(2_500, days_ago=1 + list(KILLS).index(victim))
+    plan = simulated(RATINGS, days_ago=1 + list(KILLS).index(victim))
     load = await killed_under_load(own_platform, [victim] * KILLS[victim], plan.lines)
     assert not load.retries, f"accepting needs neither of the others: {load.outages}"
     assert own_platform.record().children[victim].restarts >= KILLS[victim]

@@ -1,6 +1,6 @@
 """The platform as processes: told apart by ``ps``, frugal, alone on its data, gone after Ctrl-C.
 
-All of them are started as a person starts them, and none is a copy as elsewhere (``tests.support.warm``).
+What is looked at is started as a person starts it, and is no copy as elsewhere (``tests.support.warm``).
 """
 
 import signal
@@ -71,9 +71,9 @@ def test_second_platform_on_the_same_data_is_refused_and_the_first_runs_on(platf
 
 async def test_ctrl_c_in_the_middle_of_work_is_quick_and_leaves_no_process(tmp_path: Path) -> None:
     with running_platform(tmp_path / "var", cold=True) as running:
-        load = Load(simulated(1_000).lines)
+        load = Load(simulated(200).lines)
         await load.run(running.url("intake"), running.proofs)
-        assert len(load.promised) == 1_000
+        assert len(load.promised) == 200
         tree = running.tree()
         assert len(tree) == 1 + len(running.pids()) == PARTS
         assert running.stop(signal.SIGINT) <= 10
@@ -82,7 +82,7 @@ async def test_ctrl_c_in_the_middle_of_work_is_quick_and_leaves_no_process(tmp_p
 
 
 def test_only_the_chosen_service_runs_beside_the_servers(tmp_path: Path) -> None:
-    with running_platform(tmp_path / "var", "--only", "intake", cold=True) as running:
+    with running_platform(tmp_path / "var", "--only", "intake") as running:
         assert set(running.pids()) == {"intake", "nats", "mongod"}
         until(lambda: running.is_ready("intake"), timeout_s=20, what="intake is ready")
         assert running.stop(signal.SIGTERM) <= 10
@@ -99,7 +99,7 @@ def test_killed_supervisor_takes_everything_along_and_its_data_is_taken_up(tmp_p
         wait_until_gone(tree, timeout_s=5)
         raise SupervisorKilledError
     assert (data / "platform.json").exists(), "a killed supervisor cannot clean up"
-    with running_platform(data, cold=True) as second:
+    with running_platform(data) as second:
         assert not [process for process in tree if psutil.pid_exists(process.pid) and process.is_running()]
         repeated = second.pingyi_json("submit", "U000112", "5", "--client-ref", "before-the-crash")
         assert repeated["event_id"] == receipt["event_id"]

@@ -79,10 +79,10 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
         patch.setenv("RULES_PATH", str(packs))
         with running_platform(folder / "var") as platform:
             patch.delenv("RULES_PATH")  # the services have it; commands must be told
-            position, early, _ = asyncio.run(play(platform, simulated(2500, days_ago=1).lines, 0))
+            position, early, _ = asyncio.run(play(platform, simulated(1800, days_ago=1).lines, 0))
             early_at = rfc3339(SystemClock().now())
             time.sleep(0.1)
-            _, late, published = asyncio.run(play(platform, simulated(2500, days_ago=2, seed=8).lines, 3))
+            _, late, published = asyncio.run(play(platform, simulated(700, days_ago=2, seed=8).lines, 3))
             exported = platform.pingyi("audit", "export")
             assert exported.returncode == 0, exported.stderr
             export = folder / "feedback.ndjson"

@@ -18,13 +18,15 @@ from tests.support.platform import Platform, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
+RATINGS = 1_000
+"""Enough for two kills amid them: they wait while a victim is away. Soaks send 200 times as many."""
 NO_EVENT = b'{"specversion": "1.0", "data": '
 
 
 async def test_broker_killed_twice_under_load_loses_and_repeats_nothing(
     own_platform: Platform, tmp_path: Path
 ) -> None:
-    plan = simulated(2_500, days_ago=1)
+    plan = simulated(RATINGS, days_ago=1)
     load = await killed_under_load(own_platform, ["nats", "nats"], plan.lines)
     assert not load.retries, "intake takes ratings without the broker, and no client notices"
     assert own_platform.record().children["nats"].restarts >= 2
@@ -35,7 +37,7 @@ async def test_broker_killed_twice_under_load_loses_and_repeats_nothing(
 
 
 async def test_intake_killed_twice_under_load_loses_and_repeats_nothing(own_platform: Platform) -> None:
-    plan = simulated(2_000, days_ago=2)
+    plan = simulated(RATINGS, days_ago=2)
     load = await killed_under_load(own_platform, ["intake", "intake"], plan.lines)
     assert load.retries > 0, "no client noticed that intake was away"
     assert own_platform.record().children["intake"].restarts >= 2
@@ -45,8 +47,8 @@ async def test_intake_killed_twice_under_load_loses_and_repeats_nothing(own_plat
 
 
 async def test_poison_message_becomes_a_dead_letter_and_the_rest_goes_on(own_platform: Platform) -> None:
-    before = simulated(300, days_ago=3)
-    after = simulated(300, days_ago=4)
+    before = simulated(150, days_ago=3)
+    after = simulated(150, days_ago=4)
     await killed_under_load(own_platform, [], before.lines)
     sequence = await publish_as_intake(own_platform, "feedback.v1.submitted.3607.360702", NO_EVENT)
     own_platform.poisoned += 1

@@ -64,14 +64,15 @@ class Province:
         self.add(rows, day, counts, good + far_good, terminal=terminal, far=far, far_good=far_good)
         if day >= DAYS - 2:
             for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
-                self.at_minutes(row, day, self.rush(count))
+                if count:
+                    self.at_minutes(row, day, self.rush(count))
 
     def rush(self, count: int) -> NDArray[np.int64]:
         """Minutes of a day with a rush in the morning and one in the afternoon."""
         centre = np.where(self.random.random(count) < 0.6, 120, 330)
         rush = self.random.normal(centre, 60)
         found = np.where(self.random.random(count) < 0.7, rush, self.random.uniform(0, MINUTES, count))
-        return np.clip(found, 0, MINUTES - 1).astype(np.int64)
+        return found.clip(0, MINUTES - 1).astype(np.int64)
 
     def add(
         self,
