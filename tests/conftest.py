@@ -27,10 +27,13 @@ load_profile()
 SLOW_FIRST = (
     # Files of a minute and more, the longest first; then all others that start servers.
     "tests/e2e/test_recompute.py",
-    "tests/e2e/test_canaries.py",
-    "tests/integration/scoring/test_snapshots.py",
-    "tests/e2e/test_openapi.py",
+    "tests/e2e/test_processes.py",
+    "tests/e2e/test_derived_faults.py",
     "tests/e2e/test_case_faults.py",
+    "tests/e2e/test_canaries.py",
+    "tests/e2e/test_openapi.py",
+    "tests/e2e/test_write_faults.py",
+    "tests/integration/scoring/test_snapshots.py",
     "tests/integration/scoring/test_replicas.py",
     "tests/e2e/",
     "tests/integration/scoring/test_service.py",
