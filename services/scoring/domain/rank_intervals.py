@@ -8,11 +8,14 @@ close to normal with mean 1 + S(t) and variance V(t), S and V being the sums of 
 The rank's distribution is the mean of these normals over :data:`NODES` equally likely values of t.
 
 S and V are summed on a grid in whole numbers of 2**-30. Such sums do not depend on order, so units that
-changed can be taken out and put in again, and nobody can tell from the result.
+changed can be taken out and put in again, and nobody can tell from the result. One unit's rating changes the
+sums by a few hundredths of a rank, and so nobody else's whole ranks as a rule: of each unit it is kept by how
+much the sums may change before they could (`_room`), and only those are looked at whose room is used up.
 
 Checked against draws of the true Beta posteriors in `tests/unit/scoring/test_rank_intervals.py`.
 """
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -32,8 +35,8 @@ GRID: Final = 256
 
 _SHARES: Final = (np.arange(NODES) + 0.5) / NODES
 _STEPS: Final = ndtri(_SHARES)
-_LOW_TARGET: Final = 0.05 * NODES
-_HIGH_TARGET: Final = 0.95 * NODES
+_TARGETS: Final = np.array([[0.05], [0.95]]) * NODES
+_HERE: Final = np.array([0, 1])[:, np.newaxis, np.newaxis]
 _TAIL_SD: Final = float(ndtri(0.95))
 _ONE_BITS: Final = 30
 _ONE: Final = 1 << _ONE_BITS
@@ -45,6 +48,10 @@ _REACH_SD: Final = 4.0
 _GRID_ROUNDING: Final = 32.0
 """The grid's ends are multiples of 1/32, so that it stays the same when a unit at an end moves a little."""
 _BLOCK: Final = 2048
+_LOG_2: Final = np.array([0, *(number.bit_length() - 1 for number in range(1, GRID + 1))])
+_DENSITY: Final = 1 / math.sqrt(2 * math.pi)
+_ROUNDING: Final = 1e-9
+"""More than what rounding can do to a sum of ten chances."""
 
 
 class _Grid(NamedTuple):
@@ -79,7 +86,8 @@ class RankIntervals:
         self._mean = self._sd = np.zeros(0)
         self._grid = _Grid(0.0, 0.0)
         self._above = self._spread = np.zeros(GRID, dtype=np.int64)
-        self._best = self._worst = np.zeros(0, dtype=np.int64)
+        self._ends = np.zeros((2, 0), dtype=np.int64)
+        self._room = np.zeros(0)
 
     def of(self, low: Floats, high: Floats, ranked: Booleans) -> tuple[Integers, Integers]:
         """The rank intervals among the units that are ``ranked``; 0 for the others. Not to be changed.
@@ -91,39 +99,75 @@ class RankIntervals:
         """
         known = len(ranked) == len(self._ranked)
         mean, sd = _normal(low, high)
-        if known and _equal(ranked, self._ranked, mean, self._mean, sd, self._sd):
-            return self._best, self._worst
+        if known:
+            moved = ((mean != self._mean) | (sd != self._sd)) & (ranked | self._ranked)
+            moved |= ranked != self._ranked
+            if not moved.any():
+                return self._ends[0], self._ends[1]
+        else:
+            moved = np.ones(len(ranked), dtype=bool)
+            self._ends = np.zeros((2, len(ranked)), dtype=np.int64)
         here = np.flatnonzero(ranked)
+        ends = np.where(ranked, self._ends, 0)
         if here.size:
-            self._sum_up(mean, sd, ranked, known=known)
-        best, worst = np.zeros((2, len(ranked)), dtype=np.int64)
-        starts = (self._best, self._worst) if known else (best, worst)
-        for first in range(0, here.size, _BLOCK):
-            block = here[first : first + _BLOCK]
-            ranks, inverse_sd = self._ranks_given_share(mean[block], sd[block])
-            best[block], worst[block] = (
-                _quantile(ranks, inverse_sd, target, start[block], here.size)
-                for target, start in zip((_LOW_TARGET, _HIGH_TARGET), starts, strict=True)
-            )
-        self._mean, self._sd, self._ranked = mean, sd, ranked.copy()
-        self._best, self._worst = best, worst
-        return best, worst
+            shift = self._sum_up(mean, sd, ranked, moved if known else None)
+            if shift is None or here.size != np.count_nonzero(self._ranked):
+                self._room = np.zeros(len(ranked))
+            else:
+                self._room -= self._reached(shift, mean, sd)
+            self._look(here[(self._room[here] <= 0) | moved[here]], mean, sd, ends, here.size)
+        self._mean, self._sd, self._ranked, self._ends = mean, sd, ranked.copy(), ends
+        return ends[0], ends[1]
 
-    def _sum_up(self, mean: Floats, sd: Floats, ranked: Booleans, *, known: bool) -> None:
-        """Bring the sums over all ranked units up to date: from what changed, or anew if that is more."""
+    def _look(self, which: Integers, mean: Floats, sd: Floats, ends: Integers, units: int) -> None:
+        """Find the ranks of ``which``, beginning with those that they had, and their room."""
+        for first in range(0, which.size, _BLOCK):
+            block = which[first : first + _BLOCK]
+            ranks = self._ranks_given_share(mean[block], sd[block])
+            ends[:, block], self._room[block] = _quantiles(*ranks, ends[:, block], units)
+
+    def _sum_up(self, mean: Floats, sd: Floats, ranked: Booleans, moved: Booleans | None) -> Floats | None:
+        """Bring the sums over all ranked units up to date: from what changed, or anew if that is more.
+
+        Args:
+            mean: of all units.
+            sd: of all units.
+            ranked: which units count.
+            moved: who of them, or of those who counted last time, changed; None: nothing is known of before.
+
+        Returns:
+            By how much either sum changed at each point; None if they were made anew.
+        """
         grid = _grid(mean[ranked], sd[ranked])
-        if known and grid == self._grid:
-            moved = (mean != self._mean) | (sd != self._sd)
-            gone = self._ranked & (moved | ~ranked)
-            come = ranked & (moved | ~self._ranked)
+        if moved is not None and grid == self._grid:
+            gone, come = self._ranked & moved, ranked & moved
             if np.count_nonzero(gone) + np.count_nonzero(come) < np.count_nonzero(ranked):
                 old = _sums(grid, self._mean[gone], self._sd[gone])
                 new = _sums(grid, mean[come], sd[come])
-                self._above = self._above - old[0] + new[0]
-                self._spread = self._spread - old[1] + new[1]
-                return
+                above, spread = new[0] - old[0], new[1] - old[1]
+                self._above = self._above + above
+                self._spread = self._spread + spread
+                shift: Floats = np.maximum(np.abs(above), np.abs(spread)) / _ONE
+                return shift
         self._grid = grid
         self._above, self._spread = _sums(grid, mean[ranked], sd[ranked])
+        return None
+
+    def _reached(self, shift: Floats, mean: Floats, sd: Floats) -> Floats:
+        """The most of ``shift`` at those points of the grid that a unit's own nodes lie between."""
+        start, step = self._grid
+        most = [shift]  # over 1, 2, 4 ... points from each on
+        while 2 * (width := GRID - len(most[-1]) + 1) <= GRID:
+            most.append(np.maximum(most[-1][:-width], most[-1][width:]))
+        ends = np.clip((mean + np.multiply.outer(_STEPS[[0, -1]], sd) - start) / step, 0, GRID - 1)
+        first, last = np.minimum(ends.astype(np.int64), GRID - 2)
+        last += 1
+        level = _LOG_2[last - first + 1]
+        table = np.zeros((len(most), GRID))
+        for number, row in enumerate(most):
+            table[number, : len(row)] = row
+        reached: Floats = np.maximum(table[level, first], table[level, last + 1 - (1 << level)])
+        return reached
 
     def _ranks_given_share(self, mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
         """Mean and 1/sd of the rank at each node of each unit; shape (nodes, units)."""
@@ -140,10 +184,6 @@ class RankIntervals:
         ranks: Floats = 1 + others[0] + part * (others[1] - others[0])
         variance: Floats = variances[0] + part * (variances[1] - variances[0])
         return ranks, 1 / np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
-
-
-def _equal(*pairs: NDArray[np.generic]) -> bool:
-    return all(np.array_equal(new, old) for new, old in zip(pairs[::2], pairs[1::2], strict=True))
 
 
 def _normal(low: Floats, high: Floats) -> tuple[Floats, Floats]:
@@ -190,28 +230,55 @@ def chances(far: Floats) -> Floats:
     return chances
 
 
-def _quantile(ranks: Floats, inverse_sd: Floats, target: float, start: Integers, units: int) -> Integers:
-    """The smallest rank whose summed distribution reaches ``target``.
+def _quantiles(ranks: Floats, inverse_sd: Floats, start: Integers, units: int) -> tuple[Integers, Floats]:
+    """The smallest ranks whose summed distribution reaches the targets, shape (2, units); and their room.
 
     ``start`` is where to look first: one unit's rating moves hardly anybody's interval. The distribution
-    rises strictly there, so there is one answer, found from wherever one starts.
+    rises strictly there, so there is one answer, found from wherever one starts. Where it is not that, the
+    room is not known: 0.
     """
     found = start.copy()
-    reached = (start >= units) | (_distribution(ranks, inverse_sd, start) >= target)
-    not_before = (start <= 1) | (_distribution(ranks, inverse_sd, start - 1) < target)
-    todo = np.flatnonzero(~reached | ~not_before | (start < 1) | (start > units))
-    if todo.size:
-        found[todo] = _bisect(ranks[:, todo], inverse_sd[:, todo], target, units)
-    return found
+    # At each start and at the rank before it, in one go.
+    each = (slice(None), np.newaxis, np.newaxis)
+    both = _distribution(ranks[each], inverse_sd[each], start - _HERE)
+    above = np.where(start >= units, np.inf, both[0] - _TARGETS)
+    below = np.where(start <= 1, np.inf, _TARGETS - both[1])
+    wrong = (above < 0) | (below <= 0) | (start < 1) | (start > units)
+    room = _room(ranks[:, np.newaxis], inverse_sd[:, np.newaxis], start, np.minimum(above, below))
+    room[wrong] = 0
+    if wrong.any():
+        end, unit = np.nonzero(wrong)
+        found[end, unit] = _bisect(ranks[:, unit], inverse_sd[:, unit], end, units)
+    return found, room.min(axis=0)
 
 
-def _bisect(ranks: Floats, inverse_sd: Floats, target: float, units: int) -> Integers:
-    """See `_quantile`. One normal's Phi(1) exceeds the target, and all normals' Phi(-2) together don't."""
-    sd = 1 / inverse_sd
-    if target < NODES / 2:
-        left, right = (ranks - 2 * sd).min(axis=0), (ranks + sd).min(axis=0)
-    else:
-        left, right = (ranks - sd).max(axis=0), (ranks + 2 * sd).max(axis=0)
+def _room(ranks: Floats, inverse_sd: Floats, rank: Integers, slack: Floats) -> Floats:
+    """By how much the sums may change so that the distribution at ``rank`` and the one before keeps its side.
+
+    Changes of up to D in S and V move z = (rank + 1/2 - R) s, s = 1/sd, by no more than 1.04 D s (1 + |z| s)
+    as long as D s**2 <= 1/16 and D s <= 1/8; so |z| then stays above 0.96 |z| - 0.13, and each node's Phi(z)
+    moves by at most that times the density there.
+    """
+    off = np.abs(rank - ranks) * inverse_sd  # of the middle between the two ranks: each is half of 1/sd away
+    half = inverse_sd / 2
+    nearest = np.maximum(0.96 * (off - half) - 0.13, 0)
+    density = np.exp(-nearest * nearest / 2) * _DENSITY
+    pull = 1.04 * (density * inverse_sd * (1 + (off + half) * inverse_sd)).sum(axis=0)
+    steepest = inverse_sd.max(axis=0)
+    room: Floats = np.minimum(
+        (slack - _ROUNDING) / np.maximum(pull, _ROUNDING), 1 / (16 * steepest * np.maximum(steepest, 2))
+    )
+    return room
+
+
+def _bisect(ranks: Floats, inverse_sd: Floats, end: Integers, units: int) -> Integers:
+    """See `_quantiles`; ``end`` says which target of each column.
+
+    One normal's Phi(1) exceeds the low one, and all normals' Phi(-2) together don't; the high one likewise.
+    """
+    sd, target = 1 / inverse_sd, _TARGETS[end, 0]
+    left = np.where(end == 0, (ranks - 2 * sd).min(axis=0), (ranks - sd).max(axis=0))
+    right = np.where(end == 0, (ranks + sd).min(axis=0), (ranks + 2 * sd).max(axis=0))
     below: Integers = np.clip(np.floor(left - 0.5), 0, units - 1).astype(np.int64)
     reaching: Integers = np.clip(np.ceil(right - 0.5), 1, units).astype(np.int64)
     while (reaching - below > 1).any():

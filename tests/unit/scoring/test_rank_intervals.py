@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtr
 
+from services.scoring.domain import rank_intervals as module
 from services.scoring.domain.rank_intervals import RankIntervals, chances, rank_intervals
 from tests.support.properties import examples
 
@@ -144,6 +145,55 @@ def test_what_is_remembered_does_not_show(seed: int, units: int) -> None:
             ranked[place] = random.random() < 0.8
         place = random.integers(0, units)
         ranked[place] = not ranked[place]  # and nothing else
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_one_unit_that_moves_has_few_others_looked_at_and_none_too_few(
+    group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = 0
+
+    def noted(far: Floats) -> Floats:
+        nonlocal work
+        work += far.size
+        return np.asarray(ndtr(far))
+
+    monkeypatch.setattr(module, "ndtr", noted)
+    units, steps, random = 300, 60, np.random.default_rng(len(group))
+    alpha, beta = posteriors(units, group)
+    ranked = np.ones(units, dtype=bool)
+    remembering, known = RankIntervals(), rank_intervals(*published(alpha, beta))
+    remembering.of(*published(alpha, beta), ranked)
+    spent, changed = 0, 0
+    for _ in range(steps):
+        (alpha if random.random() < 0.85 else beta)[random.integers(units)] += 1
+        before = work
+        found = remembering.of(*published(alpha, beta), ranked)
+        spent += work - before
+        expected = rank_intervals(*published(alpha, beta))
+        assert [each.tolist() for each in found] == [each.tolist() for each in expected]
+        changed += int(np.count_nonzero(np.not_equal(found, known).any(axis=0)))
+        known = found
+    assert changed > steps
+    assert spent < steps * units * 40, "with one look at each it is more than 60 chances for each"
+
+
+@examples(100)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.sampled_from((1e-4, 1e-2, 0.5)))
+def test_many_small_moves_add_up(seed: int, units: int, most: float) -> None:
+    """Also where units are so few, or so far apart, that one rank is all the difference there is."""
+    random = np.random.default_rng(seed)
+    remembering = RankIntervals()
+    low = np.round(random.uniform(0, 95, units), 4)
+    high = np.round(low + random.uniform(0, 5, units), 4)
+    ranked = np.ones(units, dtype=bool)
+    for _ in range(12):
+        found = remembering.of(low, high, ranked)
+        for one, fresh in zip(found, rank_intervals(low, high), strict=True):
+            assert one.tolist() == fresh.tolist()
+        place = random.integers(units)
+        low[place] = np.clip(round(low[place] + random.uniform(-most, most), 4), 0, 100)
+        high[place] = np.clip(round(high[place] + random.uniform(-most, most), 4), low[place], 100)
 
 
 @given(st.lists(st.floats(-40, 40), min_size=1, max_size=200))
