@@ -8,18 +8,24 @@ ones, for example with an authorization text.
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 import nats
 import pytest
+from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import StreamConfig
+from nats.js.api import ConsumerConfig, StreamConfig, StreamInfo
 from pymongo import MongoClient
 
 from deploy.local.embedded import MongoServer, NatsServer, free_ports
 from deploy.local.errors import PortTakenError, ServerStartError
+from shared.messaging.provisioner import provision
+from shared.messaging.streams import CONSUMERS, STREAMS
 
 START_ATTEMPTS = 5
 """A free port may be taken by a parallel worker before our server listens on it; then others are tried."""
@@ -27,6 +33,21 @@ START_ATTEMPTS = 5
 KEEPER = "KEEPER"
 """A stream that stays: see :func:`delete_streams`."""
 REMOVED_WITHIN_S = 20.0
+PROVISIONING: Final = {"client", "broker"}
+"""Fixtures on ``nats_server`` that call ``provision_again``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A stream as the broker told it when it had just been made."""
+
+    config: StreamConfig
+    consumers: Mapping[str, ConsumerConfig]
+
+
+_declared: dict[Path, Mapping[str, Declared]] = {}
+"""By the data directory of a server that other tests go on using."""
+
 
 StartNats = Callable[..., NatsServer]
 
@@ -95,10 +116,14 @@ def shared_mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mo
 
 
 @pytest.fixture
-def nats_server(shared_nats_server: NatsServer) -> NatsServer:
-    """A running nats-server without any stream; don't stop it, other tests go on using it."""
+def nats_server(shared_nats_server: NatsServer, request: pytest.FixtureRequest) -> NatsServer:
+    """A running nats-server without any stream; don't stop it, other tests go on using it.
+
+    For a test that has one of `PROVISIONING`, declared streams that nobody has touched may still be there.
+    """
+    declared = _declared.get(shared_nats_server.data) if PROVISIONING & set(request.fixturenames) else None
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        runner.run(_empty(shared_nats_server))
+        runner.run(_empty(shared_nats_server, declared or {}))
     return shared_nats_server
 
 
@@ -143,16 +168,54 @@ def start_nats(tmp_path: Path) -> Iterator[StartNats]:
         yield start
 
 
-async def _empty(server: NatsServer) -> None:
+async def provision_again(client: Client, server: NatsServer) -> None:
+    """Give ``nats_server`` all declared streams and consumers, as new; to make them takes 0.1 s each time."""
+    jetstream = client.jetstream()
+    there = {info.config.name for info in await jetstream.streams_info()}
+    await provision(
+        client,
+        streams=tuple(each for each in STREAMS if each.name not in there),
+        consumers=tuple(each for each in CONSUMERS if each.stream not in there),
+    )
+    if server.data not in _declared:
+        _declared[server.data] = {
+            info.config.name or "": Declared(info.config, await _consumers(jetstream, info))
+            for info in await jetstream.streams_info()
+            if info.config.name != KEEPER
+        }
+
+
+async def _consumers(jetstream: JetStreamContext, info: StreamInfo) -> dict[str, ConsumerConfig]:
+    if not info.state.consumer_count:
+        return {}
+    return {each.name: each.config for each in await jetstream.consumers_info(info.config.name or "")}
+
+
+async def _is_untouched(jetstream: JetStreamContext, info: StreamInfo, declared: Declared | None) -> bool:
+    """Whether nothing was ever stored, and nobody changed the stream or its consumers."""
+    return (
+        declared is not None
+        and info.state.last_seq == 0
+        and info.config == declared.config
+        and info.state.consumer_count == len(declared.consumers)
+        and await _consumers(jetstream, info) == declared.consumers
+    )
+
+
+async def _empty(server: NatsServer, declared: Mapping[str, Declared]) -> None:
     client = await nats.connect(server.url)
     try:
-        await delete_streams(client.jetstream(), server.data)
+        await delete_streams(client.jetstream(), server.data, declared)
     finally:
         await client.close()
 
 
-async def delete_streams(jetstream: JetStreamContext, data: Path) -> None:
+async def delete_streams(
+    jetstream: JetStreamContext, data: Path, declared: Mapping[str, Declared] = MappingProxyType({})
+) -> None:
     """Delete every stream of an account, so that all can be made again; ``data`` is the server's directory.
+
+    Those stay that are as ``declared`` and have never been used.
 
     The server goes on deleting after its answer: it renames a stream's directory to ``.<name>``, removes that
     in the background, then the account's ``streams`` directory if nothing is in it any more. Who deletes a
@@ -162,8 +225,9 @@ async def delete_streams(jetstream: JetStreamContext, data: Path) -> None:
     await jetstream.add_stream(StreamConfig(name=KEEPER, subjects=["keeper"]))
     await _await_removal(data)
     for stream in await jetstream.streams_info():
-        if stream.config.name != KEEPER:
-            await jetstream.delete_stream(stream.config.name or "")
+        name = stream.config.name or ""
+        if name != KEEPER and not await _is_untouched(jetstream, stream, declared.get(name)):
+            await jetstream.delete_stream(name)
     await _await_removal(data)
 
 

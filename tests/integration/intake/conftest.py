@@ -23,6 +23,7 @@ from shared.messaging.provisioner import provision
 from shared.messaging.streams import FEEDBACK
 from shared.observability.health import DEFAULT_CACHE_S
 from tests.support.access import auth_dir, proofs
+from tests.support.servers import provision_again
 
 READY_S = 20.0
 
@@ -117,7 +118,7 @@ def start_intake(tmp_path: Path) -> StartIntake:
 async def broker(nats_server: NatsServer) -> AsyncIterator[Client]:
     """A client of a broker that has exactly the declared streams, all empty."""
     client = await connect(BrokerSettings(nats_url=nats_server.url), "test")
-    await provision(client)
+    await provision_again(client, nats_server)
     yield client
     await client.close()
 

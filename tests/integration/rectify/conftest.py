@@ -20,10 +20,10 @@ from shared.events import FeedbackSubmitted
 from shared.kernel.clock import Clock, SystemClock
 from shared.kernel.receipts import receipt_code, receipt_of
 from shared.messaging.connection import BrokerSettings, connect
-from shared.messaging.provisioner import provision
 from shared.messaging.publisher import JetStreamPublisher
 from shared.testing.builders import CITY, COUNTY, envelope_of, feedback_submitted
 from tests.support.access import as_staff, auth_dir
+from tests.support.servers import provision_again
 
 LIMIT_S = 30.0
 
@@ -73,7 +73,7 @@ class Office:
 async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
     """A client of a broker that has exactly the declared streams, all empty."""
     connection = await connect(BrokerSettings(nats_url=nats_server.url), "test")
-    await provision(connection)
+    await provision_again(connection, nats_server)
     yield connection
     await connection.close()
 

@@ -9,16 +9,16 @@ from nats.aio.client import Client
 from deploy.local.embedded import MongoServer, NatsServer
 from services.archive.adapters.schema import bootstrap
 from shared.messaging.connection import BrokerSettings, connect
-from shared.messaging.provisioner import provision
 from tests.integration.archive.support import Setup, write_signing_key
 from tests.integration.scenario.stage import County, county
+from tests.support.servers import provision_again
 
 
 @pytest.fixture
 async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
     """A client of a broker that has exactly the declared streams, all empty."""
     connection = await connect(BrokerSettings(nats_url=nats_server.url), "test")
-    await provision(connection)
+    await provision_again(connection, nats_server)
     yield connection
     await connection.close()
 

@@ -17,10 +17,10 @@ from nats.aio.client import Client
 from deploy.local.embedded import NatsServer, free_ports
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.group_commit import GroupCommit, Outgoing
-from shared.messaging.provisioner import provision
 from shared.messaging.streams import FEEDBACK
 from tests.support import warm
 from tests.support.access import auth_dir, proofs, secrets_directory
+from tests.support.servers import provision_again
 
 ROOT = Path(__file__).parents[3]
 START_LIMIT_S = 40.0
@@ -129,7 +129,7 @@ class ScoringProcess:
 async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
     """A client of a broker that has exactly the declared streams, all empty."""
     connection = await connect(BrokerSettings(nats_url=nats_server.url), "test")
-    await provision(connection)
+    await provision_again(connection, nats_server)
     yield connection
     await connection.close()
 
