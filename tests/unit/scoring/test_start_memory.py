@@ -1,10 +1,21 @@
 """What a start does to Python's collector, and that it undoes it."""
 
 import gc
+from collections.abc import Iterator
+
+import pytest
 
 from services.scoring.entrypoints.memory import StartMemory
 
 
+@pytest.fixture
+def _frozen_again() -> Iterator[None]:
+    """As all tests are (tests/conftest.py)."""
+    yield
+    gc.freeze()
+
+
+@pytest.mark.usefixtures("_frozen_again")
 def test_nothing_is_collected_during_a_start_and_everything_afterwards() -> None:
     memory = StartMemory()
     assert gc.isenabled()

@@ -20,3 +20,5 @@ def test_the_collector_stands_still_while_libraries_are_imported_and_goes_on_aft
         assert gc.isenabled()
     finally:
         gc.unfreeze()
+        if frozen:
+            gc.freeze()  # as all tests are (tests/conftest.py)
