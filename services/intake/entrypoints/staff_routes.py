@@ -72,14 +72,14 @@ class ActingBody(Strict):
     """Who acts: whoever asks. The body may repeat it, and name nobody else."""
 
     decided_by: Credential | None = None
-    level: Annotated[
-        Level | None, Field(description="Level that they act at: their own, if left out, or a lower one.")
-    ] = None
+    level: Annotated[Level, Field(description="Level that they act at: their own, or a lower one.")] = (
+        Level.COUNTY
+    )
 
     @property
     def actor(self) -> Actor:
         """Who acts, as a value; filled in from the proof before a handler sees the body."""
-        if self.decided_by is None or self.level is None:  # pragma: no cover - a defect of the route
+        if self.decided_by is None:  # pragma: no cover - a defect of the route
             raise RuntimeError("a body was handed on before whoever asks was written into it")
         return Actor(self.decided_by, self.level)
 
@@ -202,10 +202,12 @@ def _act_in_own_name(body: ActingBody, scope: Scope) -> None:
     principal = principal_of(scope)
     body.decided_by = acting(principal, body.decided_by, "decided_by", scope["path"])
     own = level_of(principal)
-    if body.level is None:
+    if _LEVELS.index(body.level) < _LEVELS.index(own):
+        if "level" in body.model_fields_set:
+            raise refusal(
+                f"level names the {body.level}, whoever asks is of the {own}.", scope["path"], "actor"
+            )
         body.level = own
-    elif _LEVELS.index(body.level) < _LEVELS.index(own):
-        raise refusal(f"level names the {body.level}, whoever asks is of the {own}.", scope["path"], "actor")
 
 
 def level_of(principal: Principal) -> Level:

@@ -164,7 +164,6 @@ async def test_a_move_that_is_not_open_is_answered_with_the_state_and_the_open_m
     ("name", "body", "status", "field", "words"),
     [
         ("exclusion", {}, 422, "reason", "required"),
-        ("exclusion", {"reason": "no_service"}, 422, "decided_by", "required"),
         ("exclusion", {"reason": "because"}, 422, "reason", "no_service"),
         ("exclusion", {"reason": "mistyped"}, 422, "reason", "no_service"),
         ("exclusion", EXCLUSION | {"decided_by": "王小明"}, 422, "decided_by", "pattern"),

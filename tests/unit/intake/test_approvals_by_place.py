@@ -86,7 +86,7 @@ async def test_a_bulk_exclusion_is_still_theirs_who_asked_once_it_is_carried_out
     assert repeated.status_code == (409 if status == 200 else 404)
 
 
-async def test_who_asks_and_at_which_level_is_whoever_proves_it_and_need_not_be_repeated() -> None:
+async def test_who_decides_is_whoever_proves_it_and_need_not_be_repeated() -> None:
     office = Office()
     asked = await office.ask(*await office.rated("one", unit_id=ANYI))
     path = f"/v1/approvals/{asked.request.approval_id}/approve"
@@ -100,7 +100,7 @@ async def test_who_asks_and_at_which_level_is_whoever_proves_it_and_need_not_be_
     assert granted.status_code == 202, granted.text
     verdict = office.approvals.get(asked.request.approval_id).verdict
     assert verdict is not None
-    assert (verdict.by.credential, verdict.by.level) == ("360100-supervisor", "city")
+    assert (verdict.by.credential, verdict.by.level) == ("360100-supervisor", "county")
 
 
 def test_the_common_place_is_as_small_as_holds_them_all() -> None:
