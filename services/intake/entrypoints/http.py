@@ -56,7 +56,7 @@ from services.intake.entrypoints.channels import (
     require_may_submit,
 )
 from services.intake.entrypoints.doors import Doors
-from services.intake.entrypoints.reading import read_body, read_body_in_time, require_readable
+from services.intake.entrypoints.reading import headers_of, read_body, read_body_in_time, require_readable
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
     MAX_KEY,
@@ -223,7 +223,7 @@ class _Submissions:
 
     async def single(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 202 once the rating is durable."""
-        headers = dict(scope["headers"])  # one pass; Starlette's mapping makes one for each look-up
+        headers = headers_of(scope)
         require_readable(headers, JSON_TYPES)
         peer = scope["client"]
         address = self._parts.proxies.client_address(
@@ -270,7 +270,7 @@ class _Submissions:
 
     async def batch(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 200 with a result for each line once everything accepted is durable."""
-        headers = dict(scope["headers"])
+        headers = headers_of(scope)
         require_readable(headers, NDJSON_TYPES)
         # No address: whoever uploads a batch is not who rated, and all its lines would be one cluster.
         import_id = _import_id(headers)

@@ -20,7 +20,7 @@ from services.intake.domain.unmasking import Actor, Part, Unmasking
 from services.intake.entrypoints.actors import acting_with
 from services.intake.entrypoints.bodies import describe_errors, refuse_repeats
 from services.intake.entrypoints.keeping import KeeperState
-from services.intake.entrypoints.reading import read_body, require_readable
+from services.intake.entrypoints.reading import headers_of, read_body, require_readable
 from services.intake.entrypoints.writing import JSON_TYPES, problems, provenance, rejection, unavailable
 from services.intake.settings import Settings
 from shared.auth.access import PUBLIC, requires
@@ -275,7 +275,7 @@ async def _read(request: Request, model: type[B], settings: Settings) -> B:
     raw = await read_body(request.receive, _MAX_BODY, settings.body_timeout_s, "send the listed fields")
     instance = request.url.path
     if raw:
-        require_readable(dict(request.scope["headers"]), JSON_TYPES)
+        require_readable(headers_of(request.scope), JSON_TYPES)
     try:
         body = model.model_validate_json(raw or b"{}")
         refuse_repeats(raw or b"{}")

@@ -48,7 +48,7 @@ from services.intake.entrypoints.quarantine_bodies import (
     HeldPageAnswer,
     parse_decisions,
 )
-from services.intake.entrypoints.reading import read_body_in_time, require_readable
+from services.intake.entrypoints.reading import headers_of, read_body_in_time, require_readable
 from services.intake.entrypoints.staff_routes import level_of
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
@@ -197,7 +197,7 @@ class _Decisions:
         self._approvals = approvals
 
     async def decide(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
+        headers = headers_of(scope)
         raw = await read_body_in_time(
             receive,
             MAX_BODY_BYTES,

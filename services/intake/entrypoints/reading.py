@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope
 
 from services.intake.domain.measures import Size
 from shared.kernel.errors import InvalidValueError, TransientError, describe
@@ -15,6 +15,11 @@ Advice = str | Callable[[], str]
 """What to do about a body that is too large, or what words that once it is."""
 
 _UTF_8: Final = frozenset({"utf-8", "utf8"})
+_FORWARDED: Final = b"x-forwarded-for"
+_SINGLE: Final = {
+    name.lower().encode(): name
+    for name in ("Idempotency-Key", "X-Rating-Token", "X-Import-Id", "X-Synthetic", "Content-Type")
+}
 _CHARSET: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,20}")
 
 DRAIN_FACTOR: Final = 64
@@ -44,6 +49,30 @@ class SlowBodyError(InvalidValueError):
 
 class ClientLeftError(TransientError):
     """The client closed the connection before the body was complete; nobody reads the answer."""
+
+
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """The request's headers by name, in lower case, each with one value.
+
+    Proxies may add a line of their own to ``X-Forwarded-For``; its lines are one list.
+
+    Raises:
+        InvalidValueError: a header that can have one meaning only is there twice.
+    """
+    sent: list[tuple[bytes, bytes]] = scope["headers"]
+    found = dict(sent)  # one pass; Starlette's mapping makes one for each look-up
+    if len(found) == len(sent):
+        return found
+    lines = [value for name, value in sent if name == _FORWARDED]
+    if lines:
+        found[_FORWARDED] = b", ".join(lines)
+    for name, spelling in _SINGLE.items():
+        times = sum(sent_name == name for sent_name, _ in sent)
+        if times > 1:
+            raise InvalidValueError(
+                Size(f"{times} headers {spelling}"), "one", "send the one that is meant", field=spelling
+            )
+    return found
 
 
 def require_readable(headers: Mapping[bytes, bytes], accepted: tuple[str, ...]) -> None:

@@ -23,7 +23,7 @@ from services.intake.entrypoints.answers import RevisionAnswer, StateAnswer, rev
 from services.intake.entrypoints.bodies import describe_errors
 from services.intake.entrypoints.channels import acting_reviewer, require_may_revise
 from services.intake.entrypoints.http import HttpParts
-from services.intake.entrypoints.reading import read_body, require_readable
+from services.intake.entrypoints.reading import headers_of, read_body, require_readable
 from services.intake.entrypoints.revision_bodies import (
     CorrectionBody,
     QuarantineBody,
@@ -121,7 +121,7 @@ class _Revisions:
         return revise
 
     async def _revise(self, move: Move, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
+        headers = headers_of(scope)
         raw = await read_body(
             receive, self._settings.max_body_bytes, self._settings.body_timeout_s, "send the listed fields"
         )

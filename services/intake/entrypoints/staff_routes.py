@@ -19,7 +19,7 @@ from services.intake.application.prepared import KEY_HEADER, RequestFacts
 from services.intake.domain.approvals import Actor
 from services.intake.entrypoints.bodies import describe_errors, refuse_repeats
 from services.intake.entrypoints.http import HttpParts
-from services.intake.entrypoints.reading import read_body, read_body_in_time, require_readable
+from services.intake.entrypoints.reading import headers_of, read_body, read_body_in_time, require_readable
 from services.intake.entrypoints.revision_bodies import NamesNobody
 from services.intake.entrypoints.writing import (
     JSON_TYPES,
@@ -153,7 +153,7 @@ def _taking(parts: HttpParts, post: Post[B]) -> ASGIApp:
     limit = settings.max_batch_bytes if post.large else settings.max_body_bytes
 
     async def take(scope: Scope, raw: bytes) -> bytes:
-        headers = dict(scope["headers"])
+        headers = headers_of(scope)
         if not raw and post.empty:
             raw = b"{}"
         else:

@@ -15,7 +15,7 @@ from services.intake.domain.revisions import Move
 from services.intake.domain.submission import Submission
 from services.intake.entrypoints.bodies import parse_line
 from services.intake.entrypoints.http import _import_id
-from services.intake.entrypoints.reading import require_readable
+from services.intake.entrypoints.reading import headers_of, require_readable
 from services.intake.entrypoints.revision_bodies import parse_decision
 from services.intake.entrypoints.writing import JSON_TYPES
 from shared.kernel.errors import InvalidValueError
@@ -154,3 +154,18 @@ def test_a_million_names_are_refused_in_bounded_time_and_words() -> None:
     with pytest.raises(RejectedError) as told:
         parse_line(raw)
     assert "at most 65536 bytes" in told.value.issues[0].expected
+
+
+@pytest.mark.parametrize("name", ["Idempotency-Key", "X-Rating-Token", "X-Import-Id", "X-Synthetic"])
+def test_a_header_with_one_meaning_is_refused_when_it_is_there_twice(name: str) -> None:
+    twice = [(name.lower().encode(), value) for value in (b"one", b"other")]
+    with pytest.raises(InvalidValueError) as refused:
+        headers_of({"headers": [(b"accept", b"*/*"), *twice]})
+    assert refused.value.field == name
+    assert f"2 headers {name}" in str(refused.value)
+    assert "expected one" in str(refused.value)
+
+
+def test_lines_of_a_list_are_one_list() -> None:
+    lines = [(b"x-forwarded-for", b"203.0.113.7"), (b"accept", b"a"), (b"x-forwarded-for", b"10.0.0.2")]
+    assert headers_of({"headers": lines})[b"x-forwarded-for"] == b"203.0.113.7, 10.0.0.2"
