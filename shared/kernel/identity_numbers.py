@@ -6,6 +6,7 @@ national numbering plan (mobiles: 11 digits, 13x to 19x).
 
 import re
 import unicodedata
+from operator import mul
 from typing import Final
 
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
@@ -19,7 +20,7 @@ _SEPARATORS = re.compile(r"[\s\-‐-―－·.()（）_/]+")
 
 def check_digit(seventeen: str) -> str:
     """The 18th character of an identity number, from its 17 digits."""
-    total = sum(weight * int(digit) for weight, digit in zip(_WEIGHTS, seventeen, strict=True))
+    total = sum(map(mul, _WEIGHTS, map(int, seventeen)))
     return _CHECKS[total % 11]
 
 
@@ -32,7 +33,7 @@ def is_identity_number(text: str) -> bool:
     if not text.isascii() or not text[:-1].isdigit() or text[:1] in {"", "0"}:
         return False
     if len(text) == _LONG:
-        return check_digit(text[:17]) == text[17].upper() and _is_birthday(text[10:14])
+        return _is_birthday(text[10:14]) and check_digit(text[:17]) == text[17].upper()
     return len(text) == _SHORT and text[-1].isdigit() and _is_birthday(text[8:12])
 
 

@@ -39,8 +39,8 @@ def load() -> None:
     gc.freeze()
 
 
-def serve(connection: socket.socket) -> tuple[Order, list[int]]:
-    """Make copies until the other end is gone, then end; returns in each copy, with its order."""
+def serve(connection: socket.socket) -> Order:
+    """Make copies until the other end is gone, then end; returns in each copy, settled, with its order."""
     while True:
         message, files, *_ = socket.recv_fds(connection, MESSAGE_BYTES, 3)
         if not message:
@@ -52,13 +52,17 @@ def serve(connection: socket.socket) -> tuple[Order, list[int]]:
             if copy == 0:
                 connection.close()
                 os.close(reading)
+                order = Order(**json.loads(message))
+                settle(order, files)
+                os.write(writing, str(os.getpid()).encode())
                 os.close(writing)
-                return Order(**json.loads(message)), files
-            os.write(writing, str(copy).encode())
+                return order
             os._exit(0)
+        os.close(writing)
         os.waitpid(between, 0)
+        # Once it has settled, or its session is still another's when it is looked at; nothing: it could not.
         connection.send(os.read(reading, 100))
-        for number in (reading, writing, *files):
+        for number in (reading, *files):
             os.close(number)
 
 
@@ -136,8 +140,7 @@ class WarmChild(ChildProcess):
 def live(connection: socket.socket) -> NoReturn:
     """Be a nursery; in each copy, be what was ordered."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal; whoever asked for us gets it, too
-    order, files = serve(connection)
-    settle(order, files)
+    order = serve(connection)
     if order.module is None and order.arguments[:1] and order.arguments[0] in SUPERVISING:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()

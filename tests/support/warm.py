@@ -81,7 +81,7 @@ class Nursery:
                 # Not for longer: what others leave behind is not ours to wait for.
                 self._adopt(0)
         if not answer:
-            raise RuntimeError("the nursery has ended, see its message above; expected a process id")
+            raise RuntimeError("no copy: the nursery has ended, or nobody adopted it; expected a process id")
         return int(answer)
 
     def _adopt(self, yes: int) -> None:

@@ -380,7 +380,7 @@ async def test_whatever_a_list_that_shows_something_becomes_is_told_though_no_ro
     platform.feed(random_feedback(kind[:8], 400, seed=3))
     await platform.publish()
     without_rows = 0
-    for number in range(40):
+    for number in range(12):
         before = await platform.live()
         platform.events.sent.clear()
         platform.feed(good(1, unit=WINDOWS.index(kind[20 + number]), first=10_000 + number))
