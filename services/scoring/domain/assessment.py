@@ -1,4 +1,4 @@
-"""Assessment: every unit of one level in one span, with its score and figures, but without a rank.
+"""Assessment: every unit of all levels in one span, with its score and figures, but without a rank.
 
 Remembers, and works out anew only what changed: a unit whose statistics did, and all of a peer group whose
 (rounded) prior did. Each unit's row is a function of its own statistics and its group's prior alone, so the
@@ -13,15 +13,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.buckets import IntTable
+from services.scoring.domain.buckets import IntTable, Statistics
 from services.scoring.domain.figures import composites, dimension_means, grade_index, share
 from services.scoring.domain.lists import RANKED, SUPPRESSED, UNRANKED, Row, prior_document, row_json
 from services.scoring.domain.posterior import MILLI, GroupPrior, estimate_prior, posterior, scores
 from services.scoring.domain.rectification import Rectified
-from services.scoring.domain.roster import ALL_KINDS, RANKED_LEVELS, LevelRoster
-from services.scoring.domain.tallies import Change, Places, Tally
+from services.scoring.domain.roster import ALL_KINDS, RANKED_LEVELS
+from services.scoring.domain.tallies import COUNTED, COUNTS, Levels, Places, Tally
 from services.scoring.domain.unproven import Weighed
-from shared.kernel.grades import Level, Source
+from shared.kernel.grades import Source
 from shared.rules import RulePack
 
 Floats = NDArray[np.float64]
@@ -29,28 +29,28 @@ Booleans = NDArray[np.bool_]
 
 SourceFigures = tuple[Source, Sequence[int], Sequence[float | None]]
 
-COUNTS: Final = [Weighed.RATINGS, Weighed.WEIGHT, Weighed.GOOD]
-"""Columns that priors and scores depend on; nothing else is kept of the past."""
 OTHER_SOURCES: Final = tuple(source for source in Source if source is not Source.PUBLIC)
 
 
 class PeerPriors:
-    """The prior of every peer group of one level, and of every unit by its group."""
+    """The prior of every peer group of some levels, and of every unit by its group."""
 
-    def __init__(self, level: LevelRoster, rules: RulePack) -> None:
+    def __init__(self, levels: Levels, rules: RulePack) -> None:
         """Nothing is known before the first :meth:`update`."""
-        self._level = level
         self._rules = rules
+        self._groups = {
+            f"{level.level}.{group}": members + start
+            for level, start in zip(levels.each, levels.starts, strict=True)
+            for group, members in level.groups.items()
+        }
         self._known: dict[str, GroupPrior] = {}
         # Whose prior a unit gets: its kind's, or else that of all. By number, because there are many units.
-        self._numbers = {group: number for number, group in enumerate(level.groups)}
-        self._group_of = np.full(len(level.units), self._numbers.get(ALL_KINDS, 0), dtype=np.int16)
-        for group, members in level.groups.items():
-            if group != ALL_KINDS:
-                self._group_of[members] = self._numbers[group]
-        self._priors: Floats = np.zeros((2, len(level.groups)))
+        self._group_of = np.zeros(len(levels), dtype=np.int16)
+        for number, group in sorted(enumerate(self._groups), key=lambda each: not _is_of_all(each[1])):
+            self._group_of[self._groups[group]] = number
+        self._priors: Floats = np.zeros((2, len(self._groups)))
         self.documents: dict[str, dict[str, Any]] = {}
-        """How a list names each group's prior."""
+        """How lists name each group's prior."""
 
     def update(self, counts: IntTable, changed: Booleans) -> Booleans:
         """Estimate the priors of the groups in which somebody ``changed``; the units that got another one.
@@ -60,7 +60,7 @@ class PeerPriors:
             changed: whose counts are others than the last time.
         """
         moved = np.zeros(len(changed), dtype=bool)
-        for group, members in self._level.groups.items():
+        for number, (group, members) in enumerate(self._groups.items()):
             if group in self._known and not changed[members].any():
                 continue
             ratings, weight, good = counts[members].T
@@ -70,7 +70,6 @@ class PeerPriors:
             )
             known = self._known.get(group)
             if known is None or (known.mu, known.strength) != (prior.mu, prior.strength):
-                number = self._numbers[group]
                 self._priors[:, number] = prior.mu, prior.strength
                 moved |= self._group_of == number
             self._known[group] = prior
@@ -83,26 +82,29 @@ class PeerPriors:
 
 
 class Assessment:
-    """The rows of one level in one span, and what their order depends on."""
+    """The rows of all levels in one span, and what their order depends on."""
 
-    def __init__(self, level: LevelRoster, rules: RulePack, names: Sequence[str]) -> None:
+    def __init__(self, levels: Levels, units: int, rules: RulePack, names: Sequence[str]) -> None:
         """Begin without ratings: everybody is suppressed.
 
         Args:
-            level: the units.
+            levels: whose rows.
+            units: of the registry.
             rules: thresholds, priors, bands, weights.
             names: canonical JSON of each unit's name, in their order; shared by all spans.
         """
-        size = len(level.units)
-        self._level = level
+        size = len(levels)
+        self._levels = levels
+        self._units = units
         self._rules = rules
         self._names = names
-        self._public = Tally(level)
+        self._public = Tally(levels, units, rules.unproven)
         self._others: dict[Source, Tally] = {}
-        self._priors = PeerPriors(level, rules)
+        self._counts: IntTable = np.zeros((size, len(COUNTS)), dtype=np.int64)
+        self._priors = PeerPriors(levels, rules)
         self._none = _no_cases(size)
         self._rectified = self._none
-        self._rank_from = rules.suppression.rank_from if level.level in RANKED_LEVELS else None
+        self._can_be_ranked = _can_be_ranked(levels)
         self._bands: list[str] = [""] * size
         self.score: Floats = np.zeros(size)
         self.low: Floats = np.zeros(size)
@@ -116,51 +118,42 @@ class Assessment:
         self._fresh = True
 
     @property
-    def level(self) -> Level:
-        """The level of the units."""
-        return self._level.level
-
-    @property
     def weight(self) -> NDArray[np.int64]:
         """Weight n of each unit in thousandths."""
-        return self._public.table[:, Weighed.WEIGHT]
+        return self._counts[:, 1]
 
     @property
     def priors(self) -> Mapping[str, Mapping[str, Any]]:
         """The prior of each peer group, as lists name it."""
         return self._priors.documents
 
-    def update(
-        self,
-        changes: Mapping[Source, Change],
-        rectified: Rectified | None = None,
-    ) -> Booleans:
+    def update(self, statistics: Statistics, figures: Rectified | None = None) -> Booleans:
         """Take in what changed; which units' rows were made anew.
 
         Args:
-            changes: by source, what changed in the registry's statistics.
-            rectified: figures of the level's units; the same object means the same figures. None: none.
+            statistics: of all units of the registry, by source.
+            figures: what the levels' units put right; the same object means the same figures. None: nothing.
         """
-        stale = np.zeros(len(self.rows), dtype=bool)
-        stale[self._public.add(changes[Source.PUBLIC])] = True
-        if self._fresh:
-            stale[:] = True
-            self._fresh = False
-        ratings = self._public.table[:, Weighed.RATINGS]
-        moved = self._priors.update(self._public.table[:, COUNTS], stale)
+        places, amounts = self._public.look(statistics.get(Source.PUBLIC))
+        self._counts[places] += amounts[:, COUNTS]
+        stale = np.full(len(self.rows), self._fresh)
+        stale[places] = True
+        self._fresh = False
+        ratings = self._counts[:, 0]
+        moved = self._priors.update(self._counts, stale)
         self.shown = ratings >= self._rules.suppression.publish_from
-        if self._rank_from is not None:
-            self.ranked = ratings >= self._rank_from
+        self.ranked = (ratings >= self._rules.suppression.rank_from) & self._can_be_ranked
         stale |= moved & self.shown
         self._estimate(np.flatnonzero(stale & self.shown))
         for source in OTHER_SOURCES:
-            if source in changes:
-                tally = self._others.setdefault(source, Tally(self._level))
-                stale[tally.add(changes[source])] = True
-        stale |= self._rectify(rectified or self._none)
+            if source in statistics:
+                self._others.setdefault(source, Tally(self._levels, self._units))
+            if source in self._others:
+                stale[self._others[source].look(statistics.get(source)).places] = True
+        stale |= self._rectify(figures or self._none)
         self._write(np.flatnonzero(stale & self.shown))
         for place in np.flatnonzero(stale & ~self.shown).tolist():
-            unit = self._level.units[place]
+            unit = self._levels.units[place]
             self._put(place, Row(unit.unit_id, unit.name, SUPPRESSED))
         return stale
 
@@ -173,20 +166,15 @@ class Assessment:
         return moved
 
     def _estimate(self, places: Places) -> None:
-        rows = self._public.table[places]
-        found = posterior(
-            rows[:, Weighed.WEIGHT],
-            rows[:, Weighed.GOOD],
-            *self._priors.of(places),
-            self._rules.bands,
-        )
+        _, weight, good = self._counts[places].T
+        found = posterior(weight, good, *self._priors.of(places), self._rules.bands)
         self.score[places], self.low[places], self.high[places] = found.score, found.low, found.high
         for place, band in zip(places.tolist(), found.bands, strict=True):
             self._bands[place] = band
 
     def _write(self, places: Places) -> None:
         """Make the rows of units that are shown."""
-        table = self._public.table[places]
+        table = self._public.rows(places)
         least = self._rules.suppression.publish_from
         figures = self._source_figures(places)
         sources = _by_place(places, figures)
@@ -207,7 +195,7 @@ class Assessment:
             (each / MILLI or None for each in table[:, Weighed.LEFT_OUT].tolist()),
             strict=True,
         )
-        units, bands, names, ranked = self._level.units, self._bands, self._names, self.ranked.tolist()
+        units, bands, names, ranked = self._levels.units, self._bands, self._names, self.ranked.tolist()
         rows, written = self.rows, self.written
         for (
             place, score, low, high, ratings, n, good, histogram, top_two, index, composite, dimensions,
@@ -233,7 +221,7 @@ class Assessment:
         least = self._rules.suppression.publish_from
         figures: list[SourceFigures] = []
         for source, tally in self._others.items():
-            table = tally.table[places]
+            table = tally.rows(places)
             counts: list[int] = table[:, Weighed.RATINGS].tolist()
             shown = zip(counts, grade_index(table), strict=True)
             figures.append((source, counts, [index if count >= least else None for count, index in shown]))
@@ -273,30 +261,51 @@ def _by_place(places: Places, figures: Sequence[SourceFigures]) -> dict[int, dic
 
 
 class Past:
-    """Scores of one level at the point that ranks are compared with."""
+    """Scores of all levels at the point that ranks are compared with."""
 
-    def __init__(self, level: LevelRoster, rules: RulePack) -> None:
-        """Begin without ratings: nobody was ranked."""
-        self._tally = Tally(level, len(COUNTS))
-        self._priors = PeerPriors(level, rules)
+    def __init__(self, levels: Levels, units: int, rules: RulePack) -> None:
+        """Begin without ratings: nobody was ranked.
+
+        Args:
+            levels: whose scores.
+            units: of the registry.
+            rules: threshold, priors.
+        """
+        self._tally = Tally(levels, units, rules.unproven, COUNTED)
+        self._counts: IntTable = np.zeros((len(levels), len(COUNTS)), dtype=np.int64)
+        self._priors = PeerPriors(levels, rules)
+        self._can_be_ranked = _can_be_ranked(levels)
         self._rank_from = rules.suppression.rank_from
-        self.score: Floats = np.zeros(len(level.units))
-        self.ranked: Booleans = np.zeros(len(level.units), dtype=bool)
+        self.score: Floats = np.zeros(len(levels))
+        self.ranked: Booleans = np.zeros(len(levels), dtype=bool)
 
     @property
     def weight(self) -> NDArray[np.int64]:
         """Weight n of each unit in thousandths."""
-        return self._tally.table[:, 1]
+        return self._counts[:, 1]
 
-    def update(self, change: Change) -> Booleans:
-        """Take in what changed in the registry's columns `COUNTS`; which units' scores may have changed."""
+    def update(self, statistics: IntTable | None) -> Booleans:
+        """Take in what changed in the public's statistics; which units' scores may have changed."""
+        places, amounts = self._tally.look(statistics)
         stale = np.zeros(len(self.score), dtype=bool)
-        stale[self._tally.add(change)] = True
-        if not stale.any():
+        if not places.size:
             return stale
-        stale |= self._priors.update(self._tally.table, stale)
-        ratings, weight, good = self._tally.table.T
-        self.ranked = ratings >= self._rank_from
+        stale[places] = True
+        self._counts[places] += amounts[:, COUNTS]
+        stale |= self._priors.update(self._counts, stale)
+        ratings, weight, good = self._counts.T
+        self.ranked = (ratings >= self._rank_from) & self._can_be_ranked
         changed = np.flatnonzero(stale)
         self.score[changed] = scores(weight[changed], good[changed], *self._priors.of(changed))
         return stale
+
+
+def _can_be_ranked(levels: Levels) -> Booleans:
+    """Which units have others to be compared with."""
+    return np.repeat(
+        [level.level in RANKED_LEVELS for level in levels.each], [len(level.units) for level in levels.each]
+    )
+
+
+def _is_of_all(group: str) -> bool:
+    return group.endswith(f".{ALL_KINDS}")

@@ -11,6 +11,7 @@ is the method of moments for the beta-binomial, e.g. Kleinman 1973.
 
 import math
 from dataclasses import dataclass
+from operator import mul
 from typing import Any, Final
 
 import numpy as np
@@ -92,8 +93,9 @@ def estimate_prior(weight_milli: Integers, good_milli: Integers, rules: Prior) -
         rules: the fallback and the clamp.
     """
     rated = weight_milli > 0
-    weights: list[int] = weight_milli[rated].tolist()
-    goods: list[int] = good_milli[rated].tolist()
+    weight, part = weight_milli[rated], good_milli[rated]
+    weights: list[int] = weight.tolist()
+    goods: list[int] = part.tolist()
     units = len(weights)
     total, good = sum(weights), sum(goods)
     if units < 2:  # noqa: PLR2004 - nothing can differ among fewer than two
@@ -101,15 +103,13 @@ def estimate_prior(weight_milli: Integers, good_milli: Integers, rules: Prior) -
     if good in {0, total}:
         return _fallback(rules, units, "all ratings good" if good else "no rating good")
     # In exact integers, so that "zero" means zero: the denominator times 1000 * total.
-    squares = sum(weight * weight for weight in weights)
+    squares = sum(map(mul, weights, weights))
     denominator = total * total - squares - MILLI * (units - 1) * total
     if denominator == 0:
         return _fallback(rules, units, "the spread cannot be estimated: zero denominator")
     mu = good / total
-    deviations = (
-        weight / MILLI * (k / weight - mu) * (k / weight - mu)
-        for weight, k in zip(weights, goods, strict=True)
-    )
+    off = part / weight - mu
+    deviations: list[float] = (weight / MILLI * off * off).tolist()
     spread = math.fsum(deviations) / (mu * (1 - mu))
     rho = (spread - (units - 1)) / (denominator / (MILLI * total))
     rho = min(max(rho, rules.rho_min), rules.rho_max)

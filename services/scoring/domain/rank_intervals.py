@@ -48,7 +48,11 @@ _REACH_SD: Final = 4.0
 _GRID_ROUNDING: Final = 32.0
 """The grid's ends are multiples of 1/32, so that it stays the same when a unit at an end moves a little."""
 _BLOCK: Final = 2048
-_LOG_2: Final = np.array([0, *(number.bit_length() - 1 for number in range(1, GRID + 1))])
+_FEW: Final = 256
+_PART: Final = 8
+_LATER: Final = np.triu(np.ones((GRID // _PART, GRID // _PART), dtype=bool))
+_SHORT: Final = 64
+"""Units of a list up to which it takes longer to find out whom to look at than to look at all."""
 _DENSITY: Final = 1 / math.sqrt(2 * math.pi)
 _ROUNDING: Final = 1e-9
 """More than what rounding can do to a sum of ten chances."""
@@ -111,7 +115,7 @@ class RankIntervals:
         ends = np.where(ranked, self._ends, 0)
         if here.size:
             shift = self._sum_up(mean, sd, ranked, moved if known else None)
-            if shift is None or here.size != np.count_nonzero(self._ranked):
+            if shift is None or here.size <= _SHORT or here.size != np.count_nonzero(self._ranked):
                 self._room = np.zeros(len(ranked))
             else:
                 self._room -= self._reached(shift, mean, sd)
@@ -142,9 +146,12 @@ class RankIntervals:
         if moved is not None and grid == self._grid:
             gone, come = self._ranked & moved, ranked & moved
             if np.count_nonzero(gone) + np.count_nonzero(come) < np.count_nonzero(ranked):
-                old = _sums(grid, self._mean[gone], self._sd[gone])
-                new = _sums(grid, mean[come], sd[come])
-                above, spread = new[0] - old[0], new[1] - old[1]
+                above, spread = _sums(
+                    grid,
+                    np.concatenate((self._mean[gone], mean[come])),
+                    np.concatenate((self._sd[gone], sd[come])),
+                    gone=int(np.count_nonzero(gone)),
+                )
                 self._above = self._above + above
                 self._spread = self._spread + spread
                 shift: Floats = np.maximum(np.abs(above), np.abs(spread)) / _ONE
@@ -154,19 +161,12 @@ class RankIntervals:
         return None
 
     def _reached(self, shift: Floats, mean: Floats, sd: Floats) -> Floats:
-        """The most of ``shift`` at those points of the grid that a unit's own nodes lie between."""
+        """The most of ``shift`` about those points of the grid that a unit's own nodes lie between."""
         start, step = self._grid
-        most = [shift]  # over 1, 2, 4 ... points from each on
-        while 2 * (width := GRID - len(most[-1]) + 1) <= GRID:
-            most.append(np.maximum(most[-1][:-width], most[-1][width:]))
         ends = np.clip((mean + np.multiply.outer(_STEPS[[0, -1]], sd) - start) / step, 0, GRID - 1)
         first, last = np.minimum(ends.astype(np.int64), GRID - 2)
-        last += 1
-        level = _LOG_2[last - first + 1]
-        table = np.zeros((len(most), GRID))
-        for number, row in enumerate(most):
-            table[number, : len(row)] = row
-        reached: Floats = np.maximum(table[level, first], table[level, last + 1 - (1 << level)])
+        parts = np.where(_LATER, shift.reshape(-1, _PART).max(axis=1), 0)
+        reached: Floats = np.maximum.accumulate(parts, axis=1)[first // _PART, (last + 1) // _PART]
         return reached
 
     def _ranks_given_share(self, mean: Floats, sd: Floats) -> tuple[Floats, Floats]:
@@ -176,11 +176,11 @@ class RankIntervals:
         np.clip(place, 0, GRID - 1, out=place)
         left = np.minimum(place.astype(np.int64), GRID - 2)
         part = place - left
-        above, spread = self._above / _ONE, self._spread / _ONE
+        ends = np.stack((left, left + 1))
         # The unit's own part comes out as it went in: at the grid's points, however coarse they are for it.
-        own = [ndtr((mean - (start + step * point)) / sd) for point in (left, left + 1)]
-        others = [above[left + end] - chance for end, chance in enumerate(own)]
-        variances = [spread[left + end] - chance * (1 - chance) for end, chance in enumerate(own)]
+        own = ndtr((mean - (start + step * ends)) / sd)
+        others = (self._above / _ONE)[ends] - own
+        variances = (self._spread / _ONE)[ends] - own * (1 - own)
         ranks: Floats = 1 + others[0] + part * (others[1] - others[0])
         variance: Floats = variances[0] + part * (variances[1] - variances[0])
         return ranks, 1 / np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
@@ -203,16 +203,23 @@ def _grid(mean: Floats, sd: Floats) -> _Grid:
     return _Grid(float(start), float((end - start) / (GRID - 1)))
 
 
-def _sums(grid: _Grid, mean: Floats, sd: Floats) -> tuple[Integers, Integers]:
-    """Over the units, at each point: the chance to lie above it, and its variance; in 2**-30."""
+def _sums(grid: _Grid, mean: Floats, sd: Floats, gone: int = 0) -> tuple[Integers, Integers]:
+    """Over the units, at each point: the chance to lie above it, and its variance; in 2**-30.
+
+    The first so many units are ``gone`` and taken away.
+    """
     points = grid.points()
     above, spread = np.zeros((2, GRID), dtype=np.int64)
     for first in range(0, len(mean), _BLOCK):
         block = slice(first, first + _BLOCK)
         far = (mean[block, np.newaxis] - points) / sd[block, np.newaxis]
         whole = np.rint(chances(far) * _ONE).astype(np.int64)
+        varied = whole * (_ONE - whole) >> _ONE_BITS
+        if first < gone:
+            for part in (whole, varied):
+                np.negative(part[: gone - first], out=part[: gone - first])
         above += whole.sum(axis=0)
-        spread += (whole * (_ONE - whole) >> _ONE_BITS).sum(axis=0)
+        spread += varied.sum(axis=0)
     return above, spread
 
 
@@ -281,11 +288,16 @@ def _bisect(ranks: Floats, inverse_sd: Floats, end: Integers, units: int) -> Int
     right = np.where(end == 0, (ranks + sd).min(axis=0), (ranks + 2 * sd).max(axis=0))
     below: Integers = np.clip(np.floor(left - 0.5), 0, units - 1).astype(np.int64)
     reaching: Integers = np.clip(np.ceil(right - 0.5), 1, units).astype(np.int64)
+    # Few are cut into eight each time: numpy takes as long for seven as for one.
+    cuts = np.arange(1, 8 if end.size < _FEW else 2)[:, np.newaxis]
     while (reaching - below > 1).any():
-        middle = (below + reaching) // 2
-        reached = (middle > below) & (_distribution(ranks, inverse_sd, middle) >= target)
-        reaching = np.where(reached, middle, reaching)
-        below = np.where(reached, below, middle)
+        middles = below + (reaching - below) * cuts // (len(cuts) + 1)
+        each = (slice(None), np.newaxis)
+        reached = (middles > below) & (_distribution(ranks[each], inverse_sd[each], middles) >= target)
+        section = np.count_nonzero(~reached, axis=0)
+        edges = np.concatenate((below[np.newaxis], middles, reaching[np.newaxis]))
+        columns = np.arange(end.size)
+        below, reaching = edges[section, columns], edges[section + 1, columns]
     return reaching
 
 

@@ -9,32 +9,28 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from threading import Lock
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.assessment import COUNTS, Assessment, Past
-from services.scoring.domain.buckets import IntTable, Statistics
+from services.scoring.domain.assessment import Assessment, Past
+from services.scoring.domain.buckets import Statistics
 from services.scoring.domain.lists import ListKey, RankedList, canonical_json
 from services.scoring.domain.outcomes import OutcomeTable, of_level
 from services.scoring.domain.rectification import Rectified, rectified
 from services.scoring.domain.roster import LevelRoster, Roster
 from services.scoring.domain.spans import Span
 from services.scoring.domain.standing import Ordered, Standing
-from services.scoring.domain.tallies import Change, Watch
-from services.scoring.domain.unproven import NO_CAP, weighed
-from shared.kernel.grades import Level, Source
+from services.scoring.domain.tallies import Levels
+from shared.kernel.grades import Source
 from shared.rules import RulePack
 
 ABREAST: Final = 2
 """Spans that are ranked at the same time when many are new."""
 SPARE_FROM: Final = 4_000
 """Units of a level from which its lists make their rows on demand: below, memory is no matter."""
-
-_Changes = dict[Source, Change]
 
 
 class Ranker:
@@ -44,10 +40,8 @@ class Ranker:
         """Prepare what does not depend on ratings."""
         self._roster = roster
         self._rules = rules
-        self._names = {
-            level.level: [canonical_json(unit.name).decode() for unit in level.units]
-            for level in roster.levels
-        }
+        self._levels = Levels(roster.levels)
+        self._names = [canonical_json(unit.name).decode() for unit in self._levels.units]
         self._spans: dict[Span, _SpanRanker] = {}
         self._lists: dict[str, RankedList] = {}
         self._one_at_a_time = Lock()
@@ -109,7 +103,9 @@ class Ranker:
     def _contents(
         self, span: Span, statistics: Statistics, past: Statistics, outcomes: OutcomeTable | None
     ) -> "_Contents":
-        ranker = self._spans.pop(span, None) or _SpanRanker(self._roster, self._rules, self._names)
+        ranker = self._spans.pop(span, None) or _SpanRanker(
+            self._levels, len(self._roster.index), self._rules, self._names
+        )
         contents = ranker.update(statistics, past, outcomes)
         self._spans[span] = ranker  # only now: one that failed half-way would not know what it knows
         return contents
@@ -139,70 +135,45 @@ _Contents = list[tuple[LevelRoster, str | None, Ordered]]
 
 
 class _SpanRanker:
-    """All levels in one span."""
+    """All levels in one span: the rows, and the lists made of them."""
 
-    def __init__(self, roster: Roster, rules: RulePack, names: Mapping[Level, Sequence[str]]) -> None:
-        self._units = len(roster.index)
-        self._cap = rules.unproven
-        self._watches: dict[Source, Watch] = {Source.PUBLIC: Watch(self._units)}
-        self._past = Watch(self._units, len(COUNTS))
-        self._levels = [_LevelRanker(level, rules, names[level.level]) for level in roster.levels]
-        self.contents: _Contents = []
-
-    def update(self, statistics: Statistics, past: Statistics, outcomes: OutcomeTable | None) -> "_Contents":
-        """The content of every list."""
-        for source in statistics:
-            self._watches.setdefault(source, Watch(self._units))
-        changes = {
-            source: watch.look(self._weighed(source, statistics)) for source, watch in self._watches.items()
-        }
-        compared = self._weighed(Source.PUBLIC, past)
-        past_change = self._past.look(None if compared is None else compared[:, COUNTS])
-        self.contents = list(
-            chain.from_iterable(level.update(changes, past_change, outcomes) for level in self._levels)
-        )
-        return self.contents
-
-    def _weighed(self, source: Source, statistics: Statistics) -> IntTable | None:
-        """A source's statistics as they count."""
-        table = statistics.get(source)
-        return None if table is None else weighed(table, self._cap if source is Source.PUBLIC else NO_CAP)
-
-
-class _LevelRanker:
-    """One level in one span: its rows, and the lists made of them."""
-
-    def __init__(self, level: LevelRoster, rules: RulePack, names: Sequence[str]) -> None:
-        self._level = level
+    def __init__(self, levels: Levels, units: int, rules: RulePack, names: Sequence[str]) -> None:
+        self._levels = levels
         self._rules = rules
         self._outcomes: OutcomeTable | None = None
         self._rectified: Rectified | None = None
-        self._now = Assessment(level, rules, names)
-        self._past = Past(level, rules)
-        everyone = np.arange(len(level.units), dtype=np.int64)
-        members_by_kind: dict[str | None, NDArray[np.int64]] = {None: everyone}
-        members_by_kind.update(level.kinds)
-        self._standings = {
-            kind: Standing(
-                members,
-                sorted({level.peers[place] for place in members.tolist()}),
-                spare=len(everyone) >= SPARE_FROM,
-            )
-            for kind, members in members_by_kind.items()
-        }
+        self._now = Assessment(levels, units, rules, names)
+        self._past = Past(levels, units, rules)
+        self._lists = [
+            (level, kind, Standing(members + start, _groups_of(level, members), spare=_is_long(level)))
+            for level, start in zip(levels.each, levels.starts, strict=True)
+            for kind, members in ((None, np.arange(len(level.units))), *level.kinds.items())
+        ]
 
-    def update(self, changes: _Changes, past_change: Change, outcomes: OutcomeTable | None) -> "_Contents":
+    def update(self, statistics: Statistics, past: Statistics, outcomes: OutcomeTable | None) -> "_Contents":
+        """The content of every list."""
         if outcomes is not self._outcomes:  # cases are settled seldom, ratings come all the time
             self._outcomes = outcomes
-            self._rectified = (
-                None if outcomes is None else rectified(of_level(self._level, outcomes), self._rules.outcomes)
-            )
-        renewed = self._now.update(changes, self._rectified)
-        past_renewed = self._past.update(past_change)
+            self._rectified = None if outcomes is None else self._put_right(outcomes)
+        renewed = self._now.update(statistics, self._rectified)
+        past_renewed = self._past.update(past.get(Source.PUBLIC))
         return [
-            (self._level, kind, standing.update(self._now, renewed, self._past, past_renewed))
-            for kind, standing in self._standings.items()
+            (level, kind, standing.update(self._now, renewed, self._past, past_renewed))
+            for level, kind, standing in self._lists
         ]
+
+    def _put_right(self, outcomes: OutcomeTable) -> Rectified:
+        tables = [of_level(level, outcomes) for level in self._levels.each]
+        return rectified(np.concatenate(tables), self._rules.outcomes)
+
+
+def _groups_of(level: LevelRoster, members: NDArray[np.int64]) -> list[str]:
+    """Names of the peer groups of a list's units."""
+    return [f"{level.level}.{peers}" for peers in sorted({level.peers[place] for place in members.tolist()})]
+
+
+def _is_long(level: LevelRoster) -> bool:
+    return len(level.units) >= SPARE_FROM
 
 
 def _twins(

@@ -4,7 +4,7 @@ Remembers, and makes only those rows anew that changed in any way; an unchanged 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from services.scoring.domain.rank_intervals import RankIntervals
 
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
+_T = TypeVar("_T")
 
 
 class Ordered(NamedTuple):
@@ -48,13 +49,14 @@ class Standing:
         """Nothing is known before the first :meth:`update`.
 
         Args:
-            members: places in the level of the units in the list.
-            groups: the peer groups that they belong to.
+            members: places of the units in the list, among those of all levels.
+            groups: names of the peer groups that they belong to.
             spare: spare memory: rows and items are made whenever somebody looks at them, see `placed`.
         """
         self._spare = spare
         size = len(members)
         self._members = members
+        self._part = _part(members)
         self._groups = groups
         self._intervals = RankIntervals()
         self._past_rank = np.zeros(size, dtype=np.int32)
@@ -68,37 +70,31 @@ class Standing:
         """The list as it stands now.
 
         Args:
-            now: the level's rows.
+            now: the rows of all levels.
             renewed: which of them were made anew since the last time.
             past: what ranks are compared with.
             past_renewed: which of its scores may have changed since the last time.
         """
-        members = self._members
-        fresh = renewed[members]
-        priors = {f"{now.level}.{group}": now.priors[group] for group in self._groups}
-        compared_anew = past_renewed[members].any()
-        if self._found is not None and not fresh.any() and not compared_anew:
+        part = self._part
+        fresh, compared_anew = renewed[part], past_renewed[part].any()
+        priors = {group: now.priors[group] for group in self._groups}
+        if self._found is not None and not compared_anew and not fresh.any():
             if priors != self._found.priors:
                 self._found = self._found._replace(priors=priors)
             return self._found
         if compared_anew:
-            _, past_rank = rank_by_score(past.score[members], past.weight[members], past.ranked[members])
+            _, past_rank = rank_by_score(past.score[part], past.weight[part], past.ranked[part])
             self._past_rank = past_rank.astype(np.int32)
-        ranked = now.ranked[members]
-        order, rank = rank_by_score(now.score[members], now.weight[members], ranked)
-        best, worst = self._intervals.of(now.low[members], now.high[members], ranked)
+        ranked = now.ranked[part]
+        order, rank = rank_by_score(now.score[part], now.weight[part], ranked)
+        best, worst = self._intervals.of(now.low[part], now.high[part], ranked)
         change = np.where(ranked & (self._past_rank > 0), self._past_rank - rank, UNKNOWN)
         places = np.stack((rank, np.minimum(best, rank), np.maximum(worst, rank), change))
-        shown = now.shown[members]
+        shown = now.shown[part]
         sequence = np.concatenate((order, np.flatnonzero(shown & ~ranked), np.flatnonzero(~shown)))
         if self._spare:
-            here = members.tolist()
             content = Placed(
-                members,
-                [now.rows[each] for each in here],
-                [now.written[each] for each in here],
-                places,
-                sequence,
+                self._members, _those(now.rows, part), _those(now.written, part), places, sequence
             )
             self._found = Ordered(PlacedRows(content), PlacedItems(content), priors)
             return self._found
@@ -107,7 +103,9 @@ class Standing:
         self._places = places
         in_order = sequence.tolist()
         self._found = Ordered(
-            [self._rows[place] for place in in_order], [self._items[place] for place in in_order], priors
+            list(map(self._rows.__getitem__, in_order)),
+            list(map(self._items.__getitem__, in_order)),
+            priors,
         )
         return self._found
 
@@ -117,3 +115,14 @@ class Standing:
         ):
             self._rows[at] = place_row(now.rows[member], *place)
             self._items[at] = place_item(now.written[member], *place)
+
+
+def _part(members: Integers) -> slice | Integers:
+    """The same places, as a slice where they follow one another: a whole level needs no copies."""
+    if not members.size or members[-1] - members[0] != members.size - 1:
+        return members
+    return slice(int(members[0]), int(members[-1]) + 1)
+
+
+def _those(values: list[_T], part: slice | Integers) -> list[_T]:
+    return values[part] if isinstance(part, slice) else [values[each] for each in part.tolist()]

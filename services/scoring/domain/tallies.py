@@ -1,86 +1,154 @@
-"""Tallies 汇总: one level's statistics in one span, kept up to date by what changed in the registry's."""
+"""Tallies 汇总: the units' statistics in one span, kept up to date by what changed in the registry's.
 
-from typing import NamedTuple
+What is worked out for units costs little more for some than for one, so all levels are taken at once: their
+units stand one level after the other, and a place is a number among all of them.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.buckets import IntTable
+from services.scoring.domain.buckets import WIDTH, Column, IntTable
 from services.scoring.domain.roster import LevelRoster
-from services.scoring.domain.unproven import WEIGHED_WIDTH
+from services.scoring.domain.unproven import NO_CAP, WEIGHED_WIDTH, Weighed, weighed
+from shared.rules.unproven import UnprovenCap
 
 Places = NDArray[np.int64]
-"""Places of units in a registry or a level, ascending, each once."""
+"""Places of units in a registry or in `Levels`, ascending, each once."""
+
+COUNTS: Final = [Weighed.RATINGS, Weighed.WEIGHT, Weighed.GOOD]
+"""Columns that priors and scores depend on; nothing else is kept of the past."""
+COUNTED: Final = [Column.RATINGS, Column.PROVEN, Column.PROVEN_GOOD, Column.UNPROVEN, Column.UNPROVEN_GOOD]
+"""What those are made of."""
+
+
+class Levels:
+    """The units of several levels, and whose ratings in the registry are theirs.
+
+    Attributes:
+        each: the levels.
+        starts: place of each level's first unit.
+        units: all units, by place.
+        own: by place, where the unit stands in the registry; -1 where others' ratings count for it, too.
+        sums: by place, the number among those that others' ratings count for; -1: only its own do.
+        summed: how many such units there are.
+    """
+
+    def __init__(self, levels: Sequence[LevelRoster]) -> None:
+        """Lay the levels out."""
+        self.each = tuple(levels)
+        self.units = tuple(unit for level in levels for unit in level.units)
+        self.starts = list(accumulate((len(level.units) for level in levels), initial=0))[:-1]
+        self._owners = np.stack(
+            [
+                np.where(level.owner >= 0, level.owner + start, -1)
+                for level, start in zip(levels, self.starts, strict=True)
+            ]
+        ).astype(np.int32)
+        counted, where = self._owners[self._owners >= 0], np.nonzero(self._owners >= 0)[1]
+        alone = np.bincount(counted, minlength=len(self.units)) == 1
+        self.own = np.full(len(self.units), -1, dtype=np.int32)
+        self.own[counted] = where
+        self.own[~alone] = -1
+        self.summed = int(np.count_nonzero(~alone))
+        self.sums = np.full(len(self.units), -1, dtype=np.int32)
+        self.sums[~alone] = np.arange(self.summed)
+
+    def __len__(self) -> int:
+        """How many units there are on all levels."""
+        return len(self.units)
+
+    def spread(self, places: Places, amounts: IntTable) -> "Change":
+        """What changed in the registry, as what changed for the units whose ratings they are."""
+        owners = self._owners[:, places]
+        owned = owners >= 0
+        found, number = np.unique(owners[owned], return_inverse=True)
+        added = np.zeros((len(found), amounts.shape[1]), dtype=np.int64)
+        np.add.at(added, number, amounts[np.nonzero(owned)[1]])
+        return Change(found.astype(np.int64), added)
 
 
 class Change(NamedTuple):
     """What is different from the last look.
 
     Attributes:
-        places: of the units whose rows changed.
-        amounts: by how much.
-        table: the rows of all units as they are now; to be read only, until the next look.
+        places: of the units whose statistics changed.
+        amounts: by how much, by the columns of `Weighed`.
     """
 
     places: Places
     amounts: IntTable
-    table: IntTable
 
 
-class Watch:
-    """The statistics of all units as they were last time: says what is different now."""
+NOTHING: Final = Change(np.zeros(0, dtype=np.int64), np.zeros((0, WEIGHED_WIDTH), dtype=np.int64))
 
-    def __init__(self, units: int, width: int = WEIGHED_WIDTH) -> None:
-        """Begin with no ratings, in tables of so many columns."""
-        self._width = width
-        self._known: IntTable = np.zeros((units, width), dtype=np.int64)
+
+class Tally:
+    """One source's statistics as they were last time: says what is different now.
+
+    The registry's are kept as they come, so that only what changed need be weighed; and in half the room as
+    long as they fit into it, which they do up to two million ratings of one unit.
+    """
+
+    def __init__(
+        self, levels: Levels, units: int, cap: UnprovenCap = NO_CAP, columns: Sequence[int] | None = None
+    ) -> None:
+        """Begin with no ratings.
+
+        Args:
+            levels: whose statistics are wanted.
+            units: of the registry.
+            cap: how unproven ratings are weighed.
+            columns: those that count, of `Column`; the others are taken for 0. None: all.
+        """
+        self._levels = levels
+        self._cap = cap
+        self._columns = columns
+        width = WIDTH if columns is None else len(columns)
+        self._known: NDArray[np.signedinteger[Any]] = np.zeros((units, width), dtype=np.int32)
+        self._sums: IntTable = np.zeros((levels.summed, WEIGHED_WIDTH), dtype=np.int64)
 
     def look(self, statistics: IntTable | None) -> Change:
-        """What changed since the last look; None: no ratings.
+        """What changed since the last look; None: there are no ratings.
 
         Raises:
             ValueError: a table of another shape.
         """
+        known = self._known
         if statistics is None:
-            statistics = np.zeros_like(self._known)
-        if statistics.shape != self._known.shape:
-            raise ValueError(f"statistics of shape {statistics.shape}, expected {self._known.shape}")
-        different = np.flatnonzero(statistics.reshape(-1) != self._known.reshape(-1)) // self._width
+            statistics = np.zeros((len(known), WIDTH), dtype=np.int64)
+        if statistics.shape != (len(known), WIDTH):
+            raise ValueError(f"statistics of shape {statistics.shape}, expected {(len(known), WIDTH)}")
+        now = statistics if self._columns is None else statistics[:, self._columns]
+        different = np.flatnonzero(now.reshape(-1) != known.reshape(-1)) // known.shape[1]
         places = different[np.flatnonzero(np.diff(different, prepend=-1))]
-        amounts = statistics[places] - self._known[places]
-        self._known[places] = statistics[places]
-        return Change(places, amounts, self._known)
+        if not places.size:
+            return NOTHING
+        rows, before = now[places], known[places]
+        if rows.max() > np.iinfo(known.dtype).max:
+            self._known = known.astype(np.int64)
+        self._known[places] = rows
+        new, old = np.split(self._weighed(np.concatenate((rows, before))), 2)
+        change = self._levels.spread(places, new - old)
+        sums = self._levels.sums[change.places]
+        self._sums[sums[sums >= 0]] += change.amounts[sums >= 0]
+        return change
 
+    def rows(self, places: Places) -> IntTable:
+        """The statistics of the units at these places of the levels as of the last look."""
+        own = self._levels.own[places]
+        alone = own >= 0
+        found = np.empty((len(places), WEIGHED_WIDTH), dtype=np.int64)
+        found[alone] = self._weighed(self._known[own[alone]])
+        found[~alone] = self._sums[self._levels.sums[places[~alone]]]
+        return found
 
-class Tally:
-    """The statistics of one level's units; a bureau's are those of its whole subtree."""
-
-    def __init__(self, level: LevelRoster, width: int = WEIGHED_WIDTH) -> None:
-        """Begin with no ratings, in tables of so many columns."""
-        self._owner = level.owner
-        self._part = _part(level)
-        size = len(level.units) if self._part is None else 0
-        self.table: IntTable = np.zeros((size, width), dtype=np.int64)
-        """Shape (units of the level, columns); to be read only, and only after the first :meth:`add`."""
-
-    def add(self, change: Change) -> Places:
-        """Take in what changed in the registry's statistics; the level's places concerned."""
-        owners = self._owner[change.places]
-        owned = owners >= 0
-        if self._part is None:
-            np.add.at(self.table, owners[owned], change.amounts[owned])
-        else:
-            self.table = change.table[self._part]
-        return np.unique(owners[owned]) if self._part is None else owners[owned]
-
-
-def _part(level: LevelRoster) -> slice | None:
-    """Where the level's units stand in the registry, if each is there for itself, one after the other.
-
-    Their statistics are that part of the registry's then, and need no table of their own.
-    """
-    own = np.flatnonzero(level.owner >= 0)
-    units = len(level.units)
-    if units == 0 or len(own) != units or not np.array_equal(level.owner[own], np.arange(units)):
-        return None
-    return slice(int(own[0]), int(own[0]) + units) if own[-1] - own[0] == units - 1 else None
+    def _weighed(self, rows: NDArray[np.signedinteger[Any]]) -> IntTable:
+        if self._columns is None:
+            return weighed(rows.astype(np.int64), self._cap)
+        wide = np.zeros((len(rows), WIDTH), dtype=np.int64)
+        wide[:, self._columns] = rows
+        return weighed(wide, self._cap)

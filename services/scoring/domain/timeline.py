@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring.domain.assessment import COUNTS, PeerPriors
+from services.scoring.domain.assessment import PeerPriors
 from services.scoring.domain.buckets import Column, IntTable
 from services.scoring.domain.day_history import DayHistory
 from services.scoring.domain.days import day_of
@@ -21,6 +21,7 @@ from services.scoring.domain.posterior import posterior, scores
 from services.scoring.domain.roster import RANKED_LEVELS, LevelRoster, Roster
 from services.scoring.domain.small_groups import shown_by_day
 from services.scoring.domain.standing import rank_by_score
+from services.scoring.domain.tallies import COUNTS, Levels
 from services.scoring.domain.unproven import Weighed, weighed
 from shared.kernel.units import Unit, UnitRegistry
 from shared.rules import RulePack
@@ -135,7 +136,7 @@ def _days(
         day = day_of(number)
         here = _level(rosters.on(day), unit)
         if here is not level:
-            level, priors, place = here, PeerPriors(here, rules), _place(here, unit)
+            level, priors, place = here, PeerPriors(Levels([here]), rules), _place(here, unit)
             members = _peers(here, unit)
         if place is None:
             continue
