@@ -14,8 +14,8 @@ from services.archive.application.known_ids import KnownIds
 from services.archive.application.ports import EntryLog
 from tests.support.properties import examples
 
-FEW_BITS = 64
-"""So few that most new ids seem known."""
+FEW_BITS = 256
+"""So few that many new ids seem known, and the first part is full after two."""
 
 
 class Log:
@@ -90,6 +90,20 @@ async def test_what_another_process_wrote_meanwhile_is_known_before_anything_cou
     assert await append(log, ids, ["theirs", "mine"]) == {"theirs": 1, "mine": 0}
     async with reading(ids):
         assert await append(log, ids, ["theirs", "new"]) == {"theirs": 1}
+
+
+async def test_a_log_that_outgrows_the_first_part_is_still_known_and_seldom_asked() -> None:
+    log, bits = Log(), 1 << 16
+    ids = known(log, bits)
+    await ids.begin(0)
+    first = [f"first-{number}" for number in range(int(bits * known_ids.FIRST_PART / known_ids.BITS_AN_ID))]
+    more = [f"more-{number}" for number in range(3_000)]
+    for batch in (first, more[:1_000], more[1_000:2_000], more[2_000:]):
+        await append(log, ids, batch)
+    assert len(log.asked) < 40, "of 3,300 new ones"
+    log.asked.clear()
+    repeated = [first[0], first[-1], more[0], more[-1]]
+    assert await append(log, ids, ["new", *repeated]) == {each: log.ids.index(each) for each in repeated}
 
 
 @pytest.mark.parametrize("other", [[], ["x"], ["x", "y", "z", "w"]])
