@@ -27,5 +27,5 @@ class EventData(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="ignore", allow_inf_nan=False, use_attribute_docstrings=False
+        defer_build=True, frozen=True, extra="ignore", allow_inf_nan=False, use_attribute_docstrings=False
     )

@@ -23,7 +23,7 @@ class InvalidEventError(PermanentError):
 class Envelope(BaseModel, Generic[D]):
     """One event as it travels and as it is stored. ``D`` is the data model."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore")
 
     specversion: Annotated[Literal["1.0"], Field(description="Version of the CloudEvents spec.")]
     id: Annotated[EventIdField, Field(description="Event id, a UUID; also the broker's Nats-Msg-Id.")]

@@ -36,6 +36,9 @@ _SWITCH_S: Final = 0.000_2
 """How long a thread that waits for the interpreter lets the event loop go on. With Python's own 5 ms each
 step of a request to MongoDB or SQLite, which runs in a thread, waits as long as a whole small one takes."""
 
+_TICK_S: Final = 0.1
+_TICKS_A_LOOK: Final = round(allocator.LOOK_S / _TICK_S)
+
 _log = get_logger(component="server")
 
 
@@ -48,6 +51,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._health = health
         self._lines = lines
+        self._tidying = allocator.Tidying()
 
     async def on_tick(self, counter: int) -> bool:  # uvicorn calls it every 0.1 s
         if self._health is not None and self._health.fatal_reason is not None and self.broken is None:
@@ -69,6 +73,8 @@ class _Server(uvicorn.Server):
         else:
             self._lines.hold()
             self._lines.flush()
+            if counter % _TICKS_A_LOOK == 0:
+                self._tidying.look()
         return ends
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.bench.processes import peak_resident_mb, resident_mb
 
 ROOT = Path(__file__).parents[4]
 PROGRAM = """
@@ -30,6 +33,10 @@ health = Health()
 server.BROKEN_STOP_S = 1.0 if mode == "hangs" else server.BROKEN_STOP_S
 
 async def work():
+    if mode == "leaves holes":
+        blocks = [bytearray(64 << 10) for _ in range(2000)]
+        kept = blocks[::20]
+        del blocks
     if mode == "renews":
         health.renew("another registry")
     await asyncio.sleep(0.2 if mode in ("dies", "hangs") else 1000)
@@ -134,6 +141,17 @@ def test_lines_are_written_soon_while_nothing_happens() -> None:
         os.set_blocking(process.stdout.fileno(), False)
         time.sleep(1)
         assert b'"event":"request"' in (process.stdout.read() or b"")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator can be told")
+def test_a_service_at_rest_gives_back_what_lies_free() -> None:
+    port = free_port()
+    with service(port, "leaves holes") as process:
+        wait_until_alive(port)
+        peak, until = peak_resident_mb(process.pid), time.monotonic() + 10
+        while resident_mb(process.pid) > peak - 100 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert resident_mb(process.pid) < peak - 100
 
 
 def test_a_dead_background_task_ends_the_process_in_order_with_an_error() -> None:
