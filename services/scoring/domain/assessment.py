@@ -38,11 +38,7 @@ class PeerPriors:
     def __init__(self, levels: Levels, rules: RulePack) -> None:
         """Nothing is known before the first :meth:`update`."""
         self._rules = rules
-        self._groups = {
-            f"{level.level}.{group}": members + start
-            for level, start in zip(levels.each, levels.starts, strict=True)
-            for group, members in level.groups.items()
-        }
+        self._groups = levels.groups
         self._known: dict[str, GroupPrior] = {}
         # Whose prior a unit gets: its kind's, or else that of all. By number, because there are many units.
         self._group_of = np.zeros(len(levels), dtype=np.int16)

@@ -48,11 +48,17 @@ _REACH_SD: Final = 4.0
 _GRID_ROUNDING: Final = 32.0
 """The grid's ends are multiples of 1/32, so that it stays the same when a unit at an end moves a little."""
 _BLOCK: Final = 2048
+_LOOK_BLOCK: Final = 1024
 _FEW: Final = 256
 _PART: Final = 8
 _LATER: Final = np.triu(np.ones((GRID // _PART, GRID // _PART), dtype=bool))
 _SHORT: Final = 64
 """Units of a list up to which it takes longer to find out whom to look at than to look at all."""
+_MANY: Final = 8
+"""One in so many is many: of those who move, and of those whose room lasts."""
+_TWICE: Final = 2
+_GENTLE: Final = 0.1
+"""Change of the sums, in ranks, that most units have room for."""
 _DENSITY: Final = 1 / math.sqrt(2 * math.pi)
 _ROUNDING: Final = 1e-9
 """More than what rounding can do to a sum of ten chances."""
@@ -92,6 +98,8 @@ class RankIntervals:
         self._above = self._spread = np.zeros(GRID, dtype=np.int64)
         self._ends = np.zeros((2, 0), dtype=np.int64)
         self._room = np.zeros(0)
+        self._in_vain = 0
+        """How often in a row nearly everybody's room was used up: it is not measured then."""
 
     def of(self, low: Floats, high: Floats, ranked: Booleans) -> tuple[Integers, Integers]:
         """The rank intervals among the units that are ``ranked``; 0 for the others. Not to be changed.
@@ -115,20 +123,27 @@ class RankIntervals:
         ends = np.where(ranked, self._ends, 0)
         if here.size:
             shift = self._sum_up(mean, sd, ranked, moved if known else None)
-            if shift is None or here.size <= _SHORT or here.size != np.count_nonzero(self._ranked):
+            if shift is None or here.size != np.count_nonzero(self._ranked):
                 self._room = np.zeros(len(ranked))
-            else:
+            elif self._room.any():
                 self._room -= self._reached(shift, mean, sd)
-            self._look(here[(self._room[here] <= 0) | moved[here]], mean, sd, ends, here.size)
+            which = here[(self._room[here] <= 0) | moved[here]]
+            self._in_vain = self._in_vain + 1 if _MANY * which.size > (_MANY - 1) * here.size else 0
+            few = _MANY * np.count_nonzero(moved) < here.size > _SHORT
+            gentle = self._in_vain < _TWICE or (shift is not None and shift.max() < _GENTLE)
+            self._look(which, mean, sd, ends, here.size, measure=bool(few and gentle))
         self._mean, self._sd, self._ranked, self._ends = mean, sd, ranked.copy(), ends
         return ends[0], ends[1]
 
-    def _look(self, which: Integers, mean: Floats, sd: Floats, ends: Integers, units: int) -> None:
-        """Find the ranks of ``which``, beginning with those that they had, and their room."""
-        for first in range(0, which.size, _BLOCK):
-            block = which[first : first + _BLOCK]
+    def _look(
+        self, which: Integers, mean: Floats, sd: Floats, ends: Integers, units: int, *, measure: bool
+    ) -> None:
+        """Find the ranks of ``which``, beginning with those that they had; and ``measure`` their room."""
+        for first in range(0, which.size, _LOOK_BLOCK):
+            block = which[first : first + _LOOK_BLOCK]
             ranks = self._ranks_given_share(mean[block], sd[block])
-            ends[:, block], self._room[block] = _quantiles(*ranks, ends[:, block], units)
+            ends[:, block], slack = _quantiles(*ranks, ends[:, block], units)
+            self._room[block] = _room(*ranks, ends[:, block], slack) if measure else 0
 
     def _sum_up(self, mean: Floats, sd: Floats, ranked: Booleans, moved: Booleans | None) -> Floats | None:
         """Bring the sums over all ranked units up to date: from what changed, or anew if that is more.
@@ -238,11 +253,14 @@ def chances(far: Floats) -> Floats:
 
 
 def _quantiles(ranks: Floats, inverse_sd: Floats, start: Integers, units: int) -> tuple[Integers, Floats]:
-    """The smallest ranks whose summed distribution reaches the targets, shape (2, units); and their room.
+    """The smallest ranks whose summed distribution reaches the targets, shape (2, units).
 
     ``start`` is where to look first: one unit's rating moves hardly anybody's interval. The distribution
-    rises strictly there, so there is one answer, found from wherever one starts. Where it is not that, the
-    room is not known: 0.
+    rises strictly there, so there is one answer, found from wherever one starts.
+
+    Returns:
+        The ranks; and how far the distribution there and one rank before is from the target, at least: 0
+        where the rank is another than ``start``.
     """
     found = start.copy()
     # At each start and at the rank before it, in one go.
@@ -250,31 +268,31 @@ def _quantiles(ranks: Floats, inverse_sd: Floats, start: Integers, units: int) -
     both = _distribution(ranks[each], inverse_sd[each], start - _HERE)
     above = np.where(start >= units, np.inf, both[0] - _TARGETS)
     below = np.where(start <= 1, np.inf, _TARGETS - both[1])
+    slack = np.minimum(above, below)
     wrong = (above < 0) | (below <= 0) | (start < 1) | (start > units)
-    room = _room(ranks[:, np.newaxis], inverse_sd[:, np.newaxis], start, np.minimum(above, below))
-    room[wrong] = 0
     if wrong.any():
+        slack[wrong] = 0
         end, unit = np.nonzero(wrong)
         found[end, unit] = _bisect(ranks[:, unit], inverse_sd[:, unit], end, units)
-    return found, room.min(axis=0)
+    return found, slack
 
 
-def _room(ranks: Floats, inverse_sd: Floats, rank: Integers, slack: Floats) -> Floats:
-    """By how much the sums may change so that the distribution at ``rank`` and the one before keeps its side.
+def _room(ranks: Floats, inverse_sd: Floats, ends: Integers, slack: Floats) -> Floats:
+    """By how much the sums may change so that the distribution at each end and one before keeps its side.
 
     Changes of up to D in S and V move z = (rank + 1/2 - R) s, s = 1/sd, by no more than 1.04 D s (1 + |z| s)
     as long as D s**2 <= 1/16 and D s <= 1/8; so |z| then stays above 0.96 |z| - 0.13, and each node's Phi(z)
     moves by at most that times the density there.
     """
-    off = np.abs(rank - ranks) * inverse_sd  # of the middle between the two ranks: each is half of 1/sd away
-    half = inverse_sd / 2
+    steep = inverse_sd[:, np.newaxis]
+    off = np.abs(ends - ranks[:, np.newaxis]) * steep  # of the middle between the two ranks: each is s/2 away
+    half = steep / 2
     nearest = np.maximum(0.96 * (off - half) - 0.13, 0)
     density = np.exp(-nearest * nearest / 2) * _DENSITY
-    pull = 1.04 * (density * inverse_sd * (1 + (off + half) * inverse_sd)).sum(axis=0)
+    pull = 1.04 * (density * steep * (1 + (off + half) * steep)).sum(axis=0)
     steepest = inverse_sd.max(axis=0)
-    room: Floats = np.minimum(
-        (slack - _ROUNDING) / np.maximum(pull, _ROUNDING), 1 / (16 * steepest * np.maximum(steepest, 2))
-    )
+    allowed = ((slack - _ROUNDING) / np.maximum(pull, _ROUNDING)).min(axis=0)
+    room: Floats = np.minimum(allowed, 1 / (16 * steepest * np.maximum(steepest, 2)))
     return room
 
 
@@ -290,20 +308,26 @@ def _bisect(ranks: Floats, inverse_sd: Floats, end: Integers, units: int) -> Int
     reaching: Integers = np.clip(np.ceil(right - 0.5), 1, units).astype(np.int64)
     # Few are cut into eight each time: numpy takes as long for seven as for one.
     cuts = np.arange(1, 8 if end.size < _FEW else 2)[:, np.newaxis]
+    each, columns = (slice(None), np.newaxis), np.arange(end.size)
     while (reaching - below > 1).any():
+        if len(cuts) == 1:
+            middle = (below + reaching) // 2
+            reached = (middle > below) & (_distribution(ranks, inverse_sd, middle) >= target)
+            below, reaching = np.where(reached, below, middle), np.where(reached, middle, reaching)
+            continue
         middles = below + (reaching - below) * cuts // (len(cuts) + 1)
-        each = (slice(None), np.newaxis)
-        reached = (middles > below) & (_distribution(ranks[each], inverse_sd[each], middles) >= target)
-        section = np.count_nonzero(~reached, axis=0)
+        short = (middles == below) | (_distribution(ranks[each], inverse_sd[each], middles) < target)
         edges = np.concatenate((below[np.newaxis], middles, reaching[np.newaxis]))
-        columns = np.arange(end.size)
+        section = np.count_nonzero(short, axis=0)
         below, reaching = edges[section, columns], edges[section + 1, columns]
     return reaching
 
 
 def _distribution(ranks: Floats, inverse_sd: Floats, rank: Integers) -> Floats:
     """Number of nodes times the chance of at most ``rank``, with continuity correction."""
-    chances = ndtr((rank + 0.5 - ranks) * inverse_sd)
+    chances = rank + 0.5 - ranks
+    chances *= inverse_sd
+    ndtr(chances, out=chances)
     total: Floats = chances[0].copy()
     # One after the other, and not `sum`, which adds up in another order for arrays of another shape.
     for chance in chances[1:]:

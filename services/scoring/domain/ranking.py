@@ -13,7 +13,6 @@ from threading import Lock
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.scoring.domain.assessment import Assessment, Past
 from services.scoring.domain.buckets import Statistics
@@ -145,9 +144,8 @@ class _SpanRanker:
         self._now = Assessment(levels, units, rules, names)
         self._past = Past(levels, units, rules)
         self._lists = [
-            (level, kind, Standing(members + start, _groups_of(level, members), spare=_is_long(level)))
-            for level, start in zip(levels.each, levels.starts, strict=True)
-            for kind, members in ((None, np.arange(len(level.units))), *level.kinds.items())
+            (level, kind, Standing(members, groups, spare=len(level.units) >= SPARE_FROM))
+            for level, kind, members, groups in levels.lists
         ]
 
     def update(self, statistics: Statistics, past: Statistics, outcomes: OutcomeTable | None) -> "_Contents":
@@ -165,15 +163,6 @@ class _SpanRanker:
     def _put_right(self, outcomes: OutcomeTable) -> Rectified:
         tables = [of_level(level, outcomes) for level in self._levels.each]
         return rectified(np.concatenate(tables), self._rules.outcomes)
-
-
-def _groups_of(level: LevelRoster, members: NDArray[np.int64]) -> list[str]:
-    """Names of the peer groups of a list's units."""
-    return [f"{level.level}.{peers}" for peers in sorted({level.peers[place] for place in members.tolist()})]
-
-
-def _is_long(level: LevelRoster) -> bool:
-    return len(level.units) >= SPARE_FROM
 
 
 def _twins(

@@ -35,6 +35,8 @@ class Levels:
         own: by place, where the unit stands in the registry; -1 where others' ratings count for it, too.
         sums: by place, the number among those that others' ratings count for; -1: only its own do.
         summed: how many such units there are.
+        groups: places of the members of every peer group, by the name that lists give it.
+        lists: level, kind, places of the units and names of their peer groups, of every list.
     """
 
     def __init__(self, levels: Sequence[LevelRoster]) -> None:
@@ -56,6 +58,17 @@ class Levels:
         self.summed = int(np.count_nonzero(~alone))
         self.sums = np.full(len(self.units), -1, dtype=np.int32)
         self.sums[~alone] = np.arange(self.summed)
+        each = list(zip(levels, self.starts, strict=True))
+        self.groups = {
+            f"{level.level}.{group}": members + start
+            for level, start in each
+            for group, members in level.groups.items()
+        }
+        self.lists = [
+            (level, kind, members + start, _groups_of(level, members))
+            for level, start in each
+            for kind, members in ((None, np.arange(len(level.units))), *level.kinds.items())
+        ]
 
     def __len__(self) -> int:
         """How many units there are on all levels."""
@@ -65,10 +78,13 @@ class Levels:
         """What changed in the registry, as what changed for the units whose ratings they are."""
         owners = self._owners[:, places]
         owned = owners >= 0
-        found, number = np.unique(owners[owned], return_inverse=True)
-        added = np.zeros((len(found), amounts.shape[1]), dtype=np.int64)
-        np.add.at(added, number, amounts[np.nonzero(owned)[1]])
-        return Change(found.astype(np.int64), added)
+        targets = owners[owned].astype(np.int64)
+        order = np.argsort(targets, kind="stable")
+        targets = targets[order]
+        starts = np.flatnonzero(np.diff(targets, prepend=-1))
+        if not starts.size:
+            return NOTHING
+        return Change(targets[starts], np.add.reduceat(amounts[np.nonzero(owned)[1][order]], starts))
 
 
 class Change(NamedTuple):
@@ -81,6 +97,11 @@ class Change(NamedTuple):
 
     places: Places
     amounts: IntTable
+
+
+def _groups_of(level: LevelRoster, members: Places) -> list[str]:
+    """Names of the peer groups of a list's units."""
+    return [f"{level.level}.{peers}" for peers in sorted({level.peers[place] for place in members.tolist()})]
 
 
 NOTHING: Final = Change(np.zeros(0, dtype=np.int64), np.zeros((0, WEIGHED_WIDTH), dtype=np.int64))
@@ -131,8 +152,10 @@ class Tally:
         if rows.max() > np.iinfo(known.dtype).max:
             self._known = known.astype(np.int64)
         self._known[places] = rows
-        new, old = np.split(self._weighed(np.concatenate((rows, before))), 2)
-        change = self._levels.spread(places, new - old)
+        amounts = self._weighed(rows)
+        if before.any():
+            amounts -= self._weighed(before)
+        change = self._levels.spread(places, amounts)
         sums = self._levels.sums[change.places]
         self._sums[sums[sums >= 0]] += change.amounts[sums >= 0]
         return change
