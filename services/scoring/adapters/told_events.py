@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Annotated, Final
 
 import msgspec
+import structlog
 
 from services.scoring.adapters.direct_reads import Read
 from services.scoring.application.told import Told, ToldList, ToldPeriod
@@ -17,6 +18,8 @@ from shared.events import (
     UnitScoreChanged,
     spec_for_data,
 )
+
+log = structlog.get_logger(__name__)
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -84,31 +87,49 @@ _changed = msgspec.json.Decoder(_Changed).decode
 
 
 def read_told(events: Iterable[Read]) -> Told:
-    """What these events tell, in their order; others of the stream say nothing of it."""
-    last = 0
-    lists: dict[str, ToldList] = {}
-    units: dict[str, Announced] = {}
-    periods: dict[str, ToldPeriod] = {}
-    for subject, sequence, body in events:
-        last = sequence
+    """What these events tell, in their order; others of the stream say nothing of it, nor does what is none.
+
+    Nobody but scoring may write there; should somebody all the same, rankings go on.
+    """
+    found = _Found()
+    for event in events:
+        found.last = event.sequence
+        try:
+            found.take(event.subject, event.data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            log.warning("told_unreadable", sequence=event.sequence, reason=str(error))
+    return Told(found.last, found.lists, found.units, found.periods)
+
+
+class _Found:
+    """What has been read so far; see `Told`."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.lists: dict[str, ToldList] = {}
+        self.units: dict[str, Announced] = {}
+        self.periods: dict[str, ToldPeriod] = {}
+
+    def take(self, subject: str, body: bytes) -> None:
+        """Read one more event."""
         if _REVISED in subject:
             revised = _revised(body).data
             named = frozenset(row.unit_id for row in revised.changed)
             whole = len(revised.changed) == revised.changed_units
             told = ToldList(revised.list_hash, named if whole else None)
-            lists[revised.list] = told.after(lists.get(revised.list))
+            self.lists[revised.list] = told.after(self.lists.get(revised.list))
         elif _CHANGED in subject:
             changed = _changed(body)
-            units[changed.data.unit_id] = _announced(changed)
+            self.units[changed.data.unit_id] = _announced(changed)
         elif _CLOSED in subject:
             closed = _closed(body).data
-            periods[closed.list] = ToldPeriod(closed.list_hash, closed.list_hash, closed.closed_on, 0)
+            self.periods[closed.list] = ToldPeriod(closed.list_hash, closed.list_hash, closed.closed_on, 0)
         elif _RESTATED in subject:
             again = _restated(body).data
-            before = periods.get(again.list)
+            before = self.periods.get(again.list)
             closed_on = before.closed_on if before is not None else None
-            periods[again.list] = ToldPeriod(again.list_hash, again.closed_hash, closed_on, again.restatement)
-    return Told(last, lists, units, periods)
+            told_period = ToldPeriod(again.list_hash, again.closed_hash, closed_on, again.restatement)
+            self.periods[again.list] = told_period
 
 
 def _announced(event: _Changed) -> Announced:

@@ -5,6 +5,8 @@ from typing import TypeVar
 
 import pytest
 
+from services.scoring.adapters.direct_reads import Read
+from services.scoring.adapters.told_events import read_told
 from services.scoring.application.publication import Publisher
 from services.scoring.application.published import BOOKS_KEY
 from services.scoring.application.told import ToldList
@@ -16,6 +18,7 @@ from tests.unit.scoring.publishing import UNITS, WINDOWS, good
 
 Data = TypeVar("Data", bound=EventData)
 TODAY = date(2026, 11, 20)
+FACTS = ("revised", "score-changed", "period-closed", "period-restated")
 LIST = KEY.replace("2026-10", "90")
 
 
@@ -177,6 +180,16 @@ def test_more_rows_than_one_event_names_are_not_known_by_name() -> None:
     assert ToldList("c", frozenset({"U000002"})).after(some).changed == frozenset({"U000001", "U000002"})
     assert some.after(more).changed is None
     assert more.after(some) == ToldList("b", None)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"data":{"list":7}}', b"\xff"])
+def test_a_message_that_is_no_event_is_passed_over_and_the_rest_is_known(body: bytes) -> None:
+    subjects = [f"ranking.v1.{fact}.36.00" for fact in FACTS]
+    poison = [Read(subject, at, body) for at, subject in enumerate(subjects, 1)]
+    good_one = Read(subjects[0], 9, b'{"data":{"list":"l","list_hash":"h","changed_units":0,"changed":[]}}')
+    told = read_told([*poison, good_one])
+    assert told.lists == {"l": ToldList("h", frozenset())}
+    assert (told.last, told.units, told.periods) == (9, {}, {})
 
 
 def _of(found: list[Envelope[EventData]], kind: type[Data]) -> list[Data]:
