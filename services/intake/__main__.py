@@ -7,6 +7,7 @@ from shared.observability.starting import uncollected
 
 with uncollected():
     from services.intake.bootstrap import NAME, create_app
+    from services.intake.composition.screening_process import screening_apart
     from services.intake.settings import Settings
     from shared.observability.environment import read_settings
     from shared.observability.server import run_service
@@ -15,15 +16,16 @@ with uncollected():
 def main() -> int:
     """Run intake; returns the exit code."""
     settings = read_settings(Settings, NAME)
-    app = create_app(settings)
-    _collect_seldom()
-    return run_service(
-        app,
-        service=NAME,
-        host=settings.http_host,
-        port=settings.http_port,
-        log_level=settings.log_level,
-    )
+    with screening_apart(settings) as apart:
+        app = create_app(settings, apart=apart)
+        _collect_seldom()
+        return run_service(
+            app,
+            service=NAME,
+            host=settings.http_host,
+            port=settings.http_port,
+            log_level=settings.log_level,
+        )
 
 
 def _collect_seldom() -> None:

@@ -44,6 +44,7 @@ from services.intake.entrypoints.good_bad_review import add_good_bad_review_rout
 from services.intake.entrypoints.http import HttpParts, add_routes
 from services.intake.entrypoints.quarantine import add_quarantine_routes
 from services.intake.entrypoints.revisions import add_revision_routes
+from services.intake.entrypoints.screening import Looks
 from services.intake.entrypoints.spool import SpoolHealth
 from services.intake.entrypoints.tokens import add_token_routes
 from services.intake.metrics import IntakeMetrics
@@ -107,7 +108,11 @@ def _register_checks(
 
 
 def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
-    settings: Settings, *, clock: Clock | None = None, random_bytes: RandomBytes = os.urandom
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    random_bytes: RandomBytes = os.urandom,
+    apart: Looks | None = None,
 ) -> FastAPI:
     """Compose intake; nothing connects before the app's lifespan starts.
 
@@ -115,6 +120,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         settings: see `Settings`.
         clock: the system's clock unless a test gives another.
         random_bytes: source of ids, keys and nonces.
+        apart: the process that screens for this one; without it this one screens itself.
 
     Raises:
         PermanentError: a key, the registry or a rule pack is missing or invalid.
@@ -226,6 +232,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
             facts=own_facts,
         ),
         kept=ScreenFile(settings.data_dir, pseudonyms.references.key_id),
+        apart=apart,
         rules=rules,
         clock=clock,
         health=health,

@@ -39,6 +39,9 @@ class Settings(BrokerSettings, AccessSettings):
         default="",
         description="What QR codes say before the token, such as https://pj.example.cn/r/; else only that.",
     )
+    screening_process: bool = Field(
+        default=True, description="Whether a process beside this one screens (on Linux), or this one itself."
+    )
     quotas: Literal["enforce", "observe"] = Field(
         default="enforce", description="Whether what is over a quota gets 429, or is only counted."
     )

@@ -38,6 +38,7 @@ UNITS: Final = frozenset(
         "tasks",
         "items",
         "position",
+        "processes",
         "timestamp_seconds",
         "days",
         "points",

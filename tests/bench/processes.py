@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from deploy.local.resident import resident_bytes
 from tests.bench.client import Job, Load
 from tests.bench.figures import Cost, Series
 
@@ -66,8 +67,10 @@ def watching(pids: Mapping[str, int]) -> Iterator[Spent]:
 
 
 def _cpu_s(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+    """Of a process and of those that it started and that live."""
+    process = psutil.Process(pid)
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    return float(sum(each.user + each.system for each in times))
 
 
 @dataclass(slots=True)
@@ -102,12 +105,12 @@ def own_cpu_s() -> float:
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of a process now, in MB (10^6 bytes)."""
-    return float(psutil.Process(pid).memory_info().rss) / 1e6
+    """Resident memory of a process and those that it started now, in MB (10^6 bytes)."""
+    return resident_bytes(pid) / 1e6
 
 
 def peak_resident_mb(pid: int) -> float:
-    """The most that was ever resident, where the system keeps it (Linux); otherwise what is resident now."""
+    """The most that the process itself ever held, where the system keeps it (Linux); else what it has now."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return resident_mb(pid)

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from deploy.local.layout import SERVICES
+from deploy.local.resident import resident_bytes
 from tests.support.load import Load, simulated
 from tests.support.platform import Platform, free_port_base, run_pingyi, running_platform, until
 from tests.support.processes import wait_until_gone
@@ -51,7 +52,7 @@ async def test_four_services_stay_frugal_under_five_thousand_ratings(platform: P
     await load.run(platform.url("intake"), platform.proofs)
     assert len(load.promised) == 5_000
     pids = platform.pids()
-    sizes = {name: psutil.Process(pids[name]).memory_info().rss / 1024**2 for name in SERVICES}
+    sizes = {name: resident_bytes(pids[name]) / 1024**2 for name in SERVICES}
     assert sum(sizes[name] for name in FOUR) <= FOUR_LIMIT_MB, sizes
     assert max(sizes.values()) <= SERVICE_LIMIT_MB, sizes
 

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from deploy.local.layout import SERVICES
+from deploy.local.resident import resident_bytes
 from deploy.local.restart import RestartPolicy
 from tests.support.audit import assert_everything_adds_up
 from tests.support.load import Load, simulated
@@ -62,7 +63,7 @@ async def test_random_kills_for_minutes_leave_everything_balanced(tmp_path: Path
         tell(f"seed {SEED}: {kills.total()} kills {dict(kills)}, retries {dict(outages)}")
         assert kills.total() > 0
         await assert_everything_adds_up(platform, alerts_timeout_s=ALERTS_TIMEOUT_S)
-        sizes = {name: psutil.Process(platform.pid(name)).memory_info().rss / 1024**2 for name in SERVICES}
+        sizes = {name: resident_bytes(platform.pid(name)) / 1024**2 for name in SERVICES}
         tell(f"books balance over {len(platform.promised):,} ratings; resident {sizes} MB")
         assert sum(sizes.values()) <= SERVICES_LIMIT_MB, sizes
 

@@ -213,6 +213,7 @@ class Awaited:
         self.send_signal = self._process.send_signal
         self.terminate = self._process.terminate
         self.kill = self._process.kill
+        self.pid = self._process.pid
 
     @property
     def returncode(self) -> int | None:

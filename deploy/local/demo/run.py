@@ -9,7 +9,6 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-import psutil
 from nats.aio.client import Client
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -43,6 +42,7 @@ from deploy.local.demo.tour import (
 from deploy.local.feedback import read_feedback
 from deploy.local.layout import Layout
 from deploy.local.platform_file import read_running
+from deploy.local.resident import resident_bytes
 from deploy.local.wallet import Wallet
 from shared.kernel.clock import business_day
 from shared.kernel.units import load_units
@@ -248,13 +248,13 @@ def _pages(url: str, params: dict[str, Any], limit: int) -> list[dict[str, Any]]
 
 
 def resident_mb(layout: Layout) -> dict[str, float]:
-    """Resident memory of each service, in MB."""
+    """Resident memory of each service, with the processes beside it, in MB."""
     record = read_running(layout.platform_file)
     sizes: dict[str, float] = {}
     for name in record.services if record else ():
         child = record.children.get(name) if record else None
         if child is not None and child.pid is not None:
-            sizes[name] = psutil.Process(child.pid).memory_info().rss / 1e6
+            sizes[name] = resident_bytes(child.pid) / 1e6
     return sizes
 
 

@@ -27,6 +27,9 @@ class PrometheusScreening:
         self._share = metrics.gauge(
             "quarantine_share", "ratio", f"Part of about the last {SHARE_OF} ratings that screening holds."
         )
+        self._apart = metrics.gauge(
+            "screening_apart", "processes", "Processes beside this one that screen; at 0 it does so itself."
+        )
         self._recent, self._recent_held = 0.0, 0.0
         self._share.set_function(self._held_share)
 
@@ -54,6 +57,10 @@ class PrometheusScreening:
     def screening_pending(self, ratings: int) -> None:
         """So many decisions are not carried out yet."""
         self._pending.set(ratings)
+
+    def screened_by(self, processes: int) -> None:
+        """So many processes beside this one look at the stream."""
+        self._apart.set(processes)
 
     def watch_held(self, held: Callable[[], int]) -> None:
         """Show how many ratings are held, read at each scrape."""

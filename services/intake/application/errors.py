@@ -128,3 +128,7 @@ class IndexNotReadyError(TransientError):
                 "retry; /readyz says when it has",
             )
         )
+
+
+class ScreenerGoneError(TransientError):
+    """The process that screened for this one has ended."""

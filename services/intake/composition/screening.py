@@ -13,7 +13,8 @@ from services.intake.application.lapsing import Lapsing
 from services.intake.application.prepared import RequestFacts
 from services.intake.application.revising import Reviser
 from services.intake.entrypoints.quarantine_fold import QuarantineFold
-from services.intake.entrypoints.screening import ScreeningFold
+from services.intake.entrypoints.screening import Looks, ScreeningFold
+from services.intake.entrypoints.watching import Watch
 from services.intake.settings import Settings
 from shared.kernel.clock import Clock
 from shared.messaging.instance import Instance
@@ -37,6 +38,7 @@ class Screening:
         reviser: Reviser,
         facts: Callable[[str], RequestFacts],
         kept: ScreenFile,
+        apart: Looks | None,
         rules: RulePacks,
         clock: Clock,
         health: Health,
@@ -48,12 +50,11 @@ class Screening:
         self._instance = Instance(settings.data_dir)
         self._lease = Lease(SessionLeaseStore(session), NAME, self._instance.name)
         self._fold = ScreeningFold(
-            client=session.wait_ready,
-            reads=StoredRatings(),
+            looks=Watch(
+                client=session.wait_ready, reads=StoredRatings(), kept=kept, rules=rules, clock=clock
+            ),
+            apart=apart,
             holder=holder,
-            kept=kept,
-            rules=rules,
-            clock=clock,
             leads=lambda: self._lease.is_leader,
             metrics=metrics,
         )
