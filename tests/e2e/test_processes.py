@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 FOUR = ("intake", "scoring", "notify", "archive")
 FOUR_LIMIT_MB = 600
 SERVICE_LIMIT_MB = 170
-PARTS = 1 + len(SERVICES) + len(("nats", "mongod"))
-"""Processes of a platform, its supervisor included."""
+PARTS = 1 + len(SERVICES) + len(("nats", "mongod", "intake-screen"))
+"""Processes of a platform, its supervisor included, and the one beside intake that screens."""
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ async def test_ctrl_c_in_the_middle_of_work_is_quick_and_leaves_no_process(tmp_p
         await load.run(running.url("intake"), running.proofs)
         assert len(load.promised) == 200
         tree = running.tree()
-        assert len(tree) == 1 + len(running.pids()) == PARTS
+        assert len(tree) == 2 + len(running.pids()) == PARTS
         assert running.stop(signal.SIGINT) <= 10
         assert not [process for process in tree if process.is_running()]
         assert not running.layout.platform_file.exists()
@@ -94,7 +94,7 @@ def test_killed_supervisor_takes_everything_along_and_its_data_is_taken_up(tmp_p
     with pytest.raises(SupervisorKilledError), running_platform(data, cold=True) as first:  # noqa: PT012 - the block is the life of a platform
         receipt = first.pingyi_json("submit", "U000112", "5", "--client-ref", "before-the-crash")
         tree = first.tree()
-        assert len(tree) == 1 + len(first.pids()) == PARTS
+        assert len(tree) == 2 + len(first.pids()) == PARTS
         first.supervisor.kill()
         first.supervisor.wait()
         wait_until_gone(tree, timeout_s=5)
