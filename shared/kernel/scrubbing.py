@@ -10,11 +10,11 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from typing import Final
 
-from shared.kernel.identity_numbers import is_identity_number, resembles_identity_number
+from shared.kernel.digit_runs import GAP, DigitRuns
 from shared.kernel.plain_text import LOOKALIKES
 
 PHONE_MARK: Final = "[手机号]"
@@ -25,15 +25,10 @@ EMAIL_MARK: Final = "[邮箱]"
 ACCOUNT_MARK: Final = "[社交账号]"
 DOCUMENT_MARK: Final = "[证件号]"
 
-_GAP = r"[\s\-·.()_/]{0,3}"
-_IDENTITY = re.compile(
-    rf"(?<!\d)[1-9](?:{_GAP}\d){{16}}{_GAP}[0-9Xx](?![0-9])|(?<!\d)[1-9](?:{_GAP}\d){{14}}(?!\d)", re.ASCII
-)
-_BANK_CARD = re.compile(rf"(?<!\d)[3-69](?:{_GAP}\d){{15,18}}(?!\d)", re.ASCII)
 # In the groups in which it is spoken, or digit by digit, anything but words may stand between.
 _ANY_GAP = r"[^0-9A-Za-z\u3400-\u9fff]"
 _MOBILE = re.compile(
-    rf"(?<!\d)(?:(?:\+|00)?86{_GAP})?0?(?:1{_GAP}[3-9](?:{_GAP}\d){{9}}(?!\d)"
+    rf"(?<!\d)(?:(?:\+|00)?86{GAP})?0?(?:1{GAP}[3-9](?:{GAP}\d){{9}}(?!\d)"
     rf"|1[3-9]\d{_ANY_GAP}{{0,6}}\d{{4}}{_ANY_GAP}{{0,6}}\d{{4}}(?!\d)"
     rf"|1{_ANY_GAP}{{1,3}}[3-9](?:{_ANY_GAP}{{1,3}}\d){{9}}(?!{_ANY_GAP}{{0,3}}\d))",
     re.ASCII,
@@ -41,7 +36,7 @@ _MOBILE = re.compile(
 # After the country code the area's zero is left out.
 _AREA = r"(?:10|2\d|[3-9]\d{2})"
 _LANDLINE = re.compile(
-    rf"(?<!\d)(?:\(0\d{{2,3}}\)|0\d{{2,3}}|(?:\+|00)86{_GAP}\(?{_AREA}\)?)"
+    rf"(?<!\d)(?:\(0\d{{2,3}}\)|0\d{{2,3}}|(?:\+|00)86{GAP}\(?{_AREA}\)?)"
     r"(?:[\s\-/.,，、]{0,3}[2-9]\d{2,3}[\s\-]?\d{4}|[\s\-]{1,3}1\d{6,7})(?!\d)",
     re.ASCII,
 )
@@ -82,10 +77,6 @@ _LOCAL_MAX: Final = 64
 _BLANKS: Final = 2
 """Blanks that may stand on either side of the at sign."""
 
-_BANK_ISSUERS = re.compile(
-    r"62\d{14,17}|4\d{15}|5[1-5]\d{14}|35\d{14}|(?:60|68|69)\d{14,17}|(?:9558|9559)\d{15}", re.ASCII
-)
-_PROVINCE = re.compile(r"1[1-5]|2[1-3]|3[1-7]|4[1-6]|5[0-4]|6[1-5]|71|8[12]|91", re.ASCII)
 # "13.5 2024.01.05": eleven digits in all, but a date that stands by itself is no part of a number. In
 # "1991-01-01-234" it does not.
 _DATED = re.compile(
@@ -93,11 +84,13 @@ _DATED = re.compile(
     re.ASCII,
 )
 
+_Find = Callable[[str], list[tuple[int, int]]]
+"""Finds in a folded copy where something to take out stands."""
+_Search = tuple[_Find, str]
+"""And the mark for it."""
 _PASSES: Final = 5
 """What is taken out may have hidden where another number begins or ends; bounded, so time stays linear."""
 
-_LONG: Final = 18
-_SHORT: Final = 15
 _HAN = "零〇一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"
 _SPELT_OUT = str.maketrans(f"{_HAN}OoIl", "0012345678911234567890011")
 _SPELT = re.compile(rf"(?:[0-9{_HAN}OoIl]{_ANY_GAP}{{0,6}}){{9}}", re.ASCII)
@@ -105,7 +98,6 @@ _HAN_RUN = re.compile(r"[\s\-.,，、]?".join([f"[{_HAN}]"] * 3))
 _ANY_DIGIT = re.compile(r"\d|[\u2460-\u249b\u24ea\u2776-\u2793]")
 _OTHER_SIGN = re.compile(r"[@＠信wWvVqQｗＷｖＶｑＱ]")
 _WORD = re.compile(r"[A-Za-zＡ-Ｚａ-ｚ][A-Za-z0-9_\-Ａ-Ｚａ-ｚ０-９]{5}")
-_WORD_SEPARATOR = re.compile(r"[^0-9Xx]")
 
 
 def scrub(text: str, *, mistyped: bool = False) -> str:
@@ -128,35 +120,33 @@ def scrub(text: str, *, mistyped: bool = False) -> str:
     for _ in range(_PASSES):
         if not _may_name_somebody(text):
             break
-        before, text = text, _scrub_once(text, _resembles if mistyped else _is_identity)
+        before, text = text, _scrub_once(text, mistyped=mistyped)
         if text == before:
             break
     return text
 
 
-def _scrub_once(text: str, is_identity: Callable[[str], bool]) -> str:
+def _scrub_once(text: str, *, mistyped: bool) -> str:
+    runs = DigitRuns()
+    numbers: tuple[_Search, ...] = (
+        (partial(runs.identities, mistyped=mistyped, shorter=False), IDENTITY_MARK),
+        (partial(runs.bank_cards, accept=_is_no_date, shorter=False), BANK_CARD_MARK),
+        (partial(_matches, _MOBILE, _is_no_date), PHONE_MARK),
+    )
+    # Last, since what other numbers are made of may look like one of these by chance.
+    shorter: tuple[_Search, ...] = (
+        (partial(runs.identities, mistyped=mistyped, shorter=True), IDENTITY_MARK),
+        (partial(runs.bank_cards, accept=_is_no_date, shorter=True), BANK_CARD_MARK),
+    )
     folded = _fold(text)
-    for pattern, mark, accept in (
-        (_IDENTITY, IDENTITY_MARK, is_identity),
-        (_BANK_CARD, BANK_CARD_MARK, _is_bank_card),
-        (_MOBILE, PHONE_MARK, _is_no_date),
-        (_LANDLINE, PHONE_MARK, _any),
-        (_LOCAL, PHONE_MARK, _is_no_day),
-        (_DOCUMENT, DOCUMENT_MARK, _is_no_day),
-        (_PLATE, PLATE_MARK, _is_plate),
-    ):
-        text, folded = _replace(text, folded, pattern, mark, accept)
-    if _SPELT.search(folded.text) is not None:
-        for pattern, mark, accept in (
-            (_IDENTITY, IDENTITY_MARK, is_identity),
-            (_BANK_CARD, BANK_CARD_MARK, _is_bank_card),
-            (_MOBILE, PHONE_MARK, _is_no_date),
-        ):
-            text, folded = _replace(text, folded.spelt(), pattern, mark, accept)
+    for find, mark in (*numbers, *_NAMED, *shorter):
+        text, folded = _replace(text, folded, find, mark)
+    if _SPELT.search(folded.text) is not None and folded.spelt().text != folded.text:
+        for find, mark in (*numbers, *shorter):
+            text, folded = _replace(text, folded.spelt(), find, mark)
         folded = _fold(text)
-    text = _marked(text, folded, _mail_in(folded.text), EMAIL_MARK)
-    folded = _fold(text)
-    return _marked(text, folded, _accounts_in(folded.text), ACCOUNT_MARK)
+    text, folded = _replace(text, folded, _mail_in, EMAIL_MARK)
+    return _replace(text, folded, _accounts_in, ACCOUNT_MARK)[0]
 
 
 def _may_name_somebody(text: str) -> bool:
@@ -236,28 +226,30 @@ def _fold(text: str) -> _Folded:
     return _Folded(copy.replace(_UNSEEN, ""), places)
 
 
-def _replace(
-    text: str, folded: _Folded, pattern: re.Pattern[str], mark: str, accept: Callable[[str], bool]
-) -> tuple[str, _Folded]:
-    """`text` and its copy with `mark` for everything that matches `pattern` and is accepted."""
-    spans: list[tuple[int, int]] = []
-    match = pattern.search(folded.text)
-    while match is not None:
-        group = match.lastgroup or 0
-        taken = accept(match[group])
-        if taken:
-            spans.append(match.span(group))
-        # What was refused may hold the beginning of another.
-        match = pattern.search(folded.text, match.end() if taken else match.start() + 1)
+def _replace(text: str, folded: _Folded, find: _Find, mark: str) -> tuple[str, _Folded]:
+    """`text` and its copy with `mark` for everything that `find` finds in the copy."""
+    spans = find(folded.text)
     if not spans:
         return text, folded
     text = _marked(text, folded, spans, mark)
     return text, _fold(text)
 
 
+def _matches(pattern: re.Pattern[str], accept: Callable[[str], bool], copy: str) -> list[tuple[int, int]]:
+    """Where `copy` matches `pattern` and what it says is accepted."""
+    spans: list[tuple[int, int]] = []
+    match = pattern.search(copy)
+    while match is not None:
+        group = match.lastgroup or 0
+        taken = accept(match[group])
+        if taken:
+            spans.append(match.span(group))
+        # What was refused may hold the beginning of another.
+        match = pattern.search(copy, match.end() if taken else match.start() + 1)
+    return spans
+
+
 def _marked(text: str, folded: _Folded, spans: list[tuple[int, int]], mark: str) -> str:
-    if not spans:
-        return text
     pieces: list[str] = []
     end = 0
     for span in spans:
@@ -274,40 +266,12 @@ def _any(_written: str) -> bool:
     return True
 
 
-def _digits(written: str) -> str:
-    return _WORD_SEPARATOR.sub("", written)
-
-
-def _is_identity(written: str) -> bool:
-    number = _digits(written)
-    return is_identity_number(number) and (len(number) != _SHORT or _PROVINCE.match(number) is not None)
-
-
-def _resembles(written: str) -> bool:
-    number = _digits(written)
-    return _is_identity(written) or (len(number) == _LONG and resembles_identity_number(number))
-
-
 def _is_no_date(written: str) -> bool:
     return _DATED.search(written) is None
 
 
 def _is_no_day(written: str) -> bool:
     return _DAY.fullmatch(written) is None
-
-
-def _is_bank_card(written: str) -> bool:
-    number = _digits(written)
-    return _BANK_ISSUERS.fullmatch(number) is not None and _passes_luhn(number) and _is_no_date(written)
-
-
-def _passes_luhn(number: str) -> bool:
-    """Whether the last digit is the check digit of ISO/IEC 7812."""
-    total = 0
-    for place, digit in enumerate(map(int, reversed(number))):
-        doubled = digit * 2 if place % 2 else digit
-        total += doubled - 9 if doubled > 9 else doubled  # noqa: PLR2004 - of two digits, their sum
-    return total % 10 == 0
 
 
 def _is_plate(written: str) -> bool:
@@ -342,3 +306,12 @@ def _accounts_in(copy: str) -> list[tuple[int, int]]:
         elif match["sure"].strip() or any(char.isdigit() or char in "_-" for char in account):
             spans.append(match.span("id"))
     return spans
+
+
+_NAMED: Final[tuple[_Search, ...]] = (
+    (partial(_matches, _LANDLINE, _any), PHONE_MARK),
+    (partial(_matches, _LOCAL, _is_no_day), PHONE_MARK),
+    (partial(_matches, _DOCUMENT, _is_no_day), DOCUMENT_MARK),
+    (partial(_matches, _PLATE, _is_plate), PLATE_MARK),
+)
+"""What is known by its form alone, or by the word before it."""
