@@ -169,10 +169,13 @@ class SqliteQuarantine:
         query = f"SELECT count(*) FROM held WHERE sequence > 0{where}"  # noqa: S608 - our own words
         return int(self._rows(query, values)[0][0])
 
-    def by_hand(self, before: str, limit: int) -> list[str]:
+    def by_hand(self, before: str, after: int, limit: int) -> list[tuple[int, str]]:
         """See `application.lapsing.HeldByHand`."""
-        query = "SELECT event_id FROM held WHERE cluster IS NULL AND held_at < ? ORDER BY sequence LIMIT ?"
-        return [event_id for (event_id,) in self._rows(query, (before, limit))]
+        query = (
+            "SELECT sequence, event_id FROM held WHERE sequence > ? AND cluster IS NULL AND held_at < ? "
+            "ORDER BY sequence LIMIT ?"
+        )
+        return [(sequence, event_id) for sequence, event_id in self._rows(query, (after, before, limit))]
 
     def held(self) -> int:
         """How many ratings are held; 0 while that is not known."""
