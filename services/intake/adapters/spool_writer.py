@@ -41,6 +41,17 @@ _NOTHING: Final = Amount(0, 0, 0)
 _log = get_logger(component="spool")
 
 
+def room_on_disk(directory: Path, size: int) -> tuple[int, int]:
+    """Free bytes of the disk, and how many there have to be for `size` bytes more.
+
+    Raises:
+        OSError: the directory is gone.
+    """
+    space = os.statvfs(directory)
+    # Twice: into the log first, and then into the file.
+    return space.f_bavail * space.f_frsize, DISK_RESERVE + 2 * size
+
+
 @dataclass(slots=True)
 class SpoolView:
     """What the event loop knows of the spool; only the loop touches it.
@@ -284,11 +295,9 @@ class SpoolWriter:
         self._shrunk = True
 
     def _require_room(self, size: int) -> None:
-        space = os.statvfs(self._directory)
-        free = space.f_bavail * space.f_frsize
-        # Twice: into the log first, and then into the file.
-        if free < DISK_RESERVE + 2 * size:
-            raise SpoolFullError(f"{free} free bytes on the disk", f"at least {DISK_RESERVE + 2 * size}")
+        free, least = room_on_disk(self._directory, size)
+        if free < least:
+            raise SpoolFullError(f"{free} free bytes on the disk", f"at least {least}")
 
     def _do(self, job: Job, work: Callable[[SpoolFile], Any]) -> None:
         try:

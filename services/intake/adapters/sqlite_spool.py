@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from services.intake.adapters.jetstream_log import read_accepted
 from services.intake.adapters.spool_file import ROW_BYTES, Amount, SpoolFile
-from services.intake.adapters.spool_writer import Job, SpoolView, SpoolWriter
+from services.intake.adapters.spool_writer import Job, SpoolView, SpoolWriter, room_on_disk
 from services.intake.adapters.stored_revisions import read_revision
 from services.intake.application.spooling import Entry, Kept, SpoolFullError, SpoolUnavailableError
 from services.intake.domain.accepted import Accepted
@@ -36,6 +36,7 @@ class SqliteSpool:
         self, directory: Path, pseudonyms: Pseudonyms, clock: Clock, *, max_bytes: int, max_queued: int
     ) -> None:
         """Keep the file in `directory`, of this process alone; take up to `max_bytes` (0: nothing at all)."""
+        self._directory = directory
         self._pseudonyms = pseudonyms
         self._clock = clock
         self._max_bytes = max_bytes
@@ -68,9 +69,15 @@ class SqliteSpool:
     @property
     def trouble(self) -> str | None:
         """Why nothing can be spooled at present; None if it can."""
-        if self._view.trouble is None and self.size + self._reserved + LEAST_ROOM > self._max_bytes:
+        if self._view.trouble is not None:
+            return self._view.trouble
+        if self.size + self._reserved + LEAST_ROOM > self._max_bytes:
             return f"it is full: {self.size} of {self._max_bytes} bytes"
-        return self._view.trouble
+        try:
+            free, least = room_on_disk(self._directory, LEAST_ROOM)
+        except OSError as error:
+            return repr(error)
+        return f"its disk is full: {free >> 20} of {least >> 20} MiB free" if free < least else None
 
     def oldest_age_s(self) -> float:
         """Seconds that the oldest message has waited; 0 if none waits."""

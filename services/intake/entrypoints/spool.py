@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from services.intake.application.draining import Drainer
+from services.intake.application.spooling import SpoolUnavailableError
 from services.intake.domain.circuit import Circuit
 from shared.kernel.errors import TransientError, describe
 from shared.messaging.group_commit import PublishOverloadedError
@@ -122,21 +123,38 @@ class DrainLoop:
         began = monotonic()
         try:
             if not self._spool.depth:
-                if not self._circuit.closed:
-                    await self._probe()
-                    self._circuit.close()
-                    _log.info("broker_circuit_closed")
+                await self._try_broker()
                 return IDLE_S
-            moved = await self._drainer.step()
+            moved = await self._step()
         except PublishOverloadedError:
             return BUSY_S
         except TransientError as error:
             self._circuit.trip()
             _log.warning("spool_drain_retries", reason=str(error), delay_s=RETRY_S)
             return RETRY_S
+        if moved is None:
+            return RETRY_S
         if not self._spool.depth:
             _log.info("spool_drained")
         return max(0.0, moved / self._per_second - (monotonic() - began))
+
+    async def _step(self) -> int | None:
+        """How many messages left the spool; None if it can't be read, or can't forget.
+
+        That is its own trouble, a full disk say: live ratings need no more than a broker that answers.
+        """
+        try:
+            return await self._drainer.step()
+        except SpoolUnavailableError as error:
+            _log.warning("spool_not_drained", reason=str(error), delay_s=RETRY_S)
+        await self._try_broker()
+        return None
+
+    async def _try_broker(self) -> None:
+        if not self._circuit.closed:
+            await self._probe()
+            self._circuit.close()
+            _log.info("broker_circuit_closed")
 
 
 class SpoolHealth:
@@ -169,11 +187,8 @@ class SpoolHealth:
             self._was_live = True
             return "by the broker"
         if self._spool.trouble is not None:
-            raise TransientError(
-                describe(
-                    f"no broker, and a spool of which is said: {self._spool.trouble}", "either", "mend one"
-                )
-            )
+            # In few words: readiness shows the ends of a long sentence, and the reason would be its middle.
+            raise TransientError(f"no broker; spool: {self._spool.trouble}")
         if not self._was_live and self._now() < self._until:
             raise TransientError(describe("a start", "broker and index to come up", "wait some seconds"))
         return "by the spool"
@@ -185,17 +200,13 @@ class SpoolHealth:
             TransientError: something does.
         """
         spool = self._spool
-        said = (
-            [f"{spool.depth} messages wait, the oldest for {spool.oldest_age_s():.0f} s"]
-            if spool.depth
-            else []
-        )
+        said = [spool.trouble] if spool.trouble is not None else []
+        if spool.depth:
+            said.append(f"{spool.depth} messages wait, the oldest for {spool.oldest_age_s():.0f} s")
         if spool.set_aside_messages:
             said.append(f"{spool.set_aside_messages} messages set aside, see `pingyi spool show`")
         if spool.damaged_files:
             said.append(f"{spool.damaged_files} damaged files set aside, see the runbook")
-        if spool.trouble is not None:
-            said.append(spool.trouble)
         if said:
             raise TransientError("; ".join(said))
         return "empty"

@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 
 from services.intake.application.draining import Drainer
+from services.intake.application.spooling import SpoolFullError
 from services.intake.domain.circuit import Circuit
 from services.intake.entrypoints.spool import DrainLoop, SpoolHealth, watch_broker
 from shared.kernel.errors import TransientError
@@ -90,6 +91,19 @@ async def test_live_ratings_that_fill_the_queue_go_first_and_open_no_circuit() -
     spool.depth, spool.failures = 10, [PublishOverloadedError("full")]
     await run(spool, 0.1)
     assert (spool.depth, spool.circuit.trips) == (0, 0)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+async def test_a_spool_that_cannot_be_drained_keeps_no_live_rating_from_the_broker(*, closed: bool) -> None:
+    spool = Spool()
+    if closed:
+        spool.circuit.close()
+    spool.depth, spool.failures = 10, [SpoolFullError("a full disk", "room")]
+    await run(spool, 0.05)
+    assert (spool.depth, spool.circuit.closed, spool.circuit.trips) == (10, True, 0)
+    assert spool.probes == (0 if closed else 1)
+    await run(spool, 0.05)
+    assert spool.depth == 0
 
 
 async def test_a_lost_connection_frees_who_waits() -> None:
