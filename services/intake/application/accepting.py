@@ -16,6 +16,7 @@ from services.intake.application.ports import (
     Vault,
 )
 from services.intake.application.prepared import Prepared
+from services.intake.application.slices import Slices
 from services.intake.domain.accepted import Accepted, Outcome, Verdict, judge_repeat
 from services.intake.domain.pseudonyms import Pseudonyms
 from shared.kernel.errors import NotFoundError, TransientError
@@ -167,7 +168,10 @@ class Acceptor:
     async def _store(self, ratings: Sequence[Prepared]) -> list[Outcome]:
         messages: list[Outgoing] = []
         sealed: list[SealedRecord | None] = []
+        slices = Slices()
         for rating in ratings:
+            if slices.over:
+                await slices.others()
             text = None if rating.submission.text is None else scrub(rating.submission.text)
             record = None
             if text is not None or rating.submission.contact is not None:

@@ -11,6 +11,7 @@ from services.intake.application.errors import KeyReusedError, RejectedError, To
 from services.intake.application.ports import Tally
 from services.intake.application.prepared import CLIENT_REF, Prepared, Preparer, RequestFacts
 from services.intake.application.quotas import QuotaGate
+from services.intake.application.slices import Slices
 from services.intake.domain.acceptance import Issue
 from services.intake.domain.accepted import Outcome, Verdict
 from services.intake.domain.lines import Line
@@ -105,7 +106,7 @@ async def submit_batch(
             results[number] = LineResult(number, outcome, _conflict_issues(prepared, outcome))
 
     for start in range(0, len(lines), CHUNK):
-        good, bad = _prepare(lines[start : start + CHUNK], facts, desk, parse)
+        good, bad = await _prepare(lines[start : start + CHUNK], facts, desk, parse)
         results.update(bad)
         under_way.add(asyncio.create_task(accept(good)))
         under_way, failure = await _settle(under_way, CHUNKS_UNDER_WAY - 1)
@@ -132,13 +133,16 @@ def _admitted(
     return prepare(), taken
 
 
-def _prepare(
+async def _prepare(
     lines: Sequence[Line], facts: RequestFacts, desk: Desk, parse: Callable[[bytes], Submission]
 ) -> tuple[list[_GoodLine], dict[int, LineResult]]:
     """Judge `lines`: the prepared ones with their numbers, and the results of the refused ones."""
     good: list[_GoodLine] = []
     bad: dict[int, LineResult] = {}
+    slices = Slices()
     for line in lines:
+        if slices.over:
+            await slices.others()
         try:
             submission = parse(line.data)
             prepare = partial(desk.preparer.line, submission, facts, line.place)

@@ -31,6 +31,7 @@ from services.intake.entrypoints.plain_rating import (
 from shared.kernel.clock import parse_rfc3339
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Source
+from shared.kernel.plain_text import composed
 from shared.observability.problem import field_errors
 
 # Fields whose values an error may repeat. Everything else could hold a name, a number or an opinion, also
@@ -188,7 +189,7 @@ def read_any(raw: bytes) -> Submission:
         explained += 2
     if raw.count(b":") != explained:
         refuse_repeats(raw)
-    text = None if body.text is None or not body.text.strip() else unicodedata.normalize("NFC", body.text)
+    text = None if body.text is None or not body.text.strip() else composed(body.text)
     return Submission(
         unit_id=body.unit_id,
         grade=body.grade,

@@ -4,7 +4,6 @@ What is read here means the same there; whatever is unusual or wrong is left to 
 """
 
 import re
-import unicodedata
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -16,6 +15,7 @@ from services.intake.domain.tokens import MAX_TEXT
 from shared.kernel.clock import parse_rfc3339
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Source
+from shared.kernel.plain_text import composed
 
 MAX_UNIT: Final = 64
 MAX_REFERENCE: Final = 128
@@ -90,7 +90,7 @@ def read_plain(raw: bytes) -> Submission | None:
             occurred_at = whole_ms(parse_rfc3339(moment))
         if text is not UNSET:
             colons += text.count(":")
-            text = unicodedata.normalize("NFC", text) if text.strip() else None
+            text = composed(text) if text.strip() else None
         if dimensions is not UNSET:
             colons += len(dimensions)
         if contact is not UNSET:

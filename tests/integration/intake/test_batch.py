@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from time import thread_time
 
 import pytest
 from nats.aio.client import Client
@@ -166,3 +167,34 @@ async def test_a_client_that_sends_no_body_does_not_keep_others_from_their_batch
             answer = await intake.submit_lines(line("a"))
         assert answer.json()["accepted"] == 1
         assert (await idle).status_code == 408
+
+
+LONG = "窗口的工作人员很耐心，等了15分钟就办好了，材料要3份复印件。" * 60
+MARKS = "a" + "\u0301" * 10_000 + "\u0323" * 19_000
+HOSTILE = {
+    "long texts": [line(f"l{n}", text=LONG[n % 40 :][:1_800]) for n in range(400)],
+    "marks without an end": [
+        json.dumps(RATING | {"client_ref": f"m{n}", "text": MARKS}, ensure_ascii=False) for n in range(20)
+    ],
+    "thousands of unknown names": [line(f"u{n}", **{f"x{m}": 1 for m in range(4_500)}) for n in range(100)],
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_whatever_a_batch_costs_others_get_their_turn_meanwhile(intake: Intake, kind: str) -> None:
+    gaps: list[float] = []
+
+    async def others() -> None:
+        while True:
+            began = thread_time()
+            await asyncio.sleep(0)
+            gaps.append(thread_time() - began)
+
+    task = asyncio.create_task(others())
+    await asyncio.sleep(0.05)
+    answer = await intake.submit_lines(*HOSTILE[kind])
+    await asyncio.sleep(0.05)
+    task.cancel()
+    assert answer.status_code == 200
+    assert len(answer.json()["results"]) == len(HOSTILE[kind])
+    assert max(gaps) < 0.15, "so long did one turn take"

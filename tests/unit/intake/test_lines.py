@@ -1,3 +1,5 @@
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,3 +40,19 @@ def test_too_many_lines_are_counted() -> None:
 def test_a_byte_order_mark_is_named() -> None:
     with pytest.raises(InvalidValueError, match="byte order mark"):
         split_lines(b"\xef\xbb\xbf{}", 10)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"\n" * 16_000_000, "16000000 bytes without a rating"),
+        (b" \r\n" * 5_000_000, "without a rating"),
+        (b"{}\n" * 5_000_000, "100000 lines or more"),
+    ],
+    ids=["blank", "blanks", "lines"],
+)
+def test_millions_of_lines_are_refused_at_once(body: bytes, told: str) -> None:
+    began = process_time()
+    with pytest.raises(InvalidValueError, match=told):
+        split_lines(body, 10_000)
+    assert process_time() - began < 0.5  # it was one to three seconds, in which nobody else got an answer
