@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from shared.observability import allocator
+from shared.observability.heads import BoundedProtocol
 from shared.observability.health import RENEWED, Health
 from shared.observability.logging import LineWriter, configure_logging, get_logger
 
@@ -117,7 +118,7 @@ def run_service(  # noqa: PLR0913 - what a process has to know, keyword-only
             host=host,
             port=port,
             loop=loop,
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="on",
             log_config=None,

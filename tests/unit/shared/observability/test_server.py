@@ -19,17 +19,18 @@ ROOT = Path(__file__).parents[4]
 PROGRAM = """
 import asyncio, sys
 from contextlib import asynccontextmanager
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from shared.observability.health import Health
 from shared.observability.http import install
 from shared.observability.lifecycle import TaskSupervisor
 from shared.observability.logging import get_logger
 from shared.observability.metrics import ServiceMetrics
-from shared.observability import server
+from shared.observability import heads, server
 from shared.observability.server import run_service
 
 port, mode = int(sys.argv[1]), sys.argv[2]
 health = Health()
+heads.MOST_S = 0.5 if mode == "impatient" else heads.MOST_S
 server.BROKEN_STOP_S = 1.0 if mode == "hangs" else server.BROKEN_STOP_S
 
 async def work():
@@ -59,6 +60,10 @@ install(app, ServiceMetrics("intake"), health)
 async def slow() -> str:
     await asyncio.sleep(0.5)
     return "done"
+
+@app.post("/length")
+async def length(request: Request) -> int:
+    return len(await request.body())
 
 sys.exit(run_service(app, service="intake", host="127.0.0.1", port=port))
 """
