@@ -64,7 +64,8 @@ def encoding_of(path: Path) -> str:
             if broken is not None:
                 raise _undecodable(path, f"{encoding} as its byte order mark says", broken)
             return encoding
-    if b"\0" in head[:4096]:
+    begin = head[:4096]
+    if begin.count(0) * _ZEROS_ONE_IN > len(begin):
         expected = "text in UTF-8 or GB18030 (GBK), or UTF-16 with a byte order mark"
         raise EncodingError(describe(f"zero bytes in {path.name}", expected, _REMEDY))
     breaks: dict[str, int] = {}
@@ -77,6 +78,8 @@ def encoding_of(path: Path) -> str:
     raise _undecodable(path, f"UTF-8 or GB18030 (GBK), of which {nearest} comes furthest,", breaks[nearest])
 
 
+_ZEROS_ONE_IN: Final = 20
+"""So many of a file's first bytes are zero only in UTF-16 or a binary file; fewer spoil their own rows."""
 _REMEDY: Final = "save the file as “CSV UTF-8” or as .xlsx"
 
 

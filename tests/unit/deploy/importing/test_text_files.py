@@ -10,6 +10,8 @@ from deploy.local.importing.columns import Field, HeaderError
 from deploy.local.importing.encoding import EncodingError, encoding_of
 from deploy.local.importing.rows import MAX_ROW_CHARS, Line, Rejected, Row
 from deploy.local.importing.sources import FileKindError, Kind, open_source
+from services.intake.application.errors import RejectedError
+from services.intake.entrypoints.bodies import parse_line
 from tests.unit.deploy.importing.files import HEADER, NAME, UNIT, mapper, rows_of, values_of
 
 ROW = f"{NAME},满意,2026/3/1,BJ1,很好,\n"
@@ -57,6 +59,16 @@ def test_a_byte_order_mark_is_believed(tmp_path: Path) -> None:
     path.write_bytes(HEADER.encode("utf-16-le"))
     with pytest.raises(EncodingError, match="zero bytes"):
         encoding_of(path)
+
+
+def test_a_zero_byte_costs_its_own_row_only(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", f"{HEADER}{ROW}{NAME},满意,2026/3/1,BJ2,很\x00好,\n{ROW}")
+    rows = rows_of(path)
+    assert [row.values[Field.TEXT] for row in rows] == ["很好", "很\x00好", "很好"]
+    (line,) = (mapper().map(row) for row in rows if "\x00" in row.values[Field.TEXT])
+    assert isinstance(line, Line)
+    with pytest.raises(RejectedError, match="control characters"):
+        parse_line(line.data)  # intake says what is wrong with it, and the others go in
 
 
 def test_line_ends_within_quotes_belong_to_the_cell(tmp_path: Path) -> None:
