@@ -85,23 +85,18 @@ class DigitRuns:
         for run in self._of(copy):
             digits, sums, done = run.digits, _IdentitySums(run.digits), 0
             for start in run.starts:
-                if start < done or digits[start] == "0":
+                if start < done:
                     continue
-                length = _LONG
-                span = run.span(start, length)
-                if span is not None and not (
+                length, span = _LONG, run.span(start, _LONG)
+                if span is None or not (
                     _BORN.match(digits, start) is not None
                     and (
                         sums.pass_at(start)
-                        or (mistyped and resembles_identity_number(digits[start : start + length]))
+                        or (mistyped and resembles_identity_number(digits[start : start + _LONG]))
                     )
                 ):
-                    if not shorter:
-                        continue
-                    span = None
-                if span is None:
-                    length = _SHORT
-                    span = run.span(start, length) if _BORN_BEFORE.match(digits, start) is not None else None
+                    tried = (shorter or span is None) and _BORN_BEFORE.match(digits, start) is not None
+                    length, span = _SHORT, run.span(start, _SHORT) if tried else None
                 if span is not None:
                     spans.append(span)
                     done = start + length

@@ -139,14 +139,12 @@ def _scrub_once(text: str, *, mistyped: bool) -> str:
         (partial(runs.bank_cards, accept=_is_no_date, shorter=True), BANK_CARD_MARK),
     )
     folded = _fold(text)
-    for find, mark in (*numbers, *_NAMED, *shorter):
+    for find, mark in (*numbers, *_NAMED):
         text, folded = _replace(text, folded, find, mark)
-    if _SPELT.search(folded.text) is not None and folded.spelt().text != folded.text:
-        for find, mark in (*numbers, *shorter):
-            text, folded = _replace(text, folded.spelt(), find, mark)
-        folded = _fold(text)
-    text, folded = _replace(text, folded, _mail_in, EMAIL_MARK)
-    return _replace(text, folded, _accounts_in, ACCOUNT_MARK)[0]
+    text, folded = _spelt_out(text, folded, numbers)
+    for find, mark in (*_ADDRESSES, *shorter):
+        text, folded = _replace(text, folded, find, mark)
+    return _spelt_out(text, folded, shorter)[0]
 
 
 def _may_name_somebody(text: str) -> bool:
@@ -224,6 +222,15 @@ def _fold(text: str) -> _Folded:
         return _Folded(copy, None)
     places = [place for place, char in enumerate(copy) if char != _UNSEEN]
     return _Folded(copy.replace(_UNSEEN, ""), places)
+
+
+def _spelt_out(text: str, folded: _Folded, searches: tuple[_Search, ...]) -> tuple[str, _Folded]:
+    """`text` and its copy after `searches` where digits are words, or letters that look alike."""
+    if _SPELT.search(folded.text) is None or folded.spelt().text == folded.text:
+        return text, folded
+    for find, mark in searches:
+        text, folded = _replace(text, folded.spelt(), find, mark)
+    return text, _fold(text)
 
 
 def _replace(text: str, folded: _Folded, find: _Find, mark: str) -> tuple[str, _Folded]:
@@ -315,3 +322,4 @@ _NAMED: Final[tuple[_Search, ...]] = (
     (partial(_matches, _PLATE, _is_plate), PLATE_MARK),
 )
 """What is known by its form alone, or by the word before it."""
+_ADDRESSES: Final[tuple[_Search, ...]] = ((_mail_in, EMAIL_MARK), (_accounts_in, ACCOUNT_MARK))
