@@ -123,6 +123,17 @@ class DivisionRegistry:
         """Whether `code` was in force on any day."""
         return code in self._rows
 
+    def latest(self, code: str) -> Division:
+        """Return the last division that had `code`, whether it is in force or not.
+
+        Raises:
+            NotFoundError: no division ever had it.
+        """
+        rows = self._rows.get(code)
+        if rows is None:
+            raise NotFoundError(code, "a GB/T 2260 code", "look it up, or load it with the registry first")
+        return rows[-1]
+
     def children(self, code: str, on: date = LIST_DATE) -> tuple[Division, ...]:
         """Return the divisions directly below `code` on the day `on`, ordered by code.
 

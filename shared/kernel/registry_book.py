@@ -74,7 +74,7 @@ class RegistryBook:
 
     @property
     def offices(self) -> frozenset[Office]:
-        """Every assignment that there ever was."""
+        """Every assignment that stands: of two for one unit, role and day the later load's."""
         return frozenset(office for offices in self._offices.values() for office in offices)
 
     def responsible(self, unit_id: str, on: date) -> dict[str, str]:
@@ -104,15 +104,6 @@ class RegistryBook:
             self.divisions = DivisionRegistry(self._rows.values())
         return True
 
-    def with_divisions(self, rows: Iterable[Division]) -> DivisionRegistry:
-        """The divisions as they would be with `rows`, which replace those of the same code and first day.
-
-        Raises:
-            InvalidValueError: two rows of one code would be in force on one day.
-        """
-        replaced = {(each.code, each.valid_from): each for each in rows}
-        return DivisionRegistry({**self._rows, **replaced}.values())
-
     def has(self, row: Division) -> bool:
         """Whether that very row is in the table of divisions."""
         return self._rows.get((row.code, row.valid_from)) == row
@@ -129,6 +120,7 @@ class RegistryBook:
             self._rows[change.code, change.valid_from] = change
         else:
             offices = self._offices.setdefault((change.unit_id, change.role), [])
+            offices[:] = [each for each in offices if each.valid_from != change.valid_from]
             offices.append(change)
             offices.sort(key=lambda each: each.valid_from)
 

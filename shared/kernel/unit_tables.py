@@ -20,7 +20,9 @@ from shared.kernel.spreadsheets import safe_cell
 from shared.kernel.units import ALL, BUREAU, COLUMNS, OPTIONAL_COLUMNS, Unit
 
 _UNIT_ID = re.compile(r"U\d{6}", re.ASCII)
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _LADDER: Final = tuple(Level)
+_SHOWN: Final = 80
 NAME_MAX: Final = 120
 PLAIN_NAME: Final = "a name without quotes, invisible characters and numbers of people that is no formula"
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -56,16 +58,19 @@ def read_rows(
     """
     lines = text.removeprefix("\ufeff").splitlines()
     numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
-    cells = list(csv.reader(line for _, line in numbered))
-    header = tuple(cells[0]) if cells else ()
+    first, head = numbered[0] if numbered else (1, "")
+    header = tuple(_cells(head) or ())
     if header not in {tuple(columns), (*columns, *optional)}:
-        line = numbered[0][0] if numbered else 1
-        return [], [Fault(line, "header", ",".join(header), ",".join(columns), "restore the header")]
+        return [], [Fault(first, "header", ",".join(header), ",".join(columns), "restore the header")]
     absent = dict.fromkeys(optional, "")
     rows: list[Row] = []
     faults: list[Fault] = []
-    for (line, _), row in zip(numbered[1:], cells[1:], strict=False):
-        if len(row) == len(header):
+    for line, written in numbered[1:]:
+        row = _cells(written)
+        if row is None:
+            expected, remedy = "quotation marks in pairs on one line", "add the missing one, or remove both"
+            faults.append(Fault(line, "row", written[:_SHOWN], expected, remedy))
+        elif len(row) == len(header):
             given = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
             rows.append(Row(line, absent | given))
         else:
@@ -75,8 +80,16 @@ def read_rows(
     return rows, faults
 
 
+def _cells(line: str) -> list[str] | None:
+    """The cells of one line; None: its quotes don't close there, or it is longer than any row."""
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error:
+        return None
+
+
 def units_of(
-    rows: Iterable[Row], kinds: Iterable[str], divisions: DivisionRegistry
+    rows: Sequence[Row], kinds: Iterable[str], divisions: DivisionRegistry
 ) -> tuple[list[Unit], list[Fault]]:
     """The units of a table, and everything that keeps it from being used; both in the table's order.
 
@@ -101,9 +114,13 @@ def units_of(
         lines[unit.unit_id] = row.line
         units.append(unit)
     by_id = {unit.unit_id: unit for unit in units}
+    # A row that is wrong itself is told once, not again by each row that names it.
+    wrong_itself = {UnitId(row.cells["unit_id"]) for row in rows} - by_id.keys()
     for unit in units:
-        faults += _parent_faults(unit, by_id, lines[unit.unit_id])
-        faults += _successor_faults(unit, by_id, lines[unit.unit_id])
+        if unit.parent_id not in wrong_itself:
+            faults += _parent_faults(unit, by_id, lines[unit.unit_id])
+        if unit.successor not in wrong_itself:
+            faults += successor_faults(unit, by_id, lines[unit.unit_id])
     return units, sorted(faults, key=lambda fault: fault.line)
 
 
@@ -127,7 +144,7 @@ def _unit(row: Row, kinds: set[str], divisions: DivisionRegistry) -> tuple[Unit 
         wrong("kind", f"one of {', '.join(sorted(kinds))}", "correct the kind, or add it to the rule pack")
     elif level is not Level.WINDOW and cells["kind"] != BUREAU:
         wrong("kind", f"{BUREAU}, as of every unit above the windows", "correct kind or level")
-    start, end, wrong_days = _days(row)
+    start, end, wrong_days = days_of(row)
     faults += wrong_days
     faults += _place_faults(row, level, divisions)
     if faults or level is None or start is None:
@@ -162,9 +179,10 @@ def is_plain_name(name: str) -> bool:
     return not hidden and safe_cell(name) == name and scrub(name, mistyped=True) == name
 
 
-def _days(row: Row) -> tuple[date | None, date | None, list[Fault]]:
+def days_of(row: Row) -> tuple[date | None, date | None, list[Fault]]:
+    """First and last day of a row, and what is wrong with them."""
     cells, faults = row.cells, []
-    start, end = _day(cells["valid_from"]), _day(cells["valid_to"])
+    start, end = day_of(cells["valid_from"]), day_of(cells["valid_to"])
     if start is None:
         expected = "a day as YYYY-MM-DD"
         faults.append(Fault(row.line, "valid_from", cells["valid_from"], expected, "write the first day"))
@@ -213,7 +231,7 @@ def _parent_faults(unit: Unit, units: Mapping[UnitId, Unit], line: int) -> list[
     return []
 
 
-def _successor_faults(unit: Unit, units: Mapping[UnitId, Unit], line: int) -> list[Fault]:
+def successor_faults(unit: Unit, units: Mapping[UnitId, Unit], line: int) -> list[Fault]:
     """Whoever takes over is there on the day on which the unit ends; nobody takes over from themselves."""
     if unit.successor is None:
         return []
@@ -225,7 +243,7 @@ def _successor_faults(unit: Unit, units: Mapping[UnitId, Unit], line: int) -> li
         return wrong("nobody, as the unit has not ended", "set valid_to to the successor's first day")
     heir = units.get(unit.successor)
     if heir is None or heir.level is not unit.level:
-        return wrong(f"the id of a unit of level {unit.level}", "name the one that takes over")
+        return wrong(f"the id of another unit of level {unit.level}", "name the one that takes over")
     if _leads_back(unit, units):
         return wrong("a unit whose own successors do not lead back", "break the circle")
     if not heir.exists(unit.valid_to):
@@ -242,9 +260,10 @@ def _leads_back(unit: Unit, units: Mapping[UnitId, Unit]) -> bool:
     return heir == unit.unit_id
 
 
-def _day(text: str) -> date | None:
+def day_of(text: str) -> date | None:
+    """The day that is written as ``YYYY-MM-DD``; None: it is none, or written otherwise."""
     try:
-        return date.fromisoformat(text) if len(text) == len("YYYY-MM-DD") else None
+        return date.fromisoformat(text) if _DAY.fullmatch(text) else None
     except ValueError:
         return None
 
@@ -269,7 +288,19 @@ class Difference:
 
 
 class UnitsMissingError(PingyiError):
-    """A table leaves units out that are in force."""
+    """A table leaves units out that are in force.
+
+    Attributes:
+        value: what the table lacks.
+    """
+
+    expected = "every unit that was ever registered"
+    remedy = "keep their rows, and set valid_to where they no longer exist"
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        """Name the first five."""
+        self.value = f"a table without {', '.join(missing[:5])} ({len(missing)} in all)"
+        super().__init__(describe(self.value, self.expected, self.remedy))
 
 
 def differences(old: Iterable[Unit], new: Iterable[Unit]) -> tuple[Difference, ...]:
@@ -281,13 +312,7 @@ def differences(old: Iterable[Unit], new: Iterable[Unit]) -> tuple[Difference, .
     before, after = ({unit.unit_id: unit for unit in units} for units in (old, new))
     missing = sorted(before.keys() - after.keys())
     if missing:
-        raise UnitsMissingError(
-            describe(
-                f"a table without {', '.join(missing[:5])} ({len(missing)} in all)",
-                "every unit that was ever registered",
-                "keep their rows, and set valid_to where they no longer exist",
-            )
-        )
+        raise UnitsMissingError(missing)
     return tuple(
         Difference(after[unit_id], before.get(unit_id))
         for unit_id in sorted(after)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Final
 
 from services.intake.application.envelopes import SERVICE
@@ -23,33 +22,17 @@ from shared.events.units import (
     UnitRegistered,
     UnitState,
 )
-from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Level
 from shared.kernel.ids import RANDOM_BYTES, UnitId, derived_id, uuid7
-from shared.kernel.regions import COLUMNS as DIVISION_COLUMNS
 from shared.kernel.regions import Division
 from shared.kernel.registry_book import Merge, Office, RegistryBook, units_hash
-from shared.kernel.scrubbing import scrub
-from shared.kernel.unit_tables import (
-    PLAIN_NAME,
-    Difference,
-    Fault,
-    Row,
-    UnitsMissingError,
-    differences,
-    is_plain_name,
-    read_rows,
-    units_of,
-)
+from shared.kernel.registry_tables import divisions_of, merges_of, offices_of
+from shared.kernel.unit_tables import Difference, Row, UnitsMissingError, differences, read_rows, units_of
 from shared.kernel.units import ALL, OPTIONAL_COLUMNS, Unit
 from shared.messaging.registry import change_of
 
 AT_ONCE: Final = 50
 SHOWN: Final = 50
-MERGE_COLUMNS: Final = ("unit_id", "into", "on")
-OFFICE_COLUMNS: Final = ("unit_id", "role", "person", "valid_from")
-CODE_DIGITS: Final = 6
-ROLES: Final = ("head", "deputy", "officer", "backup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +93,8 @@ class Registering:
             RejectedError: faults, each with table, line and column; nothing is loaded then.
         """
         book, faults = self.book, []
-        rows, wrong = _divisions(tables.divisions)
+        rows, divisions, wrong = divisions_of(tables.divisions, book.divisions)
         faults += [("divisions", fault) for fault in wrong]
-        try:
-            divisions = book.with_divisions(rows)
-        except InvalidValueError as error:
-            issue = Issue("divisions", error.value, error.expected, error.remedy)
-            raise RejectedError((issue,)) from error
         units: tuple[Difference, ...] = ()
         after = {unit.unit_id: unit for unit in book.units}
         if tables.units:
@@ -128,13 +106,12 @@ class Registering:
                 try:
                     units = differences(book.units, found)
                 except UnitsMissingError as error:
-                    raise RejectedError(
-                        (Issue("units", "missing rows", str(error), "add the rows"),)
-                    ) from error
-                after = {unit.unit_id: unit for unit in found}
-        merges, wrong = _merges(tables.merges, after)
+                    issue = Issue("units", error.value, error.expected, error.remedy)
+                    raise RejectedError((issue,)) from error
+            after |= {unit.unit_id: unit for unit in found}
+        merges, wrong = merges_of(tables.merges, after)
         faults += [("merges", fault) for fault in wrong]
-        offices, wrong = _offices(tables.responsibilities, after)
+        offices, wrong = offices_of(tables.responsibilities, after)
         faults += [("responsibilities", fault) for fault in wrong]
         if faults:
             raise RejectedError(
@@ -210,95 +187,12 @@ class Registering:
         await self._log.publish(envelope, city=city, county=county)
 
 
-def _divisions(text: str) -> tuple[list[Division], list[Fault]]:
-    rows, faults = read_rows(text, DIVISION_COLUMNS) if text else ([], [])
-    found: list[Division] = []
-    for row in rows:
-        cells, before = row.cells, len(faults)
-        start = _day(row, "valid_from", faults)
-        end = _day(row, "valid_to", faults) if cells["valid_to"] else None
-        level = next((each for each in Level if each.value == cells["level"]), None)
-        if level is None or level is Level.WINDOW:
-            faults.append(Fault(row.line, "level", cells["level"], "province, city or county", "correct it"))
-        for column, optional in (("code", False), ("parent", True)):
-            code = cells[column]
-            if not (len(code) == CODE_DIGITS and code.isdecimal()) and not (optional and not code):
-                faults.append(Fault(row.line, column, code, "six digits of GB/T 2260", "correct the code"))
-        if not cells["name"] or not is_plain_name(cells["name"]):
-            faults.append(Fault(row.line, "name", cells["name"], PLAIN_NAME, "write the official name"))
-        if start is not None and level is not None and len(faults) == before:
-            found.append(Division(cells["code"], cells["name"], level, cells["parent"] or None, start, end))
-    return found, faults
-
-
 def _merged(row: Row, merges: Mapping[str, Merge]) -> Row:
     """A merge has ended its unit: a table that leaves day and successor open says nothing else."""
     merge, cells = merges.get(row.cells["unit_id"]), row.cells
     if merge is None or cells["valid_to"] not in {"", merge.on.isoformat()} or cells["successor"]:
         return row
     return Row(row.line, {**cells, "valid_to": merge.on.isoformat(), "successor": merge.into})
-
-
-def _merges(text: str, units: dict[UnitId, Unit]) -> tuple[list[Merge], list[Fault]]:
-    rows, faults = read_rows(text, MERGE_COLUMNS) if text else ([], [])
-    found: list[Merge] = []
-    for row in rows:
-        on = _day(row, "on", faults)
-        for column in ("unit_id", "into"):
-            if row.cells[column] not in units:
-                faults.append(
-                    Fault(row.line, column, row.cells[column], "the id of a unit", "register it first")
-                )
-        if on is None or row.cells["unit_id"] not in units or row.cells["into"] not in units:
-            continue
-        successor = units[UnitId(row.cells["into"])]
-        if not successor.exists(on) or row.cells["into"] == row.cells["unit_id"]:
-            expected = f"another unit that exists on {on}"
-            faults.append(
-                Fault(row.line, "into", row.cells["into"], expected, "name the one that takes over")
-            )
-            continue
-        found.append(Merge(row.cells["unit_id"], row.cells["into"], on))
-    return found, faults
-
-
-def _offices(text: str, units: dict[UnitId, Unit]) -> tuple[list[Office], list[Fault]]:
-    rows, faults = read_rows(text, OFFICE_COLUMNS) if text else ([], [])
-    found: list[Office] = []
-    for row in rows:
-        cells, before = row.cells, len(faults)
-        start = _day(row, "valid_from", faults)
-        if cells["unit_id"] not in units:
-            faults.append(Fault(row.line, "unit_id", cells["unit_id"], "the id of a unit", "correct it"))
-        if cells["role"] not in ROLES:
-            faults.append(
-                Fault(row.line, "role", cells["role"], f"one of {', '.join(ROLES)}", "correct the role")
-            )
-        person = cells["person"]
-        if person and not _is_reference(person):
-            faults.append(
-                Fault(
-                    row.line, "person", f"{len(person)} characters", "a reference such as person-0042",
-                    "keep names and contacts in the file of people, and refer to them",
-                )
-            )  # fmt: skip
-        if len(faults) == before and start is not None:
-            found.append(Office(cells["unit_id"], cells["role"], person.lower() or None, start))
-    return found, faults
-
-
-def _is_reference(person: str) -> bool:
-    """Whether it leads to nobody without the file of people: no name, and no telephone or other number."""
-    written = person.isascii() and person.replace("-", "").replace("_", "").isalnum()
-    return written and scrub(person, mistyped=True) == person
-
-
-def _day(row: Row, column: str, faults: list[Fault]) -> date | None:
-    try:
-        return date.fromisoformat(row.cells[column])
-    except ValueError:
-        faults.append(Fault(row.line, column, row.cells[column], "a day as YYYY-MM-DD", "correct the day"))
-        return None
 
 
 def _state(unit: Unit) -> UnitState:

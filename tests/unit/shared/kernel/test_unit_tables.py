@@ -64,6 +64,7 @@ ROW = "U000533,赣州市章贡区殡仪馆,window,funeral,360702,3607,360702,U00
         (ROW.replace("U000048", "U000008"), "parent_id"),
         (ROW.replace("U000048", ""), "parent_id"),
         (ROW.replace("2009-12-31", "2009-13-31"), "valid_from"),
+        (ROW.replace("2009-12-31", "2009-W53-4"), "valid_from"),
         (ROW + "soon", "valid_to"),
         (ROW + "2009-12-31", "valid_to"),
         (ROW + ",,", "row"),
@@ -73,6 +74,22 @@ def test_a_fault_is_told_with_its_line_and_column(changed: str, column: str) -> 
     assert ROW + "\n" in TEXT
     line = TEXT[: TEXT.index(ROW)].count("\n") + 1
     assert (line, column) in faults_of(TEXT.replace(ROW + "\n", changed + "\n"))
+
+
+def test_a_quotation_mark_that_nobody_closes_is_one_fault_however_long_the_table_is() -> None:
+    line = TEXT[: TEXT.index(ROW)].count("\n") + 1
+    long = TEXT.replace(ROW, ROW.replace("赣州", '"赣州')) + "\n".join([ROW] * 3_000)
+    told = faults_of(long)
+    assert told[0] == (line, "row")
+    assert [each for each in told if each[1] == "row"] == [(line, "row")]
+
+
+def test_a_row_that_is_wrong_is_told_once_and_not_again_by_each_row_that_names_it() -> None:
+    bureau = next(line for line in TEXT.splitlines() if line.startswith("U000048,"))
+    line = TEXT[: TEXT.index(bureau)].count("\n") + 1
+    assert faults_of(TEXT.replace(bureau, bureau.replace("2009-12-31", "2009/12/31"))) == [
+        (line, "valid_from")
+    ]
 
 
 def test_another_header_is_told_and_nothing_is_read() -> None:
