@@ -200,6 +200,11 @@ class Layout:
         return self.data / "registry" / "units.csv"
 
     @property
+    def divisions_file(self) -> Path:
+        """Table of divisions, written beside `units_file`."""
+        return self.units_file.with_name("divisions.csv")
+
+    @property
     def units_path(self) -> Path | None:
         """The table of units that services read; None: the committed one, nothing was loaded."""
         return self.units_file if self.units_file.is_file() else None

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.kernel.registry_book import RegistryBook, units_hash
+from shared.kernel.registry_tables import divisions_text
 from shared.kernel.unit_tables import units_text
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.registry import read_registry
@@ -20,10 +21,19 @@ from shared.messaging.registry import read_registry
 
 def write_table(book: RegistryBook, path: Path) -> None:
     """Write the table of units, whole or not at all."""
+    _write(path, units_text(book.units))
+
+
+def write_divisions(book: RegistryBook, path: Path) -> None:
+    """Write the table of divisions, whole or not at all."""
+    _write(path, divisions_text(book.divisions))
+
+
+def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".part")
     with beside.open("w", encoding="utf-8") as file:
-        file.write(units_text(book.units))
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)

@@ -4,6 +4,7 @@ A load counts once its ``RegistryLoaded`` is there, and then as a whole (ADR 003
 """
 
 import asyncio
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -86,9 +87,9 @@ def apply_registry(book: RegistryBook, envelope: Envelope[Any]) -> None:
 class RegistryReader:
     """Reads the loads in the stream and keeps a book of them."""
 
-    def __init__(self, client: Client) -> None:
-        """Begin with the committed tables, which loads come on top of."""
-        self.book = RegistryBook(load_units())
+    def __init__(self, client: Client, divisions: Iterable[Division] = ()) -> None:
+        """Begin with the committed units, and these divisions, which loads come on top of."""
+        self.book = RegistryBook(load_units(), divisions)
         self._reader = FoldReader(client, REGISTRY)
 
     @property
@@ -125,9 +126,14 @@ class _Head(msgspec.Struct):
     type: str
 
 
-async def read_registry(client: Client) -> RegistryBook:
-    """The registry in force, folded from all that is in the stream now."""
-    reader = RegistryReader(client)
+async def read_registry(client: Client, divisions: Iterable[Division] = ()) -> RegistryBook:
+    """The registry in force, folded from all that is in the stream now on top of the committed tables.
+
+    Args:
+        client: who may read the stream.
+        divisions: the committed ones, for whoever asks about them.
+    """
+    reader = RegistryReader(client, divisions)
     try:
         while not await reader.take():
             pass

@@ -2,22 +2,23 @@
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from deploy.local.commands.options import DataOption, JsonOption
+from deploy.local.errors import LocalError
 from deploy.local.layout import AUTH, DEFAULT_DATA, Layout
+from deploy.local.registry_in_force import InForce, registry_in_force
 from deploy.local.secrets import PROVINCE
 from shared.auth.credential_file import CREDENTIALS_FILE, CredentialFile, Order
 from shared.auth.credentials import Credential, Signing
-from shared.auth.principals import Duty, Scope
-from shared.kernel.clock import rfc3339
+from shared.auth.principals import Duty, Place, Scope
+from shared.kernel.clock import business_day, rfc3339
+from shared.kernel.errors import describe
 from shared.kernel.grades import Channel
-from shared.kernel.regions import load_divisions
-from shared.kernel.units import load_units
 
 credential = typer.Typer(no_args_is_help=True, help="Keys of channel systems: issue, rotate, revoke, list.")
 
@@ -33,7 +34,10 @@ def issue(
     channel: Annotated[list[Channel], typer.Option(help="Channel that it submits; repeat the option.")],
     *,
     region: Annotated[
-        str, typer.Option(help="Only units there: a division's code, or the id of a unit.")
+        str,
+        typer.Option(
+            help="Only units there: a division's code, or a unit's id; checked with the registry in force."
+        ),
     ] = PROVINCE,
     days: Annotated[
         int | None, typer.Option(min=1, max=36_500, help="Good for so many days; else until revoked")
@@ -46,10 +50,7 @@ def issue(
     """Issue a key and show it, once: it is stored nowhere."""
     now = datetime.now(UTC)
     scope = Scope.parse(region)
-    if scope.unit_id is not None:
-        load_units().get(scope.unit_id)
-    else:
-        load_divisions().get(region)
+    _require_units(scope, registry_in_force(data), business_day(now))
     until = None if days is None else now + timedelta(days=days)
     order = Order(name, Duty.CHANNEL, frozenset(channel), scope, signing, until)
     made, key = _opened(file, data).issue(order, now)
@@ -90,6 +91,33 @@ def list_(*, file: FileOption = None, data: DataOption = DEFAULT_DATA, as_json: 
         return
     for line in _lines(known, now):
         typer.echo(line)
+
+
+def _require_units(scope: Scope, registry: InForce, today: date) -> None:
+    """Make sure that there is something to rate where a credential is for: a mistyped region sees nothing."""
+    if scope.unit_id is not None:
+        unit = registry.units.get(scope.unit_id)
+        if unit.valid_to is not None and unit.valid_to <= today:
+            heir = registry.units.heir(unit, today)
+            such_as = "" if heir is None else f", such as its successor {heir.unit_id} ({heir.name})"
+            raise LocalError(
+                describe(
+                    f"{unit.unit_id}, which ended on {unit.valid_to}",
+                    f"a unit that goes on{such_as}",
+                    f"name it with --region; asked was {registry.about}",
+                )
+            )
+        return
+    name = registry.divisions.latest(scope.code).name
+    if not any(scope.sees(Place.of_unit(unit)) for unit in registry.units):
+        raise LocalError(
+            describe(
+                f"{scope.code} ({name})",
+                "a division that has units",
+                "name the code that its units are registered under (GET /v1/units shows it), or load them "
+                f"first with `pingyi registry load`; asked was {registry.about}",
+            )
+        )
 
 
 def _opened(file: Path | None, data: Path) -> CredentialFile:

@@ -12,14 +12,16 @@ from deploy.local.broker import cli_connection
 from deploy.local.commands.options import DataOption, JsonOption, PortBaseOption, find_platform
 from deploy.local.errors import LocalError
 from deploy.local.layout import DEFAULT_DATA
+from deploy.local.registry_in_force import registry_in_force
 from deploy.local.showing import visible
-from deploy.registry.materialise import write_table
+from deploy.registry.materialise import write_divisions, write_table
 from shared.kernel.clock import SystemClock, business_day
 from shared.kernel.errors import describe
 from shared.kernel.grades import Level
 from shared.kernel.regions import load_divisions
 from shared.kernel.registry_book import units_hash
-from shared.kernel.unit_tables import Fault, read_rows, units_of
+from shared.kernel.registry_tables import divisions_of, merges_of, offices_of
+from shared.kernel.unit_tables import read_rows, units_of
 from shared.kernel.units import OPTIONAL_COLUMNS
 from shared.messaging.registry import read_registry
 from shared.rules import load_pack
@@ -46,19 +48,42 @@ Offices = Annotated[
 
 @registry.command("validate")
 def validate(
-    units: Annotated[Path, typer.Argument(help="Table of all units, CSV.", dir_okay=False, exists=True)],
+    units: Units = None,
+    merges: Merges = None,
+    offices: Offices = None,
+    divisions: Divisions = None,
+    data: DataOption = DEFAULT_DATA,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a table by itself, all faults at once with line and column; exit code 1 on any."""
-    rows, faults = read_rows(_text(units), optional=OPTIONAL_COLUMNS)
-    kinds = load_pack(None, business_day(SystemClock().now())).kinds
-    found, more = units_of(rows, kinds, load_divisions())
-    faults = [*faults, *more]
+    """Check tables before they are loaded, all faults with table, line and column; exit code 1 on any.
+
+    Where they name what is not in themselves, the registry in force is asked, or the committed tables.
+    """
+    texts = _tables(units, merges, offices, divisions)
+    standing = registry_in_force(data)
+    after = {unit.unit_id: unit for unit in standing.units}
+    _, places, wrong = divisions_of(texts.get("divisions", ""), standing.divisions)
+    faults = [("divisions", fault) for fault in wrong]
+    count = len(after)
+    if "units" in texts:
+        rows, wrong = read_rows(texts["units"], optional=OPTIONAL_COLUMNS)
+        kinds = load_pack(None, business_day(SystemClock().now())).kinds
+        found, more = units_of(rows, kinds, places)
+        faults += [("units", fault) for fault in (*wrong, *more)]
+        after |= {unit.unit_id: unit for unit in found}
+        count = len(found)
+    faults += [("merges", fault) for fault in merges_of(texts.get("merges", ""), after)[1]]
+    faults += [
+        ("responsibilities", fault) for fault in offices_of(texts.get("responsibilities", ""), after)[1]
+    ]
     if as_json:
-        answer = {"ok": not faults, "units": len(found), "faults": [fault._asdict() for fault in faults]}
+        told = [{"table": table, **fault._asdict()} for table, fault in faults]
+        answer = {"ok": not faults, "units": count, "by": standing.about, "faults": told}
         typer.echo(json.dumps(answer, ensure_ascii=False))
     else:
-        typer.echo("\n".join(_told(faults)) if faults else f"OK: {len(found)} units.")
+        lines = [f"- {table}, {fault}" for table, fault in faults]
+        typer.echo("\n".join(lines) if faults else f"OK: {count} units.")
+        typer.echo(f"Divisions and units that the tables do not have: {standing.about}.", err=True)
     raise typer.Exit(1 if faults else 0)
 
 
@@ -105,7 +130,8 @@ def load(
 
     async def materialise() -> str:
         async with cli_connection(layout) as client:
-            book = await read_registry(client)
+            book = await read_registry(client, load_divisions())
+        await asyncio.to_thread(write_divisions, book, layout.divisions_file)
         await asyncio.to_thread(write_table, book, layout.units_file)
         return units_hash(book.units)
 
@@ -137,7 +163,3 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         expected = "text in UTF-8"
         raise LocalError(describe(f"{path.name} ({error})", expected, "save the file as UTF-8")) from error
-
-
-def _told(faults: list[Fault]) -> list[str]:
-    return [f"- {fault}" for fault in faults]

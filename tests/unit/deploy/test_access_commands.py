@@ -1,8 +1,9 @@
-"""``pingyi token`` and ``pingyi credential``, on a directory of secrets."""
+"""``pingyi token``, ``pingyi credential`` and ``pingyi registry validate``, on a directory of secrets."""
 
 import json
 import time
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import httpx
@@ -10,12 +11,20 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from deploy.local.cli import make_app
+from deploy.local.layout import Layout
 from deploy.local.secrets import ensure_secrets
 from deploy.local.wallet import Wallet
+from deploy.registry.materialise import write_divisions, write_table
 from shared.auth.credential_file import CredentialFile
 from shared.auth.credentials import KeyRing
 from shared.auth.settings import AccessSettings
 from shared.auth.sources import Sources
+from shared.kernel.grades import Level
+from shared.kernel.ids import UnitId
+from shared.kernel.regions import Division, load_divisions
+from shared.kernel.registry_book import Change, RegistryBook
+from shared.kernel.unit_tables import units_text
+from shared.kernel.units import load_units
 
 
 @pytest.fixture
@@ -72,6 +81,61 @@ def test_a_key_for_a_place_that_does_not_exist_is_not_issued(data: Path) -> None
         refused = run(data, "credential", "issue", "--name", "x", "--channel", "qr", "--region", region)
         assert refused.exit_code != 0, region
     assert len(sources(data).keys.credentials) == before
+
+
+def test_a_key_is_for_a_place_that_the_registry_as_it_was_loaded_last_has_units_in(data: Path) -> None:
+    def issue(region: str) -> Result:
+        options = ("--name", f"x-{region.lower()}", "--channel", "qr", "--region", region)
+        return run(data, "credential", "issue", *options)
+
+    for region in ("360482", "360112", "U009002"):
+        assert "the committed registry" in str(issue(region).exception) or region == "U009002"
+    book = RegistryBook(load_units(), load_divisions())
+    bureau, window = book.units[20], load_units().get("U000532")
+    new: list[Change] = [
+        Division("360799", "蓉江区", Level.COUNTY, "360700", date(2026, 1, 1), None),
+        replace(bureau, unit_id=UnitId("U009001"), division="360799", city="3607", county="360799"),
+        replace(bureau, unit_id=UnitId("U009002"), division="360482", city="3604", county="360482"),
+        replace(window, valid_to=date(2026, 1, 1), successor=UnitId("U000533")),
+    ]
+    for each in new:
+        book.part("load", each)
+    assert book.loaded("load", 1, len(new))
+    layout = Layout(data)
+    write_table(book, layout.units_file)
+    write_divisions(book, layout.divisions_file)
+    for region in ("360482", "360799", "U009001", "U009002", "360000"):
+        assert issue(region).exit_code == 0, region
+    empty = str(issue("360112").exception)
+    assert "360112 (新建区)" in empty
+    assert f"as it was loaded last ({layout.units_file})" in empty, "it says what it asked"
+    ended = str(issue("U000532").exception)
+    assert "ended on 2026-01-01" in ended
+    assert "successor U000533" in ended
+
+
+def test_tables_are_validated_together(data: Path, tmp_path: Path) -> None:
+    def validated(**tables: str) -> tuple[int, list[tuple[str, int, str]]]:
+        options: list[str] = []
+        for name, text in tables.items():
+            path = tmp_path / f"{name}.csv"
+            path.write_text(text, "utf-8")
+            options += [str(path)] if name == "units" else [f"--{name}", str(path)]
+        done = run(data, "registry", "validate", *options, "--json")
+        said = json.loads(done.stdout)
+        return done.exit_code, [(each["table"], each["line"], each["column"]) for each in said["faults"]]
+
+    row = "U009001,蓉江区民政局,county,bureau,360799,3607,360799,U000008,2026-01-01,\n"
+    units = units_text(load_units()) + row
+    last = units.count("\n")
+    divisions = "code,name,level,parent,valid_from,valid_to\n360799,蓉江区,county,360700,2026-01-01,\n"
+    merges = "unit_id,into,on\nU000532,U000048,2026-12-01\n"
+    people = "unit_id,role,person,valid_from\nU009001,head,person-1,2026-01-01\nU9,head,person-1,2026-01-01\n"
+    assert validated(units=units) == (1, [("units", last, "division")])
+    assert validated(units=units, divisions=divisions) == (0, [])
+    assert validated(units=units, divisions=divisions, merges=merges, responsibilities=people) == (
+        1, [("merges", 2, "into"), ("responsibilities", 3, "unit_id")],
+    )  # fmt: skip
 
 
 def test_proofs_go_to_the_platforms_own_addresses_and_nowhere_else(data: Path) -> None:
