@@ -171,10 +171,11 @@ def _add_routes(
 ) -> FastAPI:
     read = ReadAlerts(fold)
     snooze = SnoozeAlert(read, states=fold, publisher=bus, packs=packs, clock=clock)
+    places = AlertPlaces(read, units, clock)
     app.include_router(
-        make_router(read, AcknowledgeAlert(read, states=fold, publisher=bus, clock=clock), units)
+        make_router(read, AcknowledgeAlert(read, states=fold, publisher=bus, clock=clock), places)
     )
-    app.include_router(make_duty_router(ExplainAlert(read, fold), snooze, router, AlertPlaces(read, units)))
+    app.include_router(make_duty_router(ExplainAlert(read, fold), snooze, router, places))
     return app
 
 

@@ -28,6 +28,7 @@ from services.rectify.application.leading import LeadersWork, Upkeep
 from services.rectify.application.timekeeping import FireTimer, RecomputeClocks, TimerKeeper
 from services.rectify.composition.ladders import Ladders
 from services.rectify.domain.book import CaseBook
+from services.rectify.entrypoints.access import Places
 from services.rectify.entrypoints.bulletins import make_bulletins_router
 from services.rectify.entrypoints.conflicts import install_errors
 from services.rectify.entrypoints.events import durables, feedback_loop, findings_loop
@@ -36,7 +37,7 @@ from services.rectify.metrics import RectifyMetrics
 from services.rectify.settings import Settings
 from shared.auth.access import Access, protect
 from shared.auth.secrets import CASES_FILE, RECEIPT_FILE, load_key
-from shared.kernel.clock import Clock, SystemClock
+from shared.kernel.clock import Clock, SystemClock, business_day
 from shared.kernel.errors import TransientError, describe
 from shared.kernel.ids import RANDOM_BYTES, uuid7
 from shared.kernel.receipts import receipt_of
@@ -242,16 +243,18 @@ def create_app(
     install(app, parts.metrics.service, parts.health)
     install_errors(app)
     now = clock or SystemClock()
+    places = Places(registry, lambda: business_day(now.now()))
     app.include_router(
         make_bulletins_router(
             parts.bulletins,
             PublishBulletin(parts.bulletins, registry, now),
             ReadCasesOfPeriod(parts.fold, now),
+            places,
             registry,
         )
     )
     app.include_router(
-        make_router(parts.desk, parts.read, parts.move, parts.open_by_hand, parts.texts, registry)
+        make_router(parts.desk, parts.read, parts.move, parts.open_by_hand, parts.texts, places)
     )
     app.include_router(make_citizens_router(parts.word))
     parts.ladders.add_to(app, parts.health)

@@ -12,7 +12,7 @@ What a request is about is known to the endpoint alone: it asks `require_within`
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -358,6 +358,24 @@ def require_within(
         raise missing()
     if verdict is Verdict.REFUSED:
         raise _forbidden(principal, permission, path, at=place)
+
+
+def require_at_one(
+    principal: Principal,
+    permission: Permission,
+    places: Sequence[Place],
+    missing: Callable[[], Exception],
+    path: str,
+) -> None:
+    """Return if `principal` may do it at one of `places`, of which there is at least one.
+
+    Raises like `require_within`: of several places about one where they see it, if there is one.
+    """
+    verdicts = [judge(principal, permission, place) for place in places]
+    if Verdict.GRANTED in verdicts:
+        return
+    at = places[verdicts.index(Verdict.REFUSED)] if Verdict.REFUSED in verdicts else places[0]
+    require_within(principal, permission, at, missing, path)
 
 
 def acting(principal: Principal, named: str | None, field: str, path: str) -> str:

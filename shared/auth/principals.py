@@ -6,12 +6,13 @@ are in :mod:`shared.auth.access`.
 
 import re
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Final
 
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Level
-from shared.kernel.units import ALL, Unit
+from shared.kernel.units import ALL, Unit, UnitRegistry
 
 _CODE: Final = re.compile(r"[1-9][0-9]{5}", re.ASCII)
 _UNIT_ID: Final = re.compile(r"U[0-9]{6}", re.ASCII)
@@ -110,6 +111,18 @@ class Place:
         if county != ALL:
             return cls(Level.COUNTY if unit_id is None else Level.WINDOW, city, county, unit_id)
         return cls(Level.PROVINCE if city == ALL else Level.CITY, city, county, unit_id)
+
+
+def places_of(units: UnitRegistry, unit_id: str, day: date) -> tuple[Place, ...]:
+    """Where a unit is; on days after it was merged or recoded also where its successor is (ADR 0058).
+
+    Raises:
+        NotFoundError: there is no such unit.
+    """
+    unit = units.get(unit_id)
+    heir = units.heir(unit, day)
+    both = (unit,) if heir is None or heir is unit else (unit, heir)
+    return tuple(map(Place.of_unit, both))
 
 
 @dataclass(frozen=True, slots=True)

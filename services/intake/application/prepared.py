@@ -245,6 +245,7 @@ class Preparer:
             facts.received_at,
             proofs_of(submission.channel, facts.rules, imported=facts.import_id is not None),
             self._pseudonyms.transaction(submission.transaction_id),
+            self._units,
         )
         if token is None or issues:
             raise RejectedError(issues)

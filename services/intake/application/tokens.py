@@ -12,7 +12,7 @@ from services.intake.application.prepared import RandomBytes
 from services.intake.domain.decisions import issue_of_unit
 from services.intake.domain.measures import Size
 from services.intake.domain.pseudonyms import Pseudonyms
-from services.intake.domain.token_checks import ASK_AGAIN, GENUINE, TOKEN
+from services.intake.domain.token_checks import ASK_AGAIN, GENUINE, TOKEN, heir_of
 from services.intake.domain.tokens import NONCE_BYTES, Token, TokenMint
 from shared.kernel.clock import Clock
 from shared.kernel.errors import InvalidValueError, NotFoundError
@@ -132,6 +132,10 @@ class TokenOffice:
         if token is None:
             raise NotFoundError(Size("something else"), GENUINE, ASK_AGAIN, field=TOKEN)
         return token
+
+    def rated_with(self, token: Token) -> str:
+        """The id of the unit that a genuine token is good for now."""
+        return heir_of(token, self._clock.now(), self._units)
 
     def state(self, token: Token) -> TokenState:
         """What a genuine token is worth now. Says nothing of the rating that it was used for.

@@ -75,12 +75,14 @@ def issue_of_unit(unit_id: str, occurred_at: datetime, units: UnitRegistry) -> I
     if unit.exists(business_day(occurred_at)):
         return None
     until = f" to {unit.valid_to} (exclusive)" if unit.valid_to else ""
+    heir = units.heir(unit, business_day(occurred_at))
+    since = "" if heir is None else f", its successor is {heir.unit_id} ({heir.name})"
     return Issue(
         "unit_id",
         unit_id,
         f"a unit that exists on the day of the rating ({rfc3339(occurred_at)}); {unit_id} exists from "
-        f"{unit.valid_from}{until}",
-        "name the unit that existed then",
+        f"{unit.valid_from}{until}{since}",
+        "name the unit that existed then" if heir is None else f"name {heir.unit_id}",
     )
 
 

@@ -7,7 +7,8 @@ from typing import Final
 from services.intake.domain.acceptance import Issue
 from services.intake.domain.submission import Submission
 from services.intake.domain.tokens import Token
-from shared.kernel.clock import rfc3339
+from shared.kernel.clock import business_day, rfc3339
+from shared.kernel.units import UnitRegistry
 from shared.rules.intake_policy import Proof
 
 TOKEN: Final = "token"  # noqa: S105 - the name of a field
@@ -22,8 +23,11 @@ def issues_of_token(
     received_at: datetime,
     proofs: Collection[Proof],
     transaction: str | None,
+    units: UnitRegistry,
 ) -> tuple[Issue, ...]:
     """Everything that keeps `submission` from being made with its token; empty if nothing does.
+
+    What was printed for a unit that was merged or recoded since is good for whoever took over.
 
     Args:
         token: what the token says; None: it is none of ours, and nothing more is said of why.
@@ -31,6 +35,7 @@ def issues_of_token(
         received_at: when it came in.
         proofs: what its channel is believed.
         transaction: pseudonym of the transaction that the client names itself.
+        units: the registry in force.
     """
     if token is None:
         return (Issue(TOKEN, "something else", GENUINE, ASK_AGAIN),)
@@ -53,13 +58,15 @@ def issues_of_token(
                 "ask the window for a new one",
             )
         )
-    if submission.unit_id != token.unit_id:
+    heir = heir_of(token, submission.occurred_at or received_at, units)
+    if submission.unit_id not in {token.unit_id, heir}:
+        since = "" if heir == token.unit_id else f", or {heir}, its successor since"
         issues.append(
             Issue(
                 "unit_id",
                 submission.unit_id,
-                f"{token.unit_id}, the unit that the token was issued by",
-                "rate the unit that issued the token",
+                f"{token.unit_id}, the unit that the token was issued by{since}",
+                f"rate {heir}: the token is good for no other",
             )
         )
     if other_transaction(token, transaction):
@@ -72,6 +79,14 @@ def issues_of_token(
             )
         )
     return tuple(issues)
+
+
+def heir_of(token: Token, moment: datetime, units: UnitRegistry) -> str:
+    """The unit that a token is good for at `moment`: who issued it, or who has taken over from it."""
+    if token.unit_id not in units:
+        return token.unit_id
+    heir = units.heir(units.get(token.unit_id), business_day(moment))
+    return token.unit_id if heir is None else heir.unit_id
 
 
 def other_transaction(token: Token, transaction: str | None) -> bool:

@@ -75,7 +75,10 @@ class TokenStateAnswer(BaseModel):
     """What a token is worth; what it was used for is not said."""
 
     state: TokenState
-    unit_id: str
+    unit_id: Annotated[
+        str, Field(description="The unit to rate: who issued it, or its successor where that was merged.")
+    ]
+    issued_by: Annotated[str, Field(description="The unit that it was issued for.")]
     unit_name: Annotated[str | None, Field(description="Null if the registry no longer has the unit.")]
     expires_at: Annotated[str, Field(description="RFC 3339 UTC.")]
 
@@ -147,13 +150,15 @@ def add_token_routes(app: FastAPI, office: TokenOffice, parts: HttpParts, qr_cod
     async def state(token: _Token) -> TokenStateAnswer:
         """Tell whether a token is valid, used or expired; a forged one is not found, whatever is wrong."""
         genuine = office.genuine(token)
+        unit_id = office.rated_with(genuine)
         try:
-            name = units.get(genuine.unit_id).name
+            name = units.get(unit_id).name
         except NotFoundError:
             name = None
         return TokenStateAnswer(
             state=office.state(genuine),
-            unit_id=genuine.unit_id,
+            unit_id=unit_id,
+            issued_by=genuine.unit_id,
             unit_name=name,
             expires_at=rfc3339(genuine.expires_at),
         )

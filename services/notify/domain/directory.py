@@ -136,33 +136,42 @@ class Directory:
         )
 
     def _own_people(self, alert: Alert, day: date) -> frozenset[str]:
-        """Who answers for the unit that an alert is about."""
+        """Who answers for the unit that an alert is about, and who did before it was merged."""
         unit_id = alert.unit_id or ""
-        chain = self.book.chains.get(unit_id, {})
         found = (
-            chain.get(role) or self._offices.person(unit_id, role, day)
+            self.book.chains.get(each, {}).get(role) or self._offices.person(each, role, day)
+            for each in dict.fromkeys((unit_id, self._in_charge(unit_id, day)))
             for role in (OFFICER, DEPUTY, HEAD, BACKUP)
         )
         return frozenset(name for name in found if name is not None)
+
+    def _in_charge(self, unit_id: str, day: date) -> str:
+        """The unit that answers for one: itself, or on days after it was merged or recoded its successor."""
+        heir = self._units.heir(self._units.get(unit_id), day) if unit_id in self._units else None
+        return unit_id if heir is None else heir.unit_id
 
     def _ladder(self, alert: Alert, day: date) -> Sequence[tuple[str, Sequence[Recipient]]]:
         audience = audience_of(alert.rule)
         if audience is Audience.OPERATORS:
             return ()
-        unit = self._units.get(alert.unit_id) if alert.unit_id in self._units and alert.unit_id else None
+        known = alert.unit_id is not None and alert.unit_id in self._units
+        unit = self._units.get(self._in_charge(alert.unit_id, day)) if known and alert.unit_id else None
         if unit is None:
             # About a place: its bureau's people, then those one level up.
-            place = self._units.bureau(alert.city, alert.county)
-            above = self._above(alert.city, alert.county, place)
+            place = self._bureau(alert.city, alert.county, day)
+            above = self._above(alert.city, alert.county, place, day)
             return (
                 ("supervisor", self._supervisors(alert.city, alert.county, place, day)),
                 ("supervisor", self._supervisors(*above, day) if above else ()),
             )
-        above = self._above(unit.city, unit.county, unit)
+        above = self._above(unit.city, unit.county, unit, day)
         supervisors = ("supervisor", self._supervisors(*above, day) if above else ())
         if audience is Audience.SUPERVISORS:
             return (supervisors,)
-        return (*self._chain(unit.unit_id, day), supervisors)
+        chain = self._chain(unit.unit_id, day)
+        if alert.unit_id and unit.unit_id != alert.unit_id and not any(people for _, people in chain):
+            chain = self._chain(alert.unit_id, day)  # the successor has nobody yet: those of before know it
+        return (*chain, supervisors)
 
     def _chain(self, unit_id: str, day: date) -> list[tuple[str, Sequence[Recipient]]]:
         return [(role, self._holder(unit_id, role, day)) for role in (OFFICER, DEPUTY, HEAD)]
@@ -175,14 +184,21 @@ class Directory:
             return people
         return next((people for _, people in self._chain(bureau.unit_id, day) if people), ())
 
-    def _above(self, city: str, county: str, unit: Unit | None) -> tuple[str, str, Unit | None] | None:
+    def _above(
+        self, city: str, county: str, unit: Unit | None, day: date
+    ) -> tuple[str, str, Unit | None] | None:
         """Region and bureau one level above a unit or place; None above the province."""
         if unit is not None and unit.parent_id is not None:
-            parent = self._units.get(unit.parent_id)
+            parent = self._units.get(self._in_charge(unit.parent_id, day))
             return parent.city, parent.county, parent
         if county != ALL:
-            return city, ALL, self._units.bureau(city, ALL)
-        return (ALL, ALL, self._units.bureau(ALL, ALL)) if city != ALL else None
+            return city, ALL, self._bureau(city, ALL, day)
+        return (ALL, ALL, self._bureau(ALL, ALL, day)) if city != ALL else None
+
+    def _bureau(self, city: str, county: str, day: date) -> Unit | None:
+        """The bureau of a place, or who has taken over from it."""
+        bureau = self._units.bureau(city, county)
+        return None if bureau is None else self._units.get(self._in_charge(bureau.unit_id, day))
 
     def _holder(self, unit_id: str, role: str, day: date) -> tuple[Recipient, ...]:
         name = self.book.chains.get(unit_id, {}).get(role) or self._offices.person(unit_id, role, day)

@@ -18,7 +18,6 @@ from shared.auth.grants import Permission
 from shared.auth.principals import Principal
 from shared.events import Provenance
 from shared.kernel.errors import InvalidValueError
-from shared.kernel.units import UnitRegistry
 from shared.observability.tracing import current_context
 from shared.rules import Severity
 
@@ -198,10 +197,9 @@ _Reader = Annotated[Principal, requires(Permission.ALERTS_READ)]
 _Officer = Annotated[Principal, requires(Permission.ALERTS_ACK)]
 
 
-def make_router(read: ReadAlerts, acknowledge: AcknowledgeAlert, units: UnitRegistry) -> APIRouter:
-    """Return the routes under ``/v1/alerts``; `units` tell where an alert belongs."""
+def make_router(read: ReadAlerts, acknowledge: AcknowledgeAlert, places: AlertPlaces) -> APIRouter:
+    """Return the routes under ``/v1/alerts``; `places` tell where an alert belongs."""
     router = APIRouter(prefix="/v1/alerts", tags=["alerts"])
-    places = AlertPlaces(read, units)
 
     @router.get("", summary="Recent alerts, newest first", responses=problems(_INVALID, _AWAY))
     async def list_alerts(  # noqa: PLR0913, PLR0917 - its query

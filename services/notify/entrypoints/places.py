@@ -1,24 +1,26 @@
 """Whose eyes an alert is for: those whose subtree it is about, and of what looks made up, those above."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from services.notify.application.handlers import ReadAlerts
 from services.notify.domain.alert import AlertStatus
 from services.notify.domain.catalogue import CONFIDENTIAL
 from services.notify.domain.follow_ups import rule_behind
-from shared.auth.access import require_within
+from shared.auth.access import require_at_one
 from shared.auth.grants import Permission
-from shared.auth.principals import Place, Principal, Tier
+from shared.auth.principals import Place, Principal, Tier, places_of
+from shared.kernel.clock import Clock, business_day
 from shared.kernel.units import UnitRegistry
 
 
 class AlertPlaces:
     """Where alerts belong, and who may see them."""
 
-    def __init__(self, read: ReadAlerts, units: UnitRegistry) -> None:
-        """Find alerts by `read`, and units' places in `units`."""
+    def __init__(self, read: ReadAlerts, units: UnitRegistry, clock: Clock) -> None:
+        """Find alerts by `read`, and the places that units have by now in `units`."""
         self._read = read
         self._units = units
+        self._clock = clock
 
     def eyes_of(self, actor: Principal) -> Callable[[str, str, str | None, str], bool] | None:
         """Return what tells from city, county, unit and rule whether `actor` may see an alert; None: all.
@@ -30,8 +32,9 @@ class AlertPlaces:
             return None
 
         def sees(city: str, county: str, unit_id: str | None, rule: str) -> bool:
-            place = self._place(city, county, unit_id)
-            return scope.sees(place) and not (rule in CONFIDENTIAL and scope.is_own(place))
+            places = self._places(city, county, unit_id)
+            own = rule in CONFIDENTIAL and any(map(scope.is_own, places))
+            return any(map(scope.sees, places)) and not own
 
         return sees
 
@@ -45,13 +48,14 @@ class AlertPlaces:
         """
         status = self._read.get(alert_id)
         alert = status.alert
-        place = self._place(alert.city, alert.county, alert.unit_id)
-        if rule_behind(alert) in CONFIDENTIAL and actor.scope.is_own(place):
+        places = self._places(alert.city, alert.county, alert.unit_id)
+        if rule_behind(alert) in CONFIDENTIAL and any(map(actor.scope.is_own, places)):
             raise self._read.missing(alert_id)
-        require_within(actor, permission, place, lambda: self._read.missing(alert_id), path)
+        require_at_one(actor, permission, places, lambda: self._read.missing(alert_id), path)
         return status
 
-    def _place(self, city: str, county: str, unit_id: str | None) -> Place:
+    def _places(self, city: str, county: str, unit_id: str | None) -> Sequence[Place]:
+        """Where the unit is, and where its successor is, if it was merged."""
         if unit_id is not None and unit_id in self._units:
-            return Place.of_unit(self._units.get(unit_id))
-        return Place.of_tokens(city, county, unit_id)
+            return places_of(self._units, unit_id, business_day(self._clock.now()))
+        return (Place.of_tokens(city, county, unit_id),)

@@ -176,10 +176,10 @@ def make_bulletins_router(
     store: BulletinStore,
     publish: PublishBulletin,
     read_cases: ReadCasesOfPeriod,
+    places: Places,
     units: UnitRegistry,
 ) -> APIRouter:
     """Return the routes under ``/v1/bulletins``."""
-    places = Places(units)
     router = APIRouter(prefix="/v1/bulletins", tags=["bulletins"])
 
     def require(actor: Principal, permission: Permission, region: str, path: str) -> None:

@@ -27,7 +27,6 @@ from shared.auth.access import PUBLIC, acting, requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Principal
 from shared.kernel.errors import InvalidValueError
-from shared.kernel.units import UnitRegistry
 from shared.observability.tracing import current_context
 
 MAX_PAGE: Final = 200
@@ -68,11 +67,9 @@ _Eraser = Annotated[Principal, requires(Permission.IDENTITY_ERASE)]
 
 
 def make_router(
-    desk: Desk, read: ReadCases, move: MoveCase, open_case: OpenByHand, texts: Texts, units: UnitRegistry
+    desk: Desk, read: ReadCases, move: MoveCase, open_case: OpenByHand, texts: Texts, places: Places
 ) -> APIRouter:
-    """Return the routes under ``/v1/cases``; `units` tell where a case belongs."""
-    places = Places(units)
-
+    """Return the routes under ``/v1/cases``; `places` tell where a case belongs."""
     router = APIRouter(prefix="/v1/cases", tags=["cases"], responses=CONFLICT)
 
     @router.get("", summary="Cases, the last changed first")

@@ -57,7 +57,7 @@ async def test_a_token_is_taken_once_even_when_a_hundred_requests_race_over_two_
 
         await eventually(known)
         state = (await one.http.get(f"/v1/tokens/{token}")).json()
-        assert set(state) == {"state", "unit_id", "unit_name", "expires_at"}
+        assert set(state) == {"state", "unit_id", "issued_by", "unit_name", "expires_at"}
 
 
 async def test_tokens_for_printing_come_as_lines_or_as_a_table_and_each_can_be_used(intake: Intake) -> None:

@@ -1,7 +1,8 @@
 import asyncio
 import hmac
 import os
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -19,11 +20,14 @@ from services.intake.application.tokens import Order, TokenOffice, TokenState
 from services.intake.domain.accepted import Verdict
 from services.intake.domain.event_ids import EventIds
 from services.intake.domain.submission import Contact, Submission
+from services.intake.domain.token_checks import issues_of_token
 from services.intake.domain.tokens import MAX_TEXT, Token, TokenMint
 from shared.events import Envelope, FeedbackSubmitted, Provenance, parse_envelope
 from shared.kernel.errors import InvalidValueError, NotFoundError
 from shared.kernel.grades import Channel, Source, Verification
-from shared.kernel.ids import derived_id, framed
+from shared.kernel.ids import UnitId, derived_id, framed
+from shared.kernel.units import UnitRegistry
+from shared.rules.intake_policy import Proof
 from shared.testing.clock import FixedClock
 from tests.unit.intake.fakes import CountingTally, EverySeat, MemoryFeedbackLog, MemoryIndex, MemoryVault
 from tests.unit.intake.port_suites import PSEUDONYMS, SEALER, UNITS
@@ -165,6 +169,28 @@ def test_a_token_must_be_genuine_and_fit_the_rating(
 ) -> None:
     window = Window()
     assert window.refusal(**({"token": window.token("360102-1")} | change)) == fields
+
+
+def test_a_token_of_a_unit_that_was_merged_is_good_for_its_successor_from_that_day_on() -> None:
+    day, heir = date(2026, 7, 1), UnitId("U000201")
+    units = UnitRegistry(
+        replace(unit, valid_to=day, successor=heir) if unit.unit_id == UNIT else unit for unit in UNITS
+    )
+    token = Token(UNIT, os.urandom(16), NOW + timedelta(days=9))
+
+    def issues(unit_id: str, occurred_at: datetime | None = None) -> list[str]:
+        rating = Submission(unit_id, 5, Source.PUBLIC, Channel.QR, occurred_at=occurred_at)
+        found = issues_of_token(token, rating, NOW, [Proof.TOKEN], None, units)
+        return [f"{each.expected}: {each.remedy}" for each in found]
+
+    assert issues(heir) == []
+    assert issues(UNIT) == [], "the registry says that it is no more, with the unit to rate"
+    (other,) = issues("U000202")
+    assert f"{UNIT}, the unit that the token was issued by, or {heir}, its successor since" in other
+    assert f"rate {heir}" in other
+    (before,) = issues(heir, NOW - timedelta(days=1))
+    assert f"rate {UNIT}" in before, "on a day of its own it is rated itself"
+    assert issues(UNIT, NOW - timedelta(days=1)) == []
 
 
 def test_the_transaction_of_a_token_may_be_named_again() -> None:

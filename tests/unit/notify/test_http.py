@@ -12,6 +12,7 @@ from services.notify.domain.catalogue import RULES
 from services.notify.domain.follow_ups import escalation_of
 from services.notify.domain.ledger import Waiting
 from services.notify.entrypoints.http import make_router
+from services.notify.entrypoints.places import AlertPlaces
 from shared.events import AlertAcknowledged, Provenance
 from shared.kernel.units import load_units
 from shared.observability.problem import install_handlers
@@ -28,7 +29,7 @@ class Api:
         install_handlers(self.app)
         read = ReadAlerts(self.stream)
         acknowledge = AcknowledgeAlert(read, states=self.stream, publisher=self.stream, clock=SetClock())
-        self.app.include_router(make_router(read, acknowledge, load_units()))
+        self.app.include_router(make_router(read, acknowledge, AlertPlaces(read, load_units(), SetClock())))
         guard(self.app)
         self.event = raised_event(
             alert(), ("webhook",), NOW, rules="sha256:00", provenance=Provenance("request-1")

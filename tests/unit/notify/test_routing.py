@@ -6,16 +6,31 @@ from datetime import date, timedelta
 import pytest
 
 from services.notify.domain.alert import Alert
-from services.notify.domain.directory import Subscription
-from services.notify.domain.duty import Absence, Quiet
+from services.notify.domain.directory import Directory, Subscription
+from services.notify.domain.duty import Absence, Quiet, Recipient
 from services.notify.domain.ledger import Held, Ledger
 from services.notify.domain.offices import Offices
 from services.notify.domain.routing import channels_of, next_step, route
 from services.notify.domain.watch_rules import beside_failing
 from shared.kernel.clock import business_day
+from shared.kernel.ids import UnitId
+from shared.kernel.units import UnitRegistry
 from shared.rules import Severity
 from shared.rules.alerting import RoutingRules
-from tests.unit.notify.people import CHIEF, DEPUTY, OFFICER, WINDOW, book, directory, given, minutes, person
+from tests.unit.notify.people import (
+    CHIEF,
+    CITY,
+    DEPUTY,
+    HEAD,
+    OFFICER,
+    UNITS,
+    WINDOW,
+    book,
+    directory,
+    given,
+    minutes,
+    person,
+)
 from tests.unit.notify.support import NOW, alert
 
 TODAY = business_day(NOW)
@@ -197,3 +212,32 @@ def test_only_channels_that_are_switched_on_and_not_held_back_deliver() -> None:
     told = route(about(), directory(people), Ledger(), given())
     assert channels_of(told, ("console", "email", "webhook")) == ("email", "webhook")
     assert channels_of([replace(each, held=Held.QUIET) for each in told], ("email",)) == ()
+
+
+def test_of_a_unit_that_was_merged_its_successors_people_are_told() -> None:
+    heir, bureau = WINDOW.unit_id[:-1] + "3", UNITS.get(WINDOW.parent_id or "")
+    merged = replace(WINDOW, valid_to=TODAY, successor=UnitId(heir))
+    units = UnitRegistry(merged if each.unit_id == WINDOW.unit_id else each for each in UNITS)
+    people = book(chains={WINDOW.unit_id: {"officer": "officer"}, heir: {"officer": "deputy"}})
+
+    def told(directory: Directory, day: date, rule: str = "bad_review") -> list[tuple[Recipient, ...]]:
+        return [step.recipients for step in directory.steps(about(rule), day)]
+
+    both = Directory(people, units, Offices())
+    assert told(both, TODAY - timedelta(days=1)) == [(OFFICER,), (CHIEF,)]
+    assert told(both, TODAY) == [(DEPUTY,), (CHIEF,)]
+    nobody_yet = Directory(replace(people, chains={WINDOW.unit_id: {"officer": "officer"}}), units, Offices())
+    assert told(nobody_yet, TODAY) == [(OFFICER,), (CHIEF,)], "better those of before than nobody"
+    wants = (Subscription("officer"), Subscription("deputy"), Subscription("city"))
+    barred = Directory(replace(people, subscriptions=wants), units, Offices())
+    assert barred.subscribers(about("too_good"), TODAY) == (CITY,), "neither those of before nor of now"
+
+    city = "U000003"
+    moved = replace(bureau, valid_to=TODAY, successor=UnitId("U000014"))
+    units = UnitRegistry(moved if each.unit_id == bureau.unit_id else each for each in UNITS)
+    chains = {bureau.unit_id: {"head": "head"}, "U000014": {"head": "city"}, city: {"head": "duty"}}
+    above = Directory(book(chains=chains, supervisors={}), units, Offices())
+    assert told(above, TODAY - timedelta(days=1), "too_good") == [(HEAD,)]
+    assert told(above, TODAY, "too_good") == [(CITY,)], "one level up is who took over there"
+    place = about("surge", unit_id=None, figures={"kind": "marriage"})
+    assert next(iter(above.steps(place, TODAY))).recipients == (CITY,)
