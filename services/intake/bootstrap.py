@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from nats.aio.client import Client
 
 from services.intake.adapters.good_bad_export import GoodBadExport
-from services.intake.adapters.good_bad_review import to_submission
+from services.intake.adapters.good_bad_review import NAME_OF, to_submission
 from services.intake.adapters.jetstream_log import JetStreamFeedbackLog, read_accepted
+from services.intake.adapters.known_events import KnownEvents
 from services.intake.adapters.live_keys import VaultKeyFile, load_pseudonyms
 from services.intake.adapters.qr_codes import qr_code
 from services.intake.adapters.rules import RulePacks
@@ -40,7 +41,7 @@ from services.intake.domain.quotas import QuotaBook
 from services.intake.domain.tokens import TokenMint
 from services.intake.entrypoints.doors import Doors
 from services.intake.entrypoints.events import IndexFold, keep_pruned, keep_written
-from services.intake.entrypoints.good_bad_review import add_good_bad_review_routes
+from services.intake.entrypoints.good_bad_review import Interface, add_good_bad_review_routes
 from services.intake.entrypoints.http import HttpParts, add_routes
 from services.intake.entrypoints.quarantine import add_quarantine_routes
 from services.intake.entrypoints.revisions import add_revision_routes
@@ -271,7 +272,13 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         ),
     )
     approvals = registry.add_to(app, parts, log, pseudonyms, random_bytes)
-    add_good_bad_review_routes(app, parts, to_submission, GoodBadExport(session.wait_ready, units).page)
+    interface = Interface(
+        to_submission=lambda record, unit_of: to_submission(record, unit_of, registry.divisions),
+        name_of=NAME_OF,
+        page=GoodBadExport(session.wait_ready, units, lambda: registry.divisions).page,
+        accepted=KnownEvents(safe.index, pseudonyms).among,
+    )
+    add_good_bad_review_routes(app, parts, interface)
     people = People(
         app, settings, key_file, session, service_metrics, reviser, parts,
         log=log, vault=vault, safe=safe, index=index, pseudonyms=pseudonyms, random_bytes=random_bytes,

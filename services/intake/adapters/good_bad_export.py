@@ -14,6 +14,7 @@ from services.intake.adapters.good_bad_review import from_submission
 from shared.events import Envelope, FeedbackSubmitted, InvalidEventError, parse_envelope, spec_for_data
 from shared.kernel.clock import rfc3339
 from shared.kernel.errors import InvalidValueError, NotFoundError
+from shared.kernel.regions import DivisionRegistry
 from shared.kernel.units import UnitRegistry
 from shared.messaging.reading import FoldReader
 from shared.messaging.streams import FEEDBACK
@@ -25,10 +26,16 @@ _PATTERN: Final = spec_for_data(FeedbackSubmitted).pattern
 class GoodBadExport:
     """Reads pages of ratings; those of channels that the interface has no code for are passed over."""
 
-    def __init__(self, client: Callable[[], Awaitable[Client]], units: UnitRegistry) -> None:
-        """Read through `client`."""
+    def __init__(
+        self,
+        client: Callable[[], Awaitable[Client]],
+        units: UnitRegistry,
+        divisions: Callable[[], DivisionRegistry],
+    ) -> None:
+        """Read through `client`; `divisions` are those in force."""
         self._client = client
         self._units = units
+        self._divisions = divisions
 
     async def page(self, after: int, limit: int) -> tuple[list[dict[str, str]], int]:
         """At most `limit` messages after a position, as records; and the position to go on from."""
@@ -61,6 +68,7 @@ class GoodBadExport:
             }
             if envelope.synthetic:
                 return None
-            return from_submission(body, self._units.get(said.unit_id)) | {"evaluationId": envelope.id}
+            record = from_submission(body, self._units.get(said.unit_id), self._divisions())
+            return record | {"evaluationId": envelope.id}
         except (InvalidEventError, InvalidValueError, NotFoundError):
             return None

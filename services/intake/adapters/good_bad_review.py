@@ -32,6 +32,12 @@ FIELDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The interface's fields and the places of a submission that they fill."""
 
+NAME_OF: Final[Mapping[str, str]] = MappingProxyType(
+    {place: name for name, place in FIELDS.items()}
+    | {"unit_id": "serviceDepartmentCode", "client_ref": "projNo"}
+)
+"""The interface's field for a place of a submission, for telling what is wrong."""
+
 UNIT_FIELDS: Final = ("serviceDepartmentCode", "regionCode", "projName")
 """What the interface says about who is rated; only the receiver knows which unit that is."""
 
@@ -83,12 +89,17 @@ _DIVISION_DIGITS: Final = 6
 _LOCAL_TIME: Final = "%Y-%m-%d %H:%M:%S"
 
 
-def to_submission(record: Mapping[str, str], unit_of: Callable[[Mapping[str, str]], Unit]) -> dict[str, Any]:
+def to_submission(
+    record: Mapping[str, str],
+    unit_of: Callable[[Mapping[str, str]], Unit],
+    divisions: DivisionRegistry | None = None,
+) -> dict[str, Any]:
     """The body for ``POST /v1/feedback`` that a record of the interface stands for.
 
     Args:
         record: fields of the interface; blank ones count as absent.
         unit_of: the unit that a record is about; raises `InvalidValueError` where it can't tell.
+        divisions: those in force; the committed ones if None.
 
     Raises:
         InvalidValueError: a field is missing or has a value that the interface does not know.
@@ -96,7 +107,7 @@ def to_submission(record: Mapping[str, str], unit_of: Callable[[Mapping[str, str
     given = {name: value.strip() for name, value in record.items() if value.strip()}
     unit = unit_of(given)
     if "regionCode" in given:
-        _require_region(given["regionCode"], unit)
+        _require_region(given["regionCode"], unit, divisions or load_divisions())
     for name in CODED_FIELDS:
         if name in given:
             _code(name, given[name])
@@ -118,11 +129,13 @@ def to_submission(record: Mapping[str, str], unit_of: Callable[[Mapping[str, str
     return body
 
 
-def from_submission(body: Mapping[str, Any], unit: Unit) -> dict[str, str]:
+def from_submission(
+    body: Mapping[str, Any], unit: Unit, divisions: DivisionRegistry | None = None
+) -> dict[str, str]:
     """The record of the interface for a submission about `unit`; absent fields stay absent.
 
     The reverse of `to_submission`, for handing ratings on before their identifiers are hashed and sealed. The
-    region's code is that of the day of the service: codes change.
+    region's code is that of the day of the service: codes change. `divisions` are the committed ones if None.
 
     Raises:
         InvalidValueError: the interface has no code for the channel.
@@ -130,7 +143,7 @@ def from_submission(body: Mapping[str, Any], unit: Unit) -> dict[str, str]:
     moment = body.get("occurred_at")
     on = None if moment is None else business_day(parse_rfc3339(moment))
     record = {
-        "regionCode": _region_on(unit, on).ljust(_REGION_DIGITS, "0"),
+        "regionCode": _region_on(unit, on, divisions or load_divisions()).ljust(_REGION_DIGITS, "0"),
         "serviceDepartmentCode": unit.unit_id,
     }
     for name, place in FIELDS.items():
@@ -172,9 +185,9 @@ def _code_of(channel: str) -> str:
     return code
 
 
-def _require_region(text: str, unit: Unit) -> None:
+def _require_region(text: str, unit: Unit, divisions: DivisionRegistry) -> None:
     """Twelve digits: those of the unit's division, as they are or were, and of a township in it."""
-    codes = [row.code for row in _codes_over_time(unit.division, load_divisions())]
+    codes = [row.code for row in _codes_over_time(unit.division, divisions)]
     proper = len(text) == _REGION_DIGITS and text.isascii() and text.isdecimal()
     if not proper or text[:_DIVISION_DIGITS] not in codes:
         raise InvalidValueError(
@@ -185,8 +198,8 @@ def _require_region(text: str, unit: Unit) -> None:
         )
 
 
-def _region_on(unit: Unit, on: date | None) -> str:
-    rows = _codes_over_time(unit.division, load_divisions())
+def _region_on(unit: Unit, on: date | None, divisions: DivisionRegistry) -> str:
+    rows = _codes_over_time(unit.division, divisions)
     return next((row.code for row in rows if on is not None and row.in_force(on)), unit.division)
 
 

@@ -1,6 +1,7 @@
 """Campaigns, visits, spot checks and incidents: judged, made durable, answered from the books."""
 
 import asyncio
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,7 +39,7 @@ from shared.kernel.errors import InvalidValueError, NotFoundError
 from shared.kernel.grades import Level
 from shared.kernel.ids import derived_id
 from shared.kernel.regions import DivisionRegistry
-from shared.kernel.units import Unit, UnitRegistry
+from shared.kernel.units import ALL, Unit, UnitRegistry
 
 AT_ONCE: Final = 50
 
@@ -147,7 +148,8 @@ class Supervision:
             if counties.index(county) != place:
                 issues.append(Issue(field, county, "each county once", "add the two targets up"))
                 continue
-            issues += self._county_issues(county, field)
+            issue = self._place_issue(county, Level.COUNTY, field, "name each county by itself")
+            issues += () if issue is None else (issue,)
         if issues:
             raise RejectedError(tuple(issues))
         earlier = self.campaigns.get(campaign.campaign_id)
@@ -174,14 +176,23 @@ class Supervision:
             raise KeyReusedError(derived_id("campaign", campaign.campaign_id), "campaign_id")
         return earlier
 
-    def _county_issues(self, county: str, field: str) -> list[Issue]:
+    def _place_issue(self, code: str, level: Level, field: str, remedy: str) -> Issue | None:
+        """What keeps `code` from standing for a division of a level with units: they tell who is there.
+
+        Of a division that was recoded it is the code that its units are registered under, whatever the day.
+        """
         try:
-            level = self._divisions().get(county).level
+            known = self._divisions().latest(code)
         except NotFoundError as error:
-            return [Issue(field, error.value, error.expected, error.remedy)]
-        if level is not Level.COUNTY:
-            return [Issue(field, county, "the code of a county", "name each county by itself")]
-        return []
+            return Issue(field, error.value, error.expected, error.remedy)
+        if known.level is not level:
+            return Issue(field, code, f"the code of a {level}", remedy)
+        city = ALL if level is Level.PROVINCE else code[:4]
+        bureau = self._units.bureau(city, code if level is Level.COUNTY else ALL)
+        if bureau is None or bureau.division != code:
+            expected = f"the code that the units of {known.name} are registered under"
+            return Issue(field, code, expected, "look at GET /v1/units, or load them first")
+        return None
 
     async def record_visits(
         self, campaign_id: str, visits: Sequence[Visit], actor: Actor, facts: RequestFacts
@@ -205,7 +216,7 @@ class Supervision:
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(visit: Visit) -> str:
-            whom = self._pseudonyms.request(f"visit:{campaign_id}:{visit.kind}", visit.whom)
+            whom = self._pseudonyms.request(f"visit:{campaign_id}:{visit.kind}", _one_spelling(visit.whom))
             data = VisitRecorded.model_validate(
                 {
                     "campaign_id": campaign_id,
@@ -329,27 +340,27 @@ class Supervision:
 
     async def enrol(
         self, numbers: Sequence[str], seat: Seat, actor: Actor, facts: RequestFacts, *, enrolled: bool
-    ) -> int:
-        """Give assessors, by the numbers on their cards, a seat like `seat`, or take it away; how many.
+    ) -> tuple[int, int]:
+        """Give assessors, by the numbers on their cards, a seat like `seat`, or take it away.
+
+        Returns:
+            How many assessors that is about, and for how many of them it changed something.
 
         Raises:
-            InvalidValueError: the division is not of the panel's level.
+            RejectedError: the division is not of the panel's level, or has no units.
             TransientError: not known to be taken down; send it again.
         """
-        division = self._divisions().get(seat.division)
-        if division.level is not seat.panel:
-            raise InvalidValueError(
-                seat.division, f"the code of a {seat.panel}", "correct panel or division", field="division"
-            )
+        issue = self._place_issue(seat.division, seat.panel, "division", "correct panel or division")
+        if issue is not None:
+            raise RejectedError((issue,))
         city = county = "all"
         if seat.panel is not Level.PROVINCE:
             city = seat.division[:4]
         if seat.panel is Level.COUNTY:
             county = seat.division
-        gate = asyncio.Semaphore(AT_ONCE)
+        gate, book = asyncio.Semaphore(AT_ONCE), self.panels
 
-        async def one(number: str) -> None:
-            pseudonym = self._pseudonyms.assessor(number)
+        async def one(pseudonym: str) -> None:
             data = AssessorEnrolled.model_validate(
                 {
                     "assessor_hmac": pseudonym,
@@ -363,15 +374,16 @@ class Supervision:
                     "county": county,
                 }
             )
-            # A seat can be given, taken and given again; only a repeat within a second is the same fact.
-            moment = rfc3339(facts.received_at)[:19]
-            event_id = derived_id("assessor", pseudonym, seat.division, str(seat.year), str(enrolled), moment)
+            # A seat can be given, taken and given again: which time it is tells a repeat from that.
+            turn = str(book.turns(pseudonym, seat))
+            event_id = derived_id("assessor", pseudonym, seat.division, str(seat.year), str(enrolled), turn)
             async with gate:
                 await self._publish(data, event_id, facts, place=(city, county))
 
-        wanted = tuple(dict.fromkeys(numbers))
-        await asyncio.gather(*map(one, wanted))
-        return len(wanted)
+        wanted = dict.fromkeys(map(self._pseudonyms.assessor, numbers))
+        changed = [each for each in wanted if book.would_change(each, seat, enrolled=enrolled)]
+        await asyncio.gather(*map(one, changed))
+        return len(wanted), len(changed)
 
     async def _publish(
         self,
@@ -394,6 +406,11 @@ class Supervision:
             rules=facts.rules_hash,
         )
         await self._log.publish(envelope, city=city, county=county)
+
+
+def _one_spelling(reference: str) -> str:
+    """A team's own reference of a household, however it was typed: it is covered once."""
+    return " ".join(unicodedata.normalize("NFKC", reference).casefold().split())
 
 
 def _visit_issue(visit: Visit, campaign: Campaign, now: datetime, field: str) -> Issue | None:

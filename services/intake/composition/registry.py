@@ -23,7 +23,7 @@ from services.intake.entrypoints.registry import RegistryRoutes
 from services.intake.entrypoints.registry_fold import RegistryFold, keep_carrying_out
 from services.intake.entrypoints.supervision import SupervisionRoutes
 from shared.events import Envelope
-from shared.kernel.regions import load_divisions
+from shared.kernel.regions import DivisionRegistry, load_divisions
 from shared.kernel.units import CurrentUnits, load_units
 from shared.messaging.registry import apply_registry, take_up
 from shared.observability.lifecycle import TaskSupervisor
@@ -44,6 +44,11 @@ class Registry:
         apply_approval(books.approvals, envelope, sequence)
         apply_supervision(books.campaigns, books.findings, books.panels, envelope)
         apply_registry(books.registry, envelope)
+
+    @property
+    def divisions(self) -> DivisionRegistry:
+        """The divisions in force."""
+        return self.books.registry.divisions
 
     def folded(self, position: int, *, caught_up: bool) -> None:
         """See `registry_fold.Position`; who waits for a load finds its units in force."""
@@ -99,7 +104,7 @@ class Registry:
             log=self.log,
             pseudonyms=pseudonyms,
             units=parts.units,
-            divisions=lambda: books.registry.divisions,
+            divisions=lambda: self.divisions,
         )
         ApprovalRoutes(parts, approvals, self._work).add_to(app)
         SupervisionRoutes(parts, supervision).add_to(app)

@@ -1,7 +1,8 @@
 """Panels of assessors 评议员: who may judge which units in which year. Pure; a fold of events."""
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from services.intake.domain.acceptance import Issue
@@ -42,6 +43,7 @@ class PanelBook:
     def __init__(self) -> None:
         """Know nobody."""
         self._seats: dict[tuple[str, int], dict[str, Seat]] = {}
+        self._turns: Counter[tuple[str, int, str]] = Counter()
 
     def __iter__(self) -> Iterator[Seat]:
         """All seats, in the order of their enrolment."""
@@ -50,14 +52,25 @@ class PanelBook:
     def clear(self) -> None:
         """Know nobody any more."""
         self._seats.clear()
+        self._turns.clear()
 
     def enrolled(self, seat: Seat, *, enrolled: bool) -> None:
         """Give a seat, or take it away again; the last event about a seat is in force."""
+        self._turns[seat.assessor, seat.year, seat.division] += 1
         seats = self._seats.setdefault((seat.assessor, seat.year), {})
         if enrolled:
             seats[seat.division] = seat
         else:
             seats.pop(seat.division, None)
+
+    def turns(self, assessor: str, seat: Seat) -> int:
+        """How often a seat like `seat` was given to the assessor or taken away."""
+        return self._turns[assessor, seat.year, seat.division]
+
+    def would_change(self, assessor: str, seat: Seat, *, enrolled: bool) -> bool:
+        """Whether giving a seat like `seat`, or taking it away, is anything new."""
+        has = self._seats.get((assessor, seat.year), {}).get(seat.division)
+        return has != replace(seat, assessor=assessor) if enrolled else has is not None
 
     def issue(self, assessor: str | None, unit: Unit, year: int) -> Issue | None:
         """What keeps a ballot about `unit` in `year` from being accepted; never repeats the number."""

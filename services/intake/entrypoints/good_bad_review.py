@@ -1,13 +1,14 @@
 """The province's 好差评 interface over HTTP: evaluations in, one or many, and ratings out.
 
 Answers are in that interface's own style: ``code`` 0 or not, ``message`` in Chinese, one result for each
-record, in order. An evaluation is the same if ``projNo`` and ``transactionTime`` are.
+record, in order. An evaluation is the same if ``projNo`` and ``transactionTime`` are, or if it was handed on
+from here (``evaluationId``).
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import APIRouter, FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,23 +38,53 @@ REQUIRED: Final = ("projNo", "satisfaction", "evaluateChannel", "transactionTime
 ToSubmission = Callable[[Mapping[str, str], Callable[[Mapping[str, str]], Unit]], dict[str, Any]]
 Page = Callable[[int, int], Awaitable[tuple[list[dict[str, str]], int]]]
 
+
+class Interface(NamedTuple):
+    """What the interface's fields mean, and what is known of ratings.
+
+    Attributes:
+        to_submission: the rating that a record stands for.
+        name_of: the interface's field for a place of a rating.
+        page: records to hand on, after a position.
+        accepted: those of some event ids that are in here; raises `TransientError` while nobody can tell.
+    """
+
+    to_submission: ToSubmission
+    name_of: Mapping[str, str]
+    page: Page
+    accepted: Callable[[Iterable[str]], frozenset[str]]
+
+
 _MESSAGES: Final = {0: "成功", 1: "重复上报，已受理过", 2: "与已受理的内容不一致", 3: "数据有误"}
 
 
 class RecordBody(BaseModel):
-    """One evaluation, in the interface's fields; others that it knows may come too."""
+    """One evaluation, in the interface's fields; others that it knows may come too. Null: absent."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, str]
+    __pydantic_extra__: dict[str, str | None]
 
-    projNo: Annotated[str, Field(max_length=64, repr=False, description="办件编号")] = ""  # noqa: N815 - the interface's name
-    satisfaction: Annotated[str, Field(description="1 to 5")] = ""
-    regionCode: Annotated[str, Field(description="行政区划代码, 12 digits: of the unit's place.")] = ""  # noqa: N815 - the interface's name
-    userProp: Annotated[str, Field(description="用户属性代码: whose card number it is.")] = ""  # noqa: N815 - the interface's name
-    handleStateCode: Annotated[str, Field(description="办理状态代码; checked, not kept.")] = ""  # noqa: N815 - the interface's name
-    evaluateChannel: Annotated[str, Field(description="渠道代码")] = ""  # noqa: N815 - the interface's name
-    transactionTime: Annotated[str, Field(description="办理时间")] = ""  # noqa: N815 - the interface's name
-    serviceDepartmentCode: Annotated[str, Field(max_length=64, description="Id of the unit.")] = ""  # noqa: N815 - as above
+    projNo: Annotated[str | None, Field(max_length=64, repr=False, description="办件编号")] = ""  # noqa: N815 - the interface's name
+    satisfaction: Annotated[str | None, Field(description="1 to 5")] = ""
+    regionCode: Annotated[  # noqa: N815 - the interface's name
+        str | None, Field(description="行政区划代码, 12 digits: of the unit's place.")
+    ] = ""
+    userProp: Annotated[str | None, Field(description="用户属性代码: whose card number it is.")] = ""  # noqa: N815 - the interface's name
+    handleStateCode: Annotated[str | None, Field(description="办理状态代码; checked, not kept.")] = ""  # noqa: N815 - the interface's name
+    evaluateChannel: Annotated[str | None, Field(description="渠道代码")] = ""  # noqa: N815 - the interface's name
+    transactionTime: Annotated[str | None, Field(description="办理时间")] = ""  # noqa: N815 - the interface's name
+    serviceDepartmentCode: Annotated[str | None, Field(max_length=64, description="Id of the unit.")] = ""  # noqa: N815 - as above
+    evaluationId: Annotated[  # noqa: N815 - as above
+        str | None,
+        Field(
+            max_length=64, description="Of a record that was handed on: what is in here is not taken again."
+        ),
+    ] = ""
+
+    @property
+    def record(self) -> dict[str, str]:
+        """The fields that it has."""
+        return {name: value or "" for name, value in self.model_dump(mode="json").items()}
 
 
 class RecordsBody(BaseModel):
@@ -92,11 +123,9 @@ class ExportAnswer(BaseModel):
     next: Annotated[int, Field(description="`after` of the next page.")]
 
 
-def add_good_bad_review_routes(
-    app: FastAPI, parts: HttpParts, to_submission: ToSubmission, page: Page
-) -> None:
+def add_good_bad_review_routes(app: FastAPI, parts: HttpParts, interface: Interface) -> None:
     """Add the interface to `app`."""
-    desk = _Desk(parts, to_submission)
+    desk = _Desk(parts, interface)
     posts: tuple[Post[Any], ...] = (
         Post(
             PATH,
@@ -137,16 +166,16 @@ def add_good_bad_review_routes(
         limit: Annotated[int, Query(ge=1, le=MOST_RECORDS, description="Messages on a page.")] = 500,
     ) -> ExportAnswer:
         """Hand ratings on; the transaction as a pseudonym, no names, numbers or texts."""
-        records, position = await page(after, limit)
+        records, position = await interface.page(after, limit)
         return ExportAnswer(code=0, message=_MESSAGES[0], records=records, next=position)
 
     app.include_router(router)
 
 
 class _Desk:
-    def __init__(self, parts: HttpParts, to_submission: ToSubmission) -> None:
+    def __init__(self, parts: HttpParts, interface: Interface) -> None:
         self._parts = parts
-        self._to_submission = to_submission
+        self._interface = interface
         self._unit_of = _unit_of(parts.units)
 
     async def one(self, asked: Asked[RecordBody]) -> ReviewAnswer:
@@ -158,14 +187,21 @@ class _Desk:
         return await self._take(asked.body.records, asked)
 
     async def _take(self, records: list[RecordBody], asked: Asked[Any]) -> ReviewAnswer:
+        given = [record.record for record in records]
+        ids = [each["evaluationId"].strip().lower() for each in given]
+        standing = self._interface.accepted(each for each in ids if each)
         lines = [
-            Line(number, number, json.dumps(record.model_dump(mode="json")).encode())
-            for number, record in enumerate(records)
+            Line(number, number, json.dumps(each).encode())
+            for number, each in enumerate(given)
+            if ids[number] not in standing
         ]
         parse = own_lines(asked.scope, self._parse, self._parts.units)
         facts = asked.facts._replace(credential=principal_of(asked.scope).credential_id)
-        found = await submit_batch(lines, facts, self._parts.desk, parse)
-        results = [_answer(each) for each in found]
+        found = {each.number: each for each in await submit_batch(lines, facts, self._parts.desk, parse)}
+        results = [
+            self._answer(found[number]) if number in found else _handed_on(number, event_id)
+            for number, event_id in enumerate(ids)
+        ]
         worst = max(each.code for each in results)
         code = worst if worst > 1 else 0
         return ReviewAnswer(code=code, message=_MESSAGES[code], results=results)
@@ -176,12 +212,35 @@ class _Desk:
             if not record[name].strip():
                 raise RejectedError((Issue(name, "nothing", f"{name} in each record", "send it"),))
         try:
-            body = self._to_submission(record, self._unit_of)
+            body = self._interface.to_submission(record, self._unit_of)
         except InvalidValueError as error:
             field = error.field or "record"
             raise RejectedError((Issue(field, "that value", error.expected, error.remedy),)) from error
         body["client_ref"] = f"gbr:{record['projNo'].strip()}:{record['transactionTime'].strip()}"
         return parse_line(json.dumps(body).encode())
+
+    def _answer(self, result: LineResult) -> RecordAnswer:
+        outcome = result.outcome
+        if outcome is None or outcome.verdict is Verdict.CONFLICT:
+            code = 3 if outcome is None else 2
+            issue = result.issues[0]
+            field = self._interface.name_of.get(issue.field, issue.field)
+            return RecordAnswer(
+                index=result.number,
+                code=code,
+                message=f"{_MESSAGES[code]}：{field}",
+                evaluationId=None if outcome is None else outcome.accepted.event_id,
+                field=field,
+                expected=issue.expected,
+            )
+        code = 0 if outcome.verdict is Verdict.ACCEPTED else 1
+        return RecordAnswer(
+            index=result.number,
+            code=code,
+            message=_MESSAGES[code],
+            evaluationId=outcome.accepted.event_id,
+            receiptCode=receipt_code(outcome.accepted.receipt),
+        )
 
 
 def _unit_of(units: UnitRegistry) -> Callable[[Mapping[str, str]], Unit]:
@@ -197,27 +256,9 @@ def _unit_of(units: UnitRegistry) -> Callable[[Mapping[str, str]], Unit]:
     return find
 
 
-def _answer(result: LineResult) -> RecordAnswer:
-    outcome = result.outcome
-    if outcome is None or outcome.verdict is Verdict.CONFLICT:
-        code = 3 if outcome is None else 2
-        issue = result.issues[0]
-        return RecordAnswer(
-            index=result.number,
-            code=code,
-            message=f"{_MESSAGES[code]}：{issue.field}",
-            evaluationId=None if outcome is None else outcome.accepted.event_id,
-            field=issue.field,
-            expected=issue.expected,
-        )
-    code = 0 if outcome.verdict is Verdict.ACCEPTED else 1
-    return RecordAnswer(
-        index=result.number,
-        code=code,
-        message=_MESSAGES[code],
-        evaluationId=outcome.accepted.event_id,
-        receiptCode=receipt_code(outcome.accepted.receipt),
-    )
+def _handed_on(number: int, event_id: str) -> RecordAnswer:
+    """Without its receipt's code: whoever has that could take the rating back."""
+    return RecordAnswer(index=number, code=1, message=_MESSAGES[1], evaluationId=event_id)
 
 
 async def _evaluate(body: RecordBody) -> None:

@@ -244,10 +244,10 @@ class SupervisionRoutes:
         body = asked.body
         seat = Seat("", Level(body.panel), body.division, body.year, body.group)
         self._require_within(asked, Permission.PANELS_WRITE, _place_of_panel(seat))
-        count = await self._supervision.enrol(
+        count, changed = await self._supervision.enrol(
             body.numbers, seat, body.actor, asked.facts, enrolled=body.enrolled
         )
-        return EnrolmentAnswer(assessors=count)
+        return EnrolmentAnswer(assessors=count, changed=changed)
 
     def _place(self, unit_id: str) -> Place:
         units = self._parts.units

@@ -236,7 +236,11 @@ class FindingsAnswer(BaseModel):
 class EnrolmentAnswer(BaseModel):
     """The seats are given, or taken away."""
 
-    assessors: int
+    assessors: Annotated[int, Field(description="Different numbers in the request.")]
+    changed: Annotated[
+        int,
+        Field(description="Of them, whose seat was not so before; of those to be taken away, who had one."),
+    ]
 
 
 class PanelAnswer(BaseModel):

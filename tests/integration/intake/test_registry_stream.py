@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -205,7 +206,8 @@ async def test_only_an_enrolled_assessors_ballot_within_scope_and_year_is_accept
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["field"] == "contact.account"
     assert "评-001" not in refused.text
-    assert (await post(intake, "/v1/assessors", seat, 202)) == {"assessors": 2}
+    assert (await post(intake, "/v1/assessors", seat, 202)) == {"assessors": 2, "changed": 2}
+    assert (await post(intake, "/v1/assessors", seat, 202)) == {"assessors": 2, "changed": 0}
     assert (await cast("b")).status_code == 202
     away = next(
         each
@@ -217,8 +219,12 @@ async def test_only_an_enrolled_assessors_ballot_within_scope_and_year_is_accept
     early = await cast("d", occurred_at=f"{year - 1}-06-01T09:00:00+08:00")
     assert f"enrolled for {year - 1}" in early.text
     assert (await cast("e", contact={"phone": "13800138000"})).status_code == 422
-    await post(intake, "/v1/assessors", seat | {"numbers": ["评-001"], "enrolled": False}, 202)
+    gone = seat | {"numbers": ["评-001", "评-404"], "enrolled": False}
+    assert (await post(intake, "/v1/assessors", gone, 202)) == {"assessors": 2, "changed": 1}
     assert (await cast("f")).status_code == 422
+    assert (await post(intake, "/v1/assessors", seat, 202))["changed"] == 1
+    assert (await cast("g")).status_code == 202, "within the second in which it was taken and given again"
+    await post(intake, "/v1/assessors", gone, 202)
     panels = (await intake.http.get("/v1/assessors/panels")).json()["items"]
     assert [(each["division"], each["assessors"]) for each in panels] == [(unit["county"], 1)]
     await post(intake, "/v1/assessors", seat | {"division": "360700"}, 422)
@@ -263,7 +269,15 @@ async def test_the_provinces_interface_is_answered_in_its_own_style_and_handed_r
     await intake.submit(RATING | {"channel": "qr", "client_ref": "without a transaction"})
     given = (await intake.http.get(path)).json()["records"]
     taken = await post(intake, f"{path}/batch", {"records": given}, 200)
+    assert [each["code"] for each in taken["results"]] == [1, 1, 1], "what was handed on from here is in here"
+    assert [each["evaluationId"] for each in taken["results"]] == [each["evaluationId"] for each in given]
+    assert not any("receiptCode" in each for each in taken["results"]), "it would allow to take them back"
+    assert (await intake.http.get(path)).json()["records"] == given, "nothing is doubled"
+    elsewhere = [each | {"evaluationId": str(uuid4()), "applicantName": None} for each in given]
+    taken = await post(intake, f"{path}/batch", {"records": elsewhere}, 200)
     assert [each["code"] for each in taken["results"]] == [0, 0, 0], "what is handed on can be taken in"
+    late = record | {"projNo": "9", "transactionTime": "2999-01-01 00:00:00"}
+    assert (await post(intake, path, late, 200))["results"][0]["field"] == "transactionTime"
     again = (await intake.http.get(path)).json()["records"][len(given) :]
     same = ("serviceDepartmentCode", "regionCode", "satisfaction", "evaluateChannel", "transactionTime")
     assert [[each[name] for name in same] for each in again] == [
@@ -273,6 +287,55 @@ async def test_the_provinces_interface_is_answered_in_its_own_style_and_handed_r
     stored = "".join(data.decode() for _, data in await raw_messages(broker))
     for secret in ("王小明", "13912345678", "BJ-0001"):
         assert secret not in told + stored
+
+
+async def test_a_county_that_was_loaded_has_a_panel_campaigns_and_records_of_the_provinces_interface(
+    intake: Intake,
+) -> None:
+    today = business_day(datetime.now(UTC)).isoformat()
+    seat = {
+        "numbers": ["评-1"], "panel": "county", "division": "360799", "year": int(today[:4]),
+        "group": "deputy", **PROVINCE,
+    }  # fmt: skip
+    campaign = {
+        "campaign_id": "new", "title": "百千万走访", "teams": 1, "cadres": 1, "mobilise_from": today,
+        "run_from": today, "consolidate_from": "2999-01-01", "ends": "2999-01-02", **PROVINCE,
+        "targets": [{"county": "360799", "households": 2}],
+    }  # fmt: skip
+    unknown = await post(intake, "/v1/assessors", seat, 422)
+    assert unknown["errors"][0]["expected"] == "a GB/T 2260 code"
+    divisions = "code,name,level,parent,valid_from,valid_to\n360799,蓉江区,county,360700,2026-01-01,\n"
+    await post(intake, "/v1/registry/loads", {"divisions": divisions, **PROVINCE}, 202)
+    for path, body in (("/v1/assessors", seat), ("/v1/campaigns", campaign)):
+        without = await post(intake, path, body, 422)
+        assert "units of 蓉江区 are registered under" in without["errors"][0]["expected"]
+    table = (await intake.http.get("/v1/registry/units.csv")).text
+    table += "U009001,赣州市蓉江区民政局,county,bureau,360799,3607,360799,U000008,2026-01-01,\n"
+    table += "U009002,赣州市蓉江区婚姻登记处,window,marriage,360799,3607,360799,U009001,2026-01-01,\n"
+    await post(intake, "/v1/registry/loads", {"units": table, **PROVINCE}, 202)
+    await post(intake, "/v1/assessors", seat, 202)
+    ballot = {"unit_id": "U009002", "channel": "assessor", "source": "social", "contact": {"account": "评-1"}}
+    assert (await intake.submit(RATING | ballot)).status_code == 202
+    await post(intake, "/v1/campaigns", campaign, 201)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    visits = [
+        {"county": "360799", "team": "7", "whom": whom, "visited_at": now}
+        for whom in ("王家 ３ 号", " 王家 3  号 ")
+    ]
+    await post(intake, "/v1/campaigns/new/visits", {"visits": visits, **PROVINCE}, 202)
+    covered = (await intake.http.get("/v1/campaigns/new")).json()["whole"]
+    assert covered["done"] == 1, "one household, however it was typed"
+    record = {
+        "projNo": "1", "satisfaction": "5", "evaluateChannel": "1", "serviceDepartmentCode": "U009002",
+        "transactionTime": f"{today} 00:00:00", "regionCode": "360799000000",
+    }  # fmt: skip
+    path = "/v1/adapters/good-bad-review"
+    assert (await post(intake, path, record, 200))["code"] == 0
+    handed_on = (await intake.http.get(path)).json()["records"]
+    assert {each["regionCode"] for each in handed_on if "evaluateChannel" in each} == {"360799000000"}
+    recoded = campaign | {"campaign_id": "recoded", "targets": [{"county": "360112", "households": 2}]}
+    refused = await post(intake, "/v1/campaigns", recoded, 422)
+    assert "新建区" in refused["errors"][0]["expected"], "its units are registered under 360122"
 
 
 async def test_a_load_of_the_registry_is_in_force_as_a_whole_and_comes_out_of_the_stream_the_same_anywhere(

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,8 @@ from services.intake.adapters.good_bad_review import (
 from services.intake.entrypoints.bodies import FeedbackBody
 from shared.kernel.clock import SHANGHAI
 from shared.kernel.errors import InvalidValueError
-from shared.kernel.grades import Channel
+from shared.kernel.grades import Channel, Level
+from shared.kernel.regions import Division, DivisionRegistry, load_divisions
 from shared.kernel.units import Unit, load_units
 
 UNITS = load_units()
@@ -106,6 +108,17 @@ def test_a_value_that_the_interface_does_not_have_is_refused(change: dict[str, s
     assert told.value.field == field
     for code, meaning in CODES.get(field, {}).items():
         assert f"{code} {meaning}" in str(told.value), "it says what there is"
+
+
+def test_a_region_that_was_loaded_is_known_both_ways() -> None:
+    new = Division("360799", "蓉江区", Level.COUNTY, "360700", date(2026, 1, 1), None)
+    divisions = DivisionRegistry((*load_divisions(), new))
+    unit = replace(UNIT, division="360799", city="3607", county="360799")
+    record = RECORD | {"regionCode": "360799000000"}
+    body = to_submission(record, lambda _: unit, divisions)
+    assert from_submission(body, unit, divisions)["regionCode"] == "360799000000"
+    with pytest.raises(InvalidValueError, match="first six are 360799"):
+        to_submission(record | {"regionCode": "360102000000"}, lambda _: unit, divisions)
 
 
 def test_a_channel_without_a_code_is_not_handed_on() -> None:

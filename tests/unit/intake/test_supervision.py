@@ -117,6 +117,19 @@ def test_a_panel_judges_its_own_subtree(panel: Level, division: str, unit: str, 
     assert book.issue("p1.0", UNITS.get(unit), 2026) is not None
 
 
+def test_a_seat_is_given_taken_and_given_again_and_a_repeat_is_no_change() -> None:
+    book, seat = PanelBook(), Seat("a", Level.COUNTY, "360721", 2026, "deputy")
+    turns = []
+    for enrolled, news in ((True, True), (True, False), (False, True), (False, False), (True, True)):
+        assert book.would_change("a", seat, enrolled=enrolled) is news
+        turns.append(book.turns("a", seat))
+        if news:
+            book.enrolled(seat, enrolled=enrolled)
+    assert turns == [0, 1, 1, 2, 2], "each change has a number of its own"
+    assert book.would_change("a", replace(seat, group="retired"), enrolled=True)
+    assert not book.would_change("b", seat, enrolled=False), "nobody loses a seat that they never had"
+
+
 def test_nothing_of_a_load_counts_before_it_is_complete_and_of_two_the_first_stands() -> None:
     book = RegistryBook(UNITS)
     merge = Merge("U000532", "U000533", date(2027, 1, 1))
