@@ -246,12 +246,12 @@ def _places(
     return found, repeated
 
 
-def no_header(seen: Sequence[str]) -> HeaderError:
-    """The error for a table without a header that can be read."""
+def no_header(seen: Sequence[str], sheet: str = "") -> HeaderError:
+    """The error for a table without a header that can be read; `sheet` says which was looked at."""
     shown = "、".join(name for name in map(normal_name, seen) if name)
     return HeaderError(
         describe(
-            shown or "no text",
+            (shown or "no text") + (f" ({sheet})" if sheet else ""),
             f"within the first {HEADER_WITHIN} rows a header (表头) with a unit (单位名称 or 单位编号) "
             "and a grade (评价等级)",
             "name columns with --column 列名=unit --column 列名=grade, or choose another --sheet",

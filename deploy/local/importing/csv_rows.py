@@ -6,7 +6,7 @@ row ends after so many characters and lines; its first line is reported, the lin
 
 import csv
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TextIO
 
@@ -14,7 +14,7 @@ from deploy.local.importing.columns import MAX_COLUMNS
 from deploy.local.importing.faults import Fault
 from deploy.local.importing.rows import MAX_ROW_CHARS
 
-DELIMITERS: Final = (",", "\t", ";", "，")
+DELIMITERS: Final = (",", "\t", ";", "，", "；", "|")
 MAX_ROW_LINES: Final = 200
 """Lines of one row, from line ends within quotes."""
 _SHOWN: Final = 1_000
@@ -44,11 +44,13 @@ class GridRow:
         number: as a spreadsheet numbers it, from 1; blank rows count.
         cells: its texts; of a row that can't be read, what there is of it.
         fault: why it can't be read.
+        uncomputed: places of formulas without a value, from 0.
     """
 
     number: int
     cells: list[str]
     fault: Fault | None = None
+    uncomputed: Sequence[int] = ()
 
 
 class _UnreadableError(Exception):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +12,7 @@ from deploy.local.importing.columns import CONTACT, DIMENSIONS, ROW_COLUMN, Fiel
 from deploy.local.importing.faults import Fault, Reason
 from deploy.local.importing.unit_names import UnitNames
 from services.intake.adapters.good_bad_review import CHANNELS
+from shared.kernel.clock import SHANGHAI, business_day
 from shared.kernel.grades import Channel, Source
 
 MAX_ROW_CHARS: Final = 65_536
@@ -133,6 +135,7 @@ class Mapper:
         if self.corrected:
             number = self._original(values, reasons) or number
         body: dict[str, Any] = {"client_ref": f"{self.import_id}:{number}"}
+        self._moment(values, body, reasons)
         self._unit(values, body, reasons)
         self._channel(values, body, reasons)
         body["source"] = self.source.value
@@ -145,7 +148,6 @@ class Mapper:
             body["client_ref"] = self._parsed(
                 Field.REFERENCE, cells.reference, values[Field.REFERENCE], reasons
             )
-        self._moment(values, body, reasons)
         self._nested(values, body, reasons)
         if reasons:
             return Rejected(row, number, tuple(reasons))
@@ -175,12 +177,19 @@ class Mapper:
             values.get(Field.UNIT_NAME),
             values.get(Field.REGION),
             values.get(Field.KIND),
+            lambda: self._day(body.get("occurred_at")),
         )
         if isinstance(found, str):
             body["unit_id"] = found
         else:
             which = Field.UNIT_ID if Field.UNIT_ID in values else Field.UNIT_NAME
             reasons.append(Reason(self.name_of(which), found.value, found.fault))
+
+    @staticmethod
+    def _day(moment: object) -> str:
+        """The day that a row is about; without a time it is that of the import."""
+        given = datetime.fromisoformat(moment) if isinstance(moment, str) else datetime.now(SHANGHAI)
+        return business_day(given).isoformat()
 
     def _channel(self, values: Mapping[Field, str], body: dict[str, Any], reasons: list[Reason]) -> None:
         text = values.get(Field.CHANNEL)

@@ -38,6 +38,14 @@ _RAGGED: Final = Fault(
 )
 
 
+_UNCOMPUTED: Final = Fault(
+    "公式算出的值",
+    "用 Excel 打开该文件，保存后再导入",
+    "the value that the formula has",
+    "open the file in Excel, save it, and import it again",
+)
+
+
 class FileKindError(LocalError):
     """The file is of no kind that can be imported."""
 
@@ -189,9 +197,11 @@ def _open_xlsx(
     read = read_sheet(stream, book, chosen.part)
     top = list(islice(read, HEADER_WITHIN))
     header = find_header([(row.number, row.cells) for row, _ in top], overrides)
-    if header is None:
-        raise no_header(top[0][0].cells if top else ())
     others = "、".join(each.name for each in book.sheets if each is not chosen)
+    if header is None:
+        raise no_header(
+            top[0][0].cells if top else (), f"工作表 {chosen.name}" + (f", not {others}" if others else "")
+        )
     about = {"sheet": chosen.name, "header_row": str(header.row)}
     source = Source(
         Kind.XLSX, about | ({"other_sheets": others} if others else {}), header, iter(()),
@@ -232,7 +242,11 @@ def _below(header: Header, grid: Iterator[GridRow], *, strict: bool) -> Iterator
             yield Row(row.number, found, {}, (Reason(WHOLE_ROW, f"{count} 列 columns", _RAGGED),))
             continue
         values = {each: found[place] for each, place in places if place < count and found[place].strip()}
-        if strict and count < width and any(cell.strip() for cell in found):
+        unread = [place for _, place in places if place in row.uncomputed]
+        if unread:
+            reasons = (Reason(header.names[place], None, _UNCOMPUTED) for place in unread)
+            yield Row(row.number, found, values, tuple(reasons))
+        elif strict and count < width and any(cell.strip() for cell in found):
             yield Row(row.number, found, values, (Reason(WHOLE_ROW, f"{count} 列 columns", _RAGGED),))
         elif values or any(cell.strip() for cell in found):
             yield Row(row.number, found, values)

@@ -1,7 +1,7 @@
 """Finding the unit that a row is about: by id, name, what the office calls it, or by region and kind."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -35,11 +35,24 @@ class NamedUnit:
     name: str
     kind: str
     division: str
+    valid_from: str = ""
+    valid_to: str | None = None
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> "NamedUnit":
         """From an item of intake's ``GET /v1/units``."""
-        return cls(answer["unit_id"], answer["name"], answer["kind"], answer["division"])
+        return cls(
+            answer["unit_id"],
+            answer["name"],
+            answer["kind"],
+            answer["division"],
+            answer["valid_from"],
+            answer["valid_to"],
+        )
+
+    def exists(self, on: str) -> bool:
+        """Whether it exists on a day, written as YYYY-MM-DD."""
+        return self.valid_from <= on and (self.valid_to is None or on < self.valid_to)
 
 
 class UnitNames:
@@ -65,38 +78,55 @@ class UnitNames:
         self._ids = {unit.unit_id for unit in known}
         self._names: dict[str, str] = {}
         self._shown: dict[str, str] = {}
-        self._ambiguous: set[str] = set()
+        self._shared: dict[str, list[NamedUnit]] = {}
+        """Names that several units have or had, such as one that was recoded and its successor."""
+        self._places: dict[tuple[str, str], list[NamedUnit]] = {}
+        first: dict[str, NamedUnit] = {}
         for unit in known:
             name = key(unit.name)
             if self._names.setdefault(name, unit.unit_id) != unit.unit_id:
-                self._ambiguous.add(name)
+                self._shared.setdefault(name, [first[name]]).append(unit)
+            first.setdefault(name, unit)
             self._shown[name] = unit.name
+            self._places.setdefault((unit.division, unit.kind), []).append(unit)
         for name, unit_id in (own_names or {}).items():
             if unit_id not in self._ids:
                 expected = f"the id of a registered unit for {name}"
                 raise LocalError(describe(unit_id, expected, "correct the table of names"))
         self._names |= {key(name): unit_id for name, unit_id in (own_names or {}).items()}
-        self._ambiguous -= {key(name) for name in own_names or {}}
-        self._places = {(unit.division, unit.kind): unit.unit_id for unit in known}
+        for name in own_names or {}:
+            self._shared.pop(key(name), None)
         self._kinds = {key(word): kind for kind, label in kinds.items() for word in (kind, label)}
-        self._found: dict[tuple[str | None, ...], str | NoUnit] = {}
+        self._found: dict[tuple[str | None, ...], str | NoUnit | list[NamedUnit]] = {}
         self._looked_up = 0
 
     def find(
-        self, unit_id: str | None, name: str | None, region: str | None, kind: str | None
+        self,
+        unit_id: str | None,
+        name: str | None,
+        region: str | None,
+        kind: str | None,
+        on: Callable[[], str] = lambda: "9999-12-31",
     ) -> str | NoUnit:
-        """The unit's id; the first of id, name, region and kind that is given decides."""
+        """The unit's id; the first of id, name, region and kind that is given decides.
+
+        Where they say several units, it is the one that exists on the day `on`, if only one does.
+        """
         asked = (unit_id, name, region, kind)
         found = self._found.get(asked)
         if found is None:
             found = self._find(*asked)
             if len(self._found) < _REMEMBERED and sum(len(each or "") for each in asked) < _LONGEST:
                 self._found[asked] = found
-        return found
+        if not isinstance(found, list):
+            return found
+        day = on()
+        there = [each.unit_id for each in found if each.exists(day)]
+        return there[0] if len(there) == 1 else NoUnit(name or f"{region} {kind}", _AMBIGUOUS)
 
     def _find(
         self, unit_id: str | None, name: str | None, region: str | None, kind: str | None
-    ) -> str | NoUnit:
+    ) -> str | NoUnit | list[NamedUnit]:
         if unit_id is not None:
             word = key(unit_id)
             return word if word in self._ids else NoUnit(unit_id, _UNKNOWN_ID)
@@ -104,15 +134,15 @@ class UnitNames:
             word = key(name)
             if word in self._ids:
                 return word
-            if word in self._ambiguous:
-                return NoUnit(name, _AMBIGUOUS)
-            found = self._names.get(word)
+            found = self._shared.get(word) or self._names.get(word)
             if found is not None:
                 return found
         if region is not None and kind is not None:
             division = key(region)[:_REGION_DIGITS]
-            found = self._places.get((division, self._kinds.get(key(kind), "")))
-            return found or NoUnit(f"{region} {kind}", _UNKNOWN_PLACE)
+            there = self._places.get((division, self._kinds.get(key(kind), "")), [])
+            if not there:
+                return NoUnit(f"{region} {kind}", _UNKNOWN_PLACE)
+            return there[0].unit_id if len(there) == 1 else there
         return NoUnit(None, _NO_UNIT) if name is None else NoUnit(name, self._unknown(key(name)))
 
     def _unknown(self, word: str) -> Fault:
@@ -140,8 +170,8 @@ _UNKNOWN_NAME: Final = Fault(
     "the full name of a registered unit", "write the full name, or give a table of names with --unit-names",
 )  # fmt: skip
 _AMBIGUOUS: Final = Fault(
-    "只属于一个单位的名称", "改用单位编号",
-    "a name that only one unit has", "use the unit's id instead",
+    "当日只有一个单位的名称或区划与类别", "改用单位编号",
+    "what only one unit has on that day", "use the unit's id instead",
 )  # fmt: skip
 _UNKNOWN_PLACE: Final = Fault(
     "有该类窗口的县（市、区）代码和窗口类别", "查对行政区划代码和窗口类别，或填写单位名称",

@@ -72,6 +72,8 @@ class _Rows(Handler):
         self._length = 0
         self._collecting = False
         self._phonetic = False
+        self._formula = False
+        self._uncomputed: list[int] = []
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if name == "c":
@@ -81,6 +83,9 @@ class _Rows(Handler):
             style = attributes.get("s", "0")
             self._style = int(style) if style.isdecimal() and len(style) < 7 else 0  # noqa: PLR2004 - no such style
             self._parts, self._length = [], 0
+            self._formula = False
+        elif name == "f":
+            self._formula = True
         elif name in {"v", "t"}:
             self._collecting = not self._phonetic
         elif name == "rPh":
@@ -100,6 +105,7 @@ class _Rows(Handler):
         elif self._number > MAX_ROWS:
             raise broken(f"row {self._number} in {self._part}", f"at most {MAX_ROWS} rows")
         self._cells, self._size, self._fault, self._place = [], 0, None, 0
+        self._uncomputed = []
 
     def end(self, name: str) -> None:
         if name in {"v", "t"}:
@@ -108,10 +114,13 @@ class _Rows(Handler):
             self._phonetic = False
         elif name == "c":
             self._end_cell()
-        elif name == "row" and (self._fault is not None or any(self._cells)):
-            self.complete.append(GridRow(self._number, self._cells, self._fault))
+        elif name == "row" and (self._fault is not None or any(self._cells) or self._uncomputed):
+            self.complete.append(GridRow(self._number, self._cells, self._fault, self._uncomputed))
 
     def _end_cell(self) -> None:
+        # A text that Excel computed may be empty; a number, date or truth is not.
+        if self._formula and not self._parts and self._kind != "str" and self._place <= MAX_COLUMNS:
+            self._uncomputed.append(self._place - 1)
         if not self._parts or self._fault is not None:
             return
         if self._place > MAX_COLUMNS:

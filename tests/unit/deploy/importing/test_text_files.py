@@ -225,3 +225,10 @@ def test_lines_are_told_from_tables_by_their_first_character(tmp_path: Path) -> 
     with open_source(write(tmp_path / "a.txt", '\ufeff {"unit_id": "U000112", "grade": 5}')) as source:
         assert source.kind is Kind.NDJSON
         assert [row.number for row in source.rows] == [1]
+
+
+@pytest.mark.parametrize("delimiter", ["；", "|"])
+def test_other_delimiters_of_offices_are_told_by_the_header(tmp_path: Path, delimiter: str) -> None:
+    text = (HEADER + ROW).replace(",", delimiter)
+    (row,) = rows_of(write(tmp_path / "a.csv", text))
+    assert (row.reasons, row.values[Field.UNIT_NAME]) == ((), NAME)

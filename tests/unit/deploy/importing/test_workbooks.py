@@ -309,3 +309,37 @@ def test_bytes_that_were_cut_or_changed_are_refused(tmp_path: Path) -> None:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         with contextlib.suppress(LocalError):  # anything else would be a crash
             rows_of(path)
+
+
+def test_a_formula_that_nobody_computed_refuses_its_row_and_drops_nothing_silently(tmp_path: Path) -> None:
+    rows: list[list[CellValue]] = [
+        [*HEAD, "备注"],
+        [NAME, 5, "=DATE(2026,3,1)", "1", '="a"&"b"', None],
+        [NAME, "=2+3", None, None, None, None],
+        [NAME, 5, date(2026, 3, 1), "3", "好", "=1+1"],
+        [None, None, None, None, None, "=1+1"],
+    ]
+    read = rows_of(write_workbook(tmp_path / "a.xlsx", rows))
+    assert [[each.column for each in row.reasons] for row in read] == [
+        ["评价日期", "意见建议"], ["评价等级"], [],
+    ]  # fmt: skip
+    assert "公式" in read[0].reasons[0].chinese
+    cells = (
+        f"<row>{text_cell(NAME)}<c><f>2+3</f><v>5</v></c>"
+        '<c t="str"><f>""</f><v></v></c><c t="e"><f>1/0</f><v>#DIV/0!</v></c></row>'
+    )
+    (row,) = rows_of(raw_workbook(tmp_path / "b.xlsx", inline(cells)))
+    assert (row.reasons, row.values[Field.GRADE]) == ((), "5")
+    assert Field.DATE not in row.values, "Excel computed that it is empty"
+
+
+def test_the_sheets_that_were_not_looked_at_are_named(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "说明"
+    sheet.append(["请看第二页"])
+    book.create_sheet("数据").append(HEAD)
+    book.save(tmp_path / "a.xlsx")
+    with pytest.raises(LocalError, match="工作表 说明, not 数据"), open_source(tmp_path / "a.xlsx"):
+        pass
