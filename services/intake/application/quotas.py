@@ -90,8 +90,8 @@ class QuotaGate:
     def admit(self, submission: Submission, facts: RequestFacts, is_repeat: Callable[[], bool]) -> Taken:
         """Count a rating; hand the answer to `give_back` if it was a repeat or was not stored.
 
-        A line of a bulk import counts for its channel alone: whoever imports has typed in, or fetched from a
-        terminal, what others said over weeks.
+        A line of a bulk import counts for the channel `import` alone: whoever imports has typed in, or
+        fetched from a terminal, what others said over weeks, and takes no room from those who use it now.
 
         Args:
             submission: the rating.
@@ -105,7 +105,7 @@ class QuotaGate:
         quotas = facts.rules.quotas
         if quotas is not self._quotas:
             self._open(quotas)
-        counted = self._counted[submission.channel]
+        counted = self._counted[submission.channel if facts.import_id is None else Channel.IMPORT]
         claims: list[tuple[Window, Quota, bytes]] = [counted.channel]
         place = self._book.place
         if facts.import_id is None:

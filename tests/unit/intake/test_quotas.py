@@ -286,10 +286,13 @@ def test_of_a_batch_only_the_lines_over_a_quota_are_refused() -> None:
     assert hall.batch(phones[0] | {"grade": 1}) == ["device_id"], "other content is no repeat"
 
 
-def test_an_import_counts_for_its_channel_alone() -> None:
-    hall = Hall()
-    lines = [{"channel": "terminal", "device_id": "T-1", "client_ref": f"r{n}"} for n in range(9)]
-    assert hall.batch(*lines, import_id="imp-1") == [""] * 8 + ["channel"]
+def test_an_import_counts_as_such_and_takes_no_room_from_its_channel() -> None:
+    channels = {**QUOTAS.channels, Channel.IMPORT: Quota(9, 3600)}
+    hall = Hall(quotas=dataclasses.replace(QUOTAS, channels=channels))
+    lines = [{"channel": "terminal", "device_id": "T-1", "client_ref": f"r{n}"} for n in range(10)]
+    assert hall.batch(*lines, import_id="imp-1") == [""] * 9 + ["channel"]
+    live = [{"channel": "terminal", "device_id": f"T-{n}", "client_ref": f"l{n}"} for n in range(9)]
+    assert hall.batch(*live) == [""] * 8 + ["channel"], "as many as without the import"
 
 
 def test_quotas_that_are_only_observed_refuse_nothing() -> None:
