@@ -96,7 +96,11 @@ class RankingRow(EventData):
 
 
 class RankingRevised(EventData):
-    """A list that shows something changed: rows, or its priors alone. At most one a second for each list."""
+    """A list that shows something changed: rows, or its priors alone. At most one a second for each list.
+
+    Also that a list is withdrawn: the rule pack or the registry knows no such list any more. What was said of
+    it before no longer holds, and its value in the KV bucket is empty.
+    """
 
     list: Annotated[
         str,
@@ -125,6 +129,21 @@ class RankingRevised(EventData):
         tuple[RankingRow, ...],
         Field(description="The changed rows, best first; at most 1,000: beyond that, read the KV bucket."),
     ]
+    gone: Annotated[
+        tuple[UnitIdField, ...],
+        Field(
+            description="Units that were shown in the list and are not in it any more; at most 1,000: with "
+            "as many, read the KV bucket.",
+            max_length=ROWS_IN_A_MESSAGE,
+        ),
+    ] = ()
+    withdrawn: Annotated[
+        bool,
+        Field(
+            description="True: there is no such list any more, as none of its rows and units; `list_hash` is "
+            "the hash of no bytes. It is a list again once a later revision of it says false."
+        ),
+    ] = False
 
 
 class UnitScoreChanged(EventData):
@@ -139,7 +158,10 @@ class UnitScoreChanged(EventData):
     as_of: Annotated[date, Field(description="Last day of the window, Asia/Shanghai.")]
     reasons: Annotated[
         tuple[Literal["band", "rank", "score", "published", "withdrawn"], ...],
-        Field(description="What moved; 'published'/'withdrawn' when the unit crossed the suppression line."),
+        Field(
+            description="What moved; 'published'/'withdrawn' when the unit crossed the suppression line, or "
+            "came into or left the lists that it is compared in: it ended, or no rule ranks its kind now."
+        ),
     ]
     rank: Annotated[int | None, Field(description="New rank.", ge=1)] = None
     previous_rank: Annotated[

@@ -201,7 +201,7 @@ async def _find_records(
     if not records:
         expected = "a moment at or after the first published ranking"
         raise NothingRecordedError(describe(moment.text, expected, "name a later one in --at"))
-    return records
+    return {key: record for key, record in records.items() if not record.withdrawn}
 
 
 def _keys_at(registry: UnitRegistry, packs: Packs) -> Callable[[Record], frozenset[str]]:

@@ -34,6 +34,7 @@ class Record:
         list_hash: hash of its canonical bytes.
         decided_at: when it was published.
         cases: last sequence of CASES that it takes into account.
+        withdrawn: it says that there is no such list any more.
     """
 
     list: str
@@ -43,6 +44,7 @@ class Record:
     list_hash: str
     decided_at: datetime
     cases: int = 0
+    withdrawn: bool = False
 
 
 class _Data(msgspec.Struct, gc=False):
@@ -50,6 +52,7 @@ class _Data(msgspec.Struct, gc=False):
     list_hash: str
     positions: dict[str, int]
     as_of: date
+    withdrawn: bool = False
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -70,7 +73,9 @@ def parse_record(body: bytes) -> Record | None:
         return None
     data = found.data
     position, cases = data.positions.get(FEEDBACK, 0), data.positions.get(CASES, 0)
-    return Record(data.list, position, data.as_of, found.rules, data.list_hash, found.time, cases)
+    return Record(
+        data.list, position, data.as_of, found.rules, data.list_hash, found.time, cases, data.withdrawn
+    )
 
 
 def newest(bodies: Iterable[bytes], moment: Moment, known: dict[str, Record]) -> None:

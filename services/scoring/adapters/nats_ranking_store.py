@@ -6,6 +6,7 @@ publication that is too large for one is several, and the books come last (ADR 0
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -130,6 +131,8 @@ class NatsRankingStore:
         try:
             for number, (key, value) in enumerate(entries, 1):
                 headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
+                if not value:
+                    headers["KV-Operation"] = "DEL"
                 if key in fenced:
                     headers["Nats-Expected-Last-Subject-Sequence"] = str(self._sequences.get(key, 0))
                 if number < len(entries):
@@ -187,12 +190,12 @@ async def read_list(client: Client, key: str) -> PublishedList:
     """Read one published list, e.g. ``window.marriage.30``; whole, never half old and half new.
 
     Raises:
-        shared.kernel.errors.NotFoundError: nothing is published under this key.
+        shared.kernel.errors.NotFoundError: nothing is published under this key, or not any more.
         StoreUnavailableError: the broker is away.
     """
     for _ in range(READ_ATTEMPTS):
         head = await _read(client, key)
-        if head is None:
+        if head is None or not head.data:
             raise NoSuchThingError(
                 key, "the key of a published list", "write it like window.marriage.30 or county.all.30"
             )
@@ -213,7 +216,11 @@ async def read_all_lists(client: Client) -> dict[str, PublishedList]:
         StoreUnavailableError: the broker is away, or the bucket was not provisioned.
     """
     heads = await _read_keys(client, "*.*.*")
-    return {key: await read_list(client, key) for key in sorted(heads)}
+    found: dict[str, PublishedList] = {}
+    for key in sorted(key for key, head in heads.items() if head.data):
+        with contextlib.suppress(NoSuchThingError):  # withdrawn meanwhile
+            found[key] = await read_list(client, key)
+    return found
 
 
 async def read_books(client: Client) -> PublishedBooks | None:
@@ -265,9 +272,12 @@ def assemble(values: Mapping[str, bytes], *, leave_out_unreadable: bool = False)
     lists: dict[str, PublishedList] = {}
     announced: dict[str, Announced] = {}
     books: PublishedBooks | None = None
+    withdrawn: set[str] = set()
     for key, value in values.items():
         try:
-            if key.startswith(ANNOUNCED_PREFIX):
+            if not value and key.count(".") == _HEAD_DOTS:
+                withdrawn.add(key)
+            elif key.startswith(ANNOUNCED_PREFIX):
                 announced.update(parse_announced(value))
             elif key == BOOKS_KEY:
                 books = PublishedBooks.parse(value)
@@ -279,7 +289,7 @@ def assemble(values: Mapping[str, bytes], *, leave_out_unreadable: bool = False)
             if not leave_out_unreadable:
                 raise TornReadError(key) from error
             log.warning("ranking_unreadable", key=key, reason=repr(error), remedy="it is published anew")
-    return StoredRankings(lists, books, announced)
+    return StoredRankings(lists, books, announced, frozenset(withdrawn))
 
 
 def merge(known: StoredRankings, values: Mapping[str, bytes]) -> StoredRankings:
@@ -289,6 +299,7 @@ def merge(known: StoredRankings, values: Mapping[str, bytes]) -> StoredRankings:
         TornReadError: some values belong to a publication that the others are not from, or are not ours.
     """
     lists, announced, books = dict(known.lists), dict(known.announced), known.books
+    gone = {key for key, value in values.items() if not value and key.count(".") == _HEAD_DOTS}
     touched = {".".join(key.split(".")[: _HEAD_DOTS + 1]) for key in values if key.count(".") >= _HEAD_DOTS}
     if touched - values.keys():
         raise TornReadError("pages without their heads")
@@ -298,6 +309,8 @@ def merge(known: StoredRankings, values: Mapping[str, bytes]) -> StoredRankings:
                 announced.update(parse_announced(value))
             elif key == BOOKS_KEY:
                 books = PublishedBooks.parse(value)
+            elif key in gone:
+                lists.pop(key, None)
             elif key in touched:
                 old = known.lists[key].pages if key in known.lists else ()
                 bodies = (
@@ -307,7 +320,7 @@ def merge(known: StoredRankings, values: Mapping[str, bytes]) -> StoredRankings:
                 lists[key] = _check(value, tuple(bodies))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TornReadError(repr(error)) from error
-    return StoredRankings(lists, books, announced)
+    return StoredRankings(lists, books, announced, (known.withdrawn | gone) - lists.keys())
 
 
 async def _read_changes(client: Client, after: int) -> dict[str, Read]:

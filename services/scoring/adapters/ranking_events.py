@@ -45,6 +45,8 @@ MAX_ROWS: Final = 1000
 """Changed rows in one event; the contract says so."""
 MAX_ROWS_BYTES: Final = MAX_MESSAGE_BYTES - 8 * 1024
 """Room for them: what the envelope and the broker's headers leave. A test fits 1,000 full rows into it."""
+GONE_BYTES: Final = 16
+"""More than one unit's id takes in an event."""
 _REVISED = spec_for_data(RankingRevised)
 _CHANGED = spec_for_data(UnitScoreChanged)
 _CLOSED = spec_for_data(PeriodClosed)
@@ -163,8 +165,11 @@ def _revised(revision: Revision, said: Announcements) -> Outgoing:
         units=head["units"],
         changed_units=len(revision.changed),
         changed=(),
+        gone=tuple(revision.gone[:MAX_ROWS]),
+        withdrawn=revision.withdrawn,
     )
-    return _message(_REVISED, data, revision.list.key, event_id, said, _that_fit(revision.items))
+    room = MAX_ROWS_BYTES - GONE_BYTES * len(data.gone)
+    return _message(_REVISED, data, revision.list.key, event_id, said, _that_fit(revision.items, room))
 
 
 def _message(
@@ -248,13 +253,13 @@ def _restated(restatement: Restatement, said: Announcements) -> Outgoing:
     return _message(_RESTATED, data, key, event_id, said, _that_fit(restatement.items))
 
 
-def _that_fit(items: Sequence[bytes]) -> Sequence[bytes]:
-    """The first rows, as many as the contract allows and one message holds."""
+def _that_fit(items: Sequence[bytes], room: int = MAX_ROWS_BYTES) -> Sequence[bytes]:
+    """The first rows, as many as the contract allows and ``room`` bytes of one message hold."""
     first = items[:MAX_ROWS]
-    if sum(map(len, first)) + len(first) <= MAX_ROWS_BYTES:
+    if sum(map(len, first)) + len(first) <= room:
         return first
     ends = accumulate(len(item) + 1 for item in first)
-    return first[: sum(end <= MAX_ROWS_BYTES for end in ends)]
+    return first[: sum(end <= room for end in ends)]
 
 
 def _changed(announcement: Announcement, said: Announcements, unit: Unit) -> Outgoing:

@@ -18,6 +18,7 @@ from shared.events import (
     UnitScoreChanged,
     spec_for_data,
 )
+from shared.events.ranking import ROWS_IN_A_MESSAGE
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,8 @@ class _RevisedData(msgspec.Struct, gc=False):
     list_hash: str
     changed_units: int
     changed: tuple[_Row, ...] = ()
+    gone: tuple[str, ...] = ()
+    withdrawn: bool = False
 
 
 class _ClosedData(msgspec.Struct, gc=False):
@@ -114,9 +117,9 @@ class _Found:
         """Read one more event."""
         if _REVISED in subject:
             revised = _revised(body).data
-            named = frozenset(row.unit_id for row in revised.changed)
-            whole = len(revised.changed) == revised.changed_units
-            told = ToldList(revised.list_hash, named if whole else None)
+            named = frozenset((*(row.unit_id for row in revised.changed), *revised.gone))
+            whole = len(revised.changed) == revised.changed_units and len(revised.gone) < ROWS_IN_A_MESSAGE
+            told = ToldList(revised.list_hash, named if whole else None, revised.withdrawn)
             self.lists[revised.list] = told.after(self.lists.get(revised.list))
         elif _CHANGED in subject:
             changed = _changed(body)

@@ -22,8 +22,9 @@ class Told(NamedTuple):
     """What a board says.
 
     Attributes:
-        event: ``list`` for the state at the beginning, ``revised`` for each one after it.
-        list: the list as it stands.
+        event: ``list`` for the state at the beginning, ``revised`` for each one after it, ``withdrawn`` when
+            there is no such list any more: that is the last one.
+        list: the list as it stands, or stood.
         rows: the rows that changed.
         truncated: more changed than `rows` can say.
     """
@@ -96,12 +97,18 @@ class Boards:
         return lists[str(find_key(key_text, map(ListKey.parse, lists)))]
 
     async def follow(self, shown: PublishedList, known: str | None) -> AsyncIterator[Told]:
-        """What stands, unless this `PublishedList.version` is known, then each newer one; until `close`."""
+        """What stands, unless this `PublishedList.version` is known, then each newer one.
+
+        Until `close`, or until there is no such list any more.
+        """
         if shown.version != known:
             yield Told("list", shown, (), truncated=False)
         while not self._closed:
             changed = self._changed
             newest = self._newest(shown)
+            if newest is None:
+                yield Told("withdrawn", shown, (), truncated=False)
+                return
             if newest.version == shown.version:
                 await changed.wait()
                 continue
@@ -109,9 +116,10 @@ class Boards:
             shown = newest
             yield told
 
-    def _newest(self, shown: PublishedList) -> PublishedList:
+    def _newest(self, shown: PublishedList) -> PublishedList | None:
+        """The list as it stands now; None: there is no such list any more."""
         try:
-            return self._rankings().lists.get(shown.key, shown)
+            return self._rankings().lists.get(shown.key)
         except TransientError:  # folding anew: what was shown stands until there is something newer
             return shown
 

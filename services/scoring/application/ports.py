@@ -35,12 +35,16 @@ class Revision:
         previous_hash: hash of what was published before; None at first.
         changed: places of the changed rows; none if only its head did.
         items: canonical JSON of those rows.
+        gone: ids of units that were shown and are not in the list any more.
+        withdrawn: there is no such list any more.
     """
 
     list: PublishedList
     previous_hash: str | None
     changed: Sequence[int]
     items: Sequence[bytes]
+    gone: Sequence[str] = ()
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,9 @@ class RankingStore(Protocol):
         """Write all entries, or none.
 
         Args:
-            fenced: keys that must stand as they were at the last load or commit; at least one.
-            others: keys written along with them.
+            fenced: keys that must stand as they were at the last load or commit; at least one. An empty value
+                deletes its key.
+            others: keys written along with them, or deleted.
 
         Raises:
             InvalidValueError: nothing is fenced, so that two writers could not be told apart; or more than

@@ -25,6 +25,7 @@ from services.scoring.application.closing import (
     settle,
 )
 from services.scoring.application.fold import Fold, FrozenFold
+from services.scoring.application.leaving import gone_units, units_that_left, withdrawn_lists
 from services.scoring.application.portions import Portion, portions
 from services.scoring.application.ports import (
     Announcements,
@@ -45,7 +46,7 @@ from services.scoring.application.told import NOTHING, Told, ToldList
 from services.scoring.domain.announcements import Announced, announce
 from services.scoring.domain.books import Books
 from services.scoring.domain.ledger import PeriodChange
-from services.scoring.domain.lists import ListKey, Row, canonical_json, shows_something
+from services.scoring.domain.lists import WITHDRAWN_HASH, ListKey, Row, canonical_json, shows_something
 from services.scoring.domain.roster import RANKED_LEVELS
 from services.scoring.domain.spans import Period, Rolling
 from shared.kernel.clock import Clock, rfc3339
@@ -329,7 +330,7 @@ class Publisher:
             heads, pages = after.entries(before)
             fenced.update(heads)
             others.update(pages)
-            revision = _revision(after, before, unknown)
+            revision = _revision(after, before, unknown, returns=key in stored.withdrawn)
             if revision is not None:
                 revisions.append(revision)
         periods = list(
@@ -347,14 +348,19 @@ class Publisher:
             lists[each.list.key] = each.list
             fenced.update(heads)
             others.update(pages)
+        for gone in withdrawn_lists(frozen.statistics, computed, stored.lists, told.lists):
+            lists.pop(gone.key, None)
+            fenced.update(gone.heads)
+            others.update(gone.pages)
+            revisions += gone.revisions
         for key, late in frozen.late.items():
-            if lists[key].is_closed and lists[key].head.get("late_missed") != late:
+            if key in lists and lists[key].is_closed and lists[key].head.get("late_missed") != late:
                 lists[key] = lists[key].missing(late)
                 fenced[key] = canonical_json(lists[key].head)
         compute_s = time.perf_counter() - started
         announced: Mapping[str, Announced] = {**stored.announced, **told.units}
         due, waiting = announce(
-            _primary_lists(lists, frozen.rules),
+            [*_primary_lists(lists, frozen.rules), *units_that_left(frozen.statistics, announced)],
             announced,
             int(frozen.now.timestamp() * 1000),
             frozen.as_of.isoformat(),
@@ -382,7 +388,9 @@ class Publisher:
             frozen.now,
             frozen.books.cases,
         )
-        return _Plan(said, parts, StoredRankings(lists, books, announced), waiting, compute_s)
+        withdrawn = frozenset({*stored.withdrawn, *stored.lists, *told.lists} - lists.keys())
+        standing = StoredRankings(lists, books, announced, withdrawn)
+        return _Plan(said, parts, standing, waiting, compute_s)
 
     def _announced_entries(self, announced: Mapping[str, Announced], cities: set[str]) -> dict[str, bytes]:
         pages: dict[str, dict[str, Announced]] = {city: {} for city in cities}
@@ -400,24 +408,30 @@ def _under_way(standing: PublishedBooks | None, new: PublishedBooks) -> Publishe
     return replace(standing, under_way=new.position, cases_under_way=new.cases)
 
 
-def _revision(after: PublishedList, before: PublishedList | None, told: ToldList | None) -> Revision | None:
+def _revision(
+    after: PublishedList, before: PublishedList | None, told: ToldList | None, *, returns: bool
+) -> Revision | None:
     """What to tell of a list; None: nothing, or it has been told.
 
     Args:
         after: as it is about to be published.
         before: as it stands in the bucket.
         told: what was told of it and does not stand there.
+        returns: it was withdrawn, and that stands in the bucket.
     """
+    if told is not None and told.hash == after.hash:
+        return None
+    if told is not None and told.withdrawn:
+        told, before, returns = None, None, True
     places: Sequence[int] = after.changed_since(before)
-    previous = before.hash if before is not None else None
+    previous = before.hash if before is not None else WITHDRAWN_HASH if returns else None
+    gone = gone_units(after, before, told)
     if told is not None:
-        if told.hash == after.hash:
-            return None
         places, previous = _or_told(after.rows, places, told), told.hash
-    elif not places and not shows_something(after.rows):
+    elif not (places or gone or returns or shows_something(after.rows)):
         return None
     # A hidden unit's rating can change what a list says of its priors and, as rounded, no row of it.
-    return Revision(after, previous, places, [after.items[place] for place in places])
+    return Revision(after, previous, places, [after.items[place] for place in places], gone)
 
 
 def _or_told(rows: Sequence[Row], places: Sequence[int], told: ToldList) -> Sequence[int]:

@@ -1,7 +1,8 @@
 """Published lists: how a list, the books and the announcements are laid out in the bucket.
 
 Keys: ``<level>.<kind or all>.<span>`` holds the head of a list, the same with ``.<i>`` its pages of at most
-:data:`PAGE_ROWS` rows, ``books`` the books, ``announced.<city>`` what was last announced about each unit.
+:data:`PAGE_ROWS` rows, ``books`` the books, ``announced.<city>`` what was last announced about each unit. An
+empty value is none: the list was there and is no more (ADR 0062).
 """
 
 import json
@@ -21,6 +22,8 @@ STREAM: Final = "FEEDBACK"
 """The stream whose position a list states."""
 
 BOOKS_KEY: Final = "books"
+NO_VALUE: Final = b""
+"""What a key holds that is deleted."""
 ANNOUNCED_PREFIX: Final = "announced."
 PAGE_ROWS: Final = 500
 _CLOSING: Final = ("closed_on", "closed_hash", "restatement", "late_missed")
@@ -269,11 +272,19 @@ def parse_announced(raw: bytes) -> dict[str, Announced]:
 
 @dataclass(frozen=True, slots=True)
 class StoredRankings:
-    """All that the bucket holds."""
+    """All that the bucket holds.
+
+    Attributes:
+        lists: by key.
+        books: where every rating is; None: nothing was published yet.
+        announced: the last announcement of each unit, by its id.
+        withdrawn: keys of lists that were there and are no more.
+    """
 
     lists: Mapping[str, PublishedList]
     books: PublishedBooks | None
     announced: Mapping[str, Announced]
+    withdrawn: frozenset[str] = frozenset()
 
     @property
     def is_whole(self) -> bool:

@@ -5,7 +5,7 @@ understand each of them would take longer than to compute them.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, overload
 
 import msgspec
@@ -47,6 +47,12 @@ def read_items(page: bytes) -> list[bytes]:
         return [bytes(item) for item in _raw(page).items]
     except msgspec.MsgspecError as error:
         raise ValueError(f"a page that is none of ours: {error}") from error
+
+
+def statuses(items: Iterable[bytes]) -> dict[str, str]:
+    """The status of each unit by its id, from the JSON of rows; a tenth of what understanding them takes."""
+    named = map(_name, items)
+    return {each.unit_id: each.status for each in named}
 
 
 class ReadRows(Sequence[Row]):

@@ -20,17 +20,21 @@ class ToldList:
 
     Attributes:
         hash: of the list that it told of.
-        changed: ids of the units in its rows, and in those of the events before it that the bucket does not
-            know either; None: more than one event could name.
+        changed: ids of the units in its rows or gone, and in those of the events before it that the bucket
+            does not know either; None: more than one event could name.
+        withdrawn: it told that there is no such list any more.
     """
 
     hash: str
     changed: frozenset[str] | None
+    withdrawn: bool = False
 
     def after(self, before: "ToldList | None") -> "ToldList":
         """The same, told after ``before``."""
-        if before is None:
+        if before is None or self.withdrawn:
             return self
+        if before.withdrawn:
+            return ToldList(self.hash, None)
         if self.changed is None or before.changed is None:
             return ToldList(self.hash, None)
         return ToldList(self.hash, self.changed | before.changed)

@@ -154,6 +154,10 @@ def list_hash(canonical: bytes) -> str:
     return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
 
 
+WITHDRAWN_HASH: Final = list_hash(b"")
+"""In place of a list's hash once there is no such list: that of the empty value that stands in the bucket."""
+
+
 def row_json(row: Row, name_json: str) -> bytes:
     """``canonical_json`` of a row with :data:`RANKS_HERE` in place of its ranks; five times as fast.
 

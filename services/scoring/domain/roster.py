@@ -80,6 +80,16 @@ class Roster:
         """The levels whose units have others to be compared with."""
 
     @cached_property
+    def compared(self) -> frozenset[str]:
+        """Ids of the units that have a list to be compared in: those of a kind without one have none."""
+        return frozenset(
+            unit.unit_id
+            for level in self.ranked_levels
+            for unit in level.units
+            if level.level is not Level.WINDOW or unit.kind in level.kinds
+        )
+
+    @cached_property
     def hash(self) -> str:
         """``sha256:<hex>`` of what the day's lists take from the registry: who exists, and who stands where.
 

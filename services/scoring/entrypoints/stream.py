@@ -21,7 +21,8 @@ LEFT_OUT: Final = frozenset({"priors", "pages"})
 
 _EVENTS: Final[Responses] = {
     200: {
-        "description": "Event `list`: the head as it stands; then `revised` whenever the list changes. "
+        "description": "Event `list`: the head as it stands; then `revised` whenever the list changes, and "
+        "`withdrawn` with what stood last, as the end, once there is no such list any more. "
         "`data` is JSON (RevisedBody), `id` names the state: the list's hash, of "
         "a closed list with what its closing says. A comment every 15 s keeps the connection.",
         "model": RevisedBody,

@@ -2,6 +2,7 @@
 
 import pytest
 from nats.aio.client import Client
+from nats.js.errors import KeyNotFoundError
 
 from services.scoring.adapters.nats_ranking_store import (
     PREFIX,
@@ -13,6 +14,7 @@ from services.scoring.adapters.nats_ranking_store import (
 )
 from services.scoring.application.ports import RankingStore
 from shared.kernel.errors import NotFoundError
+from shared.messaging.streams import RANKINGS_BUCKET
 from tests.unit.scoring.store_suite import MakeStore, RankingStoreSuite, computed
 
 pytestmark = pytest.mark.integration
@@ -71,4 +73,21 @@ async def test_a_follower_that_reads_half_a_publication_reads_all_of_it_anew(cli
     assert again.lists == {}, "left out, to be published anew"
     await follower.commit(*found.entries(None))
     assert (await follower.refresh(again)).lists == {}, "what we wrote ourselves is no news"
+    assert (await read_list(client, "window.all.30")).canonical() == found.canonical()
+
+
+async def test_a_deleted_list_is_deleted_to_any_client_of_key_value_buckets(client: Client) -> None:
+    store, found = NatsRankingStore(client), computed(1)
+    await store.load()
+    heads, pages = found.entries(None)
+    await store.commit(heads, pages)
+    bucket = await client.jetstream().key_value(RANKINGS_BUCKET)
+    assert (await bucket.get("window.all.30")).value == heads["window.all.30"]
+    await store.commit({"window.all.30": b""}, dict.fromkeys(pages, b""))
+    with pytest.raises(KeyNotFoundError):
+        await bucket.get("window.all.30")
+    with pytest.raises(NotFoundError):
+        await read_list(client, "window.all.30")
+    assert await read_all_lists(client) == {}
+    await store.commit(heads, pages)
     assert (await read_list(client, "window.all.30")).canonical() == found.canonical()

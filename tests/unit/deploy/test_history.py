@@ -258,8 +258,10 @@ def test_anything_else_is_refused_with_all_three_forms(text: str) -> None:
 # --- records -----------------------------------------------------------------------------------------------
 
 
-def revised(list_key: str, position: int, at: datetime) -> bytes:
-    data = builders.ranking_revised(list=list_key, positions={"FEEDBACK": position}, as_of=at.date())
+def revised(list_key: str, position: int, at: datetime, **fields: object) -> bytes:
+    data = builders.ranking_revised(
+        list=list_key, positions={"FEEDBACK": position}, as_of=at.date(), **fields
+    )
     return builders.envelope_of(data, time=at).model_copy(update={"rules": "sha256:77"}).to_json()
 
 
@@ -280,6 +282,15 @@ def test_the_newest_record_of_each_list_up_to_the_moment_counts() -> None:
     record = parse_record(bodies[0])
     assert record is not None
     assert (record.rules, record.as_of) == ("sha256:77", date(2026, 11, 20))
+
+
+def test_a_record_says_that_its_list_was_withdrawn() -> None:
+    at = datetime(2026, 11, 20, 3, tzinfo=UTC)
+    bodies = [revised("window.all.7", 10, at), revised("window.all.7", 20, at, units=0, withdrawn=True)]
+    for text, withdrawn in (("seq:10", False), ("seq:20", True)):
+        records: dict[str, Record] = {}
+        newest(bodies, parse_moment(text), records)
+        assert records["window.all.7"].withdrawn is withdrawn
 
 
 def test_packs_are_found_in_the_folder_and_among_the_committed_ones(tmp_path: Path) -> None:

@@ -117,6 +117,29 @@ class RankingStoreSuite:
         assert known.lists["window.all.30"].canonical() == second.canonical()
         assert known.lists["window.all.30"].hash == second.computed_hash()
 
+    async def test_a_list_that_was_deleted_is_there_no_more_and_may_come_back(
+        self, make_store: MakeStore
+    ) -> None:
+        leader, follower, late = make_store(), make_store(), make_store()
+        await leader.load()
+        known, _ = await follower.load(), await late.load()
+        found = computed(1)
+        heads, pages = found.entries(None)
+        await leader.commit({**heads, BOOKS_KEY: books(1)}, pages)
+        known = await follower.refresh(known)
+        await late.load()
+        await leader.commit({"window.all.30": b"", BOOKS_KEY: books(2)}, dict.fromkeys(pages, b""))
+        for stored in (await follower.refresh(known), await make_store().load()):
+            assert (stored.lists, stored.withdrawn) == ({}, frozenset({"window.all.30"}))
+            assert stored.books is not None
+            assert stored.books.position == 2
+        with pytest.raises(StoreConflictError):
+            await late.commit(heads, pages)
+        await follower.commit({**heads, BOOKS_KEY: books(3)}, pages)
+        for stored in (await leader.refresh(known), await make_store().load()):
+            assert stored.lists["window.all.30"].canonical() == found.canonical()
+            assert not stored.withdrawn
+
     async def test_a_follower_that_has_read_may_go_on_writing(self, make_store: MakeStore) -> None:
         leader, follower = make_store(), make_store()
         await leader.load()

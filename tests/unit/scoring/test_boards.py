@@ -193,3 +193,17 @@ def test_an_event_carries_the_head_without_what_boards_do_without_and_the_hash_a
     assert "\n" not in event.raw_data
     assert '"priors"' not in event.raw_data
     assert f'"unit_id":"{found.rows[0].unit_id}"' in event.raw_data
+
+
+async def test_a_list_that_is_there_no_more_ends_its_board() -> None:
+    published = Published()
+    board = published.boards.follow(published.boards.find(KEY), stored().lists[KEY].hash)
+    published.now = replace(
+        published.now, lists={key: found for key, found in published.now.lists.items() if key != KEY}
+    )
+    published.boards.tell()
+    told = [each async for each in board]
+    assert [(each.event, each.list.key, each.rows) for each in told] == [("withdrawn", KEY, ())]
+    assert to_event(told[0]).event == "withdrawn"
+    with pytest.raises(NotFoundError):
+        published.boards.find(KEY)

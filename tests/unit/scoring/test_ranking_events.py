@@ -74,6 +74,16 @@ def test_names_of_any_length_never_make_a_message_too_large(rows: int) -> None:
     assert len(event.changed) == min(rows, 199)
 
 
+def test_units_that_are_gone_take_the_place_of_rows_and_never_make_a_message_too_large() -> None:
+    announced = revision([row(number, "民" * 1500) for number in range(400)])
+    gone = [f"U{number:06d}" for number in range(1200)]
+    (sent,) = encode(replace(announced, revisions=[replace(announced.revisions[0], gone=gone)]), UNITS)
+    assert len(sent.payload) + HEADERS < MAX_MESSAGE_BYTES
+    event = parse_envelope(Envelope[RankingRevised], sent.payload).data
+    assert list(event.gone) == gone[:MAX_ROWS]
+    assert 190 < len(event.changed) < 199
+
+
 def test_fewer_columns_are_read_as_absent() -> None:
     bare = Row("U000001", "x", "suppressed")
     (sent,) = encode(replace(revision([bare])), UNITS)
