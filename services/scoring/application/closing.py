@@ -71,6 +71,7 @@ def periods_to_settle(
     changes: Mapping[Period, PeriodChange],
     settled: Mapping[Period, int],
     rules: str,
+    today: date,
     told: Collection[str] = (),
 ) -> tuple[Period, ...]:
     """The periods whose lists have to be closed, or may have to be restated.
@@ -82,12 +83,16 @@ def periods_to_settle(
         settled: how far their changes have been looked at already.
         rules: hash of the fold's rule pack: a list that was closed under another one is not restated, because
             another pack is no correction.
+        today: the day of the fold. A period that only comes was published by a replica whose clock is ahead,
+            and is not over.
         told: keys of lists of which more was told than stands in the bucket.
     """
     found: list[Period] = []
     for key, standing in stored.items():
         period = ListKey.parse(key).span
-        if not isinstance(period, Period) or period in open_periods or period in found:
+        if not isinstance(period, Period) or period.first > today:
+            continue
+        if period in open_periods or period in found:
             continue
         change = changes.get(period)
         news = (change is not None and settled.get(period) != change.times) or key in told

@@ -303,7 +303,7 @@ class Publisher:
         settled = self._settled if fold is self._fold else {}
         told = self._told.periods
         periods = periods_to_settle(
-            stored.lists, fold.open_periods(), changes, settled, fold.rules.hash, told
+            stored.lists, fold.open_periods(), changes, settled, fold.rules.hash, fold.as_of, told
         )
         late = late_missed(stored.lists, fold.open_periods(), fold.late_in, fold.rules.hash)
         statistics = fold.freeze(periods)

@@ -240,3 +240,19 @@ def _stream(calendar: Calendar) -> list[Message]:
     fold.take(calendar.stream, none_is_invalid)
     assert fold.books() == calendar.fold.books()
     return calendar.stream
+
+
+async def test_a_month_that_a_clock_ahead_has_begun_is_not_closed_by_one_that_is_behind() -> None:
+    found = Calendar(LAST_OPEN)
+    found.feed(october(35))
+    await found.publish()
+    await found.on(LAST_OPEN + timedelta(days=1))
+    found.today = LAST_OPEN
+    await found.restarted()
+    found.feed(october(1, first=99))
+    await found.publish()
+    closed = [event.data for event in found.said(PeriodClosed)]
+    assert {each.period for each in closed if isinstance(each, PeriodClosed)} == {OCTOBER}
+    begun = {key: each for key, each in (await found.live()).items() if key.endswith(".2026-12")}
+    assert begun
+    assert not [key for key, each in begun.items() if each.is_closed]
