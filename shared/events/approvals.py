@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.events.base import CityCode, CountyCode, EventData, EventIdField, Instant
+from shared.events.base import CityCode, CountyCode, EventData, EventIdField, Instant, UnitIdField
+from shared.events.feedback import DimensionGrades, GradeValue
 from shared.kernel.grades import Level
 
-ApprovalKind = Literal["exclusion", "reinstatement", "rules", "unmasking"]
+ApprovalKind = Literal["exclusion", "reinstatement", "rules", "unmasking", "correction"]
 CredentialField = Annotated[
     str,
     Field(
@@ -47,6 +48,16 @@ class RulesProposal(EventData):
     ]
 
 
+class CorrectionProposal(EventData):
+    """What a rating shall count by from now on; what is null stays as it is."""
+
+    unit_id: Annotated[UnitIdField | None, Field(description="The unit that was meant.")] = None
+    grade: Annotated[GradeValue | None, Field(description="The grade that was meant.")] = None
+    dimensions: Annotated[
+        DimensionGrades | None, Field(description="All sub-grades anew; none in it: they are taken out.")
+    ] = None
+
+
 class ApprovalRequested(EventData):
     """Somebody asks for what only two people may do; nothing has happened yet."""
 
@@ -68,6 +79,9 @@ class ApprovalRequested(EventData):
         Field(description="Who else may not decide: of an appeal, who decided the exclusion.", max_length=8),
     ] = ()
     rules: Annotated[RulesProposal | None, Field(description="Of kind rules: the pack.")] = None
+    correction: Annotated[
+        CorrectionProposal | None, Field(description="Of kind correction: what is put in force.")
+    ] = None
     content: Annotated[str, Field(description="Fingerprint of the request's own fields.", max_length=64)]
 
 

@@ -71,16 +71,19 @@ def test_a_rating_is_corrected_held_released_excluded_reinstated_and_withdrawn(p
     rating = platform.pingyi_json("submit", unit.unit_id, "4")
     target = rating["event_id"]
     steps = [
-        ("correct", "--reason", "mistyped", "--grade", "2", "--dimension", "service=1"),
+        (
+            "correct", "--reason", "mistyped", "--grade", "2", "--dimension", "service=1",
+            "--decided-by", "county-clerk",
+        ),
         ("quarantine", "--reason", "burst"),
         ("release", "--reason", "found_genuine"),
         ("exclude", "--reason", "malicious", "--decided-by", "county-clerk"),
         ("reinstate", "--reason", "new_evidence", "--decided-by", "province-reviewer"),
-    ]
+    ]  # fmt: skip
     states: list[str] = []
     for command, *options in steps:
         answer = platform.pingyi_json("feedback", command, target, *options, "--idempotency-key", command)
-        if command == "exclude":
+        if command in {"correct", "exclude"}:
             approve_and_wait(platform, answer["approval_id"])
             states.append(platform.pingyi_json("feedback", "state", target)["state"])
             continue
@@ -111,7 +114,9 @@ def approve_and_wait(platform: Platform, approval: str) -> None:
 
 
 def test_a_sub_grade_that_cannot_be_read_is_explained(in_process: InProcess) -> None:
-    code, _, err = in_process("feedback", "correct", "x", "--reason", "mistyped", "--dimension", "speed=1")
+    code, _, err = in_process(
+        "feedback", "correct", "x", "--reason", "mistyped", "--dimension", "speed=1", "--decided-by", "clerk"
+    )
     assert code == 2
     assert "speed=1" in err
     assert "service, efficiency" in err

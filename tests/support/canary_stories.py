@@ -148,7 +148,16 @@ def revisions(stage: Stage) -> None:
     """What becomes of ratings that tell who gave them."""
     one = stage.rated("revised")
     path = f"/v1/feedback/{one['event_id']}"
-    stage.ask("intake", f"{path}/corrections", {"reason": "mistyped", "grade": 2})
+    wish = {"reason": "mistyped", "grade": 2, **CLERK}
+    asked = stage.ask("intake", f"{path}/corrections", wish)
+    stage.ask("intake", f"/v1/approvals/{asked['approval_id']}/approve", REVIEWER)
+    until(
+        lambda: (
+            stage.look("intake", f"/v1/approvals/{asked['approval_id']}").json()["stage"] == "carried_out"
+        ),
+        timeout_s=WITHIN_S,
+        what="the correction is carried out",
+    )
     stage.ask("intake", f"{path}/quarantine", {"reason": "burst"})
     stage.ask("intake", f"{path}/release", {"reason": "found_genuine"})
     stage.ask("intake", f"/v1/receipts/{one['receipt_code']}/withdrawal", {})

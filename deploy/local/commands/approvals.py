@@ -20,7 +20,10 @@ ApprovalId = Annotated[str, typer.Argument(help="Id of the request, from `pingyi
 By = Annotated[str, typer.Option("--by", help="Role or credential that decides; never a person's name.")]
 ByLevel = Annotated[Level, typer.Option("--level", help="Level of who decides.")]
 
-_KINDS: Final = {"exclusion": "剔除", "reinstatement": "申诉", "rules": "规则", "unmasking": "调阅身份"}
+_KINDS: Final = {
+    "exclusion": "剔除", "reinstatement": "申诉", "rules": "规则", "unmasking": "调阅身份",
+    "correction": "更正",
+}  # fmt: skip
 _STAGES: Final = {
     "pending": "待定", "expired": "逾期", "rejected": "驳回", "granted": "已准", "carried_out": "已办结",
 }  # fmt: skip

@@ -40,17 +40,18 @@ def correct(
     dimension: Annotated[
         list[str] | None, typer.Option(help="All sub-grades anew, such as service=2; repeat the option.")
     ] = None,
-    decided_by: DecidedBy = None,
+    decided_by: Annotated[str, typer.Option(help="Role or credential that asks; never a person's name.")],
+    level: Annotated[Level, typer.Option(help="Level of who asks.")] = Level.COUNTY,
     key: Key = None,
     data: DataOption = DEFAULT_DATA,
     port_base: PortBaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put other fields in force; what is left out stays as it is."""
+    """Ask that other fields count; what is left out stays. Another person has to approve it."""
     dimensions = None if dimension is None else dict(_sub_grade(text) for text in dimension)
     body = {"grade": grade, "unit_id": unit_id, "dimensions": dimensions}
-    body |= {"reason": reason.value, "decided_by": decided_by}
-    _revise(find_platform(data, port_base), f"feedback/{event_id}/corrections", body, key, as_json=as_json)
+    body |= {"reason": reason.value, "decided_by": decided_by, "level": level.value}
+    _ask(find_platform(data, port_base), f"feedback/{event_id}/corrections", body, key, as_json=as_json)
 
 
 @feedback.command("withdraw")
@@ -99,18 +100,8 @@ def exclude(
     as_json: JsonOption = False,
 ) -> None:
     """Ask that a rating not count; another person has to approve it (`pingyi approvals approve`)."""
-    layout = find_platform(data, port_base)
-    answer = call(
-        "POST",
-        f"{layout.service_url('intake')}/v1/feedback/{event_id}/exclusion",
-        body={"reason": reason.value, "decided_by": decided_by, "level": level.value},
-        headers={"Idempotency-Key": key} if key else None,
-    )
-    if as_json:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
-        return
-    approval = answer["approval_id"]
-    typer.echo(f"Asked for; another person decides: pingyi approvals approve {approval} --by <role>")
+    body = {"reason": reason.value, "decided_by": decided_by, "level": level.value}
+    _ask(find_platform(data, port_base), f"feedback/{event_id}/exclusion", body, key, as_json=as_json)
 
 
 _add_decision("reinstate", ReinstatementReason, "reinstatement", "Let an excluded rating count again.")
@@ -143,6 +134,21 @@ def _sub_grade(text: str) -> tuple[str, int]:
         known = ", ".join(Dimension)
         raise typer.BadParameter(f"{text!r}: write <dimension>=<1 to 5>, the dimension one of {known}")
     return name, int(grade)
+
+
+def _ask(layout: Layout, path: str, body: dict[str, Any], key: str | None, *, as_json: bool) -> None:
+    """Ask for what takes two people."""
+    answer = call(
+        "POST",
+        f"{layout.service_url('intake')}/v1/{path}",
+        body={name: value for name, value in body.items() if value is not None},
+        headers={"Idempotency-Key": key} if key else None,
+    )
+    if as_json:
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    approval = answer["approval_id"]
+    typer.echo(f"Asked for; another person decides: pingyi approvals approve {approval} --by <role>")
 
 
 def _revise(layout: Layout, path: str, body: dict[str, Any], key: str | None, *, as_json: bool) -> None:

@@ -13,12 +13,14 @@ from services.intake.domain.approvals import (
     Request,
     Verdict,
 )
+from services.intake.domain.decisions import Changes
 from shared.events import Envelope, EventData, spec_for_data
 from shared.events.approvals import (
     ApprovalCompleted,
     ApprovalGranted,
     ApprovalRejected,
     ApprovalRequested,
+    CorrectionProposal,
     LeftAlone,
     RulesProposal,
     SettingDifference,
@@ -42,6 +44,7 @@ def requested_event(request: Request, facts: RequestFacts) -> Envelope[Any]:
             import_id=request.import_id,
             barred=tuple(sorted(request.barred)),
             rules=None if pack is None else _proposal(pack),
+            correction=None if request.changes is None else _correction(request.changes),
             content=request.content,
         ),
         request.approval_id,
@@ -117,6 +120,7 @@ def _request(envelope: Envelope[Any], said: ApprovalRequested, sequence: int) ->
         import_id=said.import_id,
         barred=frozenset(said.barred),
         pack=None if said.rules is None else _pack(said.rules),
+        changes=None if said.correction is None else _changes(said.correction),
         city=said.city,
         county=said.county,
         sequence=sequence,
@@ -143,6 +147,19 @@ def _pack(said: RulesProposal) -> Pack:
         said.replaces,
         tuple((each.key, each.old, each.new) for each in said.differences),
     )
+
+
+def _correction(changes: Changes) -> CorrectionProposal:
+    given = changes.dimensions
+    return CorrectionProposal.model_validate(
+        {"unit_id": changes.unit_id, "grade": changes.grade, "dimensions": given}
+    )
+
+
+def _changes(said: CorrectionProposal) -> Changes:
+    given = said.dimensions
+    dimensions = None if given is None else {name: grade for name, grade in given if grade is not None}
+    return Changes(unit_id=said.unit_id, grade=said.grade, dimensions=dimensions)
 
 
 def _wrap(data: EventData, event_id: str, subject: str, facts: RequestFacts) -> Envelope[Any]:

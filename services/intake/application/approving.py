@@ -29,6 +29,7 @@ from services.intake.domain.approvals import (
     common_place,
     obstacle,
 )
+from services.intake.domain.decisions import Changes, Decision
 from services.intake.domain.measures import Size
 from services.intake.domain.revisions import History, Move
 from services.intake.domain.submission import unix_ms
@@ -154,6 +155,47 @@ class Approvals:
                 ),
                 targets=ids,
                 import_id=import_id,
+                city=city,
+                county=county,
+            ),
+            facts,
+        )
+
+    async def correct(
+        self, history: History, changes: Changes, reason: str, actor: Actor, facts: RequestFacts
+    ) -> Approval:
+        """Ask that a rating count by other fields; both its units' places are those of the request.
+
+        Raises:
+            MoveNotOpenError: the rating's state does not allow it.
+            InvalidValueError: the correction can't be made, or changes nothing.
+            KeyReusedError: the request's key came before, with other content.
+            TransientError: not known to be asked; send it again.
+        """
+        target, approval_id = history.accepted.event_id, self._id(Kind.CORRECTION, actor, facts)
+        asked = Decision(Move.CORRECT, reason, actor.credential, changes)
+        content = derived_id("correction", target, asked.canonical().decode("utf-8", "surrogatepass"))
+        if self._known(Kind.CORRECTION, actor, facts):  # carried out, it would change nothing any more
+            return self._standing(approval_id, content)
+        await self._reviser.check_correction(history, changes)
+        places = [self._place(history)]
+        if changes.unit_id is not None:
+            unit = self._units.get(changes.unit_id)
+            places.append((unit.city, unit.county))
+        city, county = common_place(places)
+        return await self._ask(
+            Request(
+                approval_id=approval_id,
+                kind=Kind.CORRECTION,
+                reason=reason,
+                requested_by=actor,
+                requested_at=facts.received_at,
+                expires_at=_after(
+                    facts.received_at, self._rules.at(facts.received_at).approvals.pending_hours
+                ),
+                content=content,
+                targets=(target,),
+                changes=changes,
                 city=city,
                 county=county,
             ),
@@ -286,9 +328,12 @@ class Approvals:
         self._log.require_ready()
         if self._book.get(request.approval_id) is None:
             await self._log.publish(requested_event(request, facts), city=request.city, county=request.county)
-        stands = self.get(request.approval_id)
-        if stands.request.content != request.content:
-            raise KeyReusedError(request.approval_id, KEY_HEADER)
+        return self._standing(request.approval_id, request.content)
+
+    def _standing(self, approval_id: str, content: str) -> Approval:
+        stands = self.get(approval_id)
+        if stands.request.content != content:
+            raise KeyReusedError(approval_id, KEY_HEADER)
         return stands
 
 

@@ -23,7 +23,7 @@ from services.intake.domain.approvals import Approval, ApprovalBook, Kind, Outco
 from services.intake.domain.decisions import Decision
 from services.intake.domain.revisions import Move
 from shared.events import Provenance
-from shared.kernel.errors import NotFoundError
+from shared.kernel.errors import InvalidValueError, NotFoundError
 
 AT_ONCE: Final = 64
 """Revisions of one request under way together; group commit makes atomic batches of them."""
@@ -35,7 +35,11 @@ UNKNOWN_AFTER_S: Final = 60.0
 DONE: Final = "done"
 UNKNOWN: Final = "unknown"
 
-_MOVES: Final = {Kind.EXCLUSION: Move.EXCLUDE, Kind.REINSTATEMENT: Move.REINSTATE}
+_MOVES: Final = {
+    Kind.EXCLUSION: Move.EXCLUDE,
+    Kind.REINSTATEMENT: Move.REINSTATE,
+    Kind.CORRECTION: Move.CORRECT,
+}
 
 
 class CarryingOut:
@@ -121,6 +125,7 @@ class CarryingOut:
             _MOVES[request.kind],
             request.reason,
             verdict.by.credential,
+            request.changes,
             requested_by=None if request.requested_by is None else request.requested_by.credential,
             approval_id=request.approval_id,
         )
@@ -143,5 +148,9 @@ class CarryingOut:
                 if self._now() < verdict.at + timedelta(seconds=UNKNOWN_AFTER_S):
                     raise IndexNotReadyError from None
                 return UNKNOWN
+            except InvalidValueError:
+                if request.kind is not Kind.CORRECTION:
+                    raise
+                return history.state.value  # somebody put the same in force meanwhile, or its unit is gone
             return DONE
         return self._reviser.history(target).state.value

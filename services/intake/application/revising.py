@@ -16,7 +16,7 @@ from services.intake.application.hold_messages import REQUEST_KEY
 from services.intake.application.ports import AcceptedIndex, FeedbackLog, InForce, Tally
 from services.intake.application.prepared import KEY_HEADER, RequestFacts
 from services.intake.application.revision_messages import apply_changes, revision_message
-from services.intake.domain.decisions import Decision, issue_of_unit
+from services.intake.domain.decisions import Changes, Decision, issue_of_unit
 from services.intake.domain.measures import Size
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.receipts import parse_receipt_code
@@ -119,7 +119,7 @@ class Reviser:
             self._require_first_hold(history, request)
         before = await self._log.read_in_force(history.sequence)
         _require_another_person(decision, before)
-        after = self._after(decision, before)
+        after = self._after(decision.changes, before)
         number = history.number + 1
         message = revision_message(
             decision,
@@ -149,6 +149,18 @@ class Reviser:
         self._tally.revised(decision.move.value)
         return revision
 
+    async def check_correction(self, history: History, changes: Changes) -> None:
+        """Return if `changes` could correct the rating now.
+
+        Raises:
+            MoveNotOpenError: the rating's state does not allow it.
+            InvalidValueError: the correction can't be made, or changes nothing.
+            TransientError: that can't be told yet.
+        """
+        if Move.CORRECT not in history.moves:
+            raise MoveNotOpenError(history, Move.CORRECT)
+        self._after(changes, await self._log.read_in_force(history.sequence))
+
     def _require_first_hold(self, history: History, request: str | None) -> None:
         """One person alone keeps a rating from counting once, for a while (ADR 0054)."""
         target_id = history.accepted.event_id
@@ -163,9 +175,8 @@ class Reviser:
         # A citizen who sends a withdrawal again means the same one; a rating can be withdrawn only once.
         return self._pseudonyms.request(target_id, _NO_KEY) if decision.move is Move.WITHDRAW else None
 
-    def _after(self, decision: Decision, before: InForce) -> CountedFields:
-        """The fields in force once `decision` is."""
-        changes = decision.changes
+    def _after(self, changes: Changes | None, before: InForce) -> CountedFields:
+        """The fields in force once `changes` are; None: nothing of them changes."""
         if changes is None:
             return before.fields
         if changes.unit_id is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from services.intake.domain.decisions import Changes
 from shared.kernel.clock import rfc3339
 from shared.kernel.grades import Level
 from shared.kernel.units import ALL
@@ -21,11 +22,12 @@ class Kind(StrEnum):
     REINSTATEMENT = "reinstatement"
     RULES = "rules"
     UNMASKING = "unmasking"
+    CORRECTION = "correction"
 
     @property
     def carried_out(self) -> bool:
         """Whether intake itself does something once it is granted."""
-        return self in {Kind.EXCLUSION, Kind.REINSTATEMENT}
+        return self in {Kind.EXCLUSION, Kind.REINSTATEMENT, Kind.CORRECTION}
 
 
 class Stage(StrEnum):
@@ -75,6 +77,7 @@ class Request:
         targets: event ids of ratings; let go once everything is carried out.
         barred: who else may not decide.
         city: place of the subject, as are all of its events: of all targets together; it stays when they go.
+        changes: of a correction: what is put in force.
         content: fingerprint of the request's own fields.
         sequence: place in the stream REGISTRY.
     """
@@ -90,6 +93,7 @@ class Request:
     import_id: str | None = None
     barred: frozenset[str] = frozenset()
     pack: Pack | None = None
+    changes: Changes | None = None
     city: str = ALL
     county: str = ALL
     sequence: int = 0

@@ -5,7 +5,6 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, FastAPI, Header, Path, Query, Request
-from pydantic import BaseModel, Field
 from starlette.types import Scope
 
 from services.intake.application.approving import Approvals
@@ -13,30 +12,36 @@ from services.intake.application.carrying_out import CarryingOut
 from services.intake.application.prepared import KEY_HEADER, RequestFacts
 from services.intake.domain.approvals import Actor, Approval, Kind, Pack, Stage
 from services.intake.domain.revisions import History
+from services.intake.entrypoints.approval_bodies import (
+    AppealBody,
+    ApprovalAnswer,
+    ApprovalPageAnswer,
+    CorrectionBody,
+    ExclusionsBody,
+    OneExclusionBody,
+    RejectionBody,
+    RulesBody,
+    StaffAppealBody,
+    approval_answer,
+)
 from services.intake.entrypoints.channels import place_of, require_may_revise
 from services.intake.entrypoints.http import HttpParts
-from services.intake.entrypoints.revision_bodies import naming_nobody
 from services.intake.entrypoints.staff_routes import (
     READ_PROBLEMS,
     ActingBody,
     Asked,
     Post,
-    Strict,
     add_post,
 )
 from services.intake.entrypoints.writing import MAX_KEY, problems
 from shared.auth.access import principal_of, refusal, requires
 from shared.auth.grants import Permission, holds
 from shared.auth.principals import Place, Tier
-from shared.kernel.clock import Clock, rfc3339
+from shared.kernel.clock import Clock
 from shared.kernel.errors import InvalidValueError
-from shared.kernel.grades import Level
 from shared.kernel.ids import is_uuid
 from shared.kernel.reasons import (
-    ExclusionReason,
     ReinstatementReason,
-    RejectionReason,
-    RuleChangeReason,
 )
 from shared.rules import RulePackError, pack_differences, parse_pack
 
@@ -54,112 +59,6 @@ _Key = Annotated[
         description="The same key of the same person again is the same request.",
     ),
 ]
-
-
-class ExclusionsBody(ActingBody):
-    """Ratings that shall not count."""
-
-    targets: Annotated[
-        list[Annotated[str, Field(max_length=64)]],
-        Field(description="Event ids or receipt codes.", min_length=1, max_length=MOST_TARGETS),
-    ]
-    reason: Annotated[ExclusionReason, Field(description="Why.")]
-    import_id: Annotated[
-        str | None,
-        Field(description="Bulk import that is undone.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
-        naming_nobody("an import's id", "take the id that the import was given"),
-    ] = None
-
-
-class OneExclusionBody(ActingBody):
-    """Why the rating shall not count."""
-
-    reason: Annotated[ExclusionReason, Field(description="Why.")]
-
-
-class RulesBody(ActingBody):
-    """A rule pack that shall be used."""
-
-    pack: Annotated[
-        str,
-        Field(description="The pack, TOML; kept for good, comments too.", min_length=1, max_length=131_072),
-        naming_nobody("a rule pack", "take it out of the comments"),
-    ]
-    reason: Annotated[RuleChangeReason, Field(description="Why.")] = RuleChangeReason.POLICY
-
-
-class RejectionBody(ActingBody):
-    """Why it is refused."""
-
-    reason: Annotated[RejectionReason, Field(description="Why.")]
-
-
-class AppealBody(Strict):
-    """The citizen's appeal; nobody has to say more than that."""
-
-
-class StaffAppealBody(ActingBody):
-    """An appeal on a citizen's or a unit's behalf."""
-
-    reason: Annotated[ReinstatementReason, Field(description="Why.")] = ReinstatementReason.APPEAL_UPHELD
-
-
-class DifferenceAnswer(BaseModel):
-    """One value that a proposed pack changes."""
-
-    key: str
-    old: str | None = None
-    new: str | None = None
-
-
-class RulesAnswer(BaseModel):
-    """A proposed rule pack."""
-
-    version: str
-    valid_from: str
-    hash: str
-    replaces: Annotated[str, Field(description="Hash of the pack that it was compared with.")]
-    differences: list[DifferenceAnswer]
-    pack: Annotated[str | None, Field(description="The pack itself; only when asked for one.")] = None
-
-
-class LeftAnswer(BaseModel):
-    """Ratings for which nothing was done."""
-
-    state: str
-    count: int
-    targets: list[str] | None = None
-
-
-class ApprovalAnswer(BaseModel):
-    """A request for approval, and what became of it."""
-
-    approval_id: str
-    kind: Kind
-    stage: Stage
-    reason: str
-    requested_by: Annotated[str | None, Field(description="Null: the citizen.")] = None
-    level: Level | None = None
-    requested_at: str
-    expires_at: str
-    size: Annotated[int, Field(description="Ratings that it is about.")]
-    targets: Annotated[
-        list[str] | None, Field(description="Their event ids, until all is carried out; only of one.")
-    ] = None
-    import_id: str | None = None
-    rules: RulesAnswer | None = None
-    decided_by: str | None = None
-    decided_at: str | None = None
-    rejection: str | None = None
-    done: Annotated[int | None, Field(description="Ratings for which it was done.")] = None
-    left: Annotated[list[LeftAnswer] | None, Field(description="The others, by what they were.")] = None
-
-
-class ApprovalPageAnswer(BaseModel):
-    """One page of requests, newest first."""
-
-    items: list[ApprovalAnswer]
-    next: Annotated[str | None, Field(description="Cursor of the next page; null on the last.")] = None
 
 
 class ApprovalRoutes:
@@ -193,6 +92,15 @@ class ApprovalRoutes:
                 self.one_exclusion,
                 "revisions",
                 takes=Permission.FEEDBACK_EXCLUDE,
+            ),
+            Post(
+                "/v1/feedback/{event_id}/corrections",
+                correct_feedback,
+                CorrectionBody,
+                ApprovalAnswer,
+                self.correction,
+                "revisions",
+                takes=Permission.FEEDBACK_REVISE,
             ),
             Post(
                 "/v1/approvals/rules",
@@ -322,6 +230,15 @@ class ApprovalRoutes:
         )
         return self._answer(approval)
 
+    async def correction(self, asked: Asked[CorrectionBody]) -> ApprovalAnswer:
+        """Ask for a correction."""
+        history = self._parts.reviser.history(asked.path["event_id"])
+        require_may_revise(asked.scope, Permission.FEEDBACK_REVISE, history, self._parts.units)
+        body = asked.body
+        return self._answer(
+            await self._approvals.correct(history, body.changes, body.reason.value, body.actor, asked.facts)
+        )
+
     async def rules(self, asked: Asked[RulesBody]) -> ApprovalAnswer:
         """Ask for other rules."""
         pack = self._pack(asked.body.pack)
@@ -371,10 +288,21 @@ class ApprovalRoutes:
         if principal.scope.tier is Tier.PROVINCE or request.pack is not None:
             return True
         if not principal.scope.sees(Place.of_tokens(request.city, request.county)):
-            histories = [self._history_of(each) for each in request.targets]
-            places = [place_of(each, self._parts.units) for each in histories if each is not None]
+            places = self._places(approval)
             return bool(places) and all(map(principal.scope.sees, places))
         return True
+
+    def _places(self, approval: Approval) -> list[Place]:
+        """Where the ratings belong that a request is about, and where one would belong from then on.
+
+        None once it is carried out.
+        """
+        units, changes = self._parts.units, approval.request.changes
+        histories = [self._history_of(each) for each in approval.request.targets]
+        places = [place_of(each, units) for each in histories if each is not None]
+        if places and changes is not None and changes.unit_id is not None and changes.unit_id in units:
+            places.append(Place.of_unit(units.get(changes.unit_id)))
+        return places
 
     def _require_may_decide(self, asked: Asked[Any]) -> None:
         """Who could not ask for it cannot decide about it either."""
@@ -386,8 +314,7 @@ class ApprovalRoutes:
         if approval.request.pack is not None and not holds(principal, Permission.RULES_CHANGE):
             raise refusal(f"{principal.subject} may not change rules.", path)
         # From above the unit, as far up as may be; never from the bureau that is rated.
-        histories = [self._history_of(each) for each in approval.request.targets]
-        if any(principal.scope.is_own(place_of(each, self._parts.units)) for each in histories if each):
+        if any(map(principal.scope.is_own, self._places(approval))):
             raise refusal("Who is rated decides nothing about the ratings.", path)
 
     async def _decide(
@@ -412,43 +339,7 @@ class ApprovalRoutes:
         return self._answer(await self._approvals.appeal(history, body.reason, body.actor, asked.facts))
 
     def _answer(self, approval: Approval, *, whole: bool = False) -> ApprovalAnswer:
-        request, verdict, outcomes = approval.request, approval.verdict, approval.outcomes
-        asker = request.requested_by
-        return ApprovalAnswer(
-            approval_id=request.approval_id,
-            kind=request.kind,
-            stage=approval.stage(self._clock.now()),
-            reason=request.reason,
-            requested_by=None if asker is None else asker.credential,
-            level=None if asker is None else asker.level,
-            requested_at=rfc3339(request.requested_at),
-            expires_at=rfc3339(request.expires_at),
-            size=approval.size,
-            targets=list(request.targets) if whole and request.targets else None,
-            import_id=request.import_id,
-            rules=None if request.pack is None else _rules(request.pack, whole=whole),
-            decided_by=None if verdict is None else verdict.by.credential,
-            decided_at=None if verdict is None else rfc3339(verdict.at),
-            rejection=None if verdict is None else verdict.reason,
-            done=None if outcomes is None else outcomes.done,
-            left=None
-            if outcomes is None
-            else [
-                LeftAnswer(state=state, count=len(targets), targets=list(targets) if whole else None)
-                for state, targets in outcomes.left.items()
-            ],
-        )
-
-
-def _rules(pack: Pack, *, whole: bool) -> RulesAnswer:
-    return RulesAnswer(
-        version=pack.version,
-        valid_from=pack.valid_from,
-        hash=pack.hash,
-        replaces=pack.replaces,
-        differences=[DifferenceAnswer(key=key, old=old, new=new) for key, old, new in pack.differences],
-        pack=pack.text if whole else None,
-    )
+        return approval_answer(approval, self._clock.now(), whole=whole)
 
 
 def _place_after(found: list[Approval], cursor: str | None) -> int:
@@ -471,6 +362,13 @@ async def exclude_feedback(
     event_id: _EventId, body: OneExclusionBody, *, idempotency_key: _Key = None
 ) -> None:
     """Ask that a rating be excluded. Open while it counts or is held; another person has to approve."""
+
+
+async def correct_feedback(event_id: _EventId, body: CorrectionBody, *, idempotency_key: _Key = None) -> None:
+    """Ask that what had been taken down wrongly be corrected. Open while the rating counts.
+
+    Another person has to approve: grade, sub-grades and unit are what rankings count by.
+    """
 
 
 async def _request_rules(body: RulesBody, *, idempotency_key: _Key = None) -> None:

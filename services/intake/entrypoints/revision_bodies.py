@@ -4,12 +4,11 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from services.intake.domain.decisions import Changes, Decision
+from services.intake.domain.decisions import Decision
 from services.intake.domain.revisions import Move
-from services.intake.entrypoints.bodies import DimensionsBody, refuse_repeats
+from services.intake.entrypoints.bodies import refuse_repeats
 from shared.kernel.ids import is_uuid
 from shared.kernel.reasons import (
-    CorrectionReason,
     QuarantineReason,
     ReinstatementReason,
     ReleaseReason,
@@ -43,22 +42,6 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class CorrectionBody(_Body):
-    """What had been taken down wrongly; fields that are left out stay as they are."""
-
-    unit_id: Annotated[
-        str | None, Field(description="The unit that was meant.", min_length=1, max_length=64)
-    ] = None
-    grade: Annotated[
-        int | None, Field(description="5 very satisfied … 1 very dissatisfied", strict=True, ge=1, le=5)
-    ] = None
-    dimensions: Annotated[
-        DimensionsBody | None, Field(description="All sub-grades anew; {} takes them out.")
-    ] = None
-    reason: Annotated[CorrectionReason, Field(description="Why.")]
-    decided_by: DecidedBy = None
-
-
 class WithdrawalBody(_Body):
     """Why the citizen takes the rating back; nobody has to say."""
 
@@ -86,9 +69,8 @@ class ReleaseBody(_Body):
     decided_by: DecidedBy = None
 
 
-RevisionBody = CorrectionBody | WithdrawalBody | ReinstatementBody | QuarantineBody | ReleaseBody
+RevisionBody = WithdrawalBody | ReinstatementBody | QuarantineBody | ReleaseBody
 _BODIES: Final[dict[Move, type[RevisionBody]]] = {
-    Move.CORRECT: CorrectionBody,
     Move.WITHDRAW: WithdrawalBody,
     Move.REINSTATE: ReinstatementBody,
     Move.QUARANTINE: QuarantineBody,
@@ -109,11 +91,4 @@ def parse_decision(move: Move, raw: bytes) -> Decision:
         move=move,
         reason=body.reason.value,
         decided_by=None if isinstance(body, WithdrawalBody) else body.decided_by,
-        changes=_changes(body) if isinstance(body, CorrectionBody) else None,
     )
-
-
-def _changes(body: CorrectionBody) -> Changes:
-    given = body.dimensions
-    dimensions = None if given is None else {name: grade for name, grade in given if grade is not None}
-    return Changes(unit_id=body.unit_id, grade=body.grade, dimensions=dimensions)

@@ -1,6 +1,6 @@
-"""The HTTP interface for what becomes of a rating: five moves, and the state that they lead to.
+"""The HTTP interface for what becomes of a rating: four moves, and the state that they lead to.
 
-The sixth, an exclusion, takes two people: see `approvals`.
+The two others, corrections and exclusions, take two people: see `approvals`.
 
 Plain ASGI behind described routes, like the ways to submit: whatever writes reads its body in one way, with
 bounds on size and time.
@@ -25,7 +25,6 @@ from services.intake.entrypoints.channels import acting_reviewer, require_may_re
 from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.reading import headers_of, read_body, require_readable
 from services.intake.entrypoints.revision_bodies import (
-    CorrectionBody,
     QuarantineBody,
     ReinstatementBody,
     ReleaseBody,
@@ -61,8 +60,6 @@ _PROBLEMS: Final = problems(
 _OF_READING: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
 
 PERMISSIONS: Final = {
-    Move.CORRECT: Permission.FEEDBACK_REVISE,
-    Move.EXCLUDE: Permission.FEEDBACK_EXCLUDE,
     Move.REINSTATE: Permission.FEEDBACK_EXCLUDE,
     Move.QUARANTINE: Permission.FEEDBACK_REVIEW,
     Move.RELEASE: Permission.FEEDBACK_REVIEW,
@@ -163,10 +160,6 @@ def _read(move: Move, raw: bytes, instance: str) -> Decision:
         raise rejection(error, instance, "The request is not valid") from error
 
 
-async def _correct(event_id: _EventId, body: CorrectionBody, *, idempotency_key: _Key = None) -> None:
-    """Correct what had been taken down wrongly. Open while the rating counts."""
-
-
 async def _withdraw(code: _Code, body: WithdrawalBody | None = None, *, idempotency_key: _Key = None) -> None:
     """Take a rating back, as the citizen who holds its receipt. Final; open while the rating counts."""
 
@@ -184,7 +177,6 @@ async def _release(event_id: _EventId, body: ReleaseBody, *, idempotency_key: _K
 
 
 _ROUTES: Final = (
-    (Move.CORRECT, "/v1/feedback/{event_id}/corrections", _correct),
     (Move.WITHDRAW, "/v1/receipts/{code}/withdrawal", _withdraw),
     (Move.REINSTATE, "/v1/feedback/{event_id}/reinstatement", _reinstate),
     (Move.QUARANTINE, "/v1/feedback/{event_id}/quarantine", _quarantine),

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.integration
 EXCLUSION = {"reason": "no_service", "decided_by": "county-360721-clerk"}
 REINSTATEMENT = {"reason": "new_evidence", "decided_by": "province-reviewer"}
 QUARANTINE = {"reason": "burst", "decided_by": "city-3607-reviewer"}
+TWO_PEOPLE = {"exclusion", "corrections"}
 STAFF_REQUESTS: dict[str, dict[str, Any]] = {
     "corrections": {"reason": "mistyped", "grade": 1},
     "exclusion": EXCLUSION,
@@ -59,7 +60,14 @@ async def move(
 
 async def exclude(http: httpx.AsyncClient, event_id: str) -> None:
     """Have a rating excluded by two people."""
-    asked = await move(http, event_id, "exclusion", EXCLUSION)
+    await by_two(http, event_id, "exclusion", EXCLUSION)
+
+
+async def by_two(
+    http: httpx.AsyncClient, event_id: str, name: str, body: dict[str, Any], key: str | None = None
+) -> dict[str, Any]:
+    """Have something done that takes two people; what was answered to the first."""
+    asked = await move(http, event_id, name, body | {"decided_by": "county-360721-clerk"}, key)
     assert asked.status_code == 202, asked.text
     path = f"/v1/approvals/{asked.json()['approval_id']}"
     agreed = await http.post(f"{path}/approve", json={"decided_by": "city-3607-reviewer", "level": "city"})
@@ -69,6 +77,8 @@ async def exclude(http: httpx.AsyncClient, event_id: str) -> None:
         return bool((await http.get(path)).json()["stage"] == "carried_out")
 
     await eventually(done)
+    answer: dict[str, Any] = asked.json()
+    return answer
 
 
 async def state(http: httpx.AsyncClient, event_id: str) -> dict[str, Any]:
@@ -114,8 +124,8 @@ async def test_a_rating_goes_through_all_its_states(intake: Intake, broker: Clie
         ("reinstatement", REINSTATEMENT, "counted", ("corrected", 2)),
     ]
     for number, (name, body, after, shown) in enumerate(life, 1):
-        if name == "exclusion":
-            await exclude(http, target)
+        if name in TWO_PEOPLE:
+            await by_two(http, target, name, body)
             assert await status(http, code) == shown
             continue
         answer = await move(http, target, name, body)
@@ -208,6 +218,32 @@ async def test_bodies_are_read_as_strictly_as_ratings(intake: Intake) -> None:
     assert (await intake.http.post(f"{path}?force=true", json=EXCLUSION)).status_code == 422
 
 
+async def test_a_correction_is_nothing_until_another_person_has_approved_it(
+    intake: Intake, broker: Client
+) -> None:
+    http = intake.http
+    rating = await rate(http)
+    target = rating["event_id"]
+    correction = {"reason": "mistyped", "grade": 2, "decided_by": "county-360721-clerk"}
+    asked = await move(http, target, "corrections", correction)
+    assert asked.status_code == 202, asked.text
+    said = asked.json()
+    assert (said["kind"], said["stage"], said["correction"]) == ("correction", "pending", {"grade": 2})
+    assert await status(http, rating["receipt_code"]) == ("accepted", 5)
+    path = f"/v1/approvals/{said['approval_id']}"
+    alone = await http.post(f"{path}/approve", json={"decided_by": "county-360721-clerk"})
+    assert (alone.status_code, "two-person rule" in alone.text) == (403, True)
+    assert await revisions(broker) == []
+    refused = {"decided_by": "city-3607-reviewer", "level": "city", "reason": "insufficient_evidence"}
+    assert (await http.post(f"{path}/reject", json=refused)).status_code == 202
+    assert await revisions(broker) == []
+    await by_two(http, target, "corrections", {"reason": "mistyped", "grade": 3})
+    assert await status(http, rating["receipt_code"]) == ("corrected", 3)
+    (event,) = await revisions(broker)
+    assert (event.data.requested_by, event.data.decided_by) == ("county-360721-clerk", "city-3607-reviewer")
+    assert event.data.approval_id is not None
+
+
 async def test_unknown_ratings_are_not_found(intake: Intake) -> None:
     unknown = derived_id("unknown")
     for name, body in STAFF_REQUESTS.items():
@@ -245,7 +281,7 @@ async def test_revisions_survive_a_restart_with_or_without_the_file(
         rating = await rate(intake.http)
         target = rating["event_id"]
         correction = {"reason": "mistyped", "grade": 1}
-        first = await move(intake.http, target, "corrections", correction, "k1")
+        first = await by_two(intake.http, target, "corrections", correction, "k1")
         await exclude(intake.http, target)
         before = await state(intake.http, target)
     await shorten_window(broker)
@@ -254,8 +290,9 @@ async def test_revisions_survive_a_restart_with_or_without_the_file(
     async with start_intake(nats_server) as intake:
         assert await state(intake.http, target) == before
         assert await status(intake.http, rating["receipt_code"]) == ("excluded", 1)
-        again = await move(intake.http, target, "corrections", correction, "k1")
-        assert (again.status_code, again.json()) == (202, first.json())
+        named = correction | {"decided_by": "county-360721-clerk"}
+        again = await move(intake.http, target, "corrections", named, "k1")
+        assert (again.status_code, again.json()["approval_id"]) == (202, first["approval_id"])
         assert (await move(intake.http, target, "exclusion", EXCLUSION)).status_code == 409
         last = await move(intake.http, target, "reinstatement", REINSTATEMENT)
         assert last.json()["target_revision"] == 3
@@ -266,13 +303,15 @@ async def test_of_two_replicas_that_revise_at_once_one_wins_and_the_other_is_tol
     broker: Client, nats_server: NatsServer, start_intake: StartIntake
 ) -> None:
     async with start_intake(nats_server, data="a") as one, start_intake(nats_server, data="b") as other:
-        targets = [(await rate(one.http, client_ref=f"race-{n}"))["event_id"] for n in range(20)]
+        rated = [await rate(one.http, client_ref=f"race-{n}") for n in range(20)]
+        codes = {each["event_id"]: each["receipt_code"] for each in rated}
+        targets = list(codes)
         for target in targets:
             await eventually(known_to(other, target))
 
         async def race(target: str) -> tuple[httpx.Response, httpx.Response]:
             return await asyncio.gather(
-                move(one.http, target, "corrections", {"reason": "mistyped", "grade": 1}, "one"),
+                one.http.post(f"/v1/receipts/{codes[target]}/withdrawal"),
                 move(other.http, target, "quarantine", {"reason": "burst"}, "other"),
             )
 

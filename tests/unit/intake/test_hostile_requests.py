@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -13,6 +13,7 @@ from services.intake.domain.lines import split_lines
 from services.intake.domain.receipts import parse_receipt_code
 from services.intake.domain.revisions import Move
 from services.intake.domain.submission import Submission
+from services.intake.entrypoints.approval_bodies import CorrectionBody
 from services.intake.entrypoints.bodies import parse_line
 from services.intake.entrypoints.http import _import_id
 from services.intake.entrypoints.reading import headers_of, require_readable
@@ -68,8 +69,8 @@ def test_what_is_deep_long_or_wide_is_rejected_with_few_words(raw: bytes) -> Non
 revisions = st.dictionaries(st.sampled_from(["reason", "decided_by", "grade", "dimensions", "x"]), values)
 
 
-ALONE = sorted(set(Move) - {Move.EXCLUDE})
-"""An exclusion takes two people and a body of its own."""
+ALONE = sorted(set(Move) - {Move.EXCLUDE, Move.CORRECT})
+"""Exclusions and corrections take two people and bodies of their own."""
 
 
 @given(
@@ -81,6 +82,17 @@ def test_any_revision_is_a_decision_or_refused(move: Move, raw: bytes) -> None:
     except (ValidationError, RejectedError):
         return
     assert decision.move is move
+
+
+@given(st.binary(max_size=100) | revisions.map(lambda body: json.dumps(body).encode()))
+@example(b'{"reason":"mistyped","grade":2,"dimensions":{"service":1,"image":null}}')
+def test_any_correction_is_a_change_or_refused(raw: bytes) -> None:
+    try:
+        changes = CorrectionBody.model_validate_json(raw).changes
+    except ValidationError:
+        return
+    assert changes.grade in {None, 1, 2, 3, 4, 5}
+    assert set((changes.dimensions or {}).values()) <= {1, 2, 3, 4, 5}
 
 
 @given(st.binary(max_size=300))

@@ -125,7 +125,7 @@ TABLE: dict[str, Expected] = {
     "intake GET /v1/units/{unit_id}": OPEN_TO_ALL,
     "intake GET /v1/feedback/{event_id}/state": Expected(_ALL, elsewhere=404),
     "intake POST /v1/feedback/{event_id}/corrections": Expected(
-        "D D HSD -", sees="HS HS - -", elsewhere=404, request={"json": {"reason": "mistyped", "grade": 3}}
+        "D D HSD -", sees="HS HS - -", elsewhere=404, request=acts(reason="mistyped", grade=3)
     ),
     "intake POST /v1/feedback/{event_id}/exclusion": Expected(
         "D D SD -", sees="S S - -", elsewhere=404, request=acts(reason="no_service")
