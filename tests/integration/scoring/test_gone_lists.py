@@ -93,6 +93,11 @@ async def somebody_is_out(client: Client) -> bool:
     return any(each.reasons == ("withdrawn",) for each in changed)
 
 
+async def somebody_heard(client: Client) -> bool:
+    revised, _ = await said(client)
+    return any(each.withdrawn for each in revised)
+
+
 async def rate(client: Client, units: Sequence[Unit]) -> int:
     recent = now() - timedelta(minutes=5)
     events = [
@@ -112,6 +117,9 @@ async def test_lists_that_a_new_pack_does_not_have_are_gone_from_the_bucket_and_
     before = await live(client, UNITS, full)
     assert {"window.lottery.30", "window.all.7"} <= before
     first.kill()
+    second = start_scoring(RULES_PATH=str(narrow))
+    await eventually(partial(somebody_heard, client))
+    second.kill()  # between what it told and what it has written, if it is caught in time
     second = start_scoring(RULES_PATH=str(narrow))
     rules = load_pack(narrow, business_day(now())).hash
     await second.answer("/v1/rankings", lambda found: found["rules"] == rules)
