@@ -278,7 +278,7 @@ def assemble(values: Mapping[str, bytes], *, leave_out_unreadable: bool = False)
             if not value and key.count(".") == _HEAD_DOTS:
                 withdrawn.add(key)
             elif key.startswith(ANNOUNCED_PREFIX):
-                announced.update(parse_announced(value))
+                _keep_newest(announced, parse_announced(value))
             elif key == BOOKS_KEY:
                 books = PublishedBooks.parse(value)
             elif key.count(".") == _HEAD_DOTS:
@@ -290,6 +290,14 @@ def assemble(values: Mapping[str, bytes], *, leave_out_unreadable: bool = False)
                 raise TornReadError(key) from error
             log.warning("ranking_unreadable", key=key, reason=repr(error), remedy="it is published anew")
     return StoredRankings(lists, books, announced, frozenset(withdrawn))
+
+
+def _keep_newest(announced: dict[str, Announced], page: Mapping[str, Announced]) -> None:
+    """Take in a page: a unit that moved to another city may still be on the page of the one that it left."""
+    for unit_id, last in page.items():
+        known = announced.get(unit_id)
+        if known is None or known.at_ms < last.at_ms:
+            announced[unit_id] = last
 
 
 def merge(known: StoredRankings, values: Mapping[str, bytes]) -> StoredRankings:

@@ -140,6 +140,22 @@ class RankingStoreSuite:
             assert stored.lists["window.all.30"].canonical() == found.canonical()
             assert not stored.withdrawn
 
+    async def test_of_a_unit_that_moved_to_another_city_the_last_announcement_is_loaded(
+        self, make_store: MakeStore
+    ) -> None:
+        store = make_store()
+        await store.load()
+        pages = {
+            "announced.3601": {"U000013": Announced(2, 2, 3.5, "below"), "U000014": Announced(5)},
+            "announced.3607": {"U000013": Announced(1, 9, 1.5, "below"), "U000014": Announced(7)},
+        }
+        await store.commit(
+            {BOOKS_KEY: books(1)}, {key: encode_announced(page) for key, page in pages.items()}
+        )
+        assert (await make_store().load()).announced == {
+            "U000013": Announced(2, 2, 3.5, "below"), "U000014": Announced(7),
+        }  # fmt: skip
+
     async def test_a_follower_that_has_read_may_go_on_writing(self, make_store: MakeStore) -> None:
         leader, follower = make_store(), make_store()
         await leader.load()
