@@ -119,7 +119,7 @@ class _Found:
             revised = _revised(body).data
             named = frozenset((*(row.unit_id for row in revised.changed), *revised.gone))
             whole = len(revised.changed) == revised.changed_units and len(revised.gone) < ROWS_IN_A_MESSAGE
-            told = ToldList(revised.list_hash, named if whole else None, revised.withdrawn)
+            told = ToldList(revised.list_hash, named if whole else None, revised.withdrawn, named)
             self.lists[revised.list] = told.after(self.lists.get(revised.list))
         elif _CHANGED in subject:
             changed = _changed(body)

@@ -100,8 +100,8 @@ def gone_units(after: PublishedList, before: PublishedList | None, told: ToldLis
     # Who is in a list is a matter of the day's registry: the rows are not looked at while that is the same.
     if before is not None and before.head.get("registry") != after.head.get("registry"):
         known.update(each for each, status in statuses(before.items).items() if status != SUPPRESSED)
-    if told is not None and told.changed is not None:
-        known |= told.changed
+    if told is not None:
+        known |= told.named
     return sorted(known - statuses(after.items).keys()) if known else []
 
 

@@ -23,21 +23,24 @@ class ToldList:
         changed: ids of the units in its rows or gone, and in those of the events before it that the bucket
             does not know either; None: more than one event could name.
         withdrawn: it told that there is no such list any more.
+        named: the same as `changed`, as far as they are named, also if that is not all of them.
     """
 
     hash: str
     changed: frozenset[str] | None
     withdrawn: bool = False
+    named: frozenset[str] = frozenset()
 
     def after(self, before: "ToldList | None") -> "ToldList":
         """The same, told after ``before``."""
         if before is None or self.withdrawn:
             return self
-        if before.withdrawn:
-            return ToldList(self.hash, None)
+        if before.withdrawn:  # nothing of what stands in the bucket holds for whoever was told that
+            return ToldList(self.hash, None, named=self.named)
+        named = self.named | before.named
         if self.changed is None or before.changed is None:
-            return ToldList(self.hash, None)
-        return ToldList(self.hash, self.changed | before.changed)
+            return ToldList(self.hash, None, named=named)
+        return ToldList(self.hash, self.changed | before.changed, named=named)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ async def test_what_was_told_behind_a_sequence_is_read_back(
     assert (told.last, set(told.lists)) == (13, {each.list.key for each in second.revisions})
     for each in second.revisions:
         named = frozenset({each.list.rows[0].unit_id})
-        assert told.lists[each.list.key] == ToldList(each.list.hash, named)
+        assert told.lists[each.list.key] == ToldList(each.list.hash, named, named=named)
     assert len((await events.told_since(0)).lists) == len(first.revisions)
     assert await events.told_since(13) == NOTHING
     assert await events.told_since(4000) == NOTHING, "the stream may have been made anew"

@@ -219,6 +219,22 @@ async def test_a_list_that_only_a_lost_publication_told_of_is_withdrawn_too() ->
     await found.assert_subscribers_know()
 
 
+async def test_a_unit_that_only_a_lost_return_of_its_list_showed_is_gone_from_it() -> None:
+    found = await platform()
+    found.renewed(units=ended(ONE, OTHER))
+    await found.publishes()
+    found.renewed(without_a_week(), SMALL)
+    await found.dies_before_the_bucket()
+    found.renewed(RULES)
+    await found.dies_before_the_bucket()
+    found.renewed(units=ended(ONE, OTHER))
+    await found.publishes()
+    told = found.revisions("window.all.7")
+    assert [each.withdrawn for each in told[-3:]] == [True, False, False]
+    assert set(told[-1].gone) == {ONE.unit_id, OTHER.unit_id}
+    await found.assert_subscribers_know()
+
+
 async def test_a_closed_list_stands_and_one_that_waits_to_be_closed_goes_with_its_kind() -> None:
     found = Changing()
     found.rate(OTHER, day=date(2026, 10, 15))
@@ -313,12 +329,18 @@ async def test_the_last_shown_unit_of_a_list_is_told_to_be_gone_from_it() -> Non
     assert (last.units, last.changed, last.gone, last.withdrawn) == (0, (), (OTHER.unit_id,), False)
 
 
-REGISTRIES = (SMALL, ended(OTHER), ended(ONE, OTHER))
-PACKS = (RULES, without_kinds(OTHER.kind), without_a_week(), without_kinds(ONE.kind, OTHER.kind))
+REGISTRIES = {"all": SMALL, "one ended": ended(OTHER), "both ended": ended(ONE, OTHER)}
+PACKS = {
+    "all": RULES,
+    "no kind": without_kinds(OTHER.kind),
+    "no week": without_a_week(),
+    "neither kind": without_kinds(ONE.kind, OTHER.kind),
+}
+RATED = {"nobody": (), "one": (ONE,), "other": (OTHER,), "both": (ONE, OTHER)}
 STEPS = st.tuples(
-    st.sampled_from(PACKS),
-    st.sampled_from(REGISTRIES),
-    st.sampled_from([(), (ONE,), (OTHER,), (ONE, OTHER)]),
+    st.sampled_from(sorted(PACKS)),
+    st.sampled_from(sorted(REGISTRIES)),
+    st.sampled_from(sorted(RATED)),
     st.booleans(),
 )
 
@@ -326,12 +348,12 @@ STEPS = st.tuples(
 @examples(100)
 @given(st.lists(STEPS, min_size=1, max_size=5))
 async def test_whatever_changes_and_whoever_dies_subscribers_know_what_stands(
-    steps: Sequence[tuple[RulePack, UnitRegistry, Sequence[Unit], bool]],
+    steps: Sequence[tuple[str, str, str, bool]],
 ) -> None:
     found = await platform()
     for rules, units, rated, dies in steps:
-        found.renewed(rules, units)
-        for unit in rated:
+        found.renewed(PACKS[rules], REGISTRIES[units])
+        for unit in RATED[rated]:
             found.rate(unit, 7, grade=2)
         if dies:
             found.clock.pass_time(61)
