@@ -29,13 +29,15 @@ class BatchLine:
     """Gives turns to batches, `at_once` at a time; up to `most_waiting` more wait for theirs.
 
     A turn that is free goes to the credential with the fewest, of several to the one that got its last turn
-    longest ago. So who sends many at once has all turns while nobody else wants one, and their share as soon
-    as somebody does; nor can they fill more than half of the line. Of one event loop.
+    longest ago. So who sends many at once has all turns but one while nobody else wants them, and their share
+    as soon as somebody does; nor can they fill more than half of the line. The last turn is for others: a
+    body may come as slowly as its time limit allows, and would keep everybody waiting. Of one event loop.
     """
 
     def __init__(self, at_once: int, most_waiting: int) -> None:
         """Nobody waits."""
         self._free = at_once
+        self._of_one = max(1, at_once - 1)
         self._most = most_waiting
         self.share = max(1, most_waiting // 2)
         """Batches of one credential that may wait."""
@@ -66,7 +68,7 @@ class BatchLine:
 
     async def _take(self, credential: str) -> None:
         queue = self._queues.setdefault(credential, _Queue())
-        if self._free:  # then nobody waits
+        if self._free and queue.running < self._of_one:  # then nobody waits who might have it
             self._grant(queue)
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -93,17 +95,17 @@ class BatchLine:
         queue = self._queues[credential]
         queue.running -= 1
         self._free += 1
-        while self._free and self.waiting:
-            following = min(
-                (each for each in self._queues.values() if each.waiting),
-                key=lambda each: (each.running, each.served),
-            )
+        while self._free and (entitled := [each for each in self._queues.values() if self._may_go(each)]):
+            following = min(entitled, key=lambda each: (each.running, each.served))
             turn = following.waiting.popleft()
             self.waiting -= 1
             if not turn.cancelled():  # else its client has left, which it is about to learn
                 self._grant(following)
                 turn.set_result(None)
         self._forget(credential, queue)
+
+    def _may_go(self, queue: _Queue) -> bool:
+        return bool(queue.waiting) and queue.running < self._of_one
 
     def _forget(self, credential: str, queue: _Queue) -> None:
         if not queue.running and not queue.waiting and self._queues.get(credential) is queue:

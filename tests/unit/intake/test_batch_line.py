@@ -28,7 +28,7 @@ class Played:
             refusal = self.line.refusal(credential)
             refusals[refusal] += 1
             if refusal is None:
-                self.tasks.append(asyncio.create_task(self._batch(credential)))
+                self.tasks.append(asyncio.create_task(self._batch(credential), name=credential))
                 await asyncio.sleep(0)
         return refusals
 
@@ -56,10 +56,11 @@ class Played:
 
 async def test_who_floods_fills_half_of_the_line_and_gets_no_more_than_a_share_while_others_wait() -> None:
     desk = Played()
-    assert await desk.send("flood", 100) == {None: 20, Refusal.CHANNEL: 80}
-    assert desk.now() == {"flood": 4}, "nobody else wants a turn"
+    assert await desk.send("flood", 100) == {None: 19, Refusal.CHANNEL: 81}
+    assert desk.now() == {"flood": 3}, "one turn is for others"
     assert await desk.send("hotline", 6) == {None: 6}
-    await desk.finish(2)
+    assert desk.now() == {"flood": 3, "hotline": 1}, "however slow the bodies of the flood come"
+    await desk.finish(1)
     assert desk.now() == {"flood": 2, "hotline": 2}
     await desk.finish(2)
     assert desk.now() == {"flood": 2, "hotline": 2}
@@ -67,7 +68,7 @@ async def test_who_floods_fills_half_of_the_line_and_gets_no_more_than_a_share_w
     await desk.finish()
     assert desk.now()["window"] == 1, "whoever has none is next"
     await desk.finish(100)
-    assert Counter(desk.order) == {"flood": 20, "hotline": 6, "window": 1}
+    assert Counter(desk.order) == {"flood": 19, "hotline": 6, "window": 1}
     assert desk.line.waiting == 0
 
 
@@ -114,14 +115,17 @@ def test_turns_are_never_more_nor_fewer_than_there_are_whoever_leaves(steps: lis
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         open_tasks = [task for task in desk.tasks if not task.done()]
-        assert len(desk.running) == min(3, len(open_tasks)), "no turn is lost, none is idle"
+        wanted = Counter(task.get_name() for task in open_tasks)
+        able = sum(min(count, 2) for count in wanted.values())
+        assert len(desk.running) == min(3, able), "no turn is lost, none is idle but the last"
+        assert max(desk.now().values(), default=0) <= 2
         assert desk.line.waiting == len(open_tasks) - len(desk.running)
         await desk.finish(len(open_tasks))
         for task in desk.tasks:
             with suppress(asyncio.CancelledError):
                 await task
         assert await desk.send("a", 3) == {None: 3}
-        assert desk.now() == {"a": 3}, "as in the beginning"
+        assert desk.now() == {"a": 2}, "as in the beginning"
         await desk.finish(3)
 
     asyncio.run(play())
