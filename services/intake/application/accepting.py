@@ -58,6 +58,8 @@ class Acceptor:
         self._tally = tally
         self._sketcher = sketcher
         self._in_flight: dict[str, _InFlight] = {}
+        self.slices = Slices()
+        """In which batches are worked on."""
 
     async def accept(self, ratings: Sequence[Prepared]) -> list[Outcome]:
         """Answer each of `ratings`; when this returns, what counts as accepted is durable.
@@ -168,18 +170,14 @@ class Acceptor:
     async def _store(self, ratings: Sequence[Prepared]) -> list[Outcome]:
         messages: list[Outgoing] = []
         sealed: list[SealedRecord | None] = []
-        slices = Slices()
-        for rating in ratings:
-            if slices.over:
-                await slices.others()
-            text = None if rating.submission.text is None else scrub(rating.submission.text)
-            record = None
-            if text is not None or rating.submission.contact is not None:
-                record = self._sealer.seal(rating.event_id, text, rating.submission.contact)
-            sealed.append(record)
-            messages.append(
-                submitted_message(rating, text, record, self._pseudonyms, self._signature(rating, text))
-            )
+        if len(ratings) == 1:
+            self._seal(ratings[0], messages, sealed)
+        else:
+            async with self.slices.work() as work:
+                for rating in ratings:
+                    if work.over:
+                        await work.others()
+                    self._seal(rating, messages, sealed)
         records = [record for record in sealed if record is not None]
         if records:
             # First, so that an accepted text can always be opened; a record without its event is only waste.
@@ -197,6 +195,17 @@ class Acceptor:
                 outcomes.append(Outcome(Verdict.ACCEPTED, _accepted(rating, answer.sequence)))
         self._index.add(outcome.accepted for outcome in outcomes)
         return outcomes
+
+    def _seal(self, rating: Prepared, messages: list[Outgoing], sealed: list[SealedRecord | None]) -> None:
+        """Add the message of a rating, and the record of what only some may read in it."""
+        text = None if rating.submission.text is None else scrub(rating.submission.text)
+        record = None
+        if text is not None or rating.submission.contact is not None:
+            record = self._sealer.seal(rating.event_id, text, rating.submission.contact)
+        sealed.append(record)
+        messages.append(
+            submitted_message(rating, text, record, self._pseudonyms, self._signature(rating, text))
+        )
 
     def _signature(self, rating: Prepared, text: str | None) -> tuple[int, ...] | None:
         if text is None or self._sketcher is None:

@@ -11,7 +11,6 @@ from services.intake.application.errors import KeyReusedError, RejectedError, To
 from services.intake.application.ports import Tally
 from services.intake.application.prepared import CLIENT_REF, Prepared, Preparer, RequestFacts
 from services.intake.application.quotas import QuotaGate
-from services.intake.application.slices import Slices
 from services.intake.domain.acceptance import Issue
 from services.intake.domain.accepted import Outcome, Verdict
 from services.intake.domain.lines import Line
@@ -139,17 +138,17 @@ async def _prepare(
     """Judge `lines`: the prepared ones with their numbers, and the results of the refused ones."""
     good: list[_GoodLine] = []
     bad: dict[int, LineResult] = {}
-    slices = Slices()
-    for line in lines:
-        if slices.over:
-            await slices.others()
-        try:
-            submission = parse(line.data)
-            prepare = partial(desk.preparer.line, submission, facts, line.place)
-            good.append((line.number, *_admitted(submission, facts, desk, prepare)))
-        except RejectedError as error:
-            bad[line.number] = LineResult(line.number, None, error.issues)
-            desk.tally.rejected("batch", _reason(error))
+    async with desk.acceptor.slices.work() as work:
+        for line in lines:
+            if work.over:
+                await work.others()
+            try:
+                submission = parse(line.data)
+                prepare = partial(desk.preparer.line, submission, facts, line.place)
+                good.append((line.number, *_admitted(submission, facts, desk, prepare)))
+            except RejectedError as error:
+                bad[line.number] = LineResult(line.number, None, error.issues)
+                desk.tally.rejected("batch", _reason(error))
     return good, bad
 
 
