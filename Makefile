@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 # Workers for `make test`. Tests wait for servers and clocks much of the time: with three, two cores idled for a third of it.
-JOBS   ?= 5
+JOBS   ?= 4
 # Passed on to pingyi and the benchmarks: make demo ARGS=--once
 ARGS   ?=
 # Passed on to pytest: make test TESTS="tests/unit -k ranking"
