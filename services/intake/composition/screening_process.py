@@ -5,6 +5,7 @@ time to load, and shares the memory of what is loaded. See ADR 0064.
 """
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
@@ -39,6 +40,10 @@ NAME: Final = "intake-screen"
 NICE: Final = 5
 """Who sends ratings comes first where processors are scarce; a hold may come a little later."""
 STOPPED_WITHIN_S: Final = 3.0
+CONNECTED_WITHIN_S: Final = 2.0
+"""Then it is tried again, and whether intake still wants to know is looked at between."""
+PR_SET_PDEATHSIG: Final = 1
+"""Option number of prctl(2), from <linux/prctl.h>."""
 
 _log = get_logger(component="screening")
 
@@ -52,7 +57,7 @@ def screening_apart(settings: Settings) -> Iterator[ScreeningProcess | None]:
     ours, theirs = socket.socketpair()
     with theirs:
         process = get_context("fork").Process(
-            target=_run, args=(settings, theirs, ours), name=NAME, daemon=True
+            target=_run, args=(settings, theirs, ours, os.getpid()), name=NAME, daemon=True
         )
         process.start()
     try:
@@ -69,9 +74,12 @@ def _end(process: ForkProcess) -> None:
         process.join()
 
 
-def _run(settings: Settings, connection: socket.socket, others: socket.socket) -> None:
-    """Be that process."""
-    others.close()  # or the end of intake would never show
+def _run(settings: Settings, connection: socket.socket, others: socket.socket, intake: int) -> None:
+    """Be that process; it never outlives `intake`, whatever it is doing."""
+    others.close()  # or the end of the connection would never show
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != intake:
+        return
     for each in (signal.SIGTERM, signal.SIGINT):  # sent to intake, or to all: intake says when it is over
         signal.signal(each, signal.SIG_IGN)
     Path("/proc/self/comm").write_text(NAME)
@@ -129,7 +137,7 @@ class _Broker:
             TransientError: there is none.
         """
         if self._client is None or self._client.is_closed:
-            self._client = await connect(self._settings, SERVICE)
+            self._client = await connect(self._settings, SERVICE, timeout_s=CONNECTED_WITHIN_S)
         return self._client
 
     async def close(self) -> None:

@@ -1,5 +1,6 @@
 """The process beside intake that screens: it holds, it dies alone, and it never outlives intake."""
 
+import asyncio
 import signal
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.integration.intake.conftest import RATING, eventually
 from tests.integration.intake.test_process import process
 from tests.integration.intake.test_screening import held, lines
 from tests.support import warm
+from tests.support.processes import wait_until_gone
 
 pytestmark = pytest.mark.integration
 
@@ -62,11 +64,21 @@ async def test_it_holds_and_ends_with_intake_and_its_state_is_kept(
         await held(client, 20)  # more than 19 from one device: none counts
         child.kill()
         await child.wait()
+        wait_until_gone([screener], timeout_s=1)
 
-        async def gone() -> bool:
-            return not screener.is_running() or screener.status() == psutil.STATUS_ZOMBIE
 
-        await eventually(gone)
+async def test_without_a_broker_it_ends_with_intake_all_the_same(
+    own_nats_server: NatsServer, tmp_path: Path
+) -> None:
+    own_nats_server.kill()
+    for end in (signal.SIGTERM, signal.SIGKILL):
+        async with process(own_nats_server, tmp_path) as (child, client):  # accepts by the spool
+            screener = screener_of(child)
+            assert (await client.get("/livez")).status_code == 200
+            child.send_signal(end)
+            async with asyncio.timeout(10):
+                await child.wait()
+            wait_until_gone([screener], timeout_s=1)
 
 
 @pytest.mark.usefixtures("broker")
