@@ -253,7 +253,10 @@ async def test_the_spool_of_a_dead_host_is_taken_over_once_and_only_when_nobody_
 
     await eventually(connected)
     left_in_one = look_into(spool).messages
-    assert (await drain(spool, secrets, own_broker)).get("publish", 0) == left_in_one
+    drained = await drain(spool, secrets, own_broker)
+    # Killed while intake had just begun to drain: what the broker stored then without saying so is found.
+    assert drained.keys() <= {"publish", "stored"}
+    assert sum(drained.values()) == left_in_one
     await shorten_window(own_broker)
     assert await drain(tmp_path / "copy", secrets, own_broker) in ({"stored": left_in_one}, {})
     assert look_into(spool).messages == look_into(tmp_path / "copy").messages == 0
