@@ -341,7 +341,7 @@ class MongoTreeStore:
         with translated("read leaf hashes"):
             found = await self._entries.find(
                 {"_id": {"$gte": first, "$lt": end}},
-                {"stream": 1, "sequence": 1, "type": 1, "received_at": 1, "leaf_hash": 1},
+                {"stream": 1, "sequence": 1, "type": 1, "received_at": 1, "duplicate_of": 1, "leaf_hash": 1},
                 sort=[("_id", ASCENDING)],
                 hint="_id_",
                 batch_size=end - first + 1,
@@ -353,7 +353,7 @@ class MongoTreeStore:
                 one.get("stream", ""),
                 one.get("sequence", 0),
                 one.get("type"),
-                received if isinstance(received := one.get("received_at"), datetime) else None,
+                _first_receipt(one),
                 _bytes(one),
             )
             for one in found
@@ -467,6 +467,12 @@ def _head(document: Document) -> SignedHead:
 def _bytes(document: Document, name: str = "leaf_hash") -> bytes:
     value = document.get(name)
     return value if isinstance(value, bytes) else b""
+
+
+def _first_receipt(document: Document) -> datetime | None:
+    """A repeat says when the first one was received, which has been in the log since."""
+    received = document.get("received_at")
+    return received if isinstance(received, datetime) and "duplicate_of" not in document else None
 
 
 def _is_duplicate(error: BulkWriteError) -> bool:

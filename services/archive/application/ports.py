@@ -210,7 +210,9 @@ class ReadJournal(Protocol):
 
 @dataclass(slots=True)
 class Row:
-    """What the tree needs of one stored entry; no ``type`` and ``received_at`` if it is unparseable.
+    """What the tree needs of one stored entry; no ``type`` if it is unparseable.
+
+    Nor a ``received_at`` then, or if it repeats an earlier entry: what it says was received with that one.
 
     Not frozen, which would cost as much as reading it; they come by the thousand.
     """

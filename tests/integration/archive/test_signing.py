@@ -26,11 +26,13 @@ from tests.integration.archive.life import (
     copy_older,
 )
 from tests.integration.archive.support import (
+    FEEDBACK_SUBJECT,
     SIGNING,
     Document,
     Setup,
     publish,
     publish_others,
+    rating,
     ratings,
     until_archived,
     until_failing,
@@ -124,6 +126,24 @@ async def test_the_logs_own_events_alone_make_no_checkpoint(client: Client, setu
         await publish(client, ratings(30, 1))
         assert await life.sign(client) == signed + 3
         assert await audit_size(client) == 4
+
+
+async def test_a_repeat_does_not_count_as_having_waited_since_the_first_one(
+    client: Client, setup: Setup
+) -> None:
+    def late(life: Life) -> float:
+        """Checkpoints that are said to have waited for more than ten minutes, as these ratings would have."""
+        (family,) = life.metrics.checkpoint_delay.collect()
+        within = {each.labels["le"]: each.value for each in family.samples if each.name.endswith("_bucket")}
+        return within["+Inf"] - within["600.0"]
+
+    await publish(client, ratings(0, 20))
+    async with Life(setup).running() as life:
+        signed = await life.sign(client)
+        assert late(life) == 1
+        await client.jetstream().publish(FEEDBACK_SUBJECT, rating(0).to_json())  # behind the broker's window
+        assert await life.sign(client) == signed + 3
+        assert late(life) == 1
 
 
 async def test_two_sequencers_at_once_write_and_sign_one_log(client: Client, setup: Setup) -> None:
