@@ -1,8 +1,10 @@
 """Batches of ratings."""
 
 import asyncio
+import gc
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from time import thread_time
 
 import pytest
@@ -174,27 +176,45 @@ MARKS = "a" + "\u0301" * 10_000 + "\u0323" * 19_000
 HOSTILE = {
     "long texts": [line(f"l{n}", text=LONG[n % 40 :][:1_800]) for n in range(400)],
     "marks without an end": [
-        json.dumps(RATING | {"client_ref": f"m{n}", "text": MARKS}, ensure_ascii=False) for n in range(20)
+        json.dumps(RATING | {"client_ref": f"m{n}", "text": MARKS}, ensure_ascii=False) for n in range(80)
     ],
     "thousands of unknown names": [line(f"u{n}", **{f"x{m}": 1 for m in range(4_500)}) for n in range(100)],
 }
 
 
+MOST_OF_ALL = 0.2
+"""Of a batch's work, in one turn of the event loop: a slice and its last line are a twentieth at most, and
+without slices a turn has half of the work or more. All is measured in one run: slow machines change nothing.
+"""
+
+
+@contextmanager
+def nothing_older_collected() -> Iterator[None]:
+    """A garbage collection within the block looks only at what the block made."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 @pytest.mark.parametrize("kind", HOSTILE)
 async def test_whatever_a_batch_costs_others_get_their_turn_meanwhile(intake: Intake, kind: str) -> None:
-    gaps: list[float] = []
+    turns: list[float] = []
 
     async def others() -> None:
         while True:
             began = thread_time()
             await asyncio.sleep(0)
-            gaps.append(thread_time() - began)
+            turns.append(thread_time() - began)
 
-    task = asyncio.create_task(others())
-    await asyncio.sleep(0.05)
-    answer = await intake.submit_lines(*HOSTILE[kind])
-    await asyncio.sleep(0.05)
-    task.cancel()
+    with nothing_older_collected():
+        task = asyncio.create_task(others())
+        await asyncio.sleep(0)
+        answer = await intake.submit_lines(*HOSTILE[kind])
+        await asyncio.sleep(0)  # the last turn counts, too
+        task.cancel()
     assert answer.status_code == 200
     assert len(answer.json()["results"]) == len(HOSTILE[kind])
-    assert max(gaps) < 0.15, "so long did one turn take"
+    assert max(turns) < MOST_OF_ALL * sum(turns), f"{max(turns):.3f} s of {sum(turns):.3f} s in one turn"
