@@ -1,6 +1,7 @@
 """Composing characters: the same as the library does, in a time that grows with the length alone."""
 
 import unicodedata
+from collections.abc import Callable
 from time import process_time
 
 import pytest
@@ -30,6 +31,17 @@ def test_a_long_run_of_any_mark_is_composed_as_the_library_does() -> None:
 
 @pytest.mark.parametrize("marks", ["\u0301" * 10_000 + "\u0323" * 20_000, "\u0f73" * 20_000])
 def test_marks_without_an_end_cost_their_length(marks: str) -> None:
+    ours = min(seconds(composed, "a" + marks) for _ in range(3))
+    # The library's work grows with the square: for all of them it takes sixteen times as long.
+    assert ours < seconds(library, "a" + marks[::4])
+
+
+def library(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def seconds(compose: Callable[[str], str], text: str) -> float:
+    """Processor time."""
     began = process_time()
-    composed("a" + marks)
-    assert process_time() - began < 0.3  # the library takes more than a second
+    compose(text)
+    return process_time() - began
