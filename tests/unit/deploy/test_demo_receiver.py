@@ -36,8 +36,9 @@ def test_waits_count_from_the_event_to_the_first_arrival_without_what_was_before
         assert deliver(receiver, "a", now - 0.5)
         assert deliver(receiver, "b", now - 2)
         (fast, slow) = receiver.inbox.waits_s(now - 60)
-        assert 0.5 <= fast < 1
-        assert 2 <= slow < 2.5
+        late = time.time() - now
+        assert 0.5 <= fast <= 0.5 + late
+        assert 2 <= slow <= 2 + late
         time.sleep(0.05)
         assert deliver(receiver, "a", now - 0.5), "a repeat"
         assert not deliver(receiver, "forged", now, key=bytes(32))

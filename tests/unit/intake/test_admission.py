@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from services.intake.application.errors import IndexNotReadyError, KeyReusedErro
 from services.intake.domain.acceptance import Issue
 from services.intake.domain.accepted import Accepted, Outcome, Verdict
 from services.intake.domain.admission import Admission, AdmissionLimits, Refusal
-from services.intake.domain.pacing import Pace
+from services.intake.domain.pacing import LEAST_PER_S, Pace
 from services.intake.entrypoints import http
 from services.intake.entrypoints.admitting import STORED, Gate, Refuser, channel_of
 from services.intake.entrypoints.http import HttpParts, _Submissions
@@ -226,7 +227,12 @@ async def test_who_is_not_let_in_costs_nothing_but_reading_and_is_told_in_its_tu
     served: list[bytes] = []
     answers: list[dict[str, Any]] = []
     refused: list[tuple[str, str]] = []
+    refused_at: list[float] = []
     full = asyncio.Event()
+
+    def note(channel: str, reason: str) -> None:
+        refused.append((channel, reason))
+        refused_at.append(monotonic())
 
     async def inner(_scope: Any, receive: Any, _send: Any) -> None:  # noqa: ANN401 - plain ASGI
         served.append((await receive())["body"])
@@ -238,7 +244,7 @@ async def test_who_is_not_let_in_costs_nothing_but_reading_and_is_told_in_its_tu
     gate = Gate(
         inner,
         Admission(AdmissionLimits(least=8, most=8, reserved=0.0)),
-        Refuser(random.Random(1), lambda channel, reason: refused.append((channel, reason))),
+        Refuser(random.Random(1), note),
         refusals_per_s=80,
         max_body_bytes=1000,
         body_timeout_s=1,
@@ -249,11 +255,13 @@ async def test_who_is_not_let_in_costs_nothing_but_reading_and_is_told_in_its_tu
     def one() -> "asyncio.Task[None]":
         return asyncio.create_task(gate(scope, _receiving(body), send))
 
+    began = monotonic()
     inside = [one() for _ in range(8)]
     outside = [one() for _ in range(3)]
-    await asyncio.sleep(0.02)
-    assert (len(served), refused) == (8, [("qr", "full")]), "the others wait for their turn"
     await asyncio.gather(*outside)
+    assert (len(served), refused) == (8, 3 * [("qr", "full")])
+    waited_s = [at - began for at in refused_at]
+    assert all(each > turn / LEAST_PER_S - 0.005 for turn, each in enumerate(waited_s)), waited_s
     assert [each["status"] for each in answers if "status" in each] == [503] * 3
     full.set()
     await asyncio.gather(*inside, one())

@@ -62,15 +62,18 @@ async def test_a_lease_lost_and_gained_between_two_looks_of_a_loop_ends_and_begi
     upkeep = Upkeep(lambda: False, nothing, NoHolidays(), MOMENT_S, 3600, int)  # type: ignore[arg-type]  # a stand-in
     work = LeadersWork(lambda: term, nothing, keeper, book, (quick, slow), upkeep, metrics)  # type: ignore[arg-type]  # likewise
     running = asyncio.create_task(work.run())
-    await asyncio.sleep(MOMENT_S)
-    assert began == {"quick": 1, "slow": 1}
+
+    async def begun(times: int) -> None:
+        async with asyncio.timeout(20):
+            while began != {"quick": times, "slow": times}:  # noqa: ASYNC110 - a count, not an event
+                await asyncio.sleep(MOMENT_S)
+
+    await begun(1)
     term = None
     await asyncio.sleep(MOMENT_S)
     term = 2
     await asyncio.sleep(MOMENT_S)
     waiting.set()
-    async with asyncio.timeout(10):
-        while began != {"quick": 2, "slow": 2}:  # noqa: ASYNC110 - a count, not an event
-            await asyncio.sleep(MOMENT_S)
+    await begun(2)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
