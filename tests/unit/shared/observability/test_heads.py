@@ -17,6 +17,15 @@ POST = b"POST /nowhere HTTP/1.1\r\nHost: x\r\n"
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     found = free_port()
+    with service(found):
+        wait_until_alive(found)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def hasty_port() -> Iterator[int]:
+    """Of a service that gives a head half a second."""
+    found = free_port()
     with service(found, "impatient"):
         wait_until_alive(found)
         yield found
@@ -24,7 +33,7 @@ def port() -> Iterator[int]:
 
 def answer(port: int, *pieces: bytes, times: int = 1, pause_s: float = 0.0) -> bytes:
     """What comes back until the connection is closed."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         with suppress(ConnectionError):
             for _ in range(times):
                 for piece in pieces:
@@ -51,7 +60,7 @@ def test_what_has_no_end_is_cut_off_and_takes_no_memory(start: bytes, piece: byt
     with service(port) as process:
         wait_until_alive(port)
         before, sent = resident_mb(process.pid), 0
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
             client.sendall(start)
             with suppress(ConnectionError):
                 while sent < 40_000_000:
@@ -81,13 +90,13 @@ def test_a_body_may_be_larger_than_a_head(port: int) -> None:
     assert answer(port, head, b"a" * 3_000_000).endswith(b"3000000")
 
 
-def test_a_head_that_stops_half_way_is_told_so_and_a_silent_connection_ends(port: int) -> None:
-    assert answer(port, GET).startswith(b"HTTP/1.1 408 ")
-    assert answer(port) == b""
+def test_a_head_that_stops_half_way_is_told_so_and_a_silent_connection_ends(hasty_port: int) -> None:
+    assert answer(hasty_port, GET).startswith(b"HTTP/1.1 408 ")
+    assert answer(hasty_port) == b""
 
 
-def test_a_later_request_has_its_time_too(port: int) -> None:
-    told = answer(port, GET + b"\r\n", GET, pause_s=0.1)
+def test_a_later_request_has_its_time_too(hasty_port: int) -> None:
+    told = answer(hasty_port, GET + b"\r\n", GET, pause_s=0.1)
     assert told.count(b"HTTP/1.1 200 ") == 1
     assert told.count(b"HTTP/1.1 408 ") == 1
 
