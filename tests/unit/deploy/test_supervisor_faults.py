@@ -57,7 +57,7 @@ def full_disk(*_: object) -> None:
 @asynccontextmanager
 async def running(supervisor: Supervisor) -> AsyncIterator[Supervisor]:
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await supervisor.start()
             yield supervisor
     finally:

@@ -68,7 +68,7 @@ def test_it_is_a_child_with_a_session_of_its_own_and_ends_by_the_signal_it_gets(
     assert os.getsid(notify.pid) == notify.pid
     assert notify.poll() is None
     notify.send_signal(signal.SIGKILL)
-    assert notify.wait(10) == -signal.SIGKILL
+    assert notify.wait(30) == -signal.SIGKILL
 
 
 def test_one_that_is_bound_ends_with_its_parent(settings: dict[str, str]) -> None:
@@ -81,4 +81,4 @@ def test_one_that_is_bound_ends_with_its_parent(settings: dict[str, str]) -> Non
         nursery = psutil.Process(parent.pid).children()
         parent.kill()
         parent.wait()
-        wait_until_gone([child, *nursery], timeout_s=5)
+        wait_until_gone([child, *nursery], timeout_s=20)

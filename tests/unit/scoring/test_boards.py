@@ -70,7 +70,7 @@ async def test_a_board_begins_with_the_list_and_goes_on_with_each_revision() -> 
     assert (first.event, first.list.hash, first.rows) == ("list", stored().lists[KEY].hash, ())
     rows = list(first.list.rows)
     published.revise(1, moved(rows, 3, 1.0))
-    second = await asyncio.wait_for(told.get(), 1)
+    second = await asyncio.wait_for(told.get(), 20)
     assert (second.event, second.list.hash, second.truncated) == ("revised", "sha256:1", False)
     assert [row.unit_id for row in second.rows] == [row.unit_id for row in rows[:3]]
     published.boards.tell()
@@ -84,7 +84,7 @@ async def test_who_knows_the_list_is_told_nothing_before_it_changes() -> None:
     told = await following(published.boards, stored().lists[KEY].hash)
     assert told.empty()
     published.revise(1, moved(list(stored().lists[KEY].rows), 1, 2.0))
-    assert (await asyncio.wait_for(told.get(), 1)).event == "revised"
+    assert (await asyncio.wait_for(told.get(), 20)).event == "revised"
     assert (await (await following(published.boards, "sha256:old")).get()).event == "list"
     published.boards.close()
 
@@ -151,7 +151,7 @@ async def test_a_replica_that_folds_anew_keeps_its_boards_and_tells_them_later()
     assert told.empty()
     published.ready = True
     published.revise(1, moved(list(stored().lists[KEY].rows), 1, 4.0))
-    assert (await asyncio.wait_for(told.get(), 1)).list.hash == "sha256:1"
+    assert (await asyncio.wait_for(told.get(), 20)).list.hash == "sha256:1"
     published.boards.close()
 
 
@@ -163,7 +163,7 @@ async def test_a_list_that_closes_is_told_though_no_row_moved() -> None:
     for state in (closed, closed.missing(8)):
         published.now = replace(published.now, lists={**published.now.lists, KEY: state})
         published.boards.tell()
-        found = await asyncio.wait_for(told.get(), 1)
+        found = await asyncio.wait_for(told.get(), 20)
         assert (found.event, list(found.rows), found.truncated) == ("revised", [], False)
         assert '"closed_on":"2026-11-30"' in (to_event(found).raw_data or "")
         assert to_event(found).id == state.version != before.hash
@@ -182,7 +182,7 @@ async def test_draining_lets_every_board_go() -> None:
     await asyncio.sleep(0)
     health.draining()
     health.draining()
-    assert await asyncio.wait_for(waiting, 1) is None
+    assert await asyncio.wait_for(waiting, 20) is None
 
 
 def test_an_event_carries_the_head_without_what_boards_do_without_and_the_hash_as_its_id() -> None:

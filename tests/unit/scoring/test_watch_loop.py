@@ -56,7 +56,7 @@ class Loop:
 
     async def looks(self, count: int) -> None:
         """Wait for the look with that number, and make sure that no other follows at once."""
-        async with asyncio.timeout(5), self.watch.looked:
+        async with asyncio.timeout(20), self.watch.looked:
             await self.watch.looked.wait_for(lambda: self.watch.looks >= count)
         await asyncio.sleep(0.05)
         assert self.watch.looks == count
@@ -109,7 +109,7 @@ async def test_a_replica_that_does_not_lead_only_follows_and_looks_at_once_when_
     async with running() as loop:
         await loop.looks(1)
         loop.leads = False
-        async with asyncio.timeout(5), loop.watch.looked:
+        async with asyncio.timeout(20), loop.watch.looked:
             await loop.watch.looked.wait_for(lambda: loop.watch.followed >= 3)
         assert loop.watch.looks == 1
         loop.leads = True
