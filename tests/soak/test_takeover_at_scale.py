@@ -17,7 +17,7 @@ from shared.messaging.streams import FEEDBACK
 from tests.bench.fold_events import registry_of, windows_of
 from tests.integration.scoring.conftest import ScoringProcess, publish
 from tests.integration.scoring.support import now
-from tests.integration.scoring.test_replicas import TAKEOVER_S, published, seconds_until_published
+from tests.integration.scoring.test_replicas import PROMISED_S, published, until_published
 from tests.support.large_scoring import WINDOWS
 from tests.unit.scoring.feedback import feedback
 
@@ -74,7 +74,7 @@ async def test_a_killed_leader_is_followed_within_the_promise_at_20_000_units(
         killed = time.monotonic()
         at = await published(client)
         last = await feed(client, 100, 1_000_000 * (kill + 1) + 1_000)
-        await seconds_until_published(client, at)
+        await until_published(client, at)
         took.append(time.monotonic() - killed)
         books = await other.reached(last)
         assert books["balanced"]
@@ -84,4 +84,4 @@ async def test_a_killed_leader_is_followed_within_the_promise_at_20_000_units(
         leader, other = other, leader
     print("takeovers in s:", [round(each, 1) for each in took])  # noqa: T201 - the figure
     await client.close()
-    assert max(took) < TAKEOVER_S
+    assert max(took) < PROMISED_S

@@ -23,7 +23,7 @@ from tests.support.access import auth_dir, proofs, secrets_directory
 from tests.support.servers import provision_again
 
 ROOT = Path(__file__).parents[3]
-START_LIMIT_S = 40.0
+START_LIMIT_S = 60.0
 
 
 class ScoringProcess:
@@ -102,7 +102,7 @@ class ScoringProcess:
     async def get(self, path: str, **params: Any) -> httpx.Response:  # noqa: ANN401 - query parameters
         # Rankings as everybody sees them; flags are for staff.
         auth = proofs(self.url) if path.startswith("/v1/integrity") else None
-        async with httpx.AsyncClient(base_url=self.url, timeout=5, auth=auth) as client:
+        async with httpx.AsyncClient(base_url=self.url, timeout=20, auth=auth) as client:
             return await client.get(path, params=params)
 
     async def answer(self, path: str, until: Callable[[Any], bool] = lambda _: True, **params: Any) -> Any:  # noqa: ANN401 - JSON

@@ -14,6 +14,7 @@ from nats.aio.client import Client
 
 from shared.kernel.clock import business_day
 from shared.kernel.grades import Level
+from shared.observability.server import GRACE_S
 from tests.integration.scoring.conftest import ScoringProcess, publish
 from tests.integration.scoring.support import UNITS, now
 from tests.unit.scoring.feedback import feedback, random_feedback
@@ -76,7 +77,7 @@ async def test_a_board_tells_each_revision_on_the_leader_and_on_the_standby(
         ]
         last = await publish(client, more)
         for service, events in ((leader, on_leader), (standby, on_standby)):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 event = await anext(events)
                 while event.data["head"]["positions"]["FEEDBACK"] < last:
                     event = await anext(events)
@@ -104,7 +105,7 @@ async def test_a_stop_lets_boards_go_at_once(client: Client, scoring: ScoringPro
         ended_s = time.monotonic() - started
         assert await code == 0
     assert {event.name for event in rest} <= {"revised"}
-    assert ended_s < 1.0
+    assert ended_s < GRACE_S - 1, "not cut off when their time was up"
 
 
 async def test_only_so_many_boards_are_followed_and_a_seat_that_is_left_is_free(
@@ -118,7 +119,7 @@ async def test_only_so_many_boards_are_followed_and_a_seat_that_is_left_is_free(
         refused = await service.get(f"/v1/rankings/{KEY}/stream")
         assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
         assert refused.headers["retry-after"]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await service.metric("live_board_connections"):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
     async with board(service) as events:

@@ -34,7 +34,7 @@ NEW = UnitState(
     city=BESIDE.city, county=BESIDE.county, parent_id=BESIDE.parent_id, valid_from="2026-01-01",
 )  # fmt: skip
 MESSAGE = StoredMessage("feedback.v1.submitted.3601.360102", b"{}", "FEEDBACK", 7, 7, 1, 0, 0, "")
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 
 class Letters:

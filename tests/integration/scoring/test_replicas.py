@@ -1,7 +1,6 @@
 """Two replicas of scoring: one leads, and whatever happens to it, the rankings are right."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +23,10 @@ from tests.unit.scoring.feedback import random_feedback
 
 pytestmark = pytest.mark.integration
 WINDOWS = UNITS.by_level(Level.WINDOW)[:200]
-TAKEOVER_S = 10.0
-"""What the platform promises."""
+PROMISED_S = 10.0
+"""What the platform promises; `tests/soak` holds it to that on a machine of its own."""
+TAKEOVER_S = 3 * PROMISED_S
+"""Beside other tests: tells a takeover from none at all."""
 Start = Callable[..., ScoringProcess]
 
 
@@ -35,13 +36,17 @@ async def published(client: Client) -> int:
     return books.position if books is not None else 0
 
 
-async def seconds_until_published(client: Client, after: int) -> float:
-    """How long until a later position than ``after`` is published; gives up after twice the promise."""
-    began = time.monotonic()
-    while await published(client) <= after:
-        assert time.monotonic() - began < 2 * TAKEOVER_S, f"nothing after {after}"
-        await asyncio.sleep(0.05)
-    return time.monotonic() - began
+async def until_published(client: Client, after: int) -> None:
+    """Wait until a later position than ``after`` is published, for as long as a takeover may take."""
+    async with asyncio.timeout(TAKEOVER_S):
+        while await published(client) <= after:  # noqa: ASYNC110 - it happens in another process
+            await asyncio.sleep(0.05)
+
+
+async def holder(client: Client) -> str | None:
+    """Who holds the lease; nobody, or the empty text, if it was given back."""
+    record = await NatsLeaseStore(client).read("scoring")
+    return None if record is None else record.holder
 
 
 async def pair(start_scoring: Start) -> tuple[ScoringProcess, ScoringProcess]:
@@ -68,11 +73,10 @@ async def test_the_other_replica_publishes_soon_after_the_leader_was_killed_unde
     leader, other = await pair(start_scoring)
     events = random_feedback(WINDOWS, 9000, seed=11, now=now())
     enough = asyncio.Event()
-    feeding = asyncio.create_task(trickle(client, events, pause_s=0.1, enough=enough))
-    await seconds_until_published(client, 600)
+    feeding = asyncio.create_task(trickle(client, events, pause_s=0.2, enough=enough))
+    await until_published(client, 600)
     leader.kill()
-    at = await published(client)
-    assert await seconds_until_published(client, at) < TAKEOVER_S
+    await until_published(client, await published(client))
     assert not feeding.done(), "the load went on all the time"
     enough.set()
     await other.becomes("leader")
@@ -86,13 +90,13 @@ async def test_a_leader_that_was_frozen_longer_than_its_lease_publishes_nothing_
     leader, other = await pair(start_scoring)
     events = random_feedback(WINDOWS, 9000, seed=12, now=now())
     enough = asyncio.Event()
-    feeding = asyncio.create_task(trickle(client, events, pause_s=0.15, enough=enough))
+    feeding = asyncio.create_task(trickle(client, events, pause_s=0.4, enough=enough))
     at = 0
     for _ in range(2):
-        await seconds_until_published(client, at + 300)
+        await until_published(client, at + 300)
         leader.freeze()
         at = await published(client)
-        assert await seconds_until_published(client, at) < TAKEOVER_S
+        await until_published(client, at)
         leader.thaw()
         await leader.becomes("standby")
         await other.becomes("leader")
@@ -107,14 +111,14 @@ async def test_a_leader_that_stops_hands_over_at_once(client: Client, start_scor
     leader, other = await pair(start_scoring)
     events = random_feedback(WINDOWS, 4000, seed=13, now=now())
     enough = asyncio.Event()
-    feeding = asyncio.create_task(trickle(client, events, pause_s=0.1, enough=enough))
-    await seconds_until_published(client, 300)
-    stopping = asyncio.create_task(asyncio.to_thread(leader.terminate))
-    await asyncio.sleep(0.5)
-    at = await published(client)
-    assert await seconds_until_published(client, at) < 3
+    feeding = asyncio.create_task(trickle(client, events, pause_s=0.4, enough=enough))
+    await until_published(client, 300)
+    held = await holder(client)
+    assert held
+    assert await asyncio.to_thread(leader.terminate) == 0
+    assert await holder(client) != held, "given back, where it would hold for seconds more"
+    await until_published(client, await published(client))
     enough.set()
-    assert await stopping == 0
     await other.becomes("leader")
     await assert_all_counted(client, other, await feeding, len({event.message_id for event in events}))
 

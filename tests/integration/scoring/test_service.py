@@ -30,7 +30,7 @@ WINDOWS = UNITS.by_level(Level.WINDOW)
 async def reconnected(client: Client) -> None:
     """Wait for the test's own connection: it comes back at its own pace."""
     # Not by a flush: without a connection, nats-py's returns as if all had been sent.
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not client.is_connected:  # noqa: ASYNC110 - the client has no event to wait for
             await asyncio.sleep(0.02)
 
