@@ -13,7 +13,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo
 from deploy.local.embedded import NatsServer
 from shared.kernel.clock import SystemClock
 from shared.messaging.connection import BrokerSettings, connect
-from shared.messaging.consuming import DurableConsumer, Handler, Screen
+from shared.messaging.consuming import DRAIN_S, DurableConsumer, Handler, Screen
 from shared.messaging.failure import DeadLetters, FailureHandling, current_attempt
 from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.publisher import JetStreamPublisher
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 DURABLE = "loop-under-test"
 SUBJECT = "feedback.v1.submitted.3601.360121"
-ACK_WAIT_S = 30.0
+ACK_WAIT_S = 90.0
 
 
 async def fill(client: Client, count: int, first: int = 1) -> None:
@@ -47,7 +47,7 @@ async def info(client: Client) -> ConsumerInfo:
     return found
 
 
-async def until(condition: Callable[[], Any], limit_s: float = 20) -> None:
+async def until(condition: Callable[[], Any], limit_s: float = 60) -> None:
     """Return once ``condition``, awaited if need be, holds."""
     deadline = time.monotonic() + limit_s
     while True:
@@ -171,12 +171,12 @@ async def test_a_drain_of_an_idle_loop_is_quick_and_of_one_that_never_ran_immedi
         await asyncio.sleep(0.1)
         began = time.monotonic()
         await consumer.drain()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < DRAIN_S - 1, "it ended, and was not given up"
     letters = DeadLetters(JetStreamPublisher(client), SystemClock(), "test")
     idle = DurableConsumer(DurableReader(client, FEEDBACK, DURABLE), handle, FailureHandling(letters))
-    began = time.monotonic()
-    await idle.drain()
-    assert time.monotonic() - began < 0.1
+    draining = asyncio.create_task(idle.drain())
+    await asyncio.sleep(0)
+    assert draining.done()
 
 
 async def test_what_a_dying_loop_had_not_acknowledged_comes_again(client: Client) -> None:

@@ -135,7 +135,7 @@ def event(name: str) -> Envelope[Any]:
     )
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 20) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = 60) -> None:
     """Return once ``condition`` holds."""
     deadline = time.monotonic() + limit_s
     while not condition():
@@ -163,7 +163,7 @@ async def letters(client: Client) -> list[Envelope[MessageDeadLettered]]:
 
 
 async def settled(
-    client: Client, expected_letters: int, limit_s: float = 20
+    client: Client, expected_letters: int, limit_s: float = 60
 ) -> list[Envelope[MessageDeadLettered]]:
     """The dead letters, once there are that many and the consumer has nothing left to do."""
     deadline = time.monotonic() + limit_s
