@@ -63,7 +63,7 @@ async def process(
     finally:
         if started.returncode is None:
             started.terminate()
-        await asyncio.wait_for(started.wait(), 10)
+        await asyncio.wait_for(started.wait(), 60)
 
 
 @pytest.mark.timeout(240)

@@ -137,7 +137,7 @@ async def stored(client: Client, data: type[D]) -> list[Envelope[D]]:
 
 
 async def eventually(
-    condition: Callable[[], bool] | Callable[[], Awaitable[bool]], what: str, limit_s: float = 20
+    condition: Callable[[], bool] | Callable[[], Awaitable[bool]], what: str, limit_s: float = 60
 ) -> None:
     """Return once ``condition`` holds; fail naming ``what`` after ``limit_s`` seconds."""
     deadline = time.monotonic() + limit_s

@@ -36,7 +36,7 @@ async def saying(answer: bytes, *, piece: int | None = None) -> AsyncIterator[tu
 
 
 async def post(url: str, headers: dict[str, str] | None = None) -> Answer:
-    sender = Outbound(Resolver(Reach(loopback=True)), tls_context(), timeout_s=2.0)
+    sender = Outbound(Resolver(Reach(loopback=True)), tls_context(), timeout_s=30.0)
     return await sender.post(url, "警".encode(), headers or {"webhook-id": "x"})
 
 

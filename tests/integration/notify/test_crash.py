@@ -47,10 +47,10 @@ async def process(setup: Setup, receiver: WebhookReceiver) -> AsyncIterator[warm
     finally:
         if started.returncode is None:
             started.terminate()
-        await asyncio.wait_for(started.wait(), 10)
+        await asyncio.wait_for(started.wait(), 60)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_every_alert_arrives_although_the_process_is_killed_twice(
     client: Client, setup: Setup, receiver: WebhookReceiver
 ) -> None:
@@ -62,7 +62,7 @@ async def test_every_alert_arrives_although_the_process_is_killed_twice(
     receiver.delay_s = 0.2  # so that a kill finds deliveries under way
     async with process(setup, receiver) as first:
         await publish_many(client, reviews)
-        await eventually(lambda: len(receiver.received) >= 20, "deliveries are under way", limit_s=30)
+        await eventually(lambda: len(receiver.received) >= 20, "deliveries are under way", limit_s=60)
         first.send_signal(signal.SIGKILL)
     async with process(setup, receiver) as second:
         some = len(receiver.received) + 20
@@ -76,7 +76,7 @@ async def test_every_alert_arrives_although_the_process_is_killed_twice(
 
         await eventually(recorded, "every delivery is recorded", limit_s=60)
         third.terminate()
-        assert await asyncio.wait_for(third.wait(), 10) == 0
+        assert await asyncio.wait_for(third.wait(), 60) == 0
     assert set(receiver.ids) == expected, "none invented"
     assert all(request.valid for request in receiver.received)
     assert sorted(each.id for each in await stored(client, AlertRaised)) == sorted(expected), (

@@ -247,7 +247,7 @@ async def test_a_dead_channel_does_not_delay_the_other(
     app = setup.app(webhook_url=receiver.url, smtp_url=mailbox.url, mail_to="duty@example.org")
     async with running(app):
         await publish(client, *(bad_review(number) for number in range(40)))
-        await eventually(lambda: len(mailbox.mails) == 40, "all mails arrive", limit_s=10)
+        await eventually(lambda: len(mailbox.mails) == 40, "all mails arrive", limit_s=30)
     ids = {mail["X-Pingyi-Alert-Id"] for mail in mailbox.mails}
     assert ids == {alert_id("bad_review", bad_review(number).id) for number in range(40)}
 

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import ssl
-import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -40,6 +39,7 @@ from tests.support.access import as_staff
 from tests.unit.notify.support import alert
 
 pytestmark = pytest.mark.integration
+HANGS_S = 20.0
 SEED = bytes(range(32, 64))
 NEW_KEY = bytes(range(64, 96))
 
@@ -72,11 +72,10 @@ async def test_an_endpoint_that_hangs_holds_up_no_other_one_of_its_channel(
             + webhook("failing", failing)
             + webhook("good", good),
         )
-        async with running(setup.app(channels_file=path, delivery_timeout_s=10.0)) as http:
-            began = time.monotonic()
+        async with running(setup.app(channels_file=path, delivery_timeout_s=HANGS_S)) as http:
             await publish(client, *(bad_review(number) for number in range(120)))
-            await eventually(lambda: len(good.posted) >= 120, "the good one has all", limit_s=8)
-            assert time.monotonic() - began < 8.0, "less than one attempt at the one that hangs"
+            # Sooner than one attempt at the one that hangs ends.
+            await eventually(lambda: len(good.posted) >= 120, "the good one has all", limit_s=HANGS_S - 2)
             shown = {each["address"]: each for each in (await http.get("/v1/channels")).json()["items"]}
             assert shown["webhook.hanging"]["waiting"] == 120
             assert shown["webhook.good"]["waiting"] <= 120
@@ -181,7 +180,7 @@ async def test_a_burst_at_a_robot_keeps_to_its_rate_and_loses_nothing(
             async def recorded() -> bool:
                 return len(await stored(client, AlertDelivered)) == 40
 
-            await eventually(recorded, "all arrive, one after the other", limit_s=30)
+            await eventually(recorded, "all arrive, one after the other", limit_s=60)
     times = sorted(posted.at for posted in vendor.posted)
     assert len(times) == 40
     assert times[-1] - times[0] > 3.0, "35 of them at ten in a second"
@@ -235,7 +234,7 @@ async def test_a_burst_to_many_recipients_loses_nothing_and_keeps_little_in_memo
                 seen = max(seen, len([task for task in asyncio.all_tasks() if "_advance" in repr(task)]))
                 return len(vendor.posted) >= 600 and info.num_ack_pending == 0
 
-            await eventually(arrived, "all of them arrive", limit_s=40)
+            await eventually(arrived, "all of them arrive", limit_s=90)
     assert Counter(posted.headers["webhook-id"] for posted in vendor.posted) == {
         event.id: 1 for event in events
     }
@@ -299,7 +298,7 @@ async def test_mail_goes_over_verified_tls_with_a_log_in_and_only_the_put_off_ge
                 password,
             )
             return MailChannel(
-                "email.x", server, ["a@b.c", "d@e.f"], resolver=Resolver(Reach()), timeout_s=3.0
+                "email.x", server, ["a@b.c", "d@e.f"], resolver=Resolver(Reach()), timeout_s=30.0
             )
 
         trusted = channel(tls_context(certified), "secret")

@@ -222,7 +222,7 @@ async def test_the_service_lives_without_a_broker_and_becomes_ready_by_itself(
         async def both() -> bool:
             return await count(http) == 2
 
-        await eventually(both, "events are consumed again", limit_s=40)
+        await eventually(both, "events are consumed again")
         await client.close()
 
 
