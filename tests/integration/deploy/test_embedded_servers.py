@@ -153,7 +153,7 @@ signal.pause()
     assert child.is_running()
     parent.kill()
     parent.wait()
-    wait_until_gone([child], timeout_s=3)
+    wait_until_gone([child], timeout_s=20)
 
 
 def test_log_is_moved_aside_when_it_outgrew_its_bound(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """The supervisor with toy children: it keeps them running, gives up loudly, and leaves nothing behind."""
 
 import asyncio
+import http.server
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +65,7 @@ async def stopped_at_the_end(supervisor: Supervisor) -> AsyncIterator[Supervisor
         await supervisor.stop()
 
 
-async def eventually(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+async def eventually(condition: Callable[[], bool], timeout_s: float = 60) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - the condition is about other processes
             await asyncio.sleep(0.02)
@@ -91,7 +94,7 @@ async def test_services_start_while_servers_get_ready(tmp_path: Path) -> None:
 
         def start(self, timeout_s: float = 120.0) -> None:
             super().start(timeout_s)
-            deadline_s = time.monotonic() + 10
+            deadline_s = time.monotonic() + 60
             while time.monotonic() < deadline_s:
                 try:
                     assert httpx.get(str(service.ready_url), trust_env=False).is_success
@@ -179,52 +182,50 @@ async def test_service_that_never_gets_ready_is_given_up(tmp_path: Path) -> None
             await supervisor.start()
 
 
-READING = """
-import http.server, json, sys, time
-began, changes = time.monotonic(), sys.argv[2] == "changes"
+class Readiness(http.server.BaseHTTPRequestHandler):
+    """Answers for a service that sleeps, from our own process: what loading it takes is no part of this."""
 
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        passed = time.monotonic() - began
-        detail = f"position {int(passed * 10)}" if changes else f"try {int(passed * 10) % 2}"
-        ready = changes and passed > 3
-        body = json.dumps({"checks": {"fold": {"status": "failed", "detail": detail, "latency_ms": passed}}})
-        self.send_response(200 if ready else 503)
+    began_s: float
+    changes: bool
+
+    def do_GET(self) -> None:
+        passed_s = time.monotonic() - self.began_s
+        detail = f"position {int(passed_s * 10)}" if self.changes else f"try {int(passed_s * 10) % 2}"
+        fold = {"status": "failed", "detail": detail, "latency_ms": passed_s}
+        body = json.dumps({"checks": {"fold": fold}}).encode()
+        self.send_response(200 if self.changes and passed_s > 3 else 503)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body.encode())
+        self.wfile.write(body)
 
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
-"""
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
-def reading(directory: Path, how: str) -> ProcessSpec:
-    (port,) = free_ports(1)
-    return ProcessSpec(
-        name="scoring",
-        command=(sys.executable, "-c", READING, str(port), how),
-        env={},
-        log=directory / "scoring.log",
-        ready_url=f"http://127.0.0.1:{port}/readyz",
-    )
+@contextmanager
+def reading(directory: Path, *, changes: bool) -> Iterator[ProcessSpec]:
+    """A service that is not ready, and shows how far it is, or the same two things in turn."""
+    answers = type("Answers", (Readiness,), {"began_s": time.monotonic(), "changes": changes})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        spec = python(directory, "scoring", "import time; time.sleep(120)")
+        yield replace(spec, ready_url=f"http://127.0.0.1:{server.server_port}/readyz")
+        server.shutdown()
 
 
 async def test_service_that_reads_on_is_waited_for_longer_than_the_limit(tmp_path: Path) -> None:
     began_s = time.monotonic()
-    supervisor = Supervisor(
-        servers=[], provision=None, services=[reading(tmp_path, "changes")], timing=Timing(ready_s=2)
-    )
-    async with stopped_at_the_end(supervisor):
-        await supervisor.start()
+    with reading(tmp_path, changes=True) as spec:
+        supervisor = Supervisor(servers=[], provision=None, services=[spec], timing=Timing(ready_s=2))
+        async with stopped_at_the_end(supervisor):
+            await supervisor.start()
     assert time.monotonic() - began_s > 3
 
 
 async def test_service_whose_readiness_goes_to_and_fro_is_given_up(tmp_path: Path) -> None:
-    supervisor = Supervisor(
-        servers=[], provision=None, services=[reading(tmp_path, "flaps")], timing=Timing(ready_s=2)
-    )
-    async with stopped_at_the_end(supervisor):
-        async with asyncio.timeout(15):
+    with reading(tmp_path, changes=False) as spec:
+        supervisor = Supervisor(servers=[], provision=None, services=[spec], timing=Timing(ready_s=2))
+        async with stopped_at_the_end(supervisor), asyncio.timeout(60):
             with pytest.raises(GaveUpError, match=r"no progress within 2 s(?s:.*)try [01]"):
                 await supervisor.start()
 
@@ -279,9 +280,10 @@ async def test_stop_outlasts_services_that_ignore_it_within_ten_seconds(tmp_path
     await supervisor.start()
     children = [psutil.Process(child.pid) for child in supervisor.children.values()]
     assert len(children) == 3
-    began_s = time.monotonic()
-    await supervisor.stop()
-    assert time.monotonic() - began_s < 10
+    limits_s = supervisor.timing.drain_s + supervisor.timing.server_stop_s + 1
+    assert limits_s < 10
+    async with asyncio.timeout(2 * limits_s):  # the rest is a busy machine's; without a limit it is for ever
+        await supervisor.stop()
     wait_until_gone(children, timeout_s=0)
 
 
@@ -347,4 +349,4 @@ asyncio.run(main())
     assert len(children) == 3
     parent.kill()
     parent.wait()
-    wait_until_gone(children, timeout_s=5)
+    wait_until_gone(children, timeout_s=30)
