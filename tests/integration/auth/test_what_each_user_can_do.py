@@ -68,7 +68,7 @@ async def submit(broker: BrokerUsers, count: int) -> None:
 async def read(reader: FoldReader | DurableReader, count: int) -> list[StoredMessage]:
     """``count`` messages, which may come in several portions, and whatever came with them."""
     messages = await reader.take(wait_s=0.1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(messages) < count:
             messages += await reader.take(wait_s=1)
     return messages
@@ -190,7 +190,7 @@ async def test_notify_handles_feedback_from_its_durable_and_folds_its_own_alerts
     faststream.add_middleware(failure_policy(FailureHandling(DeadLetters(publisher, FixedClock(), "notify"))))
     await faststream.start()
     try:
-        ids = {await asyncio.wait_for(handled.get(), 10) for _ in range(3)}
+        ids = {await asyncio.wait_for(handled.get(), 60) for _ in range(3)}
     finally:
         await faststream.stop()
     assert len(ids) == 3

@@ -25,7 +25,7 @@ from shared.observability.health import DEFAULT_CACHE_S
 from tests.support.access import auth_dir, proofs
 from tests.support.servers import provision_again
 
-READY_S = 20.0
+READY_S = 60.0
 
 
 @dataclass(frozen=True)
