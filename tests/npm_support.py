@@ -74,7 +74,7 @@ def node_command(script: str, *arguments: str) -> list[str]:
 
 
 def run_node(
-    script: str, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 60.0
+    script: str, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 180.0
 ) -> subprocess.CompletedProcess[str]:
     """Run `tests/npm/<script>` to its end and return its output; the caller judges the return code.
 
@@ -86,7 +86,7 @@ def run_node(
     return _run(node_command(script, *arguments), timeout_s, env)
 
 
-def run_npm_tool(name: str, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+def run_npm_tool(name: str, *arguments: str, timeout_s: float = 180.0) -> subprocess.CompletedProcess[str]:
     """Run the command-line tool `name` of a pinned package (`node_modules/.bin/<name>`) to its end.
 
     Raises:

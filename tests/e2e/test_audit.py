@@ -12,7 +12,7 @@ from tests.support.audit import assert_verified_offline, verified
 from tests.support.load import registry
 from tests.support.platform import Platform, run_pingyi, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SIGNED_S = 60.0
 WITNESS = "witness.example/1"

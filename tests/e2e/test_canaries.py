@@ -37,9 +37,9 @@ from tests.support.platform import Platform, running_platform, until
 from tests.unit.deploy.importing.files import write_workbook
 from tests.unit.shared.auth.test_every_endpoint import LETTERS, OPEN_TO_ALL, TABLE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-ARCHIVED_S = 30.0
+ARCHIVED_S = 90.0
 WRITING = {route for route in TABLE if route.split(" ")[1] != "GET"}
 REGION = {Tier.PROVINCE: "360000", Tier.CITY: CITY, Tier.COUNTY: COUNTY, Tier.UNIT: UNIT}
 OFFICERS_PHONE, OFFICERS_MAIL = PHONES[-1], f"{PHONES[-2]}@example.org"

@@ -17,7 +17,7 @@ from tests.support.platform import Platform, clean_environment, free_port_base, 
 
 InProcess = Callable[..., tuple[object, str, str]]
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def approve_and_wait(platform: Platform, approval: str) -> None:
     assert (refused.returncode, "another person" in refused.stderr) == (1, True), refused.stderr
     agreed = platform.pingyi("approvals", "approve", approval, "--by", "city-reviewer", "--level", "city")
     assert agreed.returncode == 0, agreed.stderr
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while platform.pingyi_json("approvals", "show", approval)["stage"] != "carried_out":
         assert time.monotonic() < deadline
     assert approval in platform.pingyi("approvals", "list", "--stage", "carried_out").stdout

@@ -10,7 +10,7 @@ from tests.support.faults import killed_under_load
 from tests.support.load import simulated
 from tests.support.platform import Platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 RATINGS = 1_000
 """Enough for two kills amid them: they wait while a victim is away. Soaks send 200 times as many."""

@@ -16,7 +16,7 @@ from tests.support.faults import killed_under_load
 from tests.support.load import Load, simulated
 from tests.support.platform import Platform, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 RATINGS = 1_000
 """Enough for two kills amid them: they wait while a victim is away. Soaks send 200 times as many."""
@@ -55,7 +55,7 @@ async def test_poison_message_becomes_a_dead_letter_and_the_rest_goes_on(own_pla
     await killed_under_load(own_platform, [], after.lines)
 
     letters = until(
-        lambda: letters_about(own_platform, sequence), timeout_s=30, what="the dead letter is listed"
+        lambda: letters_about(own_platform, sequence), timeout_s=90, what="the dead letter is listed"
     )
     assert {letter["payload_size"] for letter in letters} == {len(NO_EVENT)}
     assert {letter["message_subject"] for letter in letters} == {"feedback.v1.submitted.3607.360702"}

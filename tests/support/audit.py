@@ -26,7 +26,7 @@ from shared.messaging.streams import ALERTS, CASES, FEEDBACK, REGISTRY, TIMERS
 from tests.support.audit_cases import RULES, CaseBooks, moment
 from tests.support.platform import Platform
 
-ALERTS_TIMEOUT_S = 75.0
+ALERTS_TIMEOUT_S = 180.0
 """A message that was being handled when notify was killed comes again after its ack wait."""
 POLL_S = 0.25
 AT = "timers.v1.at."
@@ -171,7 +171,7 @@ async def _assert_stream(client: Client, promised: Mapping[str, int], poisoned: 
     invalid = 0
     async with aclosing(StreamView(client, FEEDBACK)) as view:
         facts = await view.news()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not view.reader.caught_up:
                 facts += await view.news()
     for fact in facts:

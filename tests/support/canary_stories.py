@@ -23,7 +23,7 @@ UNIT, COUNTY, CITY = "U000112", "360102", "360100"
 SOURCE_OF: Final = {"assessor": "social", "undercover": "spot_check"}
 CLERK: Final[dict[str, Any]] = {"decided_by": "county-clerk", "level": "county"}
 REVIEWER: Final[dict[str, Any]] = {"decided_by": "city-reviewer", "level": "city"}
-WITHIN_S: Final = 30.0
+WITHIN_S: Final = 90.0
 DIVISIONS: Final = "code,name,level,parent,valid_from,valid_to\n"
 PACK: Final = Path(__file__).parents[2] / "shared" / "rules" / "packs" / "2026-01.toml"
 

@@ -25,7 +25,7 @@ from tests.support import warm
 from tests.support.warm import MESSAGE_BYTES, Nursery, Order
 
 PR_SET_PDEATHSIG: Final = 1
-ADOPTED_WITHIN_S: Final = 10.0
+ADOPTED_WITHIN_S: Final = 30.0
 SUPERVISING: Final = {"up", "demo"}
 
 

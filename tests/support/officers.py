@@ -17,7 +17,7 @@ OPEN_MIN: Final = 60
 """Windows of that world are open for so long; a working day is as long."""
 SHORT: Final = {"contact_wd": "0.002", "classify_wd": "0.003", "a_wd": "0.002"}
 """Seven and eleven seconds of a working day of an hour; what is of class B is for tomorrow."""
-GIVE_UP_S: Final = 40.0
+GIVE_UP_S: Final = 120.0
 RETRY_S: Final = 0.2
 
 

@@ -32,7 +32,7 @@ START_ATTEMPTS = 5
 
 KEEPER = "KEEPER"
 """A stream that stays: see :func:`delete_streams`."""
-REMOVED_WITHIN_S = 20.0
+REMOVED_WITHIN_S = 60.0
 PROVISIONING: Final = {"client", "broker"}
 """Fixtures on ``nats_server`` that call ``provision_again``."""
 

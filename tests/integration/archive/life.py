@@ -30,7 +30,7 @@ from shared.observability.metrics import ServiceMetrics
 from tests.integration.archive.support import Document, Setup
 from tests.unit.archive.fakes import Leading
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 class CrashError(Exception):

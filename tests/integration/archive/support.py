@@ -209,10 +209,10 @@ class Process:
         """Stop it in order; its exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout=15)
+        return self._process.wait(timeout=30)
 
 
-async def until_archived(api: httpx.AsyncClient, wanted: dict[str, int], limit_s: float = 30) -> Document:
+async def until_archived(api: httpx.AsyncClient, wanted: dict[str, int], limit_s: float = 60) -> Document:
     """Wait until the log has each stream up to the sequence given; the state of the log."""
     deadline = time.monotonic() + limit_s
     state: Document = {}
@@ -231,7 +231,7 @@ async def until_archived(api: httpx.AsyncClient, wanted: dict[str, int], limit_s
     raise AssertionError(f"not archived within {limit_s} s: {wanted}, but {state}")
 
 
-async def until_signed(api: httpx.AsyncClient, at_least: int, limit_s: float = 30) -> Document:
+async def until_signed(api: httpx.AsyncClient, at_least: int, limit_s: float = 60) -> Document:
     """Wait until a checkpoint covers ``at_least`` entries; the newest one as the list has it."""
     deadline = time.monotonic() + limit_s
     items: list[Document] = []
@@ -244,7 +244,7 @@ async def until_signed(api: httpx.AsyncClient, at_least: int, limit_s: float = 3
     raise AssertionError(f"no checkpoint of {at_least} entries within {limit_s} s, but {items[-1:]}")
 
 
-async def until_failing(api: httpx.AsyncClient, check: str, limit_s: float = 30) -> str:
+async def until_failing(api: httpx.AsyncClient, check: str, limit_s: float = 60) -> str:
     """Wait until ``/readyz`` fails on ``check``; what it says."""
     deadline = time.monotonic() + limit_s
     answer: Document = {}

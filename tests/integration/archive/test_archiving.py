@@ -74,7 +74,7 @@ async def test_what_was_delivered_elsewhere_and_never_acknowledged_is_fetched_in
     taken = await client.jetstream().pull_subscribe_bind("archive-feedback", stream=FEEDBACK)
     await taken.fetch(400, timeout=5)  # a reader that dies with these; the broker offers them in a minute
     async with setup.running() as api:
-        state = await until_archived(api, {FEEDBACK: 900}, limit_s=20)
+        state = await until_archived(api, {FEEDBACK: 900}, limit_s=40)
         items = await all_pages(api, stream=FEEDBACK, limit=500)
         outcome = await verified(api)
     assert state["entries"] == 900

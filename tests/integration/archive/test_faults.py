@@ -196,7 +196,7 @@ async def test_the_archive_starts_without_broker_and_database_and_becomes_ready_
         await asyncio.to_thread(own_mongo_server.start)
         await asyncio.to_thread(own_nats_server.start)
         await until_archived(api, {FEEDBACK: 10})
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while (answer := await api.get("/readyz")).status_code != httpx.codes.OK:
             assert time.monotonic() < deadline, answer.text
             await asyncio.sleep(0.3)

@@ -26,7 +26,7 @@ from tests.integration.archive.support import (
     verified,
 )
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 FAST = {"reconcile_interval_s": 0.2}
 
 

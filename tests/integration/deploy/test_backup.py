@@ -165,7 +165,7 @@ async def findings_while_nobody_leads(access: Access, setup: Setup) -> list[Find
     held = await leases.write("archive", "somebody else", 600, 0 if found is None else found.sequence)
     waiting = Archive(setup.settings(), SystemClock())
     waiting.verification.catch_up_s = 0
-    async with waiting.running(), asyncio.timeout(30):
+    async with waiting.running(), asyncio.timeout(60):
         while True:
             try:
                 report = await waiting.verification.run()

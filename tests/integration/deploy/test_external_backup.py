@@ -34,7 +34,7 @@ from tests.support.warm import PINGYI, ROOT
 pytestmark = pytest.mark.integration
 DATABASE = "province"
 PASSWORD = "of somebody else's user"
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class External:
                 MONGODB_DATABASE=DATABASE,
             ),
             cwd=ROOT,
-            timeout_s=100,
+            timeout_s=200,
         )
 
 

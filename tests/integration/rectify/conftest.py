@@ -25,7 +25,7 @@ from shared.testing.builders import CITY, COUNTY, envelope_of, feedback_submitte
 from tests.support.access import as_staff, auth_dir
 from tests.support.servers import provision_again
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 class Office:

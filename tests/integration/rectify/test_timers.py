@@ -25,7 +25,7 @@ from shared.testing.clock import FixedClock
 from tests.integration.rectify.conftest import rate
 from tests.integration.rectify.process import RectifyProcess
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 LIMIT_S = 60.0
 """A start looks up what a killed rectify had been given; nothing waits for the broker to give it out."""
 

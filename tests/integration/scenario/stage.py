@@ -41,7 +41,7 @@ from tests.integration.notify.support import serving as listening
 from tests.integration.rectify.conftest import Office, serving
 from tests.support.access import auth_dir, proofs
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 HANDLER = {"unit_id": UNIT, "handler": "窗口负责人"}
 WORDS = "等了三个小时也没有人办理"
 PEOPLE = f"""

@@ -21,7 +21,7 @@ from tests.integration.scenario.stage import (
     says,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 def _tells_it_in_order(steps: Sequence[Mapping[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from shared.testing.builders import CITY, COUNTY, UNIT
 from tests.integration.scenario.stage import HANDLER, County, a_bad_review
 from tests.support.access import as_staff
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 SUPERVISOR = as_staff("county.supervisor", COUNTY, "county-supervisor")
 ANOTHER = as_staff("county.supervisor", COUNTY, "another-supervisor")
 CITY_SUPERVISOR = as_staff("city.supervisor", f"{CITY}00", "city-supervisor")
