@@ -59,5 +59,5 @@ def test_millions_of_lines_are_refused_at_once(body: bytes, told: str) -> None:
     began = process_time()
     body[: len(body) // 4].split(b"\n")
     cutting_s = 4 * (process_time() - began)
-    # It is a third of that; a look at each line, while nobody else had an answer, took ten times as long.
-    assert took_s < 2 * cutting_s
+    # It is a third of that; a look at each line, while nobody else had an answer, took three times it.
+    assert took_s < 1.2 * cutting_s
