@@ -35,18 +35,6 @@ class ErrorAnswer(BaseModel):
     remedy: str
 
 
-class ProblemAnswer(BaseModel):
-    """Problem details (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str | None = None
-    correlation_id: str | None = None
-    errors: list[ErrorAnswer] | None = None
-
-
 class LineAnswer(BaseModel):
     """The answer to one line of a batch."""
 

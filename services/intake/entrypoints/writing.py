@@ -16,12 +16,11 @@ from services.intake.application.prepared import KEY_HEADER
 from services.intake.application.quotas import OverQuotaError
 from services.intake.application.spooling import SpoolDoubtError, SpoolUnavailableError
 from services.intake.domain.measures import Size
-from services.intake.entrypoints.answers import ProblemAnswer
 from shared.events import Provenance
 from shared.kernel.errors import InvalidValueError, TransientError
 from shared.messaging.group_commit import PublishOverloadedError
 from shared.messaging.publisher import NothingSentError
-from shared.observability.problem import MEDIA_TYPE, FieldError, Problem, ProblemError, urn
+from shared.observability.problem import FieldError, Problem, ProblemError, urn
 from shared.observability.tracing import current_context
 
 JSON_TYPES: Final = ("application/json",)
@@ -39,15 +38,8 @@ _KEY: Final = re.compile(rb"[\x20-\x7e]{1,%d}" % MAX_KEY)
 
 
 def problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """The documented errors of a route."""
-    return {
-        status.value: {
-            "description": status.phrase,
-            "model": ProblemAnswer,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemAnswer"}}},
-        }
-        for status in statuses
-    }
+    """The documented errors of a route; `describe_problems` adds what they look like, once for all routes."""
+    return {status.value: {"description": status.phrase} for status in statuses}
 
 
 def key_of(headers: Mapping[bytes, bytes]) -> str | None:

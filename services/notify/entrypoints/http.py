@@ -150,22 +150,9 @@ class AcknowledgeIn(BaseModel):
     note: Line = Field(default="", max_length=500, description="What will be done.")
 
 
-class ProblemOut(BaseModel):
-    """Problem details (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-
-
 def problems(*statuses: tuple[int, str]) -> dict[int | str, dict[str, Any]]:
-    """Describe answers with an error, for the documentation of a route."""
-    return {
-        status: {"description": text, "content": {"application/problem+json": {"schema": {
-            "$ref": "#/components/schemas/ProblemOut"}}}, "model": ProblemOut}
-        for status, text in statuses
-    }  # fmt: skip
+    """Describe answers with an error; `describe_problems` adds what they look like, once for all routes."""
+    return {status: {"description": text} for status, text in statuses}
 
 
 _INVALID = (422, "A parameter is not acceptable.")

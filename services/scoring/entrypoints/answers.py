@@ -5,8 +5,6 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 
-from services.scoring.entrypoints.bodies import ProblemBody
-
 PREFIX: Final = "/v1"
 """Of every router by itself: in logs and metrics, a route is named by the prefix of its own router only."""
 DEFAULT_LIMIT: Final = 100
@@ -16,9 +14,8 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 def problem(status: int, description: str) -> Responses:
-    """Describe a problem detail that a route may answer with."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
-    return {status: {"model": ProblemBody, "content": content, "description": description}}
+    """A problem that a route may answer with; `describe_problems` adds what it looks like, once for all."""
+    return {status: {"description": description}}
 
 
 NOT_MODIFIED: Final[Responses] = {

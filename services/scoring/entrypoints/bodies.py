@@ -3,22 +3,11 @@
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from shared.events import RankingRow
 from shared.events.ranking import Band, Status
 from shared.kernel.grades import Level
-
-
-class ProblemBody(BaseModel):
-    """A problem detail (RFC 9457), as every error is answered."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: Annotated[str, Field(description="URN of the kind of problem.")]
-    title: Annotated[str, Field(description="The kind in words.")]
-    status: Annotated[int, Field(description="HTTP status.")]
-    detail: Annotated[str, Field(description="What came, what was expected, what to do.")]
 
 
 class PriorBody(BaseModel):

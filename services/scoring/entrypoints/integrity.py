@@ -1,14 +1,13 @@
 """HTTP: what is flagged at present. Observations for those who look into them, no verdicts."""
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from services.scoring.application.watch import Flagged, ReadFlags
-from services.scoring.entrypoints.answers import DEFAULT_LIMIT, MOST_ROWS
-from services.scoring.entrypoints.bodies import ProblemBody
+from services.scoring.entrypoints.answers import DEFAULT_LIMIT, MOST_ROWS, problem
 from shared.auth.access import requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Place, Principal
@@ -16,13 +15,7 @@ from shared.events.integrity import Signal
 from shared.kernel.clock import rfc3339
 from shared.kernel.grades import Level
 
-_UNAVAILABLE: dict[int | str, dict[str, Any]] = {
-    503: {
-        "model": ProblemBody,
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
-        "description": "Nothing examined yet: see Retry-After.",
-    }
-}
+_UNAVAILABLE = problem(503, "Nothing examined yet: see Retry-After.")
 
 
 class FlagBody(BaseModel):
