@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -230,12 +231,21 @@ class CurrentUnits(UnitRegistry):
 
 
 def load_units(path: Path | None = None) -> UnitRegistry:
-    """Read the committed registry, or `path` in the same form.
+    """Read the committed registry, once a process, or `path` in the same form.
 
     Raises:
         InvalidValueError: malformed table or inconsistent registry.
         OSError: `path` cannot be read.
     """
+    return _committed() if path is None else _read(path)
+
+
+@cache
+def _committed() -> UnitRegistry:
+    return _read(None)
+
+
+def _read(path: Path | None) -> UnitRegistry:
     return UnitRegistry(
         Unit(
             unit_id=UnitId(row["unit_id"]),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from datetime import date
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import pairwise
@@ -101,12 +102,21 @@ def approval_problems(path: Path | None, packs: Iterable[RulePack]) -> list[str]
 
 
 def load_packs(path: Path | None = None) -> tuple[RulePack, ...]:
-    """Read every pack of `path` (a file or a folder; None: the committed ones), ordered by start.
+    """Read every pack of `path` (a file or a folder; None: the committed ones, once a process), by start.
 
     Raises:
         RulePackError: none there, one is invalid, two overlap, or one is not on the folder's list of those
             that were approved.
     """
+    return _committed() if path is None else _read_packs(path)
+
+
+@cache
+def _committed() -> tuple[RulePack, ...]:
+    return _read_packs(None)
+
+
+def _read_packs(path: Path | None) -> tuple[RulePack, ...]:
     packs = tuple(
         sorted((parse_pack(text, name) for name, text in read_texts(path)), key=lambda p: p.valid_from)
     )
