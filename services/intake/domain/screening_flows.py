@@ -190,7 +190,9 @@ class Flow:
 
     def forget(self, before_ms: int) -> None:
         """Forget what no window reaches any more."""
-        self.recent = deque(each for each in self.recent if each.received_ms >= before_ms and not each.held)
+        if self.recent:  # most flows are asleep, and all of a province's are asked every hour
+            kept = (each for each in self.recent if each.received_ms >= before_ms and not each.held)
+            self.recent = deque(kept)
 
     def dump(self, number: Callable[[Member], int]) -> list[Any]:
         """Everything, as numbers; `number` gives that of a member. `load` takes it back."""
