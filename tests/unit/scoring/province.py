@@ -5,7 +5,9 @@ distributions, people who rate from afar a little less content, two rush hours.
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from datetime import date
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -123,6 +125,16 @@ class Province:
     def evidence(self) -> Evidence:
         pace = tuple(DayPace(each.sum(axis=1), (each * (each - 1) // 2).sum(axis=1)) for each in self.minutes)
         return Evidence(ROSTER, RULES, self.window, self.daily, pace)
+
+
+@cache
+def _simulated(seed: int) -> Province:
+    return Province(seed)
+
+
+def honest(seed: int) -> Province:
+    """A province to spoil: what `Province(seed)` gives, simulated once for all who ask for it."""
+    return deepcopy(_simulated(seed))
 
 
 def windows_of(city: str) -> list[Unit]:

@@ -24,7 +24,7 @@ from shared.messaging.group_commit import Outgoing
 from shared.testing import builders
 from tests.unit.scoring import province as plants
 from tests.unit.scoring.feedback import NOW, event_id, feedback, messages, none_is_invalid
-from tests.unit.scoring.province import AS_OF, DAYS, ROSTER, ROWS, RULES, UNITS, WINDOWS, Province
+from tests.unit.scoring.province import AS_OF, DAYS, ROSTER, ROWS, RULES, UNITS, WINDOWS, Province, honest
 
 UNIT = WINDOWS[5]
 ROW = ROSTER.index[UNIT.unit_id]
@@ -48,7 +48,7 @@ def rate(provinces: Iterable[Province]) -> Counter[str]:
 def test_each_signal_of_the_contract_is_registered_once_under_its_name() -> None:
     names = [signal.__name__ for signal in SIGNALS]
     assert names == list(get_args(Signal))
-    readings = examine(Province(1).evidence()).readings
+    readings = examine(honest(1).evidence()).readings
     assert list(readings) == names
     assert all(each.signal == name for name, found in readings.items() for each in found)
 
@@ -128,7 +128,7 @@ def perfect_window(province: Province) -> Unit:
 def test_what_is_planted_is_found(plant: Plant, signal: str, least: float) -> None:
     found = 0
     for seed in range(2000, 2010):
-        province = Province(seed)
+        province = honest(seed)
         unit = plant(province)
         found += any(each.key == (unit.unit_id, signal) for each in flagged(province))
     assert found / 10 >= least
@@ -143,7 +143,7 @@ def test_200_ratings_by_tokens_that_a_window_printed_for_itself_are_a_burst(
     """Over a month they show only in its first week, before they are what is usual."""
     found = 0
     for seed in range(2000, 2010):
-        province = Province(seed)
+        province = honest(seed)
         unit = WINDOWS[int(np.argmin(np.abs(province.volume - 1.0)))]
         plants.printed_tokens(province, unit, 200, days, seen_after=seen_after)
         found += any(each.key == (unit.unit_id, "burst") for each in flagged(province))
@@ -152,7 +152,7 @@ def test_200_ratings_by_tokens_that_a_window_printed_for_itself_are_a_burst(
 
 @pytest.mark.parametrize("plant", [stuffed, perfect_city, terminal_only, pressed, county, run, half_good])
 def test_a_finding_fits_the_contract_and_crosses_the_line_that_it_names(plant: Plant) -> None:
-    province = Province(2001)
+    province = honest(2001)
     plant(province)
     for each in flagged(province):
         unit = UNITS.get(each.unit_id)
@@ -166,7 +166,7 @@ def test_a_finding_fits_the_contract_and_crosses_the_line_that_it_names(plant: P
 
 
 def test_the_thresholds_that_are_told_are_the_smallest_that_would_be_flagged() -> None:
-    province = Province(2001)
+    province = honest(2001)
     plants.an_hour(province, ROW, 200)
     before = {each.key: each for each in flagged(province)}
     threshold = int(before[UNIT.unit_id, "burst"].threshold)
@@ -177,7 +177,7 @@ def test_the_thresholds_that_are_told_are_the_smallest_that_would_be_flagged() -
 
 
 def test_a_place_is_told_with_its_number_of_rising_units() -> None:
-    province = Province(2000)
+    province = honest(2000)
     plants.a_county_rises(province, COUNTY.county, 8, 15)
     (found,) = [each for each in flagged(province) if each.key == (COUNTY.unit_id, "co_burst")]
     assert found.figures["place"] == COUNTY.division
@@ -186,7 +186,7 @@ def test_a_place_is_told_with_its_number_of_rising_units() -> None:
 
 
 def test_yesterdays_burst_stands_in_the_morning_when_today_has_hardly_begun() -> None:
-    province = Province(2000)
+    province = honest(2000)
     plants.an_hour(province, ROW, 200)
     evidence = province.evidence()
     daily = np.concatenate((evidence.daily[1:], np.zeros((1, evidence.daily.shape[1]), dtype=np.int64)))
@@ -196,30 +196,30 @@ def test_yesterdays_burst_stands_in_the_morning_when_today_has_hardly_begun() ->
 
 
 def test_on_a_platforms_first_days_nobody_bursts() -> None:
-    province = Province(2000)
+    province = honest(2000)
     plants.an_hour(province, ROW, 200)
     province.daily[: RULES.integrity.burst.baseline_days - RULES.integrity.burst.min_history_days + 1] = 0
     assert not [each for each in flagged(province) if each.signal in {"burst", "co_burst"}]
 
 
 def test_nothing_at_all_flags_nobody() -> None:
-    province = Province(1)
+    province = honest(1)
     province.clear(tuple(UNITS))
     assert examine(province.evidence()).flagged == ()
 
 
 def test_a_province_where_all_rate_on_terminals_has_no_terminal_signal() -> None:
-    province = Province(3)
+    province = honest(3)
     province.tables[:, :, Column.TERMINAL] = province.tables[:, :, Column.RATINGS]
     assert not [each for each in flagged(province) if each.signal == "terminal_share"]
 
 
 def test_a_gap_that_all_peers_have_is_not_that_of_one_unit() -> None:
-    province = Province(3)
+    province = honest(3)
     for unit in WINDOWS[:600]:
         plants.under_pressure(province, unit, 8, 4)
     everyone = [each for each in flagged(province) if each.signal == "off_site_gap"]
-    alone = Province(3)
+    alone = honest(3)
     plants.under_pressure(alone, WINDOWS[5], 8, 4)
     one = [each for each in flagged(alone) if each.signal == "off_site_gap"]
     assert len(one) >= 1
@@ -227,7 +227,7 @@ def test_a_gap_that_all_peers_have_is_not_that_of_one_unit() -> None:
 
 
 def test_the_least_likely_comes_first_and_the_same_evidence_gives_the_same_findings() -> None:
-    province = Province(2000)
+    province = honest(2000)
     plants.a_perfect_city(province, "3607", 331_910)
     found = flagged(province)
     assert [each.probability for each in found] == sorted(each.probability for each in found)
@@ -235,7 +235,7 @@ def test_the_least_likely_comes_first_and_the_same_evidence_gives_the_same_findi
 
 
 def test_present_numbers_are_there_for_units_that_are_not_flagged() -> None:
-    examination = examine(Province(1).evidence())
+    examination = examine(honest(1).evidence())
     reading = examination.reading((UNIT.unit_id, "burst"))
     assert reading is not None
     assert reading.probability > 1e-6
