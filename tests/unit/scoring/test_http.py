@@ -19,8 +19,6 @@ from shared.kernel.ids import UnitId
 from shared.kernel.units import UnitRegistry, load_units
 from tests.unit.scoring.serving import TODAY, UNITS, WINDOWS, app, get, stored
 
-STORED = stored()
-
 
 def shown(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Rows as JSON gives them back."""
@@ -30,7 +28,7 @@ def shown(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 async def test_a_ranking_says_what_it_is_and_shows_the_number_that_it_is_sorted_by() -> None:
     answer = (await get("/v1/rankings", level="window", kind="marriage", window=90)).json()
-    found = STORED.lists["window.marriage.90"]
+    found = stored().lists["window.marriage.90"]
     assert answer["list"] == "window.marriage.90"
     assert (answer["level"], answer["kind"], answer["window_days"]) == ("window", "marriage", 90)
     assert answer["sorted_by"] == "score"
@@ -94,7 +92,7 @@ async def test_pages_make_up_the_whole_list() -> None:
         rows += answer["items"]
         cursor, pages = answer["next"], pages + 1
     assert pages == 3
-    assert rows == shown(STORED.lists["window.all.30"].rows)
+    assert rows == shown(stored().lists["window.all.30"].rows)
 
 
 async def test_a_cursor_of_another_list_is_refused() -> None:
@@ -110,9 +108,9 @@ async def test_a_cursor_of_another_list_is_refused() -> None:
 async def test_a_list_that_was_revised_between_two_pages_is_begun_again() -> None:
     cursor = (await get("/v1/rankings", level="window", limit=5)).json()["next"]
     key = "window.all.30"
-    before = STORED.lists[key]
+    before = stored().lists[key]
     revised = replace(before, head={**before.head, "list_hash": "0" * 64})
-    made = app(lambda: replace(STORED, lists={**STORED.lists, key: revised}))
+    made = app(lambda: replace(stored(), lists={**stored().lists, key: revised}))
     response = await get("/v1/rankings", made, level="window", limit=5, cursor=cursor)
     assert response.status_code == 409
     (error,) = response.json()["errors"]
@@ -122,7 +120,7 @@ async def test_a_list_that_was_revised_between_two_pages_is_begun_again() -> Non
 
 @pytest.mark.parametrize("start", [-1, 0, 10_000, True, 1.5, "5"])
 async def test_a_made_up_place_in_the_right_list_is_refused(start: object) -> None:
-    found = STORED.lists["county.all.30"]
+    found = stored().lists["county.all.30"]
     raw = json.dumps([found.key, found.hash[:16], start])
     cursor = base64.urlsafe_b64encode(raw.encode()).decode()
     assert (await get("/v1/rankings", cursor=cursor)).status_code == 422
@@ -162,7 +160,7 @@ async def test_a_units_scores_are_its_rows_in_every_window() -> None:
     assert (answer["name"], answer["kind"]) == (unit.name, unit.kind)
     assert [each["window_days"] for each in answer["windows"]] == [7, 30, 90, 365]
     for each in answer["windows"]:
-        found = STORED.lists[each["list"]]
+        found = stored().lists[each["list"]]
         row = next(row for row in found.rows if row.unit_id == unit.unit_id)
         assert each["score"] == row.score
         assert each["list_hash"] == found.hash
@@ -183,7 +181,7 @@ async def test_a_units_score_in_a_calendar_period_is_its_row_in_that_list() -> N
     unit = WINDOWS[0]
     answer = (await get(f"/v1/units/{unit.unit_id}/score", period="2026Q4")).json()
     (row,) = answer["windows"]
-    found = STORED.lists[f"window.{unit.kind}.2026Q4"]
+    found = stored().lists[f"window.{unit.kind}.2026Q4"]
     assert (row["list"], row["period"], row["window_days"]) == (found.key, "2026Q4", 92)
     assert row["score"] == next(each.score for each in found.rows if each.unit_id == unit.unit_id)
     assert row["score"] is not None
