@@ -11,6 +11,7 @@ import httpx
 
 from deploy.local.layout import SERVICES
 from tests.support.platform import Platform, clean_environment
+from tests.support.warm import ROOT
 
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
@@ -65,6 +66,9 @@ def failures(
     environment = clean_environment(
         SCHEMATHESIS_HOOKS=str(HOOKS), PINGYI_KNOWN=json.dumps(known_ids(platform)), PYTHONWARNINGS="default"
     )
+    if how.seed is None:
+        # Nothing is kept of such a run but tables of characters, which a process takes a second to make.
+        environment["HYPOTHESIS_STORAGE_DIRECTORY"] = str(ROOT / ".hypothesis")
     running = {}
     for service in services:
         place = folder / service
