@@ -7,10 +7,20 @@ import pytest
 from nats.aio.client import Client
 
 from deploy.local.embedded import MongoServer, NatsServer
+from services.archive.adapters import jetstream_source
 from services.archive.adapters.schema import bootstrap
 from shared.messaging.connection import BrokerSettings, connect
 from tests.integration.archive.support import Setup, write_signing_key
 from tests.support.servers import provision_again
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archives in this process spare no disk: each would wait a second for messages that are there.
+
+    Those that are processes of their own keep their pace.
+    """
+    monkeypatch.setattr(jetstream_source, "PACE_S", 0.1)
 
 
 @pytest.fixture
