@@ -57,18 +57,16 @@ def server_specs(layout: Layout) -> tuple[ServerSpec, ...]:
     """The servers that this platform runs itself: none if they are external."""
     if layout.external:
         return ()
+    nats = NatsServer(
+        layout.nats_data,
+        port=layout.nats_port,
+        monitor_port=layout.nats_monitor_port,
+        log=layout.log("nats"),
+        authorization=broker_authorization(broker_public_keys(layout.secrets)),
+        staged=True,
+    )
     return (
-        ServerSpec(
-            name="nats",
-            server=NatsServer(
-                layout.nats_data,
-                port=layout.nats_port,
-                monitor_port=layout.nats_monitor_port,
-                log=layout.log("nats"),
-                authorization=broker_authorization(broker_public_keys(layout.secrets)),
-            ),
-            heal=True,
-        ),
+        ServerSpec(name="nats", server=nats, heal=True, settle=nats.settle),
         ServerSpec(
             name="mongod",
             server=MongoServer(

@@ -72,11 +72,13 @@ class ServerSpec:
 
     ``heal`` is for nats-server, whose JetStream stays off after a full disk until it is started again. A
     mongod that does not answer is merely busy and would lose its time with a restart.
+    ``settle`` is called when it is ready, after each start, and after provisioning.
     """
 
     name: str
     server: Server
     heal: bool = False
+    settle: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,7 @@ class Supervisor:
             self._keep(server.name, self._keep_server(server))
         if self.provision is not None:
             await self._provision(self.provision)
+            await _all(asyncio.to_thread(spec.settle) for spec in self.servers)
 
     async def wait(self) -> None:
         """Return after ``request_stop``.
@@ -242,6 +245,7 @@ class Supervisor:
         start = asyncio.ensure_future(asyncio.to_thread(spec.server.start))
         self._server_starts[spec.name] = start
         await asyncio.shield(start)
+        await asyncio.to_thread(spec.settle)
         self._note(spec.name, spec.server.pid)
         self._tell(f"{spec.name} is ready after {self.monotonic() - began_s:.1f} s (pid {spec.server.pid})")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from deploy.local.embedded.logs import tail
 from deploy.local.embedded.ports import LOOPBACK, require_free
 from deploy.local.embedded.process import ChildProcess
+from deploy.local.embedded.staging import MemoryStaging
 from deploy.local.errors import ServerMissingError, ServerStartError
 
 MIN_VERSION = (2, 12)
@@ -46,6 +47,7 @@ class NatsServer:
         log: Path,
         authorization: str = "",
         limits: NatsLimits | None = None,
+        staged: bool = False,
     ) -> None:
         """Describe the server; nothing is started.
 
@@ -57,6 +59,7 @@ class NatsServer:
             authorization: further top-level configuration text (``authorization {…}``, ``accounts {…}``,
                 ``no_auth_user: …``), copied verbatim; empty lets anybody on this machine do anything.
             limits: bounds of the server; None means the defaults of ``NatsLimits``.
+            staged: whether batches are collected in memory, see `staging`.
         """
         self.data = data
         self.port = port
@@ -64,7 +67,12 @@ class NatsServer:
         self.log = log
         self.authorization = authorization
         self.limits = limits or NatsLimits()
+        self._staging = MemoryStaging(self._store) if staged else None
         self._process: ChildProcess | None = None
+
+    @property
+    def _store(self) -> Path:
+        return self.data / "jetstream"
 
     @property
     def name(self) -> str:
@@ -140,10 +148,20 @@ class NatsServer:
                     f"see {self.log}, which ends:\n{tail(self.log)}"
                 )
 
+    def settle(self) -> None:
+        """Have the batches of the streams that there are now collected in memory, if so wished and possible.
+
+        For whoever has started the server, and again when streams were made.
+        """
+        if self._staging is not None:
+            self._staging.link()
+
     def stop(self, timeout_s: float = 5.0) -> None:
         """Stop the server in order; kill it after ``timeout_s``. No-op if it does not run."""
         if self._process is not None:
             self._process.stop(timeout_s)
+            if self._staging is not None:
+                self._staging.clear()
 
     def kill(self) -> None:
         """Crash the server (SIGKILL), for fault tests and for one that hangs. No-op if it does not run."""
@@ -158,7 +176,7 @@ class NatsServer:
                 name=self.name,
                 port=self.port,
                 monitor_port=self.monitor_port,
-                store=self.data / "jetstream",
+                store=self._store,
                 limits=self.limits,
                 authorization=self.authorization,
             ),
