@@ -22,8 +22,9 @@ from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.lease import Lease, NatsLeaseStore, SessionLeaseStore
 from shared.messaging.provisioner import provision
 from shared.messaging.publisher import JetStreamPublisher
-from shared.messaging.reading import DurableReader, FoldReader, StoredMessage
+from shared.messaging.reading import DurableReader, FoldReader
 from shared.messaging.session import BrokerSession
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import ALERTS, ARCHIVED, FEEDBACK, INTEGRITY, VAULT
 from shared.testing.builders import (
     CITY,

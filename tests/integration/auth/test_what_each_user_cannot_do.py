@@ -59,9 +59,7 @@ async def refused(broker: BrokerUsers, user: str, attempt: Awaitable[object]) ->
     if not trying.cancel():
         with pytest.raises((NatsError, JetStreamError, BrokerUnavailableError, TimeoutError)):
             trying.result()
-        await asyncio.sleep(0.05)
-    told = errors[before:]
-    assert any("permissions violation" in each for each in told), told
+    await until_told(lambda: any("permissions violation" in each for each in errors[before:]))
 
 
 async def unsubscribable(broker: BrokerUsers, user: str, client: Client, subject: str) -> None:
