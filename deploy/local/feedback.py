@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator
 from nats.aio.client import Client
 
 from shared.events import EVENTS, FeedbackRevision, FeedbackSubmitted
-from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.reading import FoldReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import FEEDBACK
 
 COUNTED = tuple(

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from shared.messaging.failure import FailedMessage, FailureHandling, GiveUp
-from shared.messaging.reading import ACK, NANO, TERM, DurableReader, StoredMessage, nak
+from shared.messaging.reading import ACK, TERM, DurableReader, nak
+from shared.messaging.stored import NANO, StoredMessage
 
 TAKE_MESSAGES: Final = 500
 """Messages settled together, and the most that are handled side by side."""

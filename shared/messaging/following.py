@@ -6,7 +6,8 @@ from typing import Final
 
 from nats.aio.client import Client
 
-from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.reading import FoldReader
+from shared.messaging.stored import StoredMessage
 
 FIRST_S: Final = 0.1
 """A start waits for the fold; most of these streams' parts are small."""

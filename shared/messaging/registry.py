@@ -30,7 +30,8 @@ from shared.kernel.regions import Division
 from shared.kernel.registry_book import Change, Merge, Office, RegistryBook, units_hash
 from shared.kernel.units import CurrentUnits, Unit, UnitRegistry, load_units
 from shared.messaging.connection import BrokerSettings, connect
-from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.reading import FoldReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import REGISTRY
 
 log = structlog.get_logger(__name__)

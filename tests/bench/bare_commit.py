@@ -16,7 +16,8 @@ import uvloop
 
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.group_commit import GroupCommit, Outgoing
-from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.reading import FoldReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import FEEDBACK
 from tests.bench.processes import watching
 

@@ -9,7 +9,7 @@ from services.scoring.application.recompute import recompute
 from services.scoring.domain.lists import Row
 from shared.kernel.clock import SHANGHAI
 from shared.kernel.units import load_units
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 from shared.rules import load_pack
 
 LIST = "county.all.30"

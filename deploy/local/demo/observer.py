@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from deploy.local.feedback import read_feedback
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import FEEDBACK
 
 WATCHED_LIST = "county.all.30"

@@ -49,7 +49,8 @@ from shared.events import (
 from shared.events.endpoints import EndpointDisabled
 from shared.kernel.errors import describe
 from shared.kernel.units import UnitRegistry
-from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.reading import FoldReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import ALERTS, AUDIT, CASES, DEADLETTER, FEEDBACK, INTEGRITY, RANKING, REGISTRY
 from shared.rules import RulePack
 

@@ -21,7 +21,7 @@ from deploy.local.importing.intake_client import IntakeClient
 from shared.events import FeedbackSubmitted, spec_for_data
 from shared.kernel.errors import describe
 from shared.kernel.reasons import ExclusionReason
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 
 CHUNK: Final = 10_000
 """Ratings of one request for approval, which is one event."""

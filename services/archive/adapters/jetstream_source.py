@@ -15,8 +15,9 @@ from nats.js.errors import NotFoundError
 from services.archive.application.ports import StreamBounds, StreamState
 from shared.kernel.errors import describe
 from shared.messaging.publisher import BrokerUnavailableError
-from shared.messaging.reading import NANO, DurableReader, StoredMessage
+from shared.messaging.reading import DurableReader
 from shared.messaging.session import BrokerSession
+from shared.messaging.stored import NANO, StoredMessage
 
 REQUEST_S: Final = 5.0
 PACE_S: Final = 1.0

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 
 ROOM_MESSAGES: Final = 4_000
 """Two batches under way and two that wait: while one is written, the next must be there."""

@@ -13,7 +13,7 @@ from services.archive.application.ports import EntryLog, StreamBounds, StreamSou
 from services.archive.domain.epochs import Accepted, Numbering
 from shared.events import Envelope, InvalidEventError, StreamHistoryAccepted, parse_envelope, spec_for_data
 from shared.kernel.errors import TransientError, describe
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import ARCHIVED
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from services.archive.domain.subjects import SubjectFilter
 from services.archive.domain.tiles import Tile
 from shared.events.audit import BatchSequenced, CheckpointSigned
 from shared.kernel.errors import PermanentError, TransientError
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 
 Order = Literal["asc", "desc"]
 Link = Literal["event_id", "correlation_id", "causation_id", "case_id"]

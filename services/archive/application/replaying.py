@@ -29,7 +29,7 @@ from shared.events.audit import BatchSequenced, SequencedRun
 from shared.events.envelope import InvalidEventError
 from shared.events.registry import spec_for_data
 from shared.kernel.errors import PermanentError, describe
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 
 log = structlog.get_logger(__name__)
 

@@ -45,7 +45,7 @@ from services.archive.domain.leaves import seal
 from services.archive.domain.tiles import TreeEdge
 from services.archive.metrics import ArchiveMetrics
 from shared.kernel.errors import PermanentError, TransientError, describe
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import ARCHIVED
 
 log = structlog.get_logger(__name__)

@@ -18,7 +18,7 @@ from services.archive.metrics import ArchiveMetrics
 from shared.kernel.clock import Clock
 from shared.kernel.errors import TransientError, describe
 from shared.messaging.publisher import BrokerUnavailableError
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 
 COUNTED_TYPE: Final = "cn.pingyi.feedback.submitted.v1"
 SAMPLES: Final = 20

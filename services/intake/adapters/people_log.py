@@ -25,7 +25,8 @@ from shared.events import (
 )
 from shared.kernel.errors import TransientError, describe
 from shared.messaging.publisher import BrokerUnavailableError, JetStreamPublisher
-from shared.messaging.reading import FoldReader, HistoryChangedError, StoredMessage
+from shared.messaging.reading import FoldReader, HistoryChangedError
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import AUDIT
 from shared.observability.logging import get_logger
 

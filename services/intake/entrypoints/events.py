@@ -14,7 +14,8 @@ from services.intake.domain.accepted import Accepted
 from services.intake.domain.revisions import Revision
 from shared.kernel.clock import Clock
 from shared.kernel.errors import TransientError, describe
-from shared.messaging.reading import FoldReader, HistoryChangedError, StoredMessage
+from shared.messaging.reading import FoldReader, HistoryChangedError
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import DAY_S, FEEDBACK
 from shared.messaging.subjects import metric_label
 from shared.observability.logging import get_logger

@@ -18,7 +18,8 @@ from services.intake.domain.screening import Hold, Release, Screen
 from services.intake.domain.screening_seen import Seen
 from shared.kernel.clock import Clock
 from shared.kernel.errors import PermanentError, TransientError
-from shared.messaging.reading import FoldReader, HistoryChangedError, StoredMessage
+from shared.messaging.reading import FoldReader, HistoryChangedError
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import FEEDBACK
 from shared.observability.logging import get_logger
 from shared.rules.screening import Screening
@@ -26,6 +27,8 @@ from shared.rules.screening import Screening
 RETRY_S: Final = 1.0
 TAKE: Final = 1000
 WAIT_S: Final = 0.5
+PACE_S: Final = 0.2
+"""How often ratings are fetched while they keep coming: a hold may come that much later."""
 SNAPSHOT_S: Final = 60.0
 
 _log = get_logger(component="screening")
@@ -150,7 +153,9 @@ class Watch:
             _log.info("screening_opened", position=self._position, fingerprints=len(screen))
         if info.state.last_seq < self._position:
             raise HistoryChangedError(f"{FEEDBACK} ends at {info.state.last_seq}, before {self._position}")
-        reader = FoldReader(client, FEEDBACK, filters=self._reads.subjects, after=self._position)
+        reader = FoldReader(
+            client, FEEDBACK, filters=self._reads.subjects, after=self._position, pace_s=PACE_S
+        )
         self._reading = reader, screen
         return self._reading
 

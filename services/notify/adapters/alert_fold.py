@@ -34,7 +34,8 @@ from shared.events import (
 from shared.events.endpoints import EndpointDisabled, EndpointEnabled
 from shared.kernel.clock import rfc3339
 from shared.kernel.errors import TransientError, describe
-from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.reading import FoldReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import ALERTS
 
 log = structlog.get_logger(__name__)

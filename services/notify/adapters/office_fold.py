@@ -12,7 +12,7 @@ from services.notify.domain.offices import Offices
 from shared.events import Envelope, InvalidEventError, parse_envelope
 from shared.events.units import RegistryLoaded, ResponsibilityAssigned
 from shared.messaging.following import follow
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import REGISTRY
 
 log = structlog.get_logger(__name__)

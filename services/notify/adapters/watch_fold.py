@@ -20,7 +20,8 @@ from services.notify.domain.watch import Rating, Watch, hour_of
 from services.notify.metrics import NotifyMetrics
 from shared.kernel.errors import TransientError
 from shared.kernel.units import UnitRegistry
-from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.reading import FoldReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import FEEDBACK, RANKING
 
 log = structlog.get_logger(__name__)
@@ -32,9 +33,8 @@ OUT: Final = frozenset({HELD, "excluded", "withdrawn"})
 BACK: Final = frozenset({"released", "reinstated"})
 PAUSE_S: Final = 1.0
 """How long to wait between looks."""
-GATHER_S: Final = 0.2
-"""Pause after a few messages, so that what trickles in is counted and judged a hundred at a time."""
-GATHER_BELOW: Final = 500
+PACE_S: Final = 0.2
+"""How often ratings are fetched while they keep coming, to be counted and judged a hundred at a time."""
 RANKING_EVERY_S: Final = 30.0
 REVISED: Final = "ranking.v1.revised.>"
 
@@ -120,7 +120,8 @@ class WatchFold:
         Raises:
             HistoryChangedError: the stream is another one than before; only a fresh start helps.
         """
-        reader = FoldReader(client, FEEDBACK, after=await first_since(client, FEEDBACK, since) - 1)
+        first = await first_since(client, FEEDBACK, since)
+        reader = FoldReader(client, FEEDBACK, after=first - 1, pace_s=PACE_S)
         now = asyncio.get_running_loop().time
         look_due, ranking_due = now(), now() + RANKING_EVERY_S
         history = True
@@ -143,8 +144,6 @@ class WatchFold:
                     except TransientError as error:
                         log.warning("watch_waits", reason=str(error))
                     look_due = now() + PAUSE_S
-                if not history and len(messages) < GATHER_BELOW:
-                    await asyncio.sleep(GATHER_S)
         finally:
             await reader.close()
 

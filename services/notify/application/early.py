@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 
 log = structlog.get_logger(__name__)
 AT_WORK: Final = 500

@@ -15,7 +15,8 @@ from shared.events.sanctions import NominationChanged, TalkCandidateNamed
 from shared.kernel.units import UnitRegistry
 from shared.messaging.consuming import DurableConsumer
 from shared.messaging.failure import FailureHandling
-from shared.messaging.reading import DurableReader, StoredMessage
+from shared.messaging.reading import DurableReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import CASES, RANKING, REGISTRY
 
 CASES_DURABLE: Final = "notify-cases"

@@ -21,7 +21,8 @@ from shared.events import AlertRaised, InvalidEventError, parse_envelope, spec_f
 from shared.kernel.clock import Clock
 from shared.kernel.errors import TransientError
 from shared.messaging.failure import DeadLetters, FailedMessage
-from shared.messaging.reading import ACK, NANO, TERM, DurableReader, StoredMessage, nak
+from shared.messaging.reading import ACK, TERM, DurableReader, nak
+from shared.messaging.stored import NANO, StoredMessage
 from shared.messaging.streams import ALERTS
 
 log = structlog.get_logger(__name__)

@@ -32,7 +32,8 @@ from shared.events import (
 )
 from shared.messaging.consuming import DurableConsumer
 from shared.messaging.failure import FailureHandling
-from shared.messaging.reading import DurableReader, StoredMessage
+from shared.messaging.reading import DurableReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import AUDIT, DEADLETTER, FEEDBACK, INTEGRITY, RANKING
 from shared.observability.tracing import message_context
 

@@ -16,7 +16,7 @@ from shared.events import Envelope, InvalidEventError, parse_envelope, spec_for_
 from shared.events.bulletins import BulletinPublished
 from shared.messaging.following import follow
 from shared.messaging.group_commit import GroupCommit, Outgoing, PublishConflictError
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import REGISTRY
 from shared.observability.lifecycle import TaskSupervisor
 

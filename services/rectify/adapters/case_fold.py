@@ -15,7 +15,8 @@ from services.rectify.domain.case import Case
 from services.rectify.metrics import RectifyMetrics
 from shared.events import Envelope, InvalidEventError
 from shared.kernel.errors import TransientError, describe
-from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.reading import FoldReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import CASES
 
 log = structlog.get_logger(__name__)

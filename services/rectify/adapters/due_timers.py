@@ -11,7 +11,7 @@ import structlog
 from services.rectify.adapters.timer_store import JetStreamTimers, timer_of
 from services.rectify.application.timekeeping import FireTimer
 from shared.kernel.errors import TransientError
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 
 log = structlog.get_logger(__name__)
 AT_ONCE: Final = 64

@@ -16,7 +16,8 @@ from services.rectify.domain.ladder_book import LadderBook
 from services.rectify.metrics import RectifyMetrics
 from shared.events import Envelope, InvalidEventError
 from shared.kernel.errors import describe
-from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.reading import FoldReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import RANKING, REGISTRY
 
 log = structlog.get_logger(__name__)

@@ -21,7 +21,8 @@ from shared.kernel.clock import rfc3339
 from shared.kernel.errors import describe
 from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.publisher import BrokerUnavailableError
-from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.reading import FoldReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import TIMERS
 
 AT: Final = "timers.v1.at."

@@ -16,7 +16,8 @@ from services.rectify.entrypoints.outstanding import JetStreamOutstanding
 from shared.events import Envelope, FeedbackSubmitted, parse_envelope, spec_for_type
 from shared.kernel.grades import Grade
 from shared.messaging.failure import FailureHandling
-from shared.messaging.reading import DurableReader, StoredMessage
+from shared.messaging.reading import DurableReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import FEEDBACK, REGISTRY
 from shared.observability.tracing import message_context
 

@@ -16,7 +16,7 @@ import structlog
 from services.rectify.entrypoints.outstanding import Given
 from shared.kernel.errors import TransientError
 from shared.messaging.failure import FailedMessage, FailureHandling, Retry
-from shared.messaging.reading import NANO, StoredMessage
+from shared.messaging.stored import NANO, StoredMessage
 
 T = TypeVar("T")
 

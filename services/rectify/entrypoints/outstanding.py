@@ -11,7 +11,7 @@ from nats.js.errors import NotFoundError
 
 from shared.kernel.errors import describe
 from shared.messaging.publisher import BrokerUnavailableError
-from shared.messaging.reading import NANO, StoredMessage
+from shared.messaging.stored import NANO, StoredMessage
 from shared.messaging.streams import CONSUMERS
 
 REQUEST_S: Final = 5.0

@@ -33,7 +33,7 @@ from shared.rules import RulePack
 
 
 class Message(Protocol):
-    """One message of the FEEDBACK stream: what `shared.messaging.reading.StoredMessage` has, and more."""
+    """One message of the FEEDBACK stream: what `shared.messaging.stored.StoredMessage` has, and more."""
 
     @property
     def subject(self) -> str:

@@ -35,10 +35,8 @@ READ_WAIT_S: Final = 0.5
 """Longest wait for messages; then the day is looked at again."""
 BATCH: Final = 1000
 """Messages folded at once: some 10 ms, so that requests never wait long."""
-LINGER_S: Final = 0.02
-"""Pause after a small batch, so that ratings that trickle in are folded some dozens at a time; what is shown
-is published once a second anyway."""
-LINGER_BELOW: Final = BATCH // 4
+PACE_S: Final = 0.1
+"""How often ratings are fetched while they keep coming; what is shown is published once a second anyway."""
 RETRY_S: Final = 1.0
 STEP_BACK_S: Final = 3.0
 """Pause after another instance has published: long enough to let it lead, if it is alive."""
@@ -132,7 +130,7 @@ class FeedbackStream:
         await self._begin()
         self.restored.set()
         await self._patiently(self._older.fold_expired)
-        reader = FoldReader(client, STREAM, after=self._feedback.fold.position)
+        reader = FoldReader(client, STREAM, after=self._feedback.fold.position, pace_s=PACE_S)
         log.info("fold_started", after=reader.position, published=publisher.position)
         try:
             while True:
@@ -140,7 +138,7 @@ class FeedbackStream:
                     self._memory.begin()
                     await reader.close()
                     await self._patiently(self._older.fold_expired)
-                    reader = FoldReader(client, STREAM, after=self._feedback.fold.position)
+                    reader = FoldReader(client, STREAM, after=self._feedback.fold.position, pace_s=PACE_S)
                 messages = await reader.take(BATCH, READ_WAIT_S)
                 self._lag = reader.pending
                 pending = max(0, reader.pending)
@@ -153,8 +151,7 @@ class FeedbackStream:
                     self._fold((), pending)
                 await self._settle_dead_letters()
                 await self._take_snapshot_if_due()
-                # A backlog is handed out without waiting; let others have their turn.
-                await asyncio.sleep(LINGER_S if 0 < len(messages) < LINGER_BELOW else 0)
+                await asyncio.sleep(0)  # a backlog is handed out without waiting; let others have their turn
         finally:
             await reader.close()
 

@@ -17,7 +17,8 @@ from shared.messaging.consuming import DRAIN_S, DurableConsumer, Handler, Screen
 from shared.messaging.failure import DeadLetters, FailureHandling, current_attempt
 from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.publisher import JetStreamPublisher
-from shared.messaging.reading import DurableReader, StoredMessage
+from shared.messaging.reading import DurableReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import DEADLETTER, FEEDBACK
 
 pytestmark = pytest.mark.integration

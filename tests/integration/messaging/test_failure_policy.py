@@ -31,7 +31,8 @@ from shared.messaging.connection import BrokerSettings, make_broker
 from shared.messaging.consuming import DurableConsumer
 from shared.messaging.failure import DeadLetters, FailureHandling, GiveUp, Retry, decide, failure_policy
 from shared.messaging.publisher import BrokerUnavailableError, JetStreamPublisher
-from shared.messaging.reading import DurableReader, StoredMessage
+from shared.messaging.reading import DurableReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import ALERTS, DEADLETTER
 
 pytestmark = pytest.mark.integration

@@ -5,17 +5,21 @@ import time
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from deploy.local.embedded import NatsServer
 from shared.kernel.errors import TransientError
 from shared.messaging.group_commit import GroupCommit, Outgoing
-from shared.messaging.reading import DurableReader, FoldReader, HistoryChangedError, StoredMessage
+from shared.messaging.reading import DurableReader, FoldReader, HistoryChangedError
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import FEEDBACK
 
 SUBJECT = "feedback.v1.submitted.3601.360121"
 OTHER = "feedback.v1.conflicted.3601.360121"
 PACE_S = 60.0
 """So long that who waited for it would be seen on any machine: reading takes a second."""
+paces = pytest.mark.parametrize("pace_s", [0.0, 0.05], ids=["", "paced"])
+"""A fold reads the same with a pace and without."""
 
 
 async def fill(client: Client, first: int, last: int, subject: str = SUBJECT) -> None:
@@ -36,9 +40,12 @@ async def read(reader: FoldReader | DurableReader, count: int, limit_s: float = 
     return messages
 
 
-async def test_a_fold_reads_everything_in_order_and_knows_when_it_caught_up(client: Client) -> None:
+@paces
+async def test_a_fold_reads_everything_in_order_and_knows_when_it_caught_up(
+    client: Client, pace_s: float
+) -> None:
     await fill(client, 1, 5000)
-    reader = FoldReader(client, FEEDBACK)
+    reader = FoldReader(client, FEEDBACK, pace_s=pace_s)
     messages = await read(reader, 5000)
     assert [message.sequence for message in messages] == list(range(1, 5001))
     assert [message.data for message in messages] == [str(n).encode() for n in range(1, 5001)]
@@ -47,28 +54,33 @@ async def test_a_fold_reads_everything_in_order_and_knows_when_it_caught_up(clie
     await reader.close()
 
 
-async def test_a_fold_of_an_empty_stream_is_caught_up_at_once(client: Client) -> None:
-    reader = FoldReader(client, FEEDBACK)
+@paces
+async def test_a_fold_of_an_empty_stream_is_caught_up_at_once(client: Client, pace_s: float) -> None:
+    reader = FoldReader(client, FEEDBACK, pace_s=pace_s)
     assert await reader.take(wait_s=0.1) == []
     assert reader.caught_up
     await reader.close()
 
 
-async def test_a_fold_starts_after_its_position_and_sees_only_its_subjects(client: Client) -> None:
+@paces
+async def test_a_fold_starts_after_its_position_and_sees_only_its_subjects(
+    client: Client, pace_s: float
+) -> None:
     await fill(client, 1, 10)
     await fill(client, 11, 12, OTHER)
     await fill(client, 13, 20)
-    reader = FoldReader(client, FEEDBACK, filters=("feedback.v1.submitted.>",), after=5)
+    reader = FoldReader(client, FEEDBACK, filters=("feedback.v1.submitted.>",), after=5, pace_s=pace_s)
     messages = await read(reader, 13)
     assert [message.sequence for message in messages] == [*range(6, 11), *range(13, 21)]
     await reader.close()
 
 
+@paces
 async def test_a_fold_goes_on_where_it_was_when_the_broker_is_killed(
-    own_client: Client, own_nats_server: NatsServer
+    own_client: Client, own_nats_server: NatsServer, pace_s: float
 ) -> None:
     await fill(own_client, 1, 3000)
-    reader = FoldReader(own_client, FEEDBACK)
+    reader = FoldReader(own_client, FEEDBACK, pace_s=pace_s)
     before = await read(reader, 500)
     own_nats_server.kill()
     own_nats_server.start()
@@ -78,9 +90,10 @@ async def test_a_fold_goes_on_where_it_was_when_the_broker_is_killed(
     await reader.close()
 
 
-async def test_a_fold_survives_the_deletion_of_its_consumer(client: Client) -> None:
+@paces
+async def test_a_fold_survives_the_deletion_of_its_consumer(client: Client, pace_s: float) -> None:
     await fill(client, 1, 100)
-    reader = FoldReader(client, FEEDBACK)
+    reader = FoldReader(client, FEEDBACK, pace_s=pace_s)
     await read(reader, 100)
     for consumer in await client.jetstream().consumers_info(FEEDBACK):
         if consumer.name.startswith("fold-"):
@@ -195,4 +208,47 @@ async def test_a_paced_reader_notices_that_its_broker_was_away(
                 await asyncio.sleep(0.1)
     messages = await read(reader, 10)
     assert {message.sequence for message in messages} >= set(range(41, 51))
+    await reader.close()
+
+
+async def test_a_paced_fold_hands_out_a_lone_message_and_a_backlog_without_a_pause(client: Client) -> None:
+    reader = FoldReader(client, FEEDBACK, pace_s=PACE_S)
+    assert await reader.take(wait_s=0.1) == []
+    async with asyncio.timeout(PACE_S / 2):
+        await fill(client, 1, 1)
+        lone = await read(reader, 1)
+        assert reader.caught_up
+        await reader.close()
+        await fill(client, 2, 4000)
+        backlog = await read(reader, 3999)
+    assert [message.sequence for message in lone + backlog] == list(range(1, 4001))
+    assert reader.caught_up
+    await reader.close()
+
+
+async def test_a_paced_fold_is_at_the_end_of_what_keeps_coming_and_asks_once_in_its_pace(
+    client: Client,
+) -> None:
+    reader = FoldReader(client, FEEDBACK, pace_s=0.25)
+    assert await reader.take(wait_s=0.1) == []
+    requests: list[bytes] = []
+
+    async def note(message: Msg) -> None:
+        requests.append(message.data)
+
+    listening = await client.subscribe("$JS.API.CONSUMER.MSG.NEXT.FEEDBACK.*", cb=note)
+    began = time.monotonic()
+    number, arrived, at_the_end = 0, [], 0
+    while time.monotonic() < began + 2.0:
+        await fill(client, number + 1, number + 7)
+        number += 7
+        if messages := await reader.take(wait_s=0.01):
+            arrived += messages
+            at_the_end += reader.caught_up
+    asked, paces = len(requests), (time.monotonic() - began) / 0.25
+    arrived += await read(reader, number - len(arrived))
+    assert [message.sequence for message in arrived] == list(range(1, number + 1))
+    assert 1 < asked <= paces + 2
+    assert at_the_end > 1, "whoever acts at the end of the stream must get there under a steady flow, too"
+    await listening.unsubscribe()
     await reader.close()

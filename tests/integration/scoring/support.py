@@ -16,7 +16,8 @@ from shared.events import Envelope, RankingRevised, parse_envelope
 from shared.kernel.clock import SystemClock, business_day
 from shared.kernel.units import load_units
 from shared.messaging.group_commit import Outgoing
-from shared.messaging.reading import FoldReader, StoredMessage
+from shared.messaging.reading import FoldReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import CASES, FEEDBACK, RANKING
 from shared.rules import load_pack
 from tests.integration.scoring.conftest import publish

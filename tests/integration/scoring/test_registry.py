@@ -21,8 +21,8 @@ from shared.kernel.errors import TransientError
 from shared.kernel.units import load_units
 from shared.messaging.connection import BrokerSettings
 from shared.messaging.publisher import JetStreamPublisher
-from shared.messaging.reading import StoredMessage
 from shared.messaging.registry import units_at_start
+from shared.messaging.stored import StoredMessage
 from shared.testing.builders import envelope_of
 
 pytestmark = pytest.mark.integration

@@ -7,7 +7,7 @@ from services.archive.application.ports import HeadMovedError, StreamBounds, Str
 from services.archive.domain.entries import Entry, Kind
 from shared.messaging.lease import NotLeaderError
 from shared.messaging.publisher import BrokerUnavailableError
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 
 
 def stored(stream: str, sequence: int, data: bytes = b"no event") -> StoredMessage:

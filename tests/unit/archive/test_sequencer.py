@@ -16,7 +16,7 @@ from services.archive.domain.entries import Arrival, Entry
 from services.archive.domain.leaves import seal
 from services.archive.domain.tiles import TreeEdge
 from services.archive.metrics import ArchiveMetrics
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import ALERTS, FEEDBACK
 from shared.observability.metrics import ServiceMetrics
 from shared.testing.builders import alert_raised, envelope_of

@@ -7,7 +7,7 @@ import pytest
 
 from services.notify.application import early
 from services.notify.application.early import EarlyRaising, Verdict
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 from tests.unit.notify.support import NOW
 
 BAD, GOOD = 1, 5

@@ -20,7 +20,7 @@ from services.notify.domain.book import AlertBook
 from services.notify.metrics import NotifyMetrics
 from shared.events import AlertRaised, Envelope, Provenance, spec_for_type
 from shared.kernel.errors import InvalidValueError
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 from tests.unit.notify.people import CHANNELS, DEPUTY, OFFICER, UNITS, book, minutes, router
 from tests.unit.notify.support import NOW, OnePack, SetClock, feedback
 

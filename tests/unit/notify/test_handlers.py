@@ -23,7 +23,7 @@ from shared.events import (
 from shared.kernel.errors import ConflictError, NotFoundError, PermanentError, TransientError
 from shared.kernel.units import load_units
 from shared.messaging.publisher import BrokerUnavailableError
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 from shared.rules import RulePack
 from shared.testing.builders import envelope_of, stream_diverged
 from tests.unit.notify.support import NOW, OnePack, SetClock, Stream, alert, feedback, score_changed

@@ -11,7 +11,7 @@ from services.notify.application.early import EarlyRaising, Verdict
 from services.notify.application.watching import watch_alerts
 from services.notify.domain.watch import Watch
 from services.notify.metrics import NotifyMetrics
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 from shared.testing.builders import CITY, COUNTY, envelope_of, feedback_submitted
 from tests.unit.notify.people import UNITS
 from tests.unit.notify.support import NOW, PACK, SetClock

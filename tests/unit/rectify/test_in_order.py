@@ -11,7 +11,7 @@ from services.rectify.entrypoints.outstanding import Given
 from shared.kernel.errors import PermanentError
 from shared.messaging.failure import DeadLetters, FailureHandling
 from shared.messaging.publisher import BrokerUnavailableError
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 from shared.testing.clock import FixedClock
 from shared.testing.publisher import InMemoryPublisher
 

@@ -7,7 +7,7 @@ import pytest
 from deploy.local.errors import LocalError
 from deploy.local.importing import undoing
 from deploy.local.importing.undoing import Undo, UndoError
-from shared.messaging.reading import StoredMessage
+from shared.messaging.stored import StoredMessage
 from tests.unit.deploy.importing.fake_intake import FakeIntake
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.messaging.reading import _Pull
+from shared.messaging.pulling import Pull
 
 
 class Silent:
@@ -19,7 +19,7 @@ class Silent:
 
 
 async def test_a_cancellation_is_not_forgotten_over_a_message_that_comes_with_it() -> None:
-    pull = _Pull(Silent(), "CASES", "reader")  # type: ignore[arg-type]  # as far as it is used
+    pull = Pull(Silent(), "CASES", "reader")  # type: ignore[arg-type]  # as far as it is used
     waiting = asyncio.create_task(pull.take(10, wait_s=30))
     await asyncio.sleep(0.01)
     pull._on_message(b"_INBOX.x.1", b"", b"NATS/1.0 100 Idle Heartbeat\r\n\r\n", b"")  # noqa: SLF001 - the wire
