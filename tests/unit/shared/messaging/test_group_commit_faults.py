@@ -100,6 +100,7 @@ async def test_only_a_large_batch_goes_out_beside_another() -> None:
     for caller in callers:
         caller.cancel()
     await asyncio.gather(*callers, return_exceptions=True)
+    commit.abandon()
     await commit.stop()
 
 
@@ -125,4 +126,5 @@ async def test_others_do_not_wait_for_ever_for_a_batch_whose_answer_was_lost(
     for caller in callers:
         caller.cancel()
     await asyncio.gather(*callers, return_exceptions=True)
+    commit.abandon()
     await commit.stop()
