@@ -87,12 +87,17 @@ class FoldReader:
     async def take(self, most: int = PULL_BATCH, wait_s: float = 1.0) -> list[StoredMessage]:
         """The next messages, oldest first; empty when nothing came for ``wait_s`` seconds.
 
+        Empty at once if there was nothing to come when the stream was opened: see :attr:`caught_up`.
+
         Raises:
             HistoryChangedError: the stream went back behind the position, or was made anew.
         """
         try:
             if self._pull is None:
                 await self._open()
+                wait_s = (
+                    0.0 if self.caught_up else wait_s
+                )  # whoever waits for the end of an empty stream is there
             if self._pull is None:  # pragma: no cover - _open sets it or raises
                 return []
             messages = await self._pull.take(most, wait_s)

@@ -55,10 +55,14 @@ async def test_a_fold_reads_everything_in_order_and_knows_when_it_caught_up(
 
 
 @paces
-async def test_a_fold_of_an_empty_stream_is_caught_up_at_once(client: Client, pace_s: float) -> None:
-    reader = FoldReader(client, FEEDBACK, pace_s=pace_s)
-    assert await reader.take(wait_s=0.1) == []
+async def test_a_fold_that_finds_nothing_is_caught_up_at_once(client: Client, pace_s: float) -> None:
+    await fill(client, 1, 3, OTHER)
+    reader = FoldReader(client, FEEDBACK, filters=("feedback.v1.submitted.>",), pace_s=pace_s)
+    async with asyncio.timeout(PACE_S / 2):
+        assert await reader.take(wait_s=PACE_S) == []
     assert reader.caught_up
+    await fill(client, 4, 4)
+    assert [message.sequence for message in await read(reader, 1)] == [4]
     await reader.close()
 
 
