@@ -135,6 +135,7 @@ class Pull:
             if outstanding < min(PULL_BATCH, self._pending):
                 # No more than is there: what comes afterwards would come one by one until all is used up.
                 await self._ask(min(PULL_BATCH, self._pending - outstanding))
+                self._due = self._now() + self._pace_s / 10  # its end is a part of a backlog, too
         elif outstanding > 0:
             return
         elif self._quiet:
