@@ -33,7 +33,7 @@ OUT: Final = frozenset({HELD, "excluded", "withdrawn"})
 BACK: Final = frozenset({"released", "reinstated"})
 PAUSE_S: Final = 1.0
 """How long to wait between looks."""
-PACE_S: Final = 0.2
+PACE_S: Final = 0.1
 """How often ratings are fetched while they keep coming, to be counted and judged a hundred at a time."""
 RANKING_EVERY_S: Final = 30.0
 REVISED: Final = "ranking.v1.revised.>"
