@@ -245,8 +245,8 @@ class Supervisor:
         start = asyncio.ensure_future(asyncio.to_thread(spec.server.start))
         self._server_starts[spec.name] = start
         await asyncio.shield(start)
-        await asyncio.to_thread(spec.settle)
         self._note(spec.name, spec.server.pid)
+        await asyncio.to_thread(spec.settle)
         self._tell(f"{spec.name} is ready after {self.monotonic() - began_s:.1f} s (pid {spec.server.pid})")
 
     async def _stop_server(self, spec: ServerSpec) -> None:

@@ -95,9 +95,8 @@ class FoldReader:
         try:
             if self._pull is None:
                 await self._open()
-                wait_s = (
-                    0.0 if self.caught_up else wait_s
-                )  # whoever waits for the end of an empty stream is there
+                if self.caught_up:
+                    wait_s = 0.0  # whoever waits for the end of what there is has reached it
             if self._pull is None:  # pragma: no cover - _open sets it or raises
                 return []
             messages = await self._pull.take(most, wait_s)
