@@ -215,12 +215,9 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
         for channel in ("console", "webhook", "email", "wecom", "dingtalk", "feishu", "sms")
     ),
     ConsumerSpec(
-        # In order: what becomes of a rating must not be read before the rating itself.
-        FEEDBACK, "rectify-feedback", "rectify",
-        tuple(
-            f"feedback.v1.{fact}.>"
-            for fact in ("submitted", "corrected", "withdrawn", "excluded", "reinstated")
-        ),
+        # In order: what becomes of a rating must not be read before the rating itself. No filters: with
+        # several the broker looks at all subjects of a block for each message.
+        FEEDBACK, "rectify-feedback", "rectify", (),
         "Bad reviews to cases.", ack_all=True, ack_wait_s=60, max_ack_pending=20_000,
     ),
     ConsumerSpec(

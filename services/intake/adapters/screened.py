@@ -102,11 +102,6 @@ def read_held(data: bytes) -> str | None:
 class StoredRatings:
     """Plays `entrypoints.screening.ReadsRatings`."""
 
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        """Ratings, and what somebody has held already."""
-        return SUBMITTED.pattern, QUARANTINED.pattern
-
     def seen(self, data: bytes, sequence: int) -> Seen | None:
         """See `read_seen`."""
         return read_seen(data, sequence)

@@ -37,11 +37,6 @@ _log = get_logger(component="screening")
 class ReadsRatings(Protocol):
     """Role: reads messages as far as screening looks at them; `adapters.screened` plays it."""
 
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        """What is read."""
-        ...
-
     def seen(self, data: bytes, sequence: int) -> Seen | None:
         """The rating in a message; None if it is none."""
         ...
@@ -153,9 +148,8 @@ class Watch:
             _log.info("screening_opened", position=self._position, fingerprints=len(screen))
         if info.state.last_seq < self._position:
             raise HistoryChangedError(f"{FEEDBACK} ends at {info.state.last_seq}, before {self._position}")
-        reader = FoldReader(
-            client, FEEDBACK, filters=self._reads.subjects, after=self._position, pace_s=PACE_S
-        )
+        # No filters: nearly all are ratings, and looking for two subjects would cost the broker more.
+        reader = FoldReader(client, FEEDBACK, after=self._position, pace_s=PACE_S)
         self._reading = reader, screen
         return self._reading
 

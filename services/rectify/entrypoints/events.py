@@ -25,6 +25,10 @@ FEEDBACK_DURABLE: Final = "rectify-feedback"
 FINDINGS_DURABLE: Final = "rectify-findings"
 PACE_S: Final = 0.4
 SUBMITTED: Final = "feedback.v1.submitted."
+FOLLOWED: Final = tuple(
+    f"feedback.v1.{fact}." for fact in ("submitted", "corrected", "withdrawn", "excluded", "reinstated")
+)
+"""Subjects of what may begin or change a case."""
 
 
 class _Data(msgspec.Struct):
@@ -98,7 +102,7 @@ def _context(event: Envelope[Any]) -> Any:  # noqa: ANN401 - a context manager o
 def matters(message: StoredMessage) -> bool:
     """Whether a message may concern a case: most ratings are good. What can't be read needs a closer look."""
     if not message.subject.startswith(SUBMITTED):
-        return True
+        return message.subject.startswith(FOLLOWED)
     try:
         grade = _head(message.data).data.grade
     except msgspec.MsgspecError:

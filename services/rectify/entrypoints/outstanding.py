@@ -38,7 +38,8 @@ class JetStreamOutstanding:
         self._client = client
         self._stream = stream
         self._durable = durable
-        self._filters = next(each.filters for each in CONSUMERS if each.durable == durable)
+        # One that has no filters takes everything.
+        self._filters = next(each.filters for each in CONSUMERS if each.durable == durable) or (">",)
 
     async def given(self) -> Given:
         """What was given out and not acknowledged.
