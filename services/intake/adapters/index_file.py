@@ -6,12 +6,12 @@ position that stays.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import chain, starmap
+from itertools import chain
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -21,11 +21,11 @@ from services.intake.domain.revisions import Move, Revision
 from services.intake.domain.submission import unix_ms
 from shared.observability.logging import get_logger
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 FIND_AT_ONCE: Final = 500
 """Keys in one statement; SQLite's own limit on parameters is higher in every build."""
 INSERT_AT_ONCE: Final = 100
-"""Ratings in one statement. After each statement the writer's thread waits for the interpreter, and takes it
+"""Rows in one statement. After each statement the writer's thread waits for the interpreter, and takes it
 from the event loop: with a statement for each rating, that is felt by every request."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,24 +34,24 @@ _MILLISECOND = timedelta(milliseconds=1)
 _CREATE = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accepted (
-    receipt BLOB PRIMARY KEY, event_id BLOB NOT NULL, digest TEXT NOT NULL, sequence INTEGER NOT NULL,
+    sequence INTEGER PRIMARY KEY, event_id BLOB NOT NULL, digest TEXT NOT NULL,
     received_ms INTEGER NOT NULL, occurred_ms INTEGER NOT NULL, unit_id TEXT NOT NULL, grade INTEGER NOT NULL
-) WITHOUT ROWID;
+);
+CREATE TABLE IF NOT EXISTS names (receipt BLOB PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS revisions (
     receipt BLOB NOT NULL, number INTEGER NOT NULL, move TEXT NOT NULL, sequence INTEGER NOT NULL,
     received_ms INTEGER NOT NULL, request TEXT, digest TEXT NOT NULL, unit_id TEXT NOT NULL,
     grade INTEGER NOT NULL, PRIMARY KEY (receipt, number)
 ) WITHOUT ROWID;
 """
+_INSERT = "INSERT INTO accepted VALUES {rows} ON CONFLICT (sequence) DO NOTHING"
 # Of two events with one id, the first in the stream counts.
-_INSERT = """
-INSERT INTO accepted VALUES {rows} ON CONFLICT (receipt) DO UPDATE SET
-    event_id = excluded.event_id, digest = excluded.digest, sequence = excluded.sequence,
-    received_ms = excluded.received_ms, occurred_ms = excluded.occurred_ms, unit_id = excluded.unit_id,
-    grade = excluded.grade
-WHERE excluded.sequence < accepted.sequence
+_NAME = """
+INSERT INTO names VALUES {rows} ON CONFLICT (receipt) DO UPDATE SET sequence = excluded.sequence
+WHERE excluded.sequence < names.sequence
 """
 
+_FIND = "SELECT receipt, accepted.* FROM names JOIN accepted USING (sequence) WHERE receipt IN"
 _INSERT_REVISION = """
 INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (receipt, number) DO UPDATE SET
     move = excluded.move, sequence = excluded.sequence, received_ms = excluded.received_ms,
@@ -60,7 +60,7 @@ WHERE excluded.sequence < revisions.sequence
 """
 
 _log = get_logger(component="index")
-_Row = tuple[bytes, bytes, str, int, int, int, str, int]
+_Row = tuple[int, bytes, str, int, int, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +123,9 @@ class IndexFile:
         for start in range(0, len(receipts), FIND_AT_ONCE):
             some = receipts[start : start + FIND_AT_ONCE]
             marks = ",".join("?" * len(some))
-            query = f"SELECT * FROM accepted WHERE receipt IN ({marks})"  # noqa: S608 - question marks only
-            for row in self._reader.execute(query, some):
-                yield _from_row(row)
+            query = f"{_FIND} ({marks})"
+            for receipt, *row in self._reader.execute(query, some):
+                yield _from_row(receipt, row)
 
     def revisions(self, receipt: bytes) -> Iterator[Revision]:
         """The revisions of the rating with `receipt`, by number.
@@ -167,26 +167,34 @@ class IndexFile:
         Raises:
             sqlite3.Error: the file is broken.
         """
-        for (receipt,) in self._reader.execute("SELECT receipt FROM accepted"):
+        for (receipt,) in self._reader.execute("SELECT receipt FROM names"):
             yield receipt
 
     def write(
-        self, ratings: Iterable[tuple[bytes, Accepted]], revisions: Iterable[Revision], position: int
+        self, ratings: Collection[tuple[bytes, Accepted]], revisions: Iterable[Revision], position: int
     ) -> None:
         """Add entries, and say that everything up to `position` is here, in one transaction.
 
-        `ratings` come with the receipt that each is found under.
+        `ratings` come with the receipt that each is found under, one of several names with each of them.
 
         Raises:
             sqlite3.Error: the file is broken; nothing was written.
         """
+        # Each page that is written to costs three writes: in the order of the keys it is done with at once.
+        names = sorted((receipt, rating.sequence) for receipt, rating in ratings)
+        rows = [_to_row(rating) for rating in {rating.sequence: rating for _, rating in ratings}.values()]
         with self._transaction():
-            rows = list(starmap(_to_row, ratings))
-            for start in range(0, len(rows), INSERT_AT_ONCE):
-                some = rows[start : start + INSERT_AT_ONCE]
-                self._writer.execute(_insert_of(len(some)), list(chain.from_iterable(some)))
+            self._insert(_INSERT, rows)
+            self._insert(_NAME, names)
             self._writer.executemany(_INSERT_REVISION, map(_to_revision_row, revisions))
             self._writer.execute("INSERT OR REPLACE INTO meta VALUES ('position', ?)", (str(position),))
+
+    def _insert(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        for start in range(0, len(rows), INSERT_AT_ONCE):
+            some = rows[start : start + INSERT_AT_ONCE]
+            self._writer.execute(
+                _filled_in(statement, len(some), len(some[0])), list(chain.from_iterable(some))
+            )
 
     def forget_before(self, moment: datetime) -> None:
         """Delete what was received before `moment`; no rating outlives a revision of it.
@@ -194,7 +202,12 @@ class IndexFile:
         Raises:
             sqlite3.Error: the file is broken; nothing was deleted.
         """
+        forgotten = "SELECT sequence FROM accepted WHERE received_ms < ?"
         with self._transaction():
+            self._writer.execute(
+                f"DELETE FROM names WHERE sequence IN ({forgotten})",  # noqa: S608 - a constant
+                (unix_ms(moment),),
+            )
             self._writer.execute("DELETE FROM accepted WHERE received_ms < ?", (unix_ms(moment),))
             self._writer.execute("DELETE FROM revisions WHERE received_ms < ?", (unix_ms(moment),))
 
@@ -220,17 +233,17 @@ class IndexFile:
             path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-@lru_cache(maxsize=INSERT_AT_ONCE)
-def _insert_of(rows: int) -> str:
-    return _INSERT.format(rows=", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * rows))
+@lru_cache(maxsize=2 * INSERT_AT_ONCE)
+def _filled_in(statement: str, rows: int, columns: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return statement.format(rows=", ".join([row] * rows))
 
 
-def _to_row(receipt: bytes, rating: Accepted) -> _Row:
+def _to_row(rating: Accepted) -> _Row:
     return (
-        receipt,
+        rating.sequence,
         bytes.fromhex(rating.event_id.replace("-", "")),
         rating.digest,
-        rating.sequence,
         unix_ms(rating.received_at),
         unix_ms(rating.occurred_at),
         rating.unit_id,
@@ -252,8 +265,8 @@ def _to_revision_row(revision: Revision) -> tuple[bytes, int, str, int, int, str
     )
 
 
-def _from_row(row: _Row) -> Accepted:
-    receipt, event_id, digest, sequence, received_ms, occurred_ms, unit_id, grade = row
+def _from_row(receipt: bytes, row: _Row) -> Accepted:
+    sequence, event_id, digest, received_ms, occurred_ms, unit_id, grade = row
     return Accepted(
         event_id=str(UUID(bytes=event_id)),
         receipt=receipt,

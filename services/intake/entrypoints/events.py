@@ -22,7 +22,9 @@ from shared.observability.logging import get_logger
 
 WATCH_S: Final = 1.0
 """How often the end of the stream is compared with what the index knows."""
-FLUSH_S: Final = 0.25
+FLUSH_S: Final = 1.0
+"""How often the index is written: the more ratings at once, the fewer pages for each. What isn't written is
+in memory; after a crash it is read from the stream once more."""
 RETRY_S: Final = 1.0
 PRUNE_S: Final = DAY_S
 TAKE: Final = 1000
