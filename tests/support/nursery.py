@@ -27,13 +27,21 @@ from tests.support.warm import MESSAGE_BYTES, Nursery, Order
 PR_SET_PDEATHSIG: Final = 1
 ADOPTED_WITHIN_S: Final = 30.0
 SUPERVISING: Final = {"up", "demo"}
+FIRST_USED: Final = (
+    "anyio._backends._asyncio",
+    "fastapi.telemetry._runtime",
+    "httpcore",
+    "pydantic.v1",
+    "uvicorn.lifespan.on",
+)
+"""What the libraries import when they are first used: 0.05 s in every process that serves or asks."""
 
 
 def load() -> None:
     """Everything that a copy may become."""
     for _, place in COMMANDS:
         importlib.import_module(place.partition(":")[0])
-    for name in (*(f"services.{name}.__main__" for name in SERVICES), "deploy.provision"):
+    for name in (*(f"services.{name}.__main__" for name in SERVICES), "deploy.provision", *FIRST_USED):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()

@@ -17,6 +17,9 @@ PROFILE: Final = os.environ.get("HYPOTHESIS_PROFILE") or QUICK
 
 SHARE_PERCENT: Final = 15
 LEAST: Final = 20
+RETRIED_PERCENT: Final = 5
+RETRIED_LEAST: Final = 10
+"""The same of properties that the build server tries with all their examples besides: see :func:`retried`."""
 DEFAULT: Final = {QUICK: 40, THOROUGH: 1000, EXPLORE: 1000}
 """Examples of a property that asks for no number."""
 
@@ -29,9 +32,11 @@ def load_profile() -> None:
     settings.load_profile(PROFILE)
 
 
-def number_of(thorough: int, profile: str = PROFILE) -> int:
-    """How many of ``thorough`` examples are tried under ``profile``."""
-    return min(thorough, max(LEAST, thorough * SHARE_PERCENT // 100)) if profile == QUICK else thorough
+def number_of(
+    thorough: int, profile: str = PROFILE, *, percent: int = SHARE_PERCENT, least: int = LEAST
+) -> int:
+    """How many of ``thorough`` examples are tried under ``profile``: in a quick run a share, or a few."""
+    return min(thorough, max(least, thorough * percent // 100)) if profile == QUICK else thorough
 
 
 def examples(thorough: int, **options: Any) -> settings:  # noqa: ANN401 - hypothesis' own settings
@@ -42,3 +47,12 @@ def examples(thorough: int, **options: Any) -> settings:  # noqa: ANN401 - hypot
         options: passed on to hypothesis' ``settings``.
     """
     return settings(max_examples=number_of(thorough), **options)
+
+
+def retried(thorough: int, **options: Any) -> settings:  # noqa: ANN401 - hypothesis' own settings
+    """The same for scoring's properties, which ``.ci/run`` tries with all examples: a third of the share.
+
+    ``make test`` is the only place that tries the others before a change lands.
+    """
+    number = number_of(thorough, percent=RETRIED_PERCENT, least=RETRIED_LEAST)
+    return settings(max_examples=number, **options)

@@ -24,7 +24,7 @@ from shared.kernel.units import UnitRegistry, load_units
 from shared.rules import load_pack
 from shared.rules.pack import Suppression
 from shared.rules.unproven import UnprovenCap
-from tests.support.properties import examples
+from tests.support.properties import retried
 from tests.unit.scoring import full_oracle, list_oracle
 from tests.unit.scoring.feedback import Message, event_id, hmac, none_is_invalid
 from tests.unit.scoring.list_oracle import Span, TieError
@@ -160,7 +160,7 @@ def folded(events: Sequence[Message], random: Random) -> Fold:
     return fold
 
 
-@examples(1000)
+@retried(1000)
 @given(st.integers(0, 2**32 - 1))
 def test_heads_and_rows_are_to_the_byte_what_exact_fractions_make_of_the_events(seed: int) -> None:
     random = Random(seed)
@@ -202,7 +202,7 @@ def _with_floats(mine: Row, theirs: Row) -> Row:
     )
 
 
-@examples(1000)
+@retried(1000)
 @given(
     st.integers(0, 4 * 10**11),
     st.integers(0, 10**6),

@@ -24,7 +24,7 @@ from services.scoring.domain.unproven import WEIGHED_WIDTH, Weighed
 from shared.kernel.grades import Dimension, Level, Source
 from shared.rules import RulePack, load_pack
 from shared.rules.pack import Composite
-from tests.support.properties import examples
+from tests.support.properties import retried
 from tests.unit.scoring.list_oracle import weighed
 from tests.unit.scoring.tables import add_ratings, random_statistics, small_province
 
@@ -63,7 +63,7 @@ def index_of(row: Sequence[int]) -> Fraction:
     return Fraction(25 * sum((grade - 1) * row[grade] for grade in range(1, 6)), row[0])
 
 
-@examples(25)
+@retried(25)
 @given(st.integers(0, 2**32 - 1))
 def test_the_figures_of_a_row_are_exact_fractions_rounded_half_up(seed: int) -> None:
     random = Random(seed)
@@ -114,7 +114,7 @@ def test_the_columns_of_the_dimensions_are_in_the_order_of_the_dimensions() -> N
     assert (Weighed.DIMENSIONS, WEIGHED_WIDTH) == (9, 19)
 
 
-@examples(25)
+@retried(25)
 @given(st.integers(0, 2**32 - 1))
 def test_ranks_follow_score_then_n_then_unit_id(seed: int) -> None:
     random = Random(seed)
@@ -136,7 +136,7 @@ def test_ranks_follow_score_then_n_then_unit_id(seed: int) -> None:
             assert 1 <= row.rank_low <= row.rank <= row.rank_high <= len(ranked)
 
 
-@examples(25)
+@retried(25)
 @given(st.integers(0, 2**32 - 1))
 def test_a_rank_change_is_the_rank_before_less_the_rank_now(seed: int) -> None:
     random = Random(seed)

@@ -17,7 +17,7 @@ from services.scoring.domain.ratings import PUBLIC, SOURCES, Rating, Revision, S
 from services.scoring.domain.spans import Period, PeriodKind, Rolling, Span
 from shared.kernel.grades import Source
 from shared.rules.pack import Windows
-from tests.support.properties import examples
+from tests.support.properties import retried
 from tests.unit.scoring import full_oracle
 from tests.unit.scoring.feedback import rating
 from tests.unit.scoring.full_oracle import Event, Judged
@@ -84,7 +84,7 @@ def assert_shows(history: History, judged: Judged, day: int) -> None:
         assert rows(before[Source.PUBLIC]) == judged.window(PUBLIC, *earlier), str(span)
 
 
-@examples(200)
+@retried(200)
 @given(years(), st.integers(0, HISTORY_DAYS))
 def test_every_span_as_of_an_earlier_day_is_what_the_oracle_counts(events: list[Event], back: int) -> None:
     judged = full_oracle.judge(events, RULES.lateness_days, RULES.replacement_days)
@@ -95,7 +95,7 @@ def test_every_span_as_of_an_earlier_day_is_what_the_oracle_counts(events: list[
     assert_shows(history, judged, AS_OF - back)
 
 
-@examples(100)
+@retried(100)
 @given(years(), st.integers(1, HISTORY_DAYS), st.integers(0, 40))
 def test_days_that_passed_and_a_restart_change_nothing_about_the_past(
     events: list[Event], back: int, steps: int
@@ -109,7 +109,7 @@ def test_days_that_passed_and_a_restart_change_nothing_about_the_past(
         assert_shows(each.history(), judged, AS_OF - back)
 
 
-@examples(100)
+@retried(100)
 @given(years(), BACK.filter(bool), st.integers(1, 60))
 def test_a_span_moves_by_exactly_what_entered_and_what_left(
     events: list[Event], back: int, forward: int
@@ -126,7 +126,7 @@ def test_a_span_moves_by_exactly_what_entered_and_what_left(
         assert (left >= 0).all()
 
 
-@examples(50)
+@retried(50)
 @given(years(), st.sampled_from(RULES.days), st.integers(0, HISTORY_DAYS - 1), st.integers(0, 20))
 def test_windows_day_by_day_are_the_windows_of_those_days(
     events: list[Event], length: int, back: int, days: int

@@ -23,7 +23,7 @@ from shared.events import Provenance
 from shared.kernel.clock import SystemClock
 from shared.kernel.grades import Channel, Source
 from shared.kernel.units import load_units
-from tests.support.properties import examples
+from tests.support.properties import retried
 from tests.unit.scoring import full_oracle
 from tests.unit.scoring.feedback import fingerprint, rating
 from tests.unit.scoring.full_oracle import Event
@@ -75,7 +75,7 @@ def published(events: Sequence[Event], changes_ms: Sequence[int]) -> list[Event]
     ]
 
 
-@examples(1000)
+@retried(1000)
 @given(histories(), st.integers(0, 4 * 24), st.integers(1, 2))
 def test_a_change_of_keys_in_the_middle_changes_nothing_in_any_order(
     events: list[Event], hours_ago: int, changes_made: int
@@ -112,7 +112,7 @@ def long_runs(draw: st.DrawFn) -> list[Event]:
     return events
 
 
-@examples(1000)
+@retried(1000)
 @given(long_runs(), st.integers(-118, -5), st.integers(36, 60))
 def test_keys_come_and_go_for_months_and_every_replacement_is_found(
     events: list[Event], first_day: int, apart_days: int

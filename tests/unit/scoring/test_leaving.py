@@ -19,7 +19,7 @@ from shared.kernel.errors import TransientError
 from shared.kernel.grades import Level
 from shared.kernel.units import Unit, UnitRegistry
 from shared.rules import RulePack
-from tests.support.properties import examples
+from tests.support.properties import retried
 from tests.unit.scoring import publishing
 from tests.unit.scoring.calendars import LAST_OPEN, Calendar
 from tests.unit.scoring.fakes import MemoryRankingStore
@@ -345,7 +345,7 @@ STEPS = st.tuples(
 )
 
 
-@examples(100)
+@retried(100)
 @given(st.lists(STEPS, min_size=1, max_size=5))
 async def test_whatever_changes_and_whoever_dies_subscribers_know_what_stands(
     steps: Sequence[tuple[str, str, str, bool]],

@@ -17,7 +17,7 @@ from services.scoring.domain.ratings import PUBLIC, SOURCES, Rating, Revision, S
 from services.scoring.domain.spans import Period, PeriodKind, Rolling, Span
 from shared.kernel.grades import Source
 from shared.rules.pack import Windows
-from tests.support.properties import examples
+from tests.support.properties import retried
 from tests.unit.scoring import full_oracle
 from tests.unit.scoring.feedback import fingerprint, rating
 from tests.unit.scoring.full_oracle import Event, Judged
@@ -141,13 +141,13 @@ def judged(events: Sequence[Event]) -> Judged:
     return full_oracle.judge(events, RULES.lateness_days, RULES.replacement_days)
 
 
-@examples(1000)
+@retried(1000)
 @given(histories())
 def test_any_order_any_repeats_and_any_corrections_give_what_the_oracle_counts(events: list[Event]) -> None:
     assert_equal(folded(events), judged(events))
 
 
-@examples(1000)
+@retried(1000)
 @given(histories(), st.data())
 def test_any_kill_point_with_a_restart_from_the_last_snapshot_changes_nothing(
     events: list[Event], data: st.DataObject
@@ -166,7 +166,7 @@ def test_any_kill_point_with_a_restart_from_the_last_snapshot_changes_nothing(
     assert_equal(ledger, judged(events))
 
 
-@examples(1000)
+@retried(1000)
 @given(histories(), st.lists(st.integers(0, 12), max_size=4), st.data())
 def test_days_that_pass_in_between_give_the_spans_of_the_last_day(
     events: list[Event], steps: list[int], data: st.DataObject
@@ -181,7 +181,7 @@ def test_days_that_pass_in_between_give_the_spans_of_the_last_day(
     assert_equal(ledger, judged(events))
 
 
-@examples(1000)
+@retried(1000)
 @given(st.data())
 def test_decisions_long_after_the_memory_has_gone_subtract_exactly_what_was_added(
     data: st.DataObject,

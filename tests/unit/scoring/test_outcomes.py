@@ -35,7 +35,7 @@ from shared.kernel.grades import Level, Source
 from shared.kernel.units import load_units
 from shared.rules import load_pack
 from shared.rules.case_outcomes import OutcomeRules
-from tests.support.properties import examples
+from tests.support.properties import retried
 from tests.unit.scoring.case_events import case_event
 from tests.unit.scoring.feedback import NOW, Message
 from tests.unit.scoring.tables import add_ratings, random_statistics, small_province
@@ -96,7 +96,7 @@ def tables(outcomes: Outcomes, periods: Sequence[Period]) -> dict[Span, list[lis
     return {span: table.tolist() for span, table in found.items()}
 
 
-@examples(600)
+@retried(600)
 @given(histories(), st.randoms(use_true_random=False))
 def test_any_order_repeats_days_and_restarts_give_what_the_newest_states_say(
     states: list[CaseState], random: Random
@@ -133,7 +133,7 @@ def test_any_order_repeats_days_and_restarts_give_what_the_newest_states_say(
         )
 
 
-@examples(300)
+@retried(300)
 @given(histories(), st.sampled_from([0, 0, 40, 400]))
 def test_a_closed_period_is_told_to_have_changed_whenever_it_has_and_never_else(
     states: list[CaseState], later: int
@@ -253,7 +253,7 @@ def exact_index(row: Sequence[int], rules: OutcomeRules) -> Fraction | None:
     return (prior + 100 * worth) / (rules.prior_cases * whole + most)
 
 
-@examples(600)
+@retried(600)
 @given(st.lists(rows(), min_size=1, max_size=5), packs)
 def test_the_index_is_the_exact_mean_of_cases_and_prior_ones(
     table: list[list[int]], rules: OutcomeRules

@@ -13,7 +13,7 @@ from services.scoring.domain.days import DAY_MS, SHANGHAI_MS, day_of_ms
 from services.scoring.domain.ledger import Ledger
 from services.scoring.domain.pace import Pace
 from services.scoring.domain.ratings import PUBLIC, Rating, Revision, State
-from tests.support.properties import examples
+from tests.support.properties import retried
 from tests.unit.scoring.feedback import rating
 from tests.unit.scoring.full_oracle import Event
 from tests.unit.scoring.test_ledger_decisions import (
@@ -109,7 +109,7 @@ def test_it_counts_the_ratings_that_the_buckets_count(events: list[Event]) -> No
     assert [day.ratings.tolist() for day in ledger.pace()] == daily.tolist()
 
 
-@examples(30)
+@retried(30)
 @given(histories())
 def test_daily_ratings_add_up_to_the_window(events: list[Event]) -> None:
     ledger = folded(events)

@@ -9,7 +9,7 @@ from scipy.special import betaincinv, ndtr
 
 from services.scoring.domain import rank_intervals as module
 from services.scoring.domain.rank_intervals import RankIntervals, chances, rank_intervals
-from tests.support.properties import examples
+from tests.support.properties import retried
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -123,7 +123,7 @@ def test_the_order_of_the_units_does_not_matter(intervals: list[list[float]], da
         assert found[order].tolist() == shuffled.tolist()
 
 
-@examples(200)
+@retried(200)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
 def test_what_is_remembered_does_not_show(seed: int, units: int) -> None:
     random = np.random.default_rng(seed)
@@ -178,7 +178,7 @@ def test_one_unit_that_moves_has_few_others_looked_at_and_none_too_few(
     assert spent < steps * units * 40, "with one look at each it is more than 60 chances for each"
 
 
-@examples(100)
+@retried(100)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.sampled_from((1e-4, 1e-2, 0.5)))
 def test_many_small_moves_add_up(seed: int, units: int, most: float) -> None:
     """Also where units are so few, or so far apart, that one rank is all the difference there is."""

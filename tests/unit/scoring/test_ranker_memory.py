@@ -18,7 +18,7 @@ from services.scoring.domain.roster import Roster
 from services.scoring.domain.spans import Rolling, Span, periods_of
 from shared.kernel.grades import Source
 from shared.rules import load_pack
-from tests.support.properties import examples
+from tests.support.properties import retried
 from tests.unit.scoring.tables import add_random, random_statistics, small_province
 
 DAY = date(2026, 11, 20)
@@ -71,7 +71,7 @@ class Scene:
                 add_random(table, random.randrange(len(EVERYBODY)), random, random.choice((1, 1, 25)))
 
 
-@examples(25)  # each example ranks a province twenty times
+@retried(25)  # each example ranks a province twenty times
 @given(st.integers(0, 2**32 - 1))
 def test_what_a_ranker_remembers_does_not_change_a_byte(seed: int) -> None:
     scene, remembering = Scene(seed), Ranker(ROSTER, RULES)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.scoring.domain.buckets import WIDTH, Column, IntTable
 from services.scoring.domain.small_groups import LEAST_SHOWN, exchange, hidden_exchange, shown_by_day
-from tests.support.properties import examples
+from tests.support.properties import retried
 
 COUNTS = st.one_of(st.integers(0, 12), st.integers(0, 60))
 
@@ -37,7 +37,7 @@ def consistent(pairs: set[Pair], entered: int | None, left: int | None) -> set[P
     return {pair for pair in pairs if min(pair) < LEAST_SHOWN}
 
 
-@examples(1000)
+@retried(1000)
 @given(COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
 def test_an_answer_tells_no_small_count_that_the_lists_do_not_tell(
     good_in: int, bad_in: int, good_out: int, bad_out: int, good_kept: int, bad_kept: int

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.scoring.domain import tails
 from services.scoring.domain.tails import Floats, Integers
-from tests.support.properties import examples
+from tests.support.properties import retried
 
 SMALLEST_LOG = -700.0
 """Beyond it, e to the power of it loses digits and then all of itself."""
@@ -45,7 +45,7 @@ def test_the_negative_binomial_tail_is_that_of_scipy(at_least: int, mean: float,
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-300)
 
 
-@examples(60)
+@retried(60)
 @given(st.integers(0, 121), st.integers(1, 120), SHARES, st.floats(1, 300))
 def test_the_beta_binomial_tail_is_that_of_scipy(at_least: int, trials: int, mu: float, m: float) -> None:
     expected = scipy.stats.betabinom.pmf(np.arange(at_least, trials + 1), trials, mu * m, (1 - mu) * m).sum()
@@ -100,7 +100,7 @@ def score_test(good: tuple[int, int], trials: tuple[int, int], gap: float) -> fl
     return float(scipy.stats.norm.sf((good[0] / trials[0] - good[1] / trials[1] - gap) / np.sqrt(variance)))
 
 
-@examples(80)
+@retried(80)
 @given(st.integers(20, 300), st.integers(20, 300), st.floats(0.0, 0.4), st.data())
 def test_the_score_test_is_the_one_with_shares_found_by_search(
     near: int, far: int, gap: float, data: st.DataObject

@@ -17,6 +17,7 @@ from fastapi.routing import iter_route_contexts
 from shared.auth.access import OPEN, declared
 from shared.auth.page import PAGE, rendered
 from shared.auth.principals import STAFF, Duty, Tier
+from shared.observability.http import declared_parameters
 from tests.support.access import as_channel, as_staff
 from tests.unit.shared.auth.apps import (
     CITY,
@@ -308,6 +309,20 @@ def test_the_table_has_every_endpoint_that_there_is_and_no_other(served: Served)
         for method in context.methods or ()
     }
     assert found == TABLE.keys()
+
+
+def test_the_parameters_that_are_known_of_an_endpoint_are_those_of_its_openapi(served: Served) -> None:
+    for service, app in served.apps.items():
+        documented = {
+            path: {
+                method.upper(): {each["name"] for each in one.get("parameters", ()) if each["in"] == "query"}
+                for method, one in operations.items()
+            }
+            for path, operations in app.openapi()["paths"].items()
+        }
+        assert list(declared_parameters(app)) == list(documented), service
+        assert declared_parameters(app) == documented, service
+    assert any("limit" in names for by_method in documented.values() for names in by_method.values())
 
 
 def test_the_page_on_access_has_every_guarded_endpoint_with_its_permission(served: Served) -> None:
