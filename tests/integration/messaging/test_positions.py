@@ -122,6 +122,15 @@ async def test_a_stream_that_was_made_anew_is_read_from_its_beginning(client: Cl
     assert await kept(client).find() == 1, "the old position is replaced, though it was farther"
 
 
+async def test_a_position_beyond_the_end_is_of_no_use_and_is_replaced(client: Client) -> None:
+    await submit(client, 2)
+    await write_position(client, KEY, Position(9, 0, str((await feedback(client)).created)), 0)
+    position = kept(client)
+    assert await position.find() == 0
+    assert await position.save(await mark_of(client, 2))
+    assert await kept(client).find() == 2
+
+
 async def test_a_restored_backup_goes_on_and_an_older_one_does_not_skip_what_came_since(
     client: Client, tmp_path: Path
 ) -> None:
