@@ -25,7 +25,9 @@ from shared.messaging.deadletters import list_letters, read_original, replay
 from shared.messaging.positions import KeptPosition, Mark, read_position
 from shared.messaging.provisioner import consumer_config, provision
 from shared.messaging.publisher import BrokerUnavailableError
+from shared.messaging.pulling import PULL_BATCH
 from shared.messaging.reading import ACK, DurableReader
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import ALERTS, FEEDBACK, NOTIFY_RATINGS, POSITIONS_BUCKET, ConsumerSpec
 from tests.integration.notify.support import (
     Setup,
@@ -302,20 +304,29 @@ async def test_of_two_replicas_the_one_that_is_stuck_holds_nothing_up(
 async def test_with_too_much_under_way_reading_waits(
     client: Client, setup: Setup, judged: Judging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judging, "UNSETTLED", 50)
-    monkeypatch.setattr(judging, "AT_WORK", 20)
+    monkeypatch.setattr(judging, "UNSETTLED", 150)
+    monkeypatch.setattr(judging, "AT_WORK", 100)
+    take, unsettled = judging.Judging.take, [0]
+
+    def counted(self: judging.Judging, message: StoredMessage, glance: judging.Glance) -> bool:
+        new = take(self, message, glance)
+        unsettled.append(max(unsettled.pop(), self.unsettled))
+        return new
+
+    monkeypatch.setattr(judging.Judging, "take", counted)
     judged.open.clear()
     async with running(setup.app()):
-        await publish_many(client, [bad_review(number) for number in range(100)])
-        await eventually(lambda: len(judged.judged) == 20, "twenty are judged")
-        await publish_many(client, [bad_review(number) for number in range(100, 3100)])
+        await publish_many(client, [bad_review(number) for number in range(200)])
+        await eventually(lambda: len(judged.judged) == 100, "a hundred are judged")
+        await publish_many(client, [bad_review(number) for number in range(200, 2000)])
         infos = await client.jetstream().consumers_info(FEEDBACK)
         waiting = max(each.num_pending or 0 for each in infos if each.name.startswith("fold-"))
         assert waiting > 0, "what came since is still with the broker"
-        assert (len(judged.judged), await position(client)) == (20, 0)
+        assert (len(judged.judged), await position(client)) == (100, 0)
         judged.open.set()
-        await eventually(settled_at(client, 3100), "all are settled")
-    assert len(set(judged.judged)) == 3100
+        await eventually(settled_at(client, 2000), "all are settled")
+    assert len(set(judged.judged)) == 2000
+    assert unsettled[0] < 150 + PULL_BATCH
 
 
 async def test_under_load_the_position_is_written_at_most_once_a_second(client: Client, setup: Setup) -> None:
