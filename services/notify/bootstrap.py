@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, timedelta
 from functools import partial
 
 from fastapi import FastAPI
@@ -12,43 +12,45 @@ from nats.js.errors import NotFoundError as ConsumerNotFoundError
 
 from services.notify.adapters.alert_fold import AlertFold
 from services.notify.adapters.bus import BusPublisher
-from services.notify.adapters.duties import Duties, People, make_people
+from services.notify.adapters.duties import Duties, make_people
 from services.notify.adapters.endpoints import Lines, make_lines
 from services.notify.adapters.rule_packs import FileRulePacks
-from services.notify.adapters.watch_fold import WatchFold
+from services.notify.adapters.watch_fold import WatchFold, first_since, ranked_position
 from services.notify.application.ages import MaxAges
 from services.notify.application.disabling import DisableEndpoint, EnableEndpoint, EndpointDirectory
 from services.notify.application.dispatching import Deliveries, DispatchAlert
-from services.notify.application.early import EarlyRaising
 from services.notify.application.explaining import ExplainAlert
 from services.notify.application.following import FollowUp
 from services.notify.application.handlers import AcknowledgeAlert, DeliverAlert, RaiseAlerts, ReadAlerts
+from services.notify.application.judging import Judging
 from services.notify.application.lanes import shared_buckets
 from services.notify.application.ports import Channel
 from services.notify.application.routing import Router
 from services.notify.application.snoozing import SnoozeAlert
-from services.notify.application.watching import LookAround, Position
+from services.notify.application.watching import LookAround
 from services.notify.domain.book import AlertBook
-from services.notify.domain.watch import Watch
+from services.notify.domain.watch import Watch, start_of
 from services.notify.entrypoints.cases import CASE_DURABLES, case_consumers
 from services.notify.entrypoints.channels import add_channel_routes
 from services.notify.entrypoints.deliveries import DeliveryLoop, delivery_durable, delivery_loop, hasten
 from services.notify.entrypoints.duty import make_duty_router
-from services.notify.entrypoints.events import DURABLES, consumers, early_raising
+from services.notify.entrypoints.events import DURABLES, consumers, on_rating
 from services.notify.entrypoints.http import make_router
 from services.notify.entrypoints.places import AlertPlaces
+from services.notify.entrypoints.ratings import PositionUnknownError, RatingsLoop
 from services.notify.metrics import NotifyMetrics
 from services.notify.settings import Settings
 from shared.auth.access import Access, protect
-from shared.kernel.clock import Clock, SystemClock
+from shared.kernel.clock import Clock, SystemClock, business_day
 from shared.kernel.errors import TransientError, describe
 from shared.kernel.units import CurrentUnits, UnitRegistry, load_units
 from shared.messaging.connection import make_broker
 from shared.messaging.consuming import DurableConsumer
 from shared.messaging.failure import DeadLetters, FailureHandling
+from shared.messaging.positions import KeptPosition
 from shared.messaging.registry import keep_current
 from shared.messaging.session import BrokerSession
-from shared.messaging.streams import ALERTS
+from shared.messaging.streams import ALERTS, FEEDBACK, NOTIFY_RATINGS, RETIRED
 from shared.observability.health import Health
 from shared.observability.http import install
 from shared.observability.lifecycle import TaskSupervisor
@@ -133,31 +135,39 @@ def _delivery_loops(
     }
 
 
-def make_duties(  # noqa: PLR0913, PLR0917 - what the composition root has made
-    people: People,
+def ratings_loop(
+    client: Client,
+    *,
     raise_alerts: RaiseAlerts,
-    early: EarlyRaising,
-    fold: AlertFold,
-    bus: BusPublisher,
+    failures: FailureHandling,
     packs: FileRulePacks,
     units: UnitRegistry,
     clock: Clock,
     metrics: NotifyMetrics,
-) -> Duties:
-    """Return what notify does by itself beside events; it starts with the broker's connection."""
-    follow_up = FollowUp(
-        router=people.router, states=fold, publisher=bus, packs=packs, clock=clock, metrics=metrics
+) -> RatingsLoop:
+    """Return what reads FEEDBACK, on a connection that is there."""
+    now = clock.now()
+    rule = packs.on(business_day(now)).alerts.surge
+    watch = Watch(rule)
+    around = LookAround(
+        watch,
+        raise_alerts=raise_alerts,
+        packs=packs,
+        units=units,
+        position=partial(ranked_position, client),
+        clock=clock,
     )
-
-    def look_around(watch: Watch, position: Position) -> LookAround:
-        return LookAround(
-            watch, raise_alerts=raise_alerts, packs=packs, units=units, position=position, clock=clock
-        )
-
-    def count_in(watch: Watch) -> WatchFold:
-        return WatchFold(watch, units, metrics, early)
-
-    return Duties(people, follow_up, look_around, count_in, packs=packs, clock=clock)
+    before = next(each for each in RETIRED if each.position == NOTIFY_RATINGS)
+    return RatingsLoop(
+        client,
+        position=KeptPosition(client, FEEDBACK, NOTIFY_RATINGS, before=before),
+        first=partial(first_since, client, FEEDBACK, start_of(rule, now.astimezone(UTC))),
+        counts=WatchFold(watch, units, raise_alerts.is_quiet),
+        judging=Judging(on_rating(raise_alerts), failures),
+        around=around,
+        raise_alerts=raise_alerts,
+        metrics=metrics,
+    )
 
 
 def _add_routes(
@@ -238,11 +248,13 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         metrics=metrics,
         router=people.router,
     )
-    early = early_raising(raise_alerts)
-    duties = make_duties(people, raise_alerts, early, fold, bus, packs, registry, clock, metrics)
+    follow_up = FollowUp(
+        router=people.router, states=fold, publisher=bus, packs=packs, clock=clock, metrics=metrics
+    )
+    duties = Duties(people, follow_up)
     deliveries = _deliveries(lines, fold, bus, clock, metrics, disable)
     wanted = (*DURABLES, *CASE_DURABLES, *((ALERTS, delivery_durable(kind)) for kind in _by_kind(deliveries)))
-    loops: dict[str, DurableConsumer | DeliveryLoop] = {}
+    loops: dict[str, DurableConsumer | DeliveryLoop | RatingsLoop] = {}
 
     async def on_connect(client: Client) -> None:
         await require_consumers(client, wanted)
@@ -253,19 +265,34 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         await people.caught_up(client, tasks)
         await fold.caught_up()  # before any delivery: it must know what was delivered in an earlier life
         if not loops:
-            loops.update(consumers(client, raise_alerts, failures, early))
+            loops[FEEDBACK] = ratings_loop(
+                client,
+                raise_alerts=raise_alerts,
+                failures=failures,
+                packs=packs,
+                units=registry,
+                clock=clock,
+                metrics=metrics,
+            )
+            loops.update(consumers(client, raise_alerts, failures))
             loops.update(case_consumers(client, raise_alerts, failures, registry))
             ways = _delivery_loops(client, deliveries, metrics, letters, clock)
             fold.on_raised(partial(hasten, ways))
             loops.update({f"deliver-{kind}": loop for kind, loop in ways.items()})
             for name, loop in loops.items():
                 tasks.start(name, loop.run(), may_finish=True)
-            duties.start(client, tasks, settings.follow_up_every_s)
+            duties.start(tasks, settings.follow_up_every_s)
 
     session = BrokerSession(broker, on_connect)
 
     async def check_consumers() -> None:
         await require_consumers(session.client, wanted)
+
+    async def check_ratings() -> str:
+        loop = loops.get(FEEDBACK)
+        if not isinstance(loop, RatingsLoop):
+            raise PositionUnknownError(describe("no connection yet", "one", "it connects by itself"))
+        return await loop.check()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -276,7 +303,6 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
             health.draining()
             await asyncio.gather(*(loop.drain() for loop in loops.values()))
             await tasks.stop()
-            await early.close()
             await session.stop()
             await bus.close()
             lines.close()
@@ -285,6 +311,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
     health.register("nats", session.check)
     health.register("alerts", fold.check)
     health.register("consumers", check_consumers)
+    health.register("ratings", check_ratings)
     install(app, metrics.service, health)
     _add_routes(app, fold, bus, packs, clock, people.router, registry)
     enable = EnableEndpoint(directory, fold, publisher=bus, clock=clock, reach=fold.reach)

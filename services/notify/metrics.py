@@ -24,6 +24,8 @@ class NotifyMetrics:
         recipients_invalid: whether a newer version of that file has problems.
         calendar_guessed: days of a year whose public holidays are not known.
         watched: events counted for surges and the like.
+        unsettled: ratings that are being judged, or wait for it or for another attempt.
+        behind: messages of FEEDBACK behind the position up to which everything is judged.
         unreadable: messages of the ALERTS stream that the fold could not read.
     """
 
@@ -57,4 +59,10 @@ class NotifyMetrics:
             "calendar_guesses", "Days judged by the week alone: their year's holidays are not known."
         )
         self.watched = metrics.counter("watched_events", "Events of FEEDBACK that were counted for surges.")
+        self.unsettled = metrics.gauge(
+            "unsettled", "ratings", "Ratings that are being judged, or wait for another attempt."
+        )
+        self.behind = metrics.gauge(
+            "judging_lag", "messages", "Messages of FEEDBACK up to whose end not everything is judged."
+        )
         self.unreadable = metrics.counter("fold_unreadable_messages", "Alert messages that are no events.")

@@ -20,6 +20,8 @@ from shared.messaging.streams import (
     INTEGRITY_BUCKET,
     LEASES_BUCKET,
     NONCES_BUCKET,
+    NOTIFY_RATINGS,
+    POSITIONS_BUCKET,
     QUOTAS_BUCKET,
     RANKINGS_BUCKET,
     SNAPSHOTS_BUCKET,
@@ -48,6 +50,7 @@ OWNED_KEYS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "intake": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.intake"),),
     "scoring": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.scoring"),
                 (f"KV_{SNAPSHOTS_BUCKET}", f"$KV.{SNAPSHOTS_BUCKET}.scoring")),
+    "notify": ((f"KV_{POSITIONS_BUCKET}", f"$KV.{POSITIONS_BUCKET}.{NOTIFY_RATINGS}"),),
     "archive": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.archive"),),
     "rectify": ((f"KV_{LEASES_BUCKET}", f"$KV.{LEASES_BUCKET}.rectify"),),
 }  # fmt: skip

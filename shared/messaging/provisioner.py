@@ -20,11 +20,14 @@ from nats.js.api import (
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from shared.kernel.errors import PermanentError, describe
+from shared.messaging.positions import read_position
 from shared.messaging.streams import (
     CONSUMERS,
     MAX_MESSAGE_BYTES,
+    RETIRED,
     STREAMS,
     ConsumerSpec,
+    RetiredConsumer,
     StreamSpec,
 )
 
@@ -45,6 +48,7 @@ class Provisioned:
     created: tuple[str, ...]
     updated: tuple[str, ...]
     unchanged: tuple[str, ...]
+    removed: tuple[str, ...] = ()
 
 
 def stream_config(spec: StreamSpec, replicas: int, storage_bytes: int) -> StreamConfig:
@@ -99,22 +103,40 @@ async def provision(
     storage_bytes: int = LOCAL_STORAGE_BYTES,
     streams: tuple[StreamSpec, ...] = STREAMS,
     consumers: tuple[ConsumerSpec, ...] = CONSUMERS,
+    retired: tuple[RetiredConsumer, ...] = RETIRED,
 ) -> Provisioned:
-    """Create what is missing, update what differs, leave the rest.
+    """Create what is missing, update what differs, remove what a position has replaced, leave the rest.
 
-    ``storage_bytes`` is split among the streams by their shares.
+    ``storage_bytes`` is split among the streams by their shares. A durable of an earlier version stays until
+    its service has written the position that it goes on at: the next provisioning after that removes it.
 
     Raises:
         ProvisioningFailedError: the broker refuses; the message names the stream or consumer and its answer.
     """
     jetstream = client.jetstream(timeout=10)
-    outcome: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}
+    outcome: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": [], "removed": []}
     for stream in streams:
         outcome[await _ensure_stream(jetstream, stream, replicas, storage_bytes)].append(stream.name)
     for consumer in consumers:
         outcome[await _ensure_consumer(jetstream, consumer, replicas)].append(consumer.durable)
+    for each in retired:
+        if await _remove_replaced(client, jetstream, each):
+            outcome["removed"].append(each.durable)
     log.info("provisioned", **{key: len(names) for key, names in outcome.items()})
-    return Provisioned(tuple(outcome["created"]), tuple(outcome["updated"]), tuple(outcome["unchanged"]))
+    return Provisioned(**{key: tuple(names) for key, names in outcome.items()})
+
+
+async def _remove_replaced(client: Client, jetstream: JetStreamContext, retired: RetiredConsumer) -> bool:
+    try:
+        await jetstream.consumer_info(retired.stream, retired.durable)
+        position, _ = await read_position(client, retired.position)
+        return position is not None and await jetstream.delete_consumer(retired.stream, retired.durable)
+    except NotFoundError:
+        return False
+    except (BadRequestError, APIError) as error:
+        raise ProvisioningFailedError(
+            describe(f"consumer {retired.durable}", "to be removed", f"remove it by hand: {error}")
+        ) from error
 
 
 async def _ensure_stream(

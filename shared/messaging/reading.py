@@ -1,4 +1,4 @@
-"""Reading streams fast: pull loops for the folds, the archive and notify's look at every rating.
+"""Reading streams fast: pull loops for the folds, the archive and notify's durables.
 
 FastStream's handlers serve the many low-rate events. The hot readers pull by themselves, with overlapping
 requests so that the broker never waits for us: ten times the rate, and in order (ADR 0003).
@@ -58,8 +58,11 @@ class FoldReader:
         filters: tuple[str, ...] = (),
         after: int = 0,
         pace_s: float = 0.0,
+        created: str = "",
     ) -> None:
         """Read ``stream`` (only subjects that match ``filters``) from sequence ``after`` + 1.
+
+        ``created`` says when the stream was made that ``after`` is a sequence of; empty: whichever there is.
 
         With a pace, what comes within so many seconds comes in one go; the first message after a quiet time
         and a backlog come at once. Every delivery by itself costs the broker a write and the reader a
@@ -73,7 +76,7 @@ class FoldReader:
         self._pull: Pull | None = None
         self._consumer = ""
         self._consumer_sequence = 0
-        self._stream_created = ""
+        self._stream_created = created
         self.position = after
         """Sequence of the last message handed out."""
         self.pending = -1

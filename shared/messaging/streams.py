@@ -63,6 +63,19 @@ class ConsumerSpec:
     max_ack_pending: int = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class RetiredConsumer:
+    """A durable consumer of an earlier version, whose place a position has taken.
+
+    Attributes:
+        position: key of the position; once it is written, nobody needs the durable any more.
+    """
+
+    stream: str
+    durable: str
+    position: str
+
+
 FEEDBACK = "FEEDBACK"
 CASES = "CASES"
 AUDIT = "AUDIT"
@@ -84,6 +97,10 @@ NONCES_BUCKET = "nonces"
 """Nonces of signed requests that intake has seen, so that each is good once on any replica."""
 SNAPSHOTS_BUCKET = "snapshots"
 """Object store of scoring's snapshots, and the key-value bucket that points to those that count."""
+POSITIONS_BUCKET = "positions"
+"""How far those are who act on what a fold brings them: one key for each (ADR 0066)."""
+NOTIFY_RATINGS = "notify-feedback"
+"""Who judges ratings for alerts: in dead letters, and as the key of its position."""
 
 STREAMS: tuple[StreamSpec, ...] = (
     StreamSpec(
@@ -120,7 +137,7 @@ STREAMS: tuple[StreamSpec, ...] = (
     ),
     StreamSpec(
         DEADLETTER, ("deadletter.v1.>",), "Messages that no retry can save. Outlives all others.",
-        truth=False, archived=True, max_age_s=800 * DAY_S, share=5,
+        truth=False, archived=True, max_age_s=800 * DAY_S, share=4,
     ),
     StreamSpec(
         # Not the last per subject only: the broker unlinks what it drops so, but overwrites what is deleted.
@@ -166,6 +183,10 @@ STREAMS: tuple[StreamSpec, ...] = (
         truth=False, archived=False, max_age_s=0, share=1, last_per_subject=True, deletable=True,
     ),
     StreamSpec(
+        f"KV_{POSITIONS_BUCKET}", (f"$KV.{POSITIONS_BUCKET}.>",), "How far readers are. Never public.",
+        truth=False, archived=False, max_age_s=0, share=1, last_per_subject=True, deletable=True,
+    ),
+    StreamSpec(
         # Twice the tolerance of a signature's time, and a minute for clocks.
         f"KV_{NONCES_BUCKET}", (f"$KV.{NONCES_BUCKET}.>",), "Nonces of signed requests; they expire.",
         truth=False, archived=False, max_age_s=660, share=1, last_per_subject=True,
@@ -176,9 +197,6 @@ STREAMS: tuple[StreamSpec, ...] = (
 ARCHIVED: tuple[str, ...] = tuple(spec.name for spec in STREAMS if spec.archived)
 
 CONSUMERS: tuple[ConsumerSpec, ...] = (
-    ConsumerSpec(
-        FEEDBACK, "notify-feedback", "notify", ("feedback.v1.submitted.>",), "Bad reviews to alerts.",
-    ),
     ConsumerSpec(
         RANKING, "notify-ranking", "notify", ("ranking.v1.score-changed.>",), "Score changes to alerts.",
     ),
@@ -237,3 +255,6 @@ CONSUMERS: tuple[ConsumerSpec, ...] = (
         for stream in ARCHIVED
     ),
 )  # fmt: skip
+
+RETIRED: tuple[RetiredConsumer, ...] = (RetiredConsumer(FEEDBACK, NOTIFY_RATINGS, NOTIFY_RATINGS),)
+"""The provisioner removes them; until then their floor says where a service goes on that has no position."""

@@ -39,12 +39,12 @@ LIFE: Final = (
 DIVERGED: Final = 30
 
 SHARES: Final = (
-    (FEEDBACK, "notify-feedback", RATINGS),
+    (FEEDBACK, "", RATINGS),
     (RANKING, "notify-ranking", MOVES),
     (CASES, "notify-cases", CASES_OPENED * len(LIFE)),
     (AUDIT, "notify-audit", DIVERGED),
 )
-"""Stream, notify's consumer of it, and how many events it brings."""
+"""Stream, notify's durable consumer of it (none where a fold reads it), and how many events it brings."""
 IN_ALL: Final = sum(events for _, _, events in SHARES)
 EXPECTED: Final = {
     "bad_review": RATINGS // BAD_IN,

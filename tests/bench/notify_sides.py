@@ -17,23 +17,33 @@ from typing import Any
 import psutil
 import structlog
 from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig
 
 from services.notify.bootstrap import create_app
+from services.notify.entrypoints import ratings
 from services.notify.settings import Settings
 from shared.messaging.connection import BrokerSettings, connect
-from shared.messaging.reading import ACK, DurableReader
+from shared.messaging.positions import read_position
+from shared.messaging.reading import ACK, DurableReader, FoldReader
+from shared.messaging.streams import NOTIFY_RATINGS
 from shared.observability.server import calm_garbage_collector
-from tests.bench.notify_mix import SHARES
+from tests.bench.notify_mix import RATINGS, SHARES
 from tests.support.access import auth_dir
 
 RULES_LIMIT_S = 60.0
 
 
 async def bare(job: dict[str, Any]) -> dict[str, float]:
-    """Take every event and acknowledge it, as notify's readers do, without a look at it."""
+    """Take every event as notify's readers do, acknowledged by a durable, without a look at it."""
     client = await connect(BrokerSettings(nats_url=job["url"]), "bench")
 
     async def read(stream: str, durable: str, events: int) -> None:
+        if not durable:
+            fold = FoldReader(client, stream)
+            while events > 0:
+                events -= len(await fold.take())
+            await fold.close()
+            return
         reader = DurableReader(client, stream, durable)
         while events > 0:
             messages = await reader.take(500, 1.0)
@@ -45,14 +55,19 @@ async def bare(job: dict[str, Any]) -> dict[str, float]:
 
 
 async def fetch(job: dict[str, Any]) -> dict[str, float]:
-    """The plain consumer: nats-py's pull subscriptions, each event acknowledged, without a look at it."""
+    """The plain consumer: nats-py's pull subscriptions, those of durables acknowledged, without a look."""
     client = await connect(BrokerSettings(nats_url=job["url"]), "bench")
 
     async def read(stream: str, durable: str, events: int) -> None:
-        subscription = await client.jetstream(timeout=5).pull_subscribe_bind(durable, stream)
+        jetstream = client.jetstream(timeout=5)
+        if durable:
+            subscription = await jetstream.pull_subscribe_bind(durable, stream)
+        else:
+            config = ConsumerConfig(ack_policy=AckPolicy.NONE)
+            subscription = await jetstream.pull_subscribe("", stream=stream, config=config)
         while events > 0:
             messages = await subscription.fetch(min(500, events), timeout=5)
-            for message in messages:
+            for message in messages if durable else ():
                 await message.ack()
             events -= len(messages)
 
@@ -74,6 +89,7 @@ async def rules(job: dict[str, Any]) -> dict[str, float]:
     Raises:
         TimeoutError: it has not within `RULES_LIMIT_S`; says what is left.
     """
+    ratings.SAVE_EVERY_S = 0.02  # the position shows the end, and would be up to a second late
     app = create_app(settings(job))
     client = await connect(BrokerSettings(nats_url=job["url"]), "bench")
     jetstream = client.jetstream(timeout=5)
@@ -81,10 +97,14 @@ async def rules(job: dict[str, Any]) -> dict[str, float]:
         began = spent = 0.0
         limit = time.monotonic() + RULES_LIMIT_S
         while True:
-            infos = [await jetstream.consumer_info(stream, durable) for stream, durable, _ in SHARES]
+            infos = [
+                await jetstream.consumer_info(stream, durable) for stream, durable, _ in SHARES if durable
+            ]
             if not began and any(each.delivered and each.delivered.consumer_seq > 0 for each in infos):
                 began, spent = time.monotonic(), time.process_time()
             left = {each.name: (each.num_pending or 0) + (each.num_ack_pending or 0) for each in infos}
+            position, _ = await read_position(client, NOTIFY_RATINGS)
+            left[NOTIFY_RATINGS] = RATINGS - (0 if position is None else position.sequence)
             if not any(left.values()):
                 break
             if time.monotonic() > limit:

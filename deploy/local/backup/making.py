@@ -32,6 +32,7 @@ from shared.messaging.streams import (
     FEEDBACK,
     INTEGRITY,
     INTEGRITY_BUCKET,
+    POSITIONS_BUCKET,
     RANKING,
     RANKINGS_BUCKET,
     REGISTRY,
@@ -41,6 +42,7 @@ from shared.messaging.streams import (
 
 COPY_ORDER: Final = (
     AUDIT,
+    f"KV_{POSITIONS_BUCKET}",
     DEADLETTER,
     ALERTS,
     f"KV_{SNAPSHOTS_BUCKET}",
@@ -58,7 +60,8 @@ COPY_ORDER: Final = (
 """After the database: what the log announced, then what was derived, last what everything is derived from.
 
 What two people decided comes after what it led to. Keys of sealed texts come after what they open, since they
-are written before it. Leases are left out: they expire within seconds. So are timers: rectify makes them
+are written before it. Positions come before what was done up to them: a later one would pass over alerts that
+the copy lacks. Leases are left out: they expire within seconds. So are timers: rectify makes them
 again from the cases.
 """
 

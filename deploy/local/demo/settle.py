@@ -11,7 +11,8 @@ from deploy.local.api import call
 from deploy.local.errors import LocalError
 from deploy.local.layout import Layout
 from shared.kernel.errors import describe
-from shared.messaging.streams import ARCHIVED, CASES, CONSUMERS, FEEDBACK
+from shared.messaging.positions import read_position
+from shared.messaging.streams import ARCHIVED, CASES, CONSUMERS, FEEDBACK, NOTIFY_RATINGS
 
 SETTLE_TIMEOUT_S = 120.0
 POLL_S = 0.25
@@ -55,6 +56,7 @@ async def settled(layout: Layout, client: Client, *, quiet_polls: int = QUIET_PO
     while quiet < quiet_polls:
         last = await _last_sequences(client)
         lags = await asyncio.to_thread(_lags, layout, last) | await _undelivered(client)
+        lags |= await _unjudged(client, last[FEEDBACK])
         if (last, lags) != before:
             before = (last, lags)
             quiet = 0
@@ -92,6 +94,13 @@ async def _undelivered(client: Client) -> dict[str, int]:
             if left and somebody_reads:
                 lags[consumer.durable] = left
     return lags
+
+
+async def _unjudged(client: Client, last: int) -> dict[str, int]:
+    """Messages of FEEDBACK behind notify's position; without one it has never run."""
+    position, _ = await read_position(client, NOTIFY_RATINGS)
+    lag = 0 if position is None else last - position.sequence
+    return {NOTIFY_RATINGS: lag} if lag > 0 else {}
 
 
 async def _last_sequences(client: Client) -> dict[str, int]:

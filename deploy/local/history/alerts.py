@@ -33,7 +33,6 @@ from services.notify.domain.sanction_rules import sanction_alerts
 from services.notify.domain.watch import Watch, start_of
 from services.notify.domain.watch_rules import channel_disabled, dead_letter, too_good
 from services.notify.entrypoints.case_messages import needs_a_look, parse_fact
-from services.notify.metrics import NotifyMetrics
 from shared.events import (
     Envelope,
     EventData,
@@ -148,7 +147,7 @@ async def replay_rule(layout: Layout, asked: Asked, units: UnitRegistry) -> tupl
     found: dict[str, Alert] = {}
     looked = 0
     watch = Watch(asked.pack.alerts.surge)
-    fold = WatchFold(watch, units, NotifyMetrics())
+    fold = WatchFold(watch, units)
     stream = FEEDBACK if asked.rule in COUNTED else SOURCES[asked.rule][0]
     since = start_of(asked.pack.alerts.surge, asked.start) if asked.rule in COUNTED else asked.start
     async with aclosing(_messages(layout, asked, stream, since)) as messages:

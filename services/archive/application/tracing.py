@@ -17,7 +17,7 @@ from services.archive.domain.entries import Attributes, Entry
 from services.archive.domain.story import Step, Story, Tie, in_order
 from shared.kernel.errors import NotFoundError
 from shared.kernel.ids import derived_id
-from shared.messaging.streams import CONSUMERS, FEEDBACK
+from shared.messaging.streams import CONSUMERS, FEEDBACK, NOTIFY_RATINGS
 
 MOST_STEPS: Final = 300
 MOST_ROUNDS: Final = 8
@@ -32,6 +32,8 @@ RANKINGS_AT_ONCE: Final = 25
 FIRST_REVISIONS: Final = 8
 EARLIER: Final = timedelta(seconds=5)
 """How far scoring's clock may be behind intake's."""
+FOLDS: Final = ("scoring-fold", NOTIFY_RATINGS)
+"""Whose dead letters name ratings that they read without a durable consumer."""
 MOVES_WITHIN: Final = timedelta(minutes=2)
 """Moves are told once a minute at most, so one that comes later has other reasons."""
 
@@ -169,7 +171,7 @@ async def _follow_derived_ids(walk: _Walk, news: Sequence[_Found]) -> None:
             if isinstance(alert, str):
                 wanted[alert] = event_id
         letters = [each.durable for each in CONSUMERS if each.stream == leaf.stream]
-        for consumer in (*letters, *(("scoring-fold",) if leaf.stream == FEEDBACK else ())):
+        for consumer in (*letters, *(FOLDS if leaf.stream == FEEDBACK else ())):
             parts = (consumer, leaf.stream, str(leaf.sequence), leaf.data_hash.hex())
             wanted[derived_id("deadletter", *parts)] = event_id
     await _add_events(walk, wanted, Tie.DERIVED)

@@ -1,9 +1,6 @@
-"""The people, and what notify does by itself: looking around, following up, reading its file."""
+"""The people, and what notify does by itself: following up, reading its files."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import UTC
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -11,16 +8,13 @@ from nats.aio.client import Client
 
 from services.notify.adapters.office_fold import OfficeFold
 from services.notify.adapters.recipients_file import RecipientsFile
-from services.notify.adapters.watch_fold import WatchFold, ranked_position
 from services.notify.adapters.working_days import WorkingDays
 from services.notify.application.following import FollowUp
 from services.notify.application.ports import RulePacks
 from services.notify.application.routing import Router
-from services.notify.application.watching import LookAround
 from services.notify.domain.directory import Directory
 from services.notify.domain.ledger import Ledger
 from services.notify.domain.offices import Offices
-from services.notify.domain.watch import Watch, start_of
 from services.notify.metrics import NotifyMetrics
 from shared.kernel.clock import Clock, business_day
 from shared.kernel.units import UnitRegistry
@@ -89,34 +83,12 @@ def make_people(
 class Duties:
     """Starts the tasks, once."""
 
-    def __init__(
-        self,
-        people: People,
-        follow_up: FollowUp,
-        look_around: Callable[[Watch, Callable[[], Awaitable[int | None]]], LookAround],
-        count_in: Callable[[Watch], WatchFold],
-        *,
-        packs: RulePacks,
-        clock: Clock,
-    ) -> None:
-        """Follow up, and look at what `look_around` is given, with what `count_in` gives to count in it."""
+    def __init__(self, people: People, follow_up: FollowUp) -> None:
+        """Follow up, and take changes of the people's files in."""
         self._people = people
         self._follow_up = follow_up
-        self._look_around = look_around
-        self._count_in = count_in
-        self._packs = packs
-        self._clock = clock
 
-    def start(self, client: Client, tasks: TaskSupervisor, every_s: float) -> None:
-        """Start following up every `every_s` seconds, the look around, and the file."""
-        now = self._clock.now()
-        rule = self._packs.on(business_day(now)).alerts.surge
-        watch = Watch(rule)
-        around = self._look_around(watch, partial(ranked_position, client))
-        fold = self._count_in(watch)
+    def start(self, tasks: TaskSupervisor, every_s: float) -> None:
+        """Start following up every `every_s` seconds, and the files."""
         tasks.start("follow-up", self._follow_up.run(every_s))
-        tasks.start(
-            "watch",
-            fold.run(client, start_of(rule, now.astimezone(UTC)), around.look, around.look_at_rankings),
-        )
         tasks.start("recipients", self._people.follow_files())

@@ -1,12 +1,10 @@
-"""The fold of FEEDBACK that counts: where surges and the like are seen. From the baseline's first day on.
+"""The fold of FEEDBACK that counts: where surges and the like are seen, from the baseline's first day on.
 
-Only the few fields that are counted are taken out of a message, and one that nothing is bad about leaves by
-the shortest way. What is read behind the history is judged by the rules for single ratings at once, by
-`EarlyRaising`.
+Only the few fields that are counted, or that say whether a rule may fire, are taken out of a message, once. A
+rating that nothing is bad about leaves by the shortest way.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -15,12 +13,9 @@ import structlog
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from services.notify.application.early import EarlyRaising
+from services.notify.application.judging import Glance
 from services.notify.domain.watch import Rating, Watch, hour_of
-from services.notify.metrics import NotifyMetrics
-from shared.kernel.errors import TransientError
 from shared.kernel.units import UnitRegistry
-from shared.messaging.reading import FoldReader
 from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import FEEDBACK, RANKING
 
@@ -31,11 +26,6 @@ PUBLIC: Final = "public"
 HELD: Final = "quarantined"
 OUT: Final = frozenset({HELD, "excluded", "withdrawn"})
 BACK: Final = frozenset({"released", "reinstated"})
-PAUSE_S: Final = 1.0
-"""How long to wait between looks."""
-PACE_S: Final = 0.1
-"""How often ratings are fetched while they keep coming, to be counted and judged a hundred at a time."""
-RANKING_EVERY_S: Final = 30.0
 REVISED: Final = "ranking.v1.revised.>"
 
 
@@ -96,80 +86,53 @@ _decode = msgspec.json.Decoder(_Event).decode
 _decode_revised = msgspec.json.Decoder(_Revised).decode
 
 
+def _all_quiet(_grade: int, _received_at: datetime) -> bool:
+    return True
+
+
 class WatchFold:
-    """Keeps a `Watch` up to date, and has it looked at."""
+    """Keeps a `Watch` up to date, and says at a glance which ratings need to be judged."""
 
     def __init__(
-        self, watch: Watch, units: UnitRegistry, metrics: NotifyMetrics, early: EarlyRaising | None = None
+        self, watch: Watch, units: UnitRegistry, quiet: Callable[[int, datetime], bool] = _all_quiet
     ) -> None:
-        """Fold into `watch`; kinds of windows come from `units`. `early` is shown each rating, too."""
-        self._watch = watch
-        self._early = early
-        self._units = units
-        self._metrics = metrics
+        """Fold into `watch`; kinds of windows come from `units`.
 
-    async def run(
-        self,
-        client: Client,
-        since: datetime,
-        look: Callable[[], Awaitable[object]],
-        look_at_rankings: Callable[[], Awaitable[object]],
-    ) -> None:
-        """Follow the stream from `since` on until cancelled; look whenever its end is reached.
-
-        Raises:
-            HistoryChangedError: the stream is another one than before; only a fresh start helps.
+        `quiet` says of a grade and the time of receipt that no rule can fire on such a rating.
         """
-        first = await first_since(client, FEEDBACK, since)
-        reader = FoldReader(client, FEEDBACK, after=first - 1, pace_s=PACE_S)
-        now = asyncio.get_running_loop().time
-        look_due, ranking_due = now(), now() + RANKING_EVERY_S
-        history = True
-        try:
-            while True:
-                messages = await reader.take(wait_s=PAUSE_S)
-                for message in messages:
-                    self.fold(message)
-                self._metrics.watched.inc(len(messages))
-                if reader.caught_up and history:
-                    history = False
-                    if self._early is not None:
-                        self._early.begin(reader.position)
-                if reader.caught_up and now() >= look_due:
-                    try:
-                        await look()
-                        if now() >= ranking_due:
-                            ranking_due = now() + RANKING_EVERY_S
-                            await look_at_rankings()
-                    except TransientError as error:
-                        log.warning("watch_waits", reason=str(error))
-                    look_due = now() + PAUSE_S
-        finally:
-            await reader.close()
+        self._watch = watch
+        self._units = units
+        self._quiet = quiet
 
-    def fold(self, message: StoredMessage) -> None:
-        """Take one message in; one that can't be read is left out: its consumer dead-letters it."""
+    def fold(self, message: StoredMessage) -> Glance:
+        """Count one message; one that can't be read is left out: whoever judges it dead-letters it."""
         try:
             if message.subject.startswith(SUBMITTED):
-                self._submitted(message)
-                return
-            event = _decode(message.data)
-        except msgspec.DecodeError as error:
+                event = _decode_submitted(message.data)
+                self._submitted(event, message.sequence)
+                return self._glance(event)
+            revision = _decode(message.data)
+        except msgspec.MsgspecError as error:
             log.warning("watch_skips", sequence=message.sequence, reason=str(error))
-            return
-        if event.data.target is not None:
-            self._revised(message.subject.split(".")[FACT], event, event.data.target)
+            return Glance.CONCERN if message.subject.startswith(SUBMITTED) else Glance.OTHER
+        if revision.data.target is not None:
+            self._revised(message.subject.split(".")[FACT], revision, revision.data.target)
+        return Glance.OTHER
 
-    def _submitted(self, message: StoredMessage) -> None:
+    def glance(self, message: StoredMessage) -> Glance:
+        """Say the same of a message without counting it."""
+        if not message.subject.startswith(SUBMITTED):
+            return Glance.OTHER
         try:
-            event = _decode_submitted(message.data)
-        except msgspec.DecodeError:
-            if self._early is not None:
-                self._early.leave(message)
-            raise
-        data, watch, sequence = event.data, self._watch, message.sequence
-        if self._early is not None:
-            self._early.look(message, data.grade, event.receivedat)
+            return self._glance(_decode_submitted(message.data))
+        except msgspec.MsgspecError:
+            return Glance.CONCERN
+
+    def _glance(self, event: _Submitted) -> Glance:
+        return Glance.QUIET if self._quiet(event.data.grade, event.receivedat) else Glance.CONCERN
+
+    def _submitted(self, event: _Submitted, sequence: int) -> None:
+        data, watch = event.data, self._watch
         if event.synthetic or data.source != PUBLIC:
             return
         issues = () if data.dimensions is None else watch.issues_of(data.dimensions)

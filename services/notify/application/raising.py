@@ -97,9 +97,9 @@ class RaiseAlerts:
             alarming = self._alarming[hour] = grades_of_concern(rules)
         return grade not in alarming
 
-    def count_quiet_review(self) -> None:
-        """Count a rating that `is_quiet`, once."""
-        self._quiet_reviews.inc()
+    def count_quiet_reviews(self, number: int) -> None:
+        """Count ratings that were quiet."""
+        self._quiet_reviews.inc(number)
 
     def lets_move_pass(self, event: Envelope[UnitScoreChanged]) -> bool:
         """Tell whether no rule fires on a change of place, and count it then; like `is_quiet`."""

@@ -1,22 +1,16 @@
 """What comes in from the bus, by the provisioned durables, typed by event.
 
-Ratings, score changes and findings about streams are read by pull loops: most of them need nothing. Most
-ratings were judged already when their consumer brings them, by `EarlyRaising` beside the fold that counts
-them. Of others only grade and time are looked at, unless a rule may fire on it: then, and where they can't be
-read, a rating is held against the whole contract. To check that of all others is for scoring, which counts
-them. Order does not matter: alert ids derive from their causes. So messages are handled side by side;
-acknowledging, retrying and dead-lettering is the shared failure policy's work (`FailureHandling`). Alerts on
-their way to receivers are `deliveries`' business.
+Score changes and findings about streams are read by pull loops: most of them need nothing. Order does not
+matter: alert ids derive from their causes. So messages are handled side by side; acknowledging, retrying and
+dead-lettering is the shared failure policy's work (`FailureHandling`). Ratings are the business of `ratings`,
+alerts on their way to receivers that of `deliveries`.
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
-import msgspec
 from nats.aio.client import Client
 
-from services.notify.application.early import EarlyRaising, Verdict
 from services.notify.application.handlers import RaiseAlerts
 from shared.events import (
     Envelope,
@@ -34,12 +28,10 @@ from shared.messaging.consuming import DurableConsumer
 from shared.messaging.failure import FailureHandling
 from shared.messaging.reading import DurableReader
 from shared.messaging.stored import StoredMessage
-from shared.messaging.streams import AUDIT, DEADLETTER, FEEDBACK, INTEGRITY, RANKING
+from shared.messaging.streams import AUDIT, DEADLETTER, INTEGRITY, RANKING
 from shared.observability.tracing import message_context
 
 D = TypeVar("D", bound=EventData)
-
-FEEDBACK_DURABLE: Final = "notify-feedback"
 
 RANKING_DURABLE: Final = "notify-ranking"
 
@@ -52,11 +44,7 @@ DEADLETTER_DURABLE: Final = "notify-deadletter"
 PACE_S: Final = 0.4
 """How often messages are fetched while they keep coming."""
 
-RATINGS_PACE_S: Final = 1.0
-"""The same for ratings: by then they are judged, and what is left is to acknowledge them."""
-
 DURABLES: Final = (
-    (FEEDBACK, FEEDBACK_DURABLE),
     (RANKING, RANKING_DURABLE),
     (AUDIT, AUDIT_DURABLE),
     (INTEGRITY, INTEGRITY_DURABLE),
@@ -68,47 +56,13 @@ DURABLES: Final = (
 _MOVED: Final = spec_for_data(UnitScoreChanged).envelope
 
 
-class _Graded(msgspec.Struct):
-    grade: Annotated[int, msgspec.Meta(ge=1, le=5)]
-
-
-class _Rating(msgspec.Struct):
-    """The least of a rating that says whether any rule could fire on it."""
-
-    receivedat: Annotated[datetime, msgspec.Meta(tz=True)]
-    data: _Graded
-
-
-_glance = msgspec.json.Decoder(_Rating).decode
-
-
-def early_raising(raise_alerts: RaiseAlerts) -> EarlyRaising:
-    """Return what judges the ratings that the fold reads, exactly as the consumer of ratings does."""
-    return EarlyRaising(raise_alerts.is_quiet, _handler(FeedbackSubmitted, raise_alerts.on_feedback))
-
-
-def no_concern(raise_alerts: RaiseAlerts, early: EarlyRaising) -> Callable[[StoredMessage], bool]:
-    """Return what tells whether a rating can be passed by; what it can't judge needs handling."""
-
-    def passes(message: StoredMessage) -> bool:
-        known = early.verdict(message.sequence)
-        if known is Verdict.TOLD:
-            return True
-        if known is Verdict.UNKNOWN:
-            try:
-                rating = _glance(message.data)
-            except msgspec.MsgspecError:
-                return False
-            if not raise_alerts.is_quiet(rating.data.grade, rating.receivedat):
-                return False
-        raise_alerts.count_quiet_review()
-        return True
-
-    return passes
+def on_rating(raise_alerts: RaiseAlerts) -> Callable[[StoredMessage], Awaitable[None]]:
+    """Return what holds a rating against the whole contract, and judges it."""
+    return _handler(FeedbackSubmitted, raise_alerts.on_feedback)
 
 
 def consumers(
-    client: Client, raise_alerts: RaiseAlerts, failures: FailureHandling, early: EarlyRaising
+    client: Client, raise_alerts: RaiseAlerts, failures: FailureHandling
 ) -> dict[str, DurableConsumer]:
     """Return the pull loops by what they read."""
 
@@ -120,12 +74,6 @@ def consumers(
         return raise_alerts.lets_move_pass(event)
 
     return {
-        "feedback": DurableConsumer(
-            DurableReader(client, FEEDBACK, FEEDBACK_DURABLE, pace_s=RATINGS_PACE_S),
-            early.settle,
-            failures,
-            screen=no_concern(raise_alerts, early),
-        ),
         "ranking": _loop(
             DurableReader(client, RANKING, RANKING_DURABLE, pace_s=PACE_S),
             UnitScoreChanged,

@@ -15,17 +15,27 @@ from services.scoring.adapters.nats_ranking_store import NatsRankingStore
 from services.scoring.adapters.snapshot_store import JetStreamHistory, JetStreamSnapshotStore
 from services.scoring.application.published import StoredRankings
 from services.scoring.domain.flags import Flags
-from shared.events import Envelope, FeedbackSubmitted
+from shared.events import Envelope, MessageDeadLettered
 from shared.messaging.connection import BrokerSettings, make_broker
 from shared.messaging.failure import DeadLetters, FailureHandling, failure_policy
 from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.lease import Lease, NatsLeaseStore, SessionLeaseStore
+from shared.messaging.positions import KeptPosition, Mark
 from shared.messaging.provisioner import provision
 from shared.messaging.publisher import JetStreamPublisher
 from shared.messaging.reading import DurableReader, FoldReader
 from shared.messaging.session import BrokerSession
 from shared.messaging.stored import StoredMessage
-from shared.messaging.streams import ALERTS, ARCHIVED, FEEDBACK, INTEGRITY, VAULT
+from shared.messaging.streams import (
+    ALERTS,
+    ARCHIVED,
+    DEADLETTER,
+    FEEDBACK,
+    INTEGRITY,
+    NOTIFY_RATINGS,
+    RETIRED,
+    VAULT,
+)
 from shared.testing.builders import (
     CITY,
     COUNTY,
@@ -169,33 +179,49 @@ async def test_scoring_leads_and_keeps_snapshots(broker: BrokerUsers) -> None:
     assert broker.errors["scoring"] == []
 
 
-async def test_notify_handles_feedback_from_its_durable_and_folds_its_own_alerts(broker: BrokerUsers) -> None:
+async def test_notify_folds_feedback_and_keeps_its_position(broker: BrokerUsers) -> None:
     await submit(broker, 3)
+    client = await broker.connect("notify")
+    ratings = FoldReader(client, FEEDBACK)
+    assert len(await read(ratings, 3)) == 3
+    await ratings.close()
+    for settled in (1, 3):
+        position = KeptPosition(client, FEEDBACK, NOTIFY_RATINGS, before=RETIRED[0])
+        assert await position.find() in {0, 1}
+        assert await position.save(Mark(settled))
+    assert broker.errors["notify"] == []
+
+
+async def test_notify_handles_dead_letters_from_its_durable_and_folds_its_own_alerts(
+    broker: BrokerUsers,
+) -> None:
     settings = BrokerSettings(nats_url=broker.server.url, nats_nkey_seed_file=broker.seeds["notify"])
     faststream = make_broker(settings, "notify")
     handled: asyncio.Queue[str] = asyncio.Queue()
 
     @faststream.subscriber(
-        "feedback.v1.submitted.>",
-        stream=JStream(FEEDBACK, declare=False),
-        durable="notify-feedback",
+        "deadletter.v1.rejected.>",
+        stream=JStream(DEADLETTER, declare=False),
+        durable="notify-deadletter",
         pull_sub=PullSub(batch_size=10, timeout=1.0),
         ack_policy=AckPolicy.MANUAL,
         inbox_prefix=b"_INBOX_notify.",
     )
-    async def handle(event: Envelope[FeedbackSubmitted]) -> None:
+    async def handle(event: Envelope[MessageDeadLettered]) -> None:
         await handled.put(event.id)
 
     client = await broker.connect("notify")
     publisher = JetStreamPublisher(client)
     faststream.add_middleware(failure_policy(FailureHandling(DeadLetters(publisher, FixedClock(), "notify"))))
+    for _ in range(3):
+        await publisher.publish(envelope_of(message_dead_lettered()))
     await faststream.start()
     try:
         ids = {await asyncio.wait_for(handled.get(), 60) for _ in range(3)}
     finally:
         await faststream.stop()
     assert len(ids) == 3
-    info = await client.jetstream().consumer_info(FEEDBACK, "notify-feedback")
+    info = await client.jetstream().consumer_info(DEADLETTER, "notify-deadletter")
     assert info.num_pending == 0
     assert info.num_ack_pending == 0
     assert await publisher.publish(envelope_of(alert_raised()), city=CITY, county=COUNTY) == 1

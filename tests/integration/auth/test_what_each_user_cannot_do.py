@@ -229,6 +229,12 @@ async def test_only_the_archive_says_what_the_log_is(broker: BrokerUsers, servic
     await refused(broker, service, jetstream.publish("$KV.leases.archive", b"mine"))
 
 
+@pytest.mark.parametrize("service", ["intake", "scoring", "archive", "rectify", "cli"])
+async def test_only_notify_says_how_far_it_is(broker: BrokerUsers, service: str) -> None:
+    jetstream = (await broker.connect(service)).jetstream(timeout=SHORT_S)
+    await refused(broker, service, jetstream.publish("$KV.positions.notify-feedback", b"{}"))
+
+
 async def test_scoring_neither_takes_other_leases_nor_listens_to_who_holds_them(broker: BrokerUsers) -> None:
     client = await broker.connect("scoring")
     jetstream = client.jetstream(timeout=SHORT_S)

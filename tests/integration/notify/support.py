@@ -35,6 +35,8 @@ from shared.events import (
 )
 from shared.kernel.ids import derived_id
 from shared.messaging.group_commit import GroupCommit, Outgoing
+from shared.messaging.positions import read_position
+from shared.messaging.streams import NOTIFY_RATINGS
 from tests.support.access import auth_dir, proofs
 
 KEY = bytes(range(32))
@@ -311,3 +313,13 @@ class Setup:
 
 ZHANG, LI = {"subject": "zhang"}, {"subject": "li"}
 """For ``extensions`` of a request: in whose name it is made."""
+
+
+def settled_at(client: Client, sequence: int) -> Callable[[], Awaitable[bool]]:
+    """A condition: the position in FEEDBACK stands at ``sequence``."""
+
+    async def stands() -> bool:
+        position, _ = await read_position(client, NOTIFY_RATINGS)
+        return position is not None and position.sequence == sequence
+
+    return stands

@@ -34,6 +34,7 @@ from tests.integration.notify.support import (
     running,
     score_changed,
     serving,
+    settled_at,
     stored,
 )
 from tests.support.redelivery import redeliver_sooner
@@ -301,11 +302,7 @@ async def test_a_poison_message_becomes_a_dead_letter_and_the_rest_goes_on(
 
         await eventually(buried, "what can't be judged is a dead letter; a good grade is passed by")
 
-        async def consumed() -> bool:
-            info = await client.jetstream().consumer_info("FEEDBACK", "notify-feedback")
-            return (info.num_pending, info.num_ack_pending) == (0, 0)
-
-        await eventually(consumed, "nothing is left on the consumer")
+        await eventually(settled_at(client, 4), "nothing is left unsettled")
     letters = await stored(client, MessageDeadLettered)
     assert {(letter.data.consumer, letter.data.attempts) for letter in letters} == {("notify-feedback", 1)}
     assert not any("13800000000" in letter.to_json().decode() for letter in letters)

@@ -183,7 +183,7 @@ async def test_the_service_lives_without_a_broker_and_becomes_ready_by_itself(
         assert (await http.get("/livez")).status_code == 200
         unready = await http.get("/readyz")
         assert unready.status_code == 503
-        assert set(unready.json()["checks"]) == {"nats", "alerts", "consumers", "access"}
+        assert set(unready.json()["checks"]) == {"nats", "alerts", "consumers", "ratings", "access"}
         listing = await http.get("/v1/alerts")
         assert listing.status_code == 503
         assert int(listing.headers["retry-after"]) >= 1

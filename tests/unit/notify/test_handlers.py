@@ -9,7 +9,6 @@ from services.notify.application.handlers import AcknowledgeAlert, DeliverAlert,
 from services.notify.application.ports import RulePacks
 from services.notify.application.translation import raised_event
 from services.notify.domain.alert import Alert, Outcome, alert_id
-from services.notify.entrypoints.events import early_raising, no_concern
 from services.notify.metrics import NotifyMetrics
 from shared.events import (
     AlertAcknowledged,
@@ -23,7 +22,6 @@ from shared.events import (
 from shared.kernel.errors import ConflictError, NotFoundError, PermanentError, TransientError
 from shared.kernel.units import load_units
 from shared.messaging.publisher import BrokerUnavailableError
-from shared.messaging.stored import StoredMessage
 from shared.rules import RulePack
 from shared.testing.builders import envelope_of, stream_diverged
 from tests.unit.notify.support import NOW, OnePack, SetClock, Stream, alert, feedback, score_changed
@@ -193,28 +191,6 @@ async def test_only_ratings_that_no_rule_fires_on_are_let_pass(grade: int, *, pa
     handler, event = raising(Stream()), feedback(grade)
     assert handler.is_quiet(event.data.grade, event.receivedat) is passes
     assert bool(await handler.on_feedback(event)) is not passes
-
-
-@pytest.mark.parametrize(
-    ("body", "passes"),
-    [
-        (feedback(5).to_json(), True),
-        (feedback(1).to_json(), False),
-        (feedback(5).to_json()[:-40], False),
-        (feedback(5).to_json().replace(b'"grade":5', b'"grade":9'), False),
-        (feedback(5).to_json().replace(b'"grade":5', b'"grade":"5"'), False),
-        (b'{"specversion": "1.0", "data": ', False),
-        (b"{}", False),
-        (b"\xff", False),
-    ],
-    ids=["good", "bad", "cut", "no grade of ours", "no number", "half", "empty", "no text"],
-)
-def test_a_glance_passes_good_ratings_by_and_nothing_that_it_can_not_judge(
-    body: bytes, *, passes: bool
-) -> None:
-    message = StoredMessage("feedback.v1.submitted.3601.360102", body, "FEEDBACK", 1, 1, 1, 0, 0, "")
-    handler = raising(Stream())
-    assert no_concern(handler, early_raising(handler))(message) is passes
 
 
 @pytest.mark.parametrize(("rank", "passes"), [(2, True), (60, False)])

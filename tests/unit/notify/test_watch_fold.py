@@ -1,16 +1,14 @@
 """The fold that counts: from the bytes of events to what stands out."""
 
-import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from services.notify.adapters.watch_fold import WatchFold
-from services.notify.application.early import EarlyRaising, Verdict
+from services.notify.application.judging import Glance
 from services.notify.application.watching import watch_alerts
 from services.notify.domain.watch import Watch
-from services.notify.metrics import NotifyMetrics
 from shared.messaging.stored import StoredMessage
 from shared.testing.builders import CITY, COUNTY, envelope_of, feedback_submitted
 from tests.unit.notify.people import UNITS
@@ -29,7 +27,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.watch = Watch(PACK.alerts.surge)
-        self.fold = WatchFold(self.watch, UNITS, NotifyMetrics())
+        self.fold = WatchFold(self.watch, UNITS)
         self.sequence = 0
         for day in range(30, 1, -1):
             self.rated(NOW - timedelta(days=day))
@@ -84,31 +82,38 @@ def test_what_is_good_waits_for_a_ranking_like_all_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "verdict"),
+    ("body", "glance"),
     [
-        (feedback_body(5), Verdict.QUIET),
-        (feedback_body(5, source="self"), Verdict.QUIET),
-        (feedback_body(1, source="self"), Verdict.TOLD),
-        (feedback_body(5, synthetic=True), Verdict.QUIET),
-        (feedback_body(5).replace(b'"grade":5', b'"grade":9'), Verdict.UNKNOWN),
-        (b"{}", Verdict.UNKNOWN),
+        (feedback_body(5), Glance.QUIET),
+        (feedback_body(5, source="self"), Glance.QUIET),
+        (feedback_body(1), Glance.CONCERN),
+        (feedback_body(1, source="self"), Glance.CONCERN),
+        (feedback_body(5, synthetic=True), Glance.QUIET),
+        (feedback_body(5)[:-40], Glance.CONCERN),
+        (feedback_body(5).replace(b'"grade":5', b'"grade":9'), Glance.CONCERN),
+        (feedback_body(5).replace(b'"grade":5', b'"grade":"5"'), Glance.CONCERN),
+        (b'{"specversion": "1.0", "data": ', Glance.CONCERN),
+        (b"{}", Glance.CONCERN),
+        (b"\xff", Glance.CONCERN),
     ],
-    ids=["good", "own good", "own bad", "drill", "no grade of ours", "empty"],
-)
-async def test_every_rating_is_judged_at_once_whether_it_counts_or_not(body: bytes, verdict: Verdict) -> None:
-    judged: list[int] = []
+    ids=[
+        "good", "own good", "bad", "own bad", "drill", "cut", "no grade of ours", "no number", "half",
+        "empty", "no text",
+    ],
+)  # fmt: skip
+def test_a_glance_passes_good_ratings_by_and_nothing_that_it_can_not_judge(
+    body: bytes, glance: Glance
+) -> None:
+    fold = WatchFold(Watch(PACK.alerts.surge), UNITS, lambda grade, _: grade > 2)
+    message = StoredMessage(SUBJECT, body, "FEEDBACK", 1, 1, 1, 0, 0, "")
+    assert (fold.fold(message), fold.glance(message)) == (glance, glance)
 
-    async def judge(message: StoredMessage) -> None:
-        judged.append(message.sequence)
 
-    early = EarlyRaising(lambda grade, _: grade > 2, judge)
-    fold = WatchFold(Watch(PACK.alerts.surge), UNITS, NotifyMetrics(), early)
-    early.begin(0)
-    fold.fold(StoredMessage(SUBJECT, body, "FEEDBACK", 1, 1, 1, 0, 0, ""))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert early.verdict(1) is verdict
-    assert judged == ([1] if verdict is Verdict.TOLD else [])
+@pytest.mark.parametrize("body", [b"{}", feedback_body(1)], ids=["empty", "as a rating"])
+def test_what_is_no_rating_is_never_judged(body: bytes) -> None:
+    fold = WatchFold(Watch(PACK.alerts.surge), UNITS, lambda grade, _: grade > 2)
+    message = StoredMessage(f"feedback.v1.corrected.{CITY}.{COUNTY}", body, "FEEDBACK", 1, 1, 1, 0, 0, "")
+    assert (fold.fold(message), fold.glance(message)) == (Glance.OTHER, Glance.OTHER)
 
 
 def test_a_message_that_is_none_is_left_out() -> None:
