@@ -59,7 +59,7 @@ def folded_streams(service: str) -> tuple[str, ...]:
         (consumer.stream, subject)
         for consumer in CONSUMERS
         if consumer.service == service
-        for subject in consumer.filters
+        for subject in consumer.filters or (">",)
     }
     return tuple(
         sorted(
