@@ -43,7 +43,7 @@ PATIENCE_S = 0.5
 """After so long without an answer the others no longer wait for a batch: its answer may have been lost."""
 CLOCK_S = 0.005
 """Timers of the event loop may come a little early."""
-GATHER_S = 0.02
+GATHER_S = 0.008
 """Longest time that a commit waits while more callers arrive; with nobody arriving it waits for one turn."""
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 HEADER_BYTES = 1024
