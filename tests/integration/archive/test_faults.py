@@ -20,6 +20,7 @@ from shared.messaging.streams import ALERTS, AUDIT, FEEDBACK, RANKING
 from tests.integration.archive.support import (
     Process,
     Setup,
+    connected,
     publish,
     publish_others,
     ratings,
@@ -68,6 +69,7 @@ async def load(client: Client, count: int = LOAD) -> None:
 async def assert_complete(api: httpx.AsyncClient, limit_s: float = 60, count: int = LOAD) -> None:
     """Everything of :func:`load` is in the log, once."""
     await until_archived(api, {FEEDBACK: count, RANKING: 100, ALERTS: 100}, limit_s)
+    await connected(api, limit_s)  # all may have been archived before the last outage
     outcome = await verified(api)
     assert outcome["findings"] == []
     assert outcome["entries"] - outcome["streams"][AUDIT]["entries"] == count + 200
