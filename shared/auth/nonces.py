@@ -16,6 +16,7 @@ from nats.js.errors import Error as JetStreamError
 
 from shared.auth.signing import TOLERANCE_S
 from shared.kernel.errors import TransientError
+from shared.messaging.group_commit import WRONG_LAST_SEQUENCE
 from shared.messaging.session import BrokerSession
 from shared.messaging.streams import NONCES_BUCKET
 
@@ -23,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 MOST_REMEMBERED: Final = 200_000
 TIMEOUT_S: Final = 1.0
-_WRONG_LAST_SEQUENCE: Final = 10071
 
 
 class NoncesUnavailableError(TransientError):
@@ -80,7 +80,7 @@ class SharedNonces:
                 subject, b"", headers={"Nats-Expected-Last-Subject-Sequence": "0"}
             )
         except APIError as error:
-            if error.err_code == _WRONG_LAST_SEQUENCE:
+            if error.err_code in WRONG_LAST_SEQUENCE:
                 return False
             raise _unavailable(credential_id, error) from error
         except (NatsError, JetStreamError, TransientError, OSError, TimeoutError) as error:

@@ -20,6 +20,7 @@ from nats.js.errors import APIError, NotFoundError
 from nats.js.errors import Error as JetStreamError
 
 from shared.kernel.errors import TransientError, describe
+from shared.messaging.group_commit import WRONG_LAST_SEQUENCE
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.session import BrokerSession
 from shared.messaging.streams import LEASES_BUCKET
@@ -30,7 +31,6 @@ STREAM: Final = f"KV_{LEASES_BUCKET}"
 PREFIX: Final = f"$KV.{LEASES_BUCKET}."
 TIMEOUT_S: Final = 2.0
 RELEASED_TTL_S: Final = 1.0
-WRONG_LAST_SEQUENCE: Final = 10071
 
 
 class LeaseTimes(NamedTuple):
@@ -248,7 +248,7 @@ class NatsLeaseStore:
         try:
             answer = await self._jetstream.publish(PREFIX + key, holder.encode(), headers=headers)
         except APIError as error:
-            if error.err_code == WRONG_LAST_SEQUENCE:
+            if error.err_code in WRONG_LAST_SEQUENCE:
                 raise LeaseConflictError(
                     describe(f"another lease of {key}", f"sequence {replaces}", "read it again")
                 ) from error

@@ -22,6 +22,7 @@ from nats.js.errors import APIError, NotFoundError
 from nats.js.errors import Error as JetStreamError
 
 from shared.kernel.errors import TransientError, describe
+from shared.messaging.group_commit import WRONG_LAST_SEQUENCE
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.stored import NANO
 from shared.messaging.streams import POSITIONS_BUCKET, RetiredConsumer
@@ -31,7 +32,6 @@ log = structlog.get_logger(__name__)
 STREAM: Final = f"KV_{POSITIONS_BUCKET}"
 PREFIX: Final = f"$KV.{POSITIONS_BUCKET}."
 TIMEOUT_S: Final = 5.0
-WRONG_LAST_SEQUENCE: Final = 10071
 SAME_NS: Final = 10_000
 """The client cuts times of stored messages off at microseconds."""
 
@@ -102,7 +102,7 @@ async def write_position(client: Client, key: str, position: Position, replaces:
     try:
         await jetstream.publish(PREFIX + key, msgspec.json.encode(position), headers=headers)
     except APIError as error:
-        if error.err_code == WRONG_LAST_SEQUENCE:
+        if error.err_code in WRONG_LAST_SEQUENCE:
             raise PositionConflictError(
                 describe(f"another position of {key}", f"sequence {replaces}", "read it again")
             ) from error

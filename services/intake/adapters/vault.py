@@ -21,12 +21,11 @@ from services.intake.application.keeping import StoredRecord
 from services.intake.application.ports import SealedRecord
 from services.intake.domain.submission import Contact
 from shared.kernel.errors import NotFoundError, describe
-from shared.messaging.group_commit import GroupCommit, Outgoing
+from shared.messaging.group_commit import WRONG_LAST_SEQUENCE, GroupCommit, Outgoing
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.reading import FoldReader, HistoryChangedError
 from shared.messaging.streams import VAULT
 
-WRONG_LAST_SEQUENCE: Final = 10071
 NO_SUCH_SEQUENCE: Final = 10057
 
 
@@ -152,7 +151,7 @@ class JetStreamVault:
         try:
             await self._connected().publish(record_subject(record_id), payload, stream=VAULT, headers=headers)
         except JetStreamError as error:
-            if getattr(error, "err_code", None) == WRONG_LAST_SEQUENCE:
+            if getattr(error, "err_code", None) in WRONG_LAST_SEQUENCE:
                 await self._delete(record_id, sequence)  # not the newest copy: a crash has left it
                 return False
             raise _unclear(record_id) from error

@@ -26,9 +26,9 @@ FINDINGS_DURABLE: Final = "rectify-findings"
 PACE_S: Final = 0.4
 SUBMITTED: Final = "feedback.v1.submitted."
 FOLLOWED: Final = tuple(
-    f"feedback.v1.{fact}." for fact in ("submitted", "corrected", "withdrawn", "excluded", "reinstated")
+    f"feedback.v1.{fact}." for fact in ("corrected", "withdrawn", "excluded", "reinstated")
 )
-"""Subjects of what may begin or change a case."""
+"""Subjects of what becomes of ratings and may change a case."""
 
 
 class _Data(msgspec.Struct):

@@ -11,11 +11,12 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError, NotFoundError
 from nats.js.errors import Error as JetStreamError
 
-from services.scoring.adapters.nats_ranking_store import CONFLICTS, TIMEOUT_S
+from services.scoring.adapters.nats_ranking_store import TIMEOUT_S
 from services.scoring.application.ports import StoreConflictError
 from services.scoring.domain.flags import Flags, Notice
 from services.scoring.domain.integrity import Finding
 from shared.kernel.errors import TransientError, describe
+from shared.messaging.group_commit import WRONG_LAST_SEQUENCE
 from shared.messaging.streams import INTEGRITY_BUCKET
 
 log = structlog.get_logger(__name__)
@@ -74,7 +75,7 @@ class NatsFlagStore:
         try:
             answer = await self._jetstream.publish(SUBJECT, encode(flags), headers=headers)
         except APIError as error:
-            if error.err_code in CONFLICTS:
+            if error.err_code in WRONG_LAST_SEQUENCE:
                 raise StoreConflictError(
                     describe(error.description, "to be the only writer", "this instance reads again")
                 ) from error

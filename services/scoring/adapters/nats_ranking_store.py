@@ -38,14 +38,13 @@ from shared.kernel.errors import (
 from shared.kernel.errors import (
     NotFoundError as NoSuchThingError,
 )
+from shared.messaging.group_commit import WRONG_LAST_SEQUENCE
 from shared.messaging.streams import MAX_MESSAGE_BYTES, RANKINGS_BUCKET
 
 log = structlog.get_logger(__name__)
 
 STREAM: Final = f"KV_{RANKINGS_BUCKET}"
 PREFIX: Final = f"$KV.{RANKINGS_BUCKET}."
-CONFLICTS: Final = frozenset({10071, 10164})
-"""The server's codes for "the last sequence of the subject is another", alone and within a batch."""
 TIMEOUT_S: Final = 10.0
 PARALLEL_READS: Final = 32
 READ_ATTEMPTS: Final = 20
@@ -148,7 +147,7 @@ class NatsRankingStore:
     def _conclude(self, entries: list[tuple[str, bytes]], answer: Mapping[str, Any]) -> None:
         error = answer.get("error")
         if error is not None:
-            if error.get("err_code") in CONFLICTS:
+            if error.get("err_code") in WRONG_LAST_SEQUENCE:
                 raise StoreConflictError(
                     describe(
                         error.get("description"),

@@ -31,6 +31,7 @@ from services.scoring.application.snapshots import message_hash, with_blob
 from services.scoring.domain.snapshots import Snapshot, StreamState
 from shared.kernel.clock import rfc3339
 from shared.kernel.errors import TransientError, describe
+from shared.messaging.group_commit import WRONG_LAST_SEQUENCE
 from shared.messaging.streams import SNAPSHOTS_BUCKET
 
 log = structlog.get_logger(__name__)
@@ -46,7 +47,6 @@ CHUNK_BYTES: Final = 512 * 1024
 WINDOW: Final = 16
 """Chunks on their way at once, both ways: 8 MiB."""
 TIMEOUT_S: Final = 10.0
-WRONG_LAST_SEQUENCE: Final = 10071
 _END_OF_BATCH: Final = "204"
 _NO_MESSAGE: Final = "404"
 _SNAPSHOT: Final = TypeAdapter(Snapshot)
@@ -205,7 +205,7 @@ class JetStreamSnapshotStore:
             answer = await self._jetstream.publish(POINTER, encode_pointer(counting), headers=headers)
         except APIError as error:
             await self._delete(newest.blob)
-            if error.err_code == WRONG_LAST_SEQUENCE:
+            if error.err_code in WRONG_LAST_SEQUENCE:
                 raise StoreConflictError(
                     describe(
                         "a pointer that somebody else moved",
