@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +23,7 @@ from aiosmtpd.smtp import Envelope as SmtpEnvelope
 from fastapi import FastAPI
 from nats.aio.client import Client
 
+from deploy.local.embedded import free_ports
 from services.notify.adapters.webhook import sign
 from services.notify.bootstrap import create_app
 from services.notify.settings import Settings
@@ -37,6 +40,7 @@ from shared.kernel.ids import derived_id
 from shared.messaging.group_commit import GroupCommit, Outgoing
 from shared.messaging.positions import read_position
 from shared.messaging.streams import NOTIFY_RATINGS
+from tests.support import warm
 from tests.support.access import auth_dir, proofs
 
 KEY = bytes(range(32))
@@ -323,3 +327,23 @@ def settled_at(client: Client, sequence: int) -> Callable[[], Awaitable[bool]]:
         return position is not None and position.sequence == sequence
 
     return stands
+
+
+@asynccontextmanager
+async def a_process(setup: Setup, **settings: str) -> AsyncIterator[warm.Awaited]:
+    """``python -m services.notify`` with ``settings``, ended by SIGTERM unless the test has killed it."""
+    environment = os.environ | {
+        "NATS_URL": setup.nats_url,
+        "SECRETS_DIR": str(setup.secrets_dir),
+        "HTTP_PORT": str(free_ports(1)[0]),
+        "CONSOLE_ALERTS": "false",
+        "LOG_LEVEL": "WARNING",
+        **settings,
+    }
+    started = warm.Awaited([sys.executable, "-m", "services.notify"], env=environment)
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.terminate()
+        await asyncio.wait_for(started.wait(), 60)

@@ -1,11 +1,8 @@
 """Each rating is read once: judged behind the position, which passes only what is settled."""
 
 import asyncio
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +10,6 @@ import httpx
 import pytest
 from nats.aio.client import Client
 
-from deploy.local.embedded import free_ports
 from services.notify.application import judging
 from services.notify.application.raising import RaiseAlerts
 from services.notify.domain.alert import alert_id
@@ -31,6 +27,7 @@ from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import ALERTS, FEEDBACK, NOTIFY_RATINGS, POSITIONS_BUCKET, ConsumerSpec
 from tests.integration.notify.support import (
     Setup,
+    a_process,
     bad_review,
     eventually,
     publish,
@@ -39,7 +36,6 @@ from tests.integration.notify.support import (
     settled_at,
     stored,
 )
-from tests.support import warm
 
 pytestmark = pytest.mark.integration
 BUCKET = f"KV_{POSITIONS_BUCKET}"
@@ -132,30 +128,11 @@ def read_to(client: Client, sequence: int) -> Callable[[], Awaitable[bool]]:
     return read
 
 
-@asynccontextmanager
-async def process(setup: Setup) -> AsyncIterator[warm.Awaited]:
-    """``python -m services.notify``, ended by SIGTERM unless the test has killed it."""
-    environment = os.environ | {
-        "NATS_URL": setup.nats_url,
-        "SECRETS_DIR": str(setup.secrets_dir),
-        "HTTP_PORT": str(free_ports(1)[0]),
-        "CONSOLE_ALERTS": "false",
-        "LOG_LEVEL": "WARNING",
-    }
-    started = warm.Awaited([sys.executable, "-m", "services.notify"], env=environment)
-    try:
-        yield started
-    finally:
-        if started.returncode is None:
-            started.terminate()
-        await asyncio.wait_for(started.wait(), 60)
-
-
 async def test_killed_between_an_alert_and_the_position_it_raises_no_second_one(
     client: Client, setup: Setup
 ) -> None:
     jetstream = client.jetstream()
-    async with process(setup) as first:
+    async with a_process(setup) as first:
         await publish(client, bad_review(1))
         await eventually(settled_at(client, 1), "the first one is settled")
         bucket = (await jetstream.stream_info(BUCKET)).config
@@ -167,7 +144,7 @@ async def test_killed_between_an_alert_and_the_position_it_raises_no_second_one(
     await jetstream.update_stream(bucket)
     alerts = (await jetstream.stream_info(ALERTS)).config
     await jetstream.update_stream(alerts.evolve(duplicate_window=0.1))  # the broker's memory is no help
-    async with process(setup):
+    async with a_process(setup):
         await eventually(settled_at(client, 59), "everything is settled")
     told = await raised(client)
     assert (set(told), len(told)) == (ids(*range(1, 60)), 59)
