@@ -2,14 +2,12 @@
 
 import functools
 import gc
-from collections.abc import Hashable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import httpx
 import pytest
 import structlog
 from fastapi.dependencies import models as dependencies
-from pydantic import ConfigDict, TypeAdapter
 
 from tests.support.properties import load_profile
 
@@ -84,32 +82,6 @@ def _one_tls_context() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         once = functools.cache(httpx.create_ssl_context)
         patch.setattr("httpx._transports.default.create_ssl_context", once)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_adapter_a_type() -> Iterator[None]:
-    """Let apps share what reads and writes a type: a third of what it takes to build an app."""
-    known: dict[Hashable, TypeAdapter[Any]] = {}
-
-    def adapter(annotated: Any, *, config: ConfigDict | None) -> TypeAdapter[Any]:  # noqa: ANN401 - any type
-        *more, field = annotated.__metadata__
-        # With its type: 1, 1.0 and True are equal and no equal defaults.
-        told = tuple((name, type(value), value) for name, value in field._attributes_set.items())  # noqa: SLF001 - all that it was given
-        key = annotated.__origin__, tuple(more), told
-        try:
-            found = known.get(key)
-        except TypeError:  # not hashable
-            return TypeAdapter(annotated, config=config)
-        if found is not None and config is None:
-            return found
-        made = TypeAdapter(annotated, config=config)
-        if config is None:
-            known[key] = made
-        return made
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastapi._compat.v2.TypeAdapter", adapter)
         yield
 
 
