@@ -28,6 +28,7 @@ from tests.support.platform import Platform
 
 ALERTS_TIMEOUT_S = 180.0
 """A message that was being handled when notify was killed comes again after its ack wait."""
+REMINDERS_TIMEOUT_S = 120.0
 POLL_S = 0.25
 AT = "timers.v1.at."
 """Where timers stand until they are due."""
@@ -138,6 +139,19 @@ async def assert_everything_adds_up(
     assert books.balanced, books
     assert books.accepted == len(platform.promised)
     return cases
+
+
+async def until_announced(
+    platform: Platform, reminders: Collection[tuple[str, int]], *, timeout_s: float = REMINDERS_TIMEOUT_S
+) -> None:
+    """Wait until each of ``reminders``, a clock and its per cent, was announced of some case."""
+    books, outstanding = CaseBooks(), set(reminders)
+    deadline_s = time.monotonic() + timeout_s
+    async with cli_connection(platform.layout) as client, aclosing(StreamView(client, CASES)) as view:
+        while outstanding:
+            assert time.monotonic() < deadline_s, f"not announced in {timeout_s:g} s: {outstanding}"
+            books.take(fact.event for fact in await view.news() if fact.event is not None)
+            outstanding -= {(clock, percent) for _, clock, _, percent in books.announced}
 
 
 def verified(platform: Platform) -> Any:  # noqa: ANN401 - whatever JSON it prints
