@@ -1,12 +1,9 @@
 """The archived streams through the broker: durable consumers for the flow, reads by sequence for the rest."""
 
-import asyncio
 import json
 from typing import Final
 
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.api import ConsumerInfo
 from nats.js.errors import Error as JetStreamError
@@ -14,6 +11,7 @@ from nats.js.errors import NotFoundError
 
 from services.archive.application.ports import StreamBounds, StreamState
 from shared.kernel.errors import describe
+from shared.messaging.direct import direct_reads
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.reading import DurableReader
 from shared.messaging.session import BrokerSession
@@ -116,8 +114,15 @@ class JetStreamSource:
         Any replica may answer a direct read, so that nothing is missing is asked of the leader.
         """
         client = self._session.client
+        count = min(FETCH_MESSAGES, last - first + 1)
         try:
-            found = await _batch(client, stream, first, last)
+            async with direct_reads(client) as reads:
+                read = await reads.batch(stream, first, count, max_bytes=FETCH_BYTES, timeout_s=REQUEST_S)
+            found = [
+                _stored(stream, each.subject, each.data, each.sequence)
+                for each in read
+                if each.sequence <= last
+            ]
             if not found:
                 found = await self._from_leader(client, stream, first, last)
         except (NatsError, JetStreamError, TimeoutError) as error:
@@ -148,30 +153,3 @@ def _unavailable(wanted: str, error: Exception) -> BrokerUnavailableError:
 
 def _stored(stream: str, subject: str, data: bytes, sequence: int) -> StoredMessage:
     return StoredMessage(subject, data, stream, sequence, 0, 0, 0, 0, "")
-
-
-async def _batch(client: Client, stream: str, first: int, last: int) -> list[StoredMessage]:
-    """One batched direct read, oldest first, ended by the server's status message."""
-    count = min(FETCH_MESSAGES, last - first + 1)
-    request = {"seq": first, "batch": count, "max_bytes": FETCH_BYTES, "next_by_subj": ">"}
-    inbox = client.new_inbox()
-    subscription = await client.subscribe(inbox, pending_msgs_limit=-1, pending_bytes_limit=-1)
-    found: list[StoredMessage] = []
-    try:
-        await client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
-        async with asyncio.timeout(REQUEST_S):
-            while (message := await _next(subscription)) is not None:
-                sequence = int((message.headers or {})["Nats-Sequence"])
-                if sequence > last:
-                    continue
-                subject = (message.headers or {})["Nats-Subject"]
-                found.append(_stored(stream, subject, message.data, sequence))
-    finally:
-        await subscription.unsubscribe()
-    return found
-
-
-async def _next(subscription: Subscription) -> Msg | None:
-    """The next message of a direct read; None at its end: 204 after the last, 404 if there is none."""
-    message = await subscription.next_msg(timeout=REQUEST_S)
-    return None if (message.headers or {}).get("Status") else message

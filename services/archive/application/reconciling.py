@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
+from time import monotonic
 from typing import Final, Protocol
 
 import structlog
@@ -31,6 +32,9 @@ NEW_PER_ROUND: Final = 60_000
 """Newly archived messages of one stream that a round compares; at 60 s apart that follows 1,000 a second."""
 ROTATING_PER_ROUND: Final = 2_000
 """Older ones beside them: a million come round in eight hours."""
+REST: Final = 3.0
+"""How long it rests after a chunk, in times of what the chunk took: nobody waits for this, and in one go it
+would keep a processor from archiving for seconds."""
 EXPIRY_SLACK: Final = timedelta(minutes=10)
 """The broker counts age from when it stored a message, the log from when the platform received it."""
 REMEMBERED: Final = 500
@@ -253,6 +257,7 @@ class Reconciliation:
 
     async def _compare(self, stream: str, watch: _Watch, first: int, last: int) -> None:
         while first <= last:
+            started = monotonic()
             found = _Found()
             until = min(last, first + CHUNK - 1)
             await self._compare_range(stream, first, until, found)
@@ -260,6 +265,7 @@ class Reconciliation:
             for kind, sequences in found.kinds.items():
                 watch.kinds[kind].add(sequences)
             first = until + 1
+            await asyncio.sleep(REST * (monotonic() - started))
 
     async def _compare_range(self, stream: str, first: int, last: int, found: _Found) -> None:
         """Compare at most :data:`CHUNK` sequences, all of which have had the time to be archived."""

@@ -19,7 +19,6 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from services.scoring.adapters.direct_reads import Read, read_after
 from services.scoring.application.ports import MOST_KEYS, StoreConflictError
 from services.scoring.application.published import (
     ANNOUNCED_PREFIX,
@@ -38,6 +37,7 @@ from shared.kernel.errors import (
 from shared.kernel.errors import (
     NotFoundError as NoSuchThingError,
 )
+from shared.messaging.direct import Read, read_after
 from shared.messaging.group_commit import WRONG_LAST_SEQUENCE
 from shared.messaging.streams import MAX_MESSAGE_BYTES, RANKINGS_BUCKET
 

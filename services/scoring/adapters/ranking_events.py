@@ -12,7 +12,6 @@ from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from services.scoring.adapters.direct_reads import read_after
 from services.scoring.adapters.told_events import read_told
 from services.scoring.application.closing import Closing, Restatement
 from services.scoring.application.ports import Announcements, Revision, StoreConflictError
@@ -35,6 +34,7 @@ from shared.events.ranking import CAUSES_IN_A_MESSAGE
 from shared.kernel.errors import describe
 from shared.kernel.ids import derived_id
 from shared.kernel.units import BUREAU, Unit, UnitRegistry
+from shared.messaging.direct import read_after
 from shared.messaging.group_commit import MAX_BATCH, GroupCommit, Outgoing, PublishConflictError
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.streams import MAX_MESSAGE_BYTES, RANKING

@@ -31,6 +31,7 @@ from services.scoring.application.snapshots import message_hash, with_blob
 from services.scoring.domain.snapshots import Snapshot, StreamState
 from shared.kernel.clock import rfc3339
 from shared.kernel.errors import TransientError, describe
+from shared.messaging.direct import direct_reads
 from shared.messaging.group_commit import WRONG_LAST_SEQUENCE
 from shared.messaging.streams import SNAPSHOTS_BUCKET
 
@@ -47,8 +48,6 @@ CHUNK_BYTES: Final = 512 * 1024
 WINDOW: Final = 16
 """Chunks on their way at once, both ways: 8 MiB."""
 TIMEOUT_S: Final = 10.0
-_END_OF_BATCH: Final = "204"
-_NO_MESSAGE: Final = "404"
 _SNAPSHOT: Final = TypeAdapter(Snapshot)
 
 
@@ -125,28 +124,14 @@ class JetStreamSnapshotStore:
 
     async def _chunks(self, blob: str) -> AsyncGenerator[bytes, None]:
         """The chunks as they are stored, by batched direct reads: no consumer, no copy of the whole."""
-        inbox = self._client.new_inbox()
-        answers = await self._client.subscribe(inbox, pending_msgs_limit=-1, pending_bytes_limit=-1)
-        try:
-            start, more = 1, True
-            while more:
-                request = {"seq": start, "batch": WINDOW, "next_by_subj": CHUNKS + blob}
-                asked = json.dumps(request).encode()
-                await self._client.publish(f"$JS.API.DIRECT.GET.{OBJECTS}", asked, reply=inbox)
-                more = False
-                while True:
-                    message = await answers.next_msg(TIMEOUT_S)
-                    headers = message.headers or {}
-                    status = headers.get("Status")
-                    if status in {_END_OF_BATCH, _NO_MESSAGE}:
-                        break
-                    if status is not None:
-                        raise _unavailable(f"blob {blob}", f"{status} {headers.get('Description', '')}")
-                    start, more = int(headers["Nats-Sequence"]) + 1, True
-                    yield message.data
-        finally:
-            with contextlib.suppress(NatsError):
-                await answers.unsubscribe()
+        start = 1
+        async with direct_reads(self._client) as reads:
+            while part := await reads.batch(
+                OBJECTS, start, WINDOW, subjects=CHUNKS + blob, timeout_s=TIMEOUT_S
+            ):
+                start = part[-1].sequence + 1
+                while part:  # who has a chunk need not keep the others of its window
+                    yield part.pop(0).data
 
     async def save(self, snapshot: Snapshot, blob: bytes) -> Snapshot:
         """See :meth:`SnapshotStore.save`.

@@ -7,7 +7,6 @@ from typing import Annotated, Final
 import msgspec
 import structlog
 
-from services.scoring.adapters.direct_reads import Read
 from services.scoring.application.told import Told, ToldList, ToldPeriod
 from services.scoring.domain.announcements import Announced
 from shared.events import (
@@ -19,6 +18,7 @@ from shared.events import (
     spec_for_data,
 )
 from shared.events.ranking import ROWS_IN_A_MESSAGE
+from shared.messaging.direct import Read
 
 log = structlog.get_logger(__name__)
 

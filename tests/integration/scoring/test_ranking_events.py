@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 import pytest
 from nats.aio.client import Client
 
-from services.scoring.adapters import direct_reads
 from services.scoring.adapters.ranking_events import BusRankingEvents
 from services.scoring.application.fold import Fold
 from services.scoring.application.ports import Announcements, Revision, StoreConflictError
 from services.scoring.application.published import PublishedList
 from services.scoring.application.told import NOTHING, ToldList
 from shared.kernel.grades import Level
+from shared.messaging import direct
 from shared.messaging.group_commit import GroupCommit
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.streams import RANKING
@@ -78,7 +78,7 @@ async def test_one_replica_may_go_on_and_says_the_same_only_once(client: Client,
 async def test_what_was_told_behind_a_sequence_is_read_back(
     client: Client, commit: GroupCommit, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(direct_reads, "READS_AT_ONCE", at_once)
+    monkeypatch.setattr(direct, "READS_AT_ONCE", at_once)
     events = BusRankingEvents(commit, client, UNITS)
     assert await events.told_since(0) == NOTHING
     await events.catch_up()

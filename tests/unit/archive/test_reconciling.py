@@ -1,10 +1,13 @@
 """Streams and log in memory: what differs is reported once, and that it agrees again too."""
 
+import asyncio
 from datetime import UTC, timedelta
+from time import monotonic
 from typing import cast
 
 import pytest
 
+from services.archive.application import reconciling
 from services.archive.application.envelopes import read_attributes
 from services.archive.application.ports import EntryLog
 from services.archive.application.reconciling import DivergedError, Reconciliation
@@ -14,6 +17,7 @@ from services.archive.metrics import ArchiveMetrics
 from shared.events import Envelope, StreamDiverged
 from shared.kernel.errors import TransientError
 from shared.messaging.publisher import BrokerUnavailableError
+from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import AUDIT, FEEDBACK
 from shared.observability.metrics import ServiceMetrics
 from shared.testing.builders import envelope_of, feedback_submitted
@@ -221,3 +225,19 @@ async def test_a_silent_stream_is_asked_again_in_the_next_round(world: World) ->
     await world.reconciliation.round()
     assert world.told == [("lost_in_stream", True, 12, 12, 1)]
     assert issubclass(BrokerUnavailableError, TransientError)
+
+
+async def test_a_round_rests_longer_than_it_works(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a chunk takes; nobody waits for it, and others want the processor."""
+    takes_s = 0.02
+    fetch = world.streams.fetch
+
+    async def slowly(stream: str, first: int, last: int) -> list[StoredMessage]:
+        await asyncio.sleep(takes_s)
+        return await fetch(stream, first, last)
+
+    monkeypatch.setattr(reconciling, "CHUNK", 5)
+    monkeypatch.setattr(world.streams, "fetch", slowly)
+    began = monotonic()
+    await world.reconciliation.round()
+    assert monotonic() - began >= (1 + reconciling.REST) * takes_s * (30 / 5)

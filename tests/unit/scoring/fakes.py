@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from services.scoring.adapters.direct_reads import Read
 from services.scoring.adapters.nats_flag_store import decode as decode_flags
 from services.scoring.adapters.nats_flag_store import encode as encode_flags
 from services.scoring.adapters.nats_ranking_store import assemble, check_commit
@@ -16,6 +15,7 @@ from services.scoring.application.told import Told
 from services.scoring.domain.flags import Flags
 from shared.events import Envelope, RankingRevised, UnitScoreChanged, parse_envelope
 from shared.kernel.units import UnitRegistry
+from shared.messaging.direct import Read
 from shared.messaging.group_commit import Outgoing
 from shared.messaging.publisher import BrokerUnavailableError
 

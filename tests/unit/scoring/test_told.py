@@ -5,13 +5,13 @@ from typing import TypeVar
 
 import pytest
 
-from services.scoring.adapters.direct_reads import Read
 from services.scoring.adapters.told_events import read_told
 from services.scoring.application.publication import Publisher
 from services.scoring.application.published import BOOKS_KEY
 from services.scoring.application.told import ToldList
 from shared.events import Envelope, EventData, PeriodClosed, PeriodRestated
 from shared.kernel.errors import TransientError
+from shared.messaging.direct import Read
 from tests.unit.scoring.calendars import KEY, LAST_OPEN, Calendar, exclusion, october, reinstatement
 from tests.unit.scoring.fakes import MemoryRankingStore
 from tests.unit.scoring.publishing import UNITS, WINDOWS, good
