@@ -39,7 +39,7 @@ from shared.events.integrity import UnitFlagged
 from shared.events.people import IdentityErased, IdentityUnmasked, UnmaskingDecided, UnmaskingRequested
 from shared.events.ranking import PeriodClosed, PeriodRestated, RankingRevised, RankingRow, UnitScoreChanged
 from shared.events.reads import RecordsRead
-from shared.events.registry import EVENTS, EventSpec, spec_for_data, spec_for_type
+from shared.events.registry import EVENTS, EventSpec, parse_event, spec_for_data, spec_for_type
 
 __all__ = [
     "EVENTS",
@@ -84,6 +84,7 @@ __all__ = [
     "UnmaskingDecided",
     "UnmaskingRequested",
     "parse_envelope",
+    "parse_event",
     "spec_for_data",
     "spec_for_type",
 ]

@@ -9,6 +9,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from shared.events import approvals, endpoints, sanctions, supervision, units
 from shared.events.alerts import (
     AlertAcknowledged,
@@ -47,7 +49,7 @@ from shared.events.cases import (
     CaseTransferRefused,
 )
 from shared.events.deadletter import MessageDeadLettered
-from shared.events.envelope import Envelope, InvalidEventError, Provenance
+from shared.events.envelope import Envelope, InvalidEventError, Provenance, parse_envelope
 from shared.events.feedback import (
     FeedbackConflicted,
     FeedbackCorrected,
@@ -62,6 +64,7 @@ from shared.events.integrity import UnitFlagged
 from shared.events.people import IdentityErased, IdentityUnmasked, UnmaskingDecided, UnmaskingRequested
 from shared.events.ranking import PeriodClosed, PeriodRestated, RankingRevised, UnitScoreChanged
 from shared.events.reads import RecordsRead
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.errors import describe
 
 EVERYWHERE = "all"
@@ -406,3 +409,27 @@ def spec_for_type(event_type: str) -> EventSpec:
             )
         )
     return spec
+
+
+class _Head(msgspec.Struct):
+    """The least of an event that says how to read the rest."""
+
+    type: str
+
+
+_head = msgspec.json.Decoder(_Head).decode
+
+
+def parse_event(raw: bytes) -> Envelope[Any]:
+    """Parse a message body that may be any registered event, with the model of its type.
+
+    Raises:
+        InvalidEventError: the body is no event, of no registered type, or breaks its contract.
+    """
+    try:
+        event_type = _head(raw).type
+    except UNREADABLE as error:
+        raise InvalidEventError(
+            describe(f"{len(raw)} bytes", f"a CloudEvent ({error})", "fix the producer, then replay")
+        ) from error
+    return parse_envelope(spec_for_type(event_type).envelope, raw)

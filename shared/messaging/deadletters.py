@@ -11,7 +11,7 @@ from nats.js.errors import NotFoundError as StreamMessageMissing
 
 from shared.events.deadletter import MessageDeadLettered
 from shared.events.envelope import Envelope, InvalidEventError, parse_envelope
-from shared.events.registry import spec_for_type
+from shared.events.registry import parse_event
 from shared.kernel.clock import rfc3339
 from shared.kernel.errors import NotFoundError, PermanentError, describe
 from shared.messaging.reading import FoldReader
@@ -85,14 +85,15 @@ def producer_of(letter: Letter, body: bytes) -> str:
 
 def _event(letter: Letter, body: bytes) -> Envelope[Any]:
     try:
-        declared = str(json.loads(body)["type"])
-    except (ValueError, KeyError, TypeError) as error:
+        return parse_event(body)
+    except InvalidEventError as error:
         raise InvalidEventError(
             describe(
-                f"the message of letter {letter.id}", "an event", "mend its producer; it can't be replayed"
+                f"the message of letter {letter.id}",
+                f"an event ({error})",
+                "mend its producer; it can't be replayed",
             )
         ) from error
-    return parse_envelope(spec_for_type(declared).envelope, body)
 
 
 def require_remembered(letter: Letter, body: bytes, now: datetime) -> None:

@@ -21,6 +21,7 @@ from nats.js.api import StreamInfo
 from nats.js.errors import APIError, NotFoundError
 from nats.js.errors import Error as JetStreamError
 
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.errors import TransientError, describe
 from shared.messaging.group_commit import WRONG_LAST_SEQUENCE
 from shared.messaging.publisher import BrokerUnavailableError
@@ -83,7 +84,7 @@ async def read_position(client: Client, key: str) -> tuple[Position | None, int]
         raise _unavailable(key, error) from error
     try:
         return _decode(found.data or b""), int(found.seq or 0)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         log.warning("position_unreadable", key=key, reason=str(error), remedy="the next one replaces it")
         return None, int(found.seq or 0)
 

@@ -9,13 +9,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 
-from shared.events import Envelope, EventData, InvalidEventError, parse_envelope, spec_for_type
+from shared.events import Envelope, EventData, InvalidEventError, parse_event
 from shared.events.units import (
     DivisionChanged,
     RegistryLoaded,
@@ -115,16 +114,11 @@ class RegistryReader:
 
     def _fold(self, message: StoredMessage) -> None:
         try:
-            kind = msgspec.json.decode(message.data, type=_Head).type
-            envelope = parse_envelope(spec_for_type(kind).envelope, message.data)
-        except (msgspec.MsgspecError, InvalidEventError, UnicodeDecodeError) as error:
+            envelope = parse_event(message.data)
+        except InvalidEventError as error:
             log.warning("registry_event_unreadable", sequence=message.sequence, reason=repr(error)[:200])
             return
         apply_registry(self.book, envelope)
-
-
-class _Head(msgspec.Struct):
-    type: str
 
 
 async def read_registry(client: Client, divisions: Iterable[Division] = ()) -> RegistryBook:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from deploy.local.broker import cli_connection
-from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.streams import FEEDBACK
 from tests.support.audit import assert_everything_adds_up, assert_verified_offline
 from tests.support.faults import killed_under_load
 from tests.support.load import Load, simulated
 from tests.support.platform import Platform, until
+from tests.support.poison import publishing_as
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -50,7 +50,8 @@ async def test_poison_message_becomes_a_dead_letter_and_the_rest_goes_on(own_pla
     before = simulated(150, days_ago=3)
     after = simulated(150, days_ago=4)
     await killed_under_load(own_platform, [], before.lines)
-    sequence = await publish_as_intake(own_platform, "feedback.v1.submitted.3607.360702", NO_EVENT)
+    async with publishing_as(own_platform, "intake") as publish:
+        sequence = await publish("feedback.v1.submitted.3607.360702", NO_EVENT)
     own_platform.poisoned += 1
     await killed_under_load(own_platform, [], after.lines)
 
@@ -101,16 +102,6 @@ async def test_same_reference_with_other_content_is_a_conflict_and_the_first_one
     await refused.run(own_platform.url("intake"), own_platform.proofs)
     assert refused.outcomes == {"conflict": 1}
     assert not refused.promised
-
-
-async def publish_as_intake(platform: Platform, subject: str, body: bytes) -> int:
-    layout = platform.layout
-    settings = BrokerSettings(nats_url=layout.nats_url, nats_nkey_seed_file=layout.nkey_seed("intake"))
-    client = await connect(settings, "intake")
-    try:
-        return (await client.jetstream(timeout=10).publish(subject, body, stream=FEEDBACK)).seq
-    finally:
-        await client.close()
 
 
 def letters_about(platform: Platform, sequence: int) -> list[dict[str, Any]] | None:

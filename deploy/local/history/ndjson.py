@@ -8,6 +8,7 @@ import msgspec
 
 from deploy.local.errors import LocalError
 from shared.events import InvalidEventError, spec_for_type
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.errors import describe
 from shared.messaging.streams import FEEDBACK, MAX_MESSAGE_BYTES
 
@@ -90,7 +91,7 @@ def read_feedback_lines(lines: BinaryIO, name: str, stream: str = FEEDBACK) -> I
 def _message(line: bytes, name: str, number: int, stream: str) -> PastMessage | None:
     try:
         found = _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise _broken(
             name, number, _shown(line), f"one JSON object in UTF-8 on a line ({error})",
             "correct or remove the line, or export again",

@@ -16,6 +16,7 @@ from services.scoring.application.cases import parsed
 from services.scoring.application.fold import SUBJECT_PREFIX, Fold, Message
 from services.scoring.domain.lists import RankedList
 from shared.events import InvalidEventError
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.clock import business_day
 from shared.kernel.errors import describe
 from shared.kernel.units import UnitRegistry, load_units
@@ -50,7 +51,7 @@ _decode = msgspec.json.Decoder(_Received).decode
 def _received_at(message: Message) -> datetime | None:
     try:
         return _decode(message.data).receivedat
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None  # no event; the fold leaves it out as well
 
 

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from deploy.local.history.archive import read_entries
 from deploy.local.history.moments import Moment
 from shared.events import RankingRevised, spec_for_data
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.clock import rfc3339
 from shared.messaging.reading import FoldReader
 from shared.messaging.streams import CASES, FEEDBACK, RANKING
@@ -69,7 +70,7 @@ def parse_record(body: bytes) -> Record | None:
     """Read one `RankingRevised`; None if it is none, whatever is wrong with it."""
     try:
         found = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     data = found.data
     position, cases = data.positions.get(FEEDBACK, 0), data.positions.get(CASES, 0)

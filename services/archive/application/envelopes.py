@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from services.archive.domain.entries import Attributes
+from shared.events.unreadable import UNREADABLE
 
 MOST_CHARACTERS: Final = 256
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_CHARACTERS)]
@@ -64,7 +65,7 @@ def read_attributes(raw: bytes) -> Attributes | None:
             _named(data.actor) or _named(data.decided_by) or _named(data.by),
             _named(data.case_id),
         )
-    except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError):
+    except (*UNREADABLE, OverflowError):
         return None
 
 

@@ -29,6 +29,7 @@ from shared.events import (
     UnitScoreChanged,
     spec_for_data,
 )
+from shared.events.unreadable import UNREADABLE
 from shared.messaging.streams import CASES, FEEDBACK
 
 Data = Mapping[str, Any]
@@ -69,7 +70,7 @@ def data_of(entry: Entry) -> Data:
         return {}
     try:
         return _decode(entry.envelope).data
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return {}
 
 

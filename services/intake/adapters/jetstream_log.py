@@ -16,6 +16,7 @@ from services.intake.domain.accepted import Accepted
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.revisions import Revision
 from shared.events import FeedbackSubmitted, spec_for_data
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.clock import parse_rfc3339
 from shared.kernel.errors import InvalidValueError, describe
 from shared.messaging.group_commit import GroupCommit, Outgoing, Stored
@@ -78,7 +79,7 @@ def read_accepted(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Accepte
             grade=envelope.data.grade,
             others=tuple(map(pseudonyms.receipt, envelope.data.other_ids)),
         )
-    except (msgspec.MsgspecError, InvalidValueError, UnicodeDecodeError):
+    except (*UNREADABLE, InvalidValueError):
         return None
 
 
@@ -86,7 +87,7 @@ def read_private(data: bytes) -> Private | None:
     """What of one message of FEEDBACK leads to a vault record; None if it isn't a rating."""
     try:
         return _decode_private(data).data
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from services.intake.domain.screening import Screen
+from shared.events.unreadable import UNREADABLE
 from shared.observability.logging import get_logger
 from shared.rules.screening import Screening
 
@@ -40,7 +41,7 @@ class ScreenFile:
                 raise ValueError("of another stream or key")
             screen = Screen(msgspec.convert(said["rules"], Screening))
             screen.load(said["screen"])
-        except (msgspec.MsgspecError, ValueError, KeyError, TypeError, IndexError) as error:
+        except (*UNREADABLE, ValueError, KeyError, TypeError, IndexError) as error:
             _log.warning("screening_discarded", reason=repr(error))
             return None
         return screen.under(rules)

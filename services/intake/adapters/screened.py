@@ -9,6 +9,7 @@ from services.intake.domain.screening_seen import Fingerprints, Seen
 from services.intake.domain.similarity import split_bands
 from services.intake.domain.submission import unix_ms
 from shared.events import FeedbackQuarantined, FeedbackSubmitted, spec_for_data
+from shared.events.unreadable import UNREADABLE
 
 SUBMITTED: Final = spec_for_data(FeedbackSubmitted)
 QUARANTINED: Final = spec_for_data(FeedbackQuarantined)
@@ -55,14 +56,13 @@ class _Quarantined(msgspec.Struct, gc=False):
 
 _decode = msgspec.json.Decoder(_Envelope).decode
 _decode_quarantined = msgspec.json.Decoder(_Quarantined).decode
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def read_seen(data: bytes, sequence: int) -> Seen | None:
     """The rating in one message; None if it is none."""
     try:
         envelope = _decode(data)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     if envelope.type != SUBMITTED.event_type:
         return None
@@ -94,7 +94,7 @@ def read_held(data: bytes) -> str | None:
     """The rating that one FeedbackQuarantined holds; None if it is none."""
     try:
         envelope = _decode_quarantined(data)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     return envelope.data.target_id if envelope.type == QUARANTINED.event_type else None
 

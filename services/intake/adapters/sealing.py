@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from services.intake.application.ports import SealedRecord
 from services.intake.domain.submission import Contact
 from shared.auth.secrets import SecretKey
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.errors import PermanentError, describe
 
 KEY_BYTES: Final = 32
@@ -196,7 +197,7 @@ class AesGcmSealer:
                 _record_context(record_id, record.kek),
             )
             return _decode_content(opened)
-        except (InvalidTag, msgspec.MsgspecError, ValueError, binascii.Error) as error:
+        except (InvalidTag, *UNREADABLE, ValueError, binascii.Error) as error:
             raise _changed(record_id) from error
 
 
@@ -204,7 +205,7 @@ def key_of_record(payload: bytes) -> str | None:
     """Id of the key-encryption key of a record, which is no secret; None if it is no record."""
     try:
         return _decode_record(payload).kek
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
 
 

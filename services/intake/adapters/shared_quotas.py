@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 
 from services.intake.domain.quotas import QuotaBook
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.clock import Clock
 from shared.kernel.errors import TransientError
 from shared.messaging.reading import FoldReader, HistoryChangedError
@@ -80,7 +81,7 @@ class SharedQuotas:
             return
         try:
             self._book.learn(replica, _decode(data))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             _log.warning("quotas_unreadable", replica=replica, reason=repr(error))
 
     async def _tell(self, client: Client) -> None:

@@ -13,6 +13,7 @@ from services.intake.application.spooling import Classify, Kinship
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.intake.domain.spooled import Kind
 from shared.events import spec_for_data
+from shared.events.unreadable import UNREADABLE
 
 _REVISIONS: Final = frozenset(spec_for_data(kind).event_type for kind in FACTS.values())
 
@@ -51,7 +52,7 @@ def classifier(pseudonyms: Pseudonyms) -> Classify:
     def classify(payload: bytes) -> Kinship | None:
         try:
             envelope = _decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNREADABLE:
             return None
         said = envelope.data
         if envelope.type == SUBMITTED.event_type:

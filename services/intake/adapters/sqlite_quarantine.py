@@ -12,6 +12,7 @@ from services.intake.application.revision_messages import FACTS
 from services.intake.domain.quarantine import Held, HeldCluster, HeldFilter
 from services.intake.domain.revisions import Move
 from shared.events import spec_for_data
+from shared.events.unreadable import UNREADABLE
 from shared.observability.logging import get_logger
 
 SCHEMA: Final = "1"
@@ -133,7 +134,7 @@ class SqliteQuarantine:
     def _fold_one(db: sqlite3.Connection, sequence: int, data: bytes) -> None:
         try:
             envelope = _decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except UNREADABLE:
             return
         if envelope.type not in _TYPES:
             return

@@ -15,10 +15,10 @@ from shared.events import (
     FeedbackRevision,
     FeedbackSubmitted,
     InvalidEventError,
-    parse_envelope,
+    parse_event,
     spec_for_data,
-    spec_for_type,
 )
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.clock import parse_rfc3339
 from shared.kernel.errors import InvalidValueError
 
@@ -67,7 +67,7 @@ def read_revision(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Revisio
             return None
         envelope = _decode(data)
         received_at = parse_rfc3339(envelope.receivedat)
-    except (msgspec.MsgspecError, InvalidValueError, UnicodeDecodeError):
+    except (*UNREADABLE, InvalidValueError):
         return None
     said = envelope.data
     in_force = said.corrected or said.target
@@ -87,8 +87,8 @@ def read_revision(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Revisio
 def read_in_force(data: bytes) -> InForce | None:
     """What one message of FEEDBACK puts in force; None if it is neither a rating nor a revision."""
     try:
-        envelope = parse_envelope(spec_for_type(_decode_head(data).type).envelope, data)
-    except (msgspec.MsgspecError, InvalidEventError, UnicodeDecodeError):
+        envelope = parse_event(data)
+    except InvalidEventError:
         return None
     said = envelope.data
     if isinstance(said, FeedbackSubmitted):

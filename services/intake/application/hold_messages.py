@@ -15,6 +15,7 @@ from services.intake.domain.decisions import Decision
 from services.intake.domain.revisions import Move, revision_id
 from services.intake.domain.screening import Hold
 from shared.events import FeedbackQuarantined, FeedbackSubmitted, spec_for_data
+from shared.events.unreadable import UNREADABLE
 from shared.messaging.group_commit import Outgoing
 
 DECIDED_BY: Final = "screening"
@@ -119,7 +120,7 @@ def read_target(data: bytes) -> Target | None:
     """The rating in one message of FEEDBACK; None if it is none."""
     try:
         envelope = _decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     if envelope.type != _SUBMITTED.event_type:
         return None

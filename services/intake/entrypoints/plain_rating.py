@@ -12,6 +12,7 @@ from msgspec.structs import astuple
 
 from services.intake.domain.submission import Contact, Submission, whole_ms
 from services.intake.domain.tokens import MAX_TEXT
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.clock import parse_rfc3339
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Source
@@ -97,7 +98,7 @@ def read_plain(raw: bytes) -> Submission | None:
             given = _given(contact)
             colons += len(given) + sum(value.count(":") for value in given.values())
             contact = _filled_in(given)
-    except (msgspec.MsgspecError, UnicodeDecodeError, InvalidValueError):
+    except (*UNREADABLE, InvalidValueError):
         return None
     if raw.count(b":") != colons:
         return None

@@ -8,13 +8,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
-import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 
 from services.intake.application.carrying_out import CarryingOut
-from shared.events import Envelope, InvalidEventError, parse_envelope, spec_for_type
+from shared.events import Envelope, InvalidEventError, parse_event
 from shared.kernel.errors import TransientError
 from shared.messaging.reading import FoldReader, HistoryChangedError
 from shared.messaging.streams import REGISTRY
@@ -83,18 +82,13 @@ class RegistryFold:
 
     def _take(self, data: bytes, sequence: int) -> None:
         try:
-            head = msgspec.json.decode(data, type=_Head)
-            envelope = parse_envelope(spec_for_type(head.type).envelope, data)
-        except (msgspec.MsgspecError, InvalidEventError, UnicodeDecodeError) as error:
+            envelope = parse_event(data)
+        except InvalidEventError as error:
             # Archived all the same; a book can only pass over what no code can read.
             _log.warning("registry_event_unreadable", sequence=sequence, reason=repr(error)[:200])
             return
         for apply in self._apply:
             apply(envelope, sequence)
-
-
-class _Head(msgspec.Struct):
-    type: str
 
 
 async def keep_carrying_out(work: CarryingOut) -> None:

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from services.notify.domain.offices import Offices
 from shared.events import Envelope, InvalidEventError, parse_envelope
 from shared.events.units import RegistryLoaded, ResponsibilityAssigned
+from shared.events.unreadable import UNREADABLE
 from shared.messaging.following import follow
 from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import REGISTRY
@@ -63,5 +64,5 @@ class OfficeFold:
                 given = parse_envelope(Envelope[ResponsibilityAssigned], message.data).data
                 since = date.fromisoformat(given.valid_from)
                 self._offices.assigned(given.load_id, given.unit_id, given.role, given.person, since)
-        except (InvalidEventError, msgspec.DecodeError, ValueError) as error:
+        except (InvalidEventError, *UNREADABLE, ValueError) as error:
             log.warning("office_fold_skips", sequence=message.sequence, reason=str(error))

@@ -15,6 +15,8 @@ from nats.js.errors import NotFoundError
 
 from services.notify.application.judging import Glance
 from services.notify.domain.watch import Rating, Watch, hour_of
+from shared.events.unreadable import UNREADABLE
+from shared.kernel.errors import TransientError, describe
 from shared.kernel.units import UnitRegistry
 from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import FEEDBACK, RANKING
@@ -27,6 +29,10 @@ HELD: Final = "quarantined"
 OUT: Final = frozenset({HELD, "excluded", "withdrawn"})
 BACK: Final = frozenset({"released", "reinstated"})
 REVISED: Final = "ranking.v1.revised.>"
+
+
+class RankingUnreadableError(TransientError):
+    """Nobody can tell how far the newest ranking reaches."""
 
 
 class _Counted(msgspec.Struct):
@@ -112,7 +118,7 @@ class WatchFold:
                 self._submitted(event, message.sequence)
                 return self._glance(event)
             revision = _decode(message.data)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             log.warning("watch_skips", sequence=message.sequence, reason=str(error))
             return Glance.CONCERN if message.subject.startswith(SUBMITTED) else Glance.OTHER
         if revision.data.target is not None:
@@ -125,7 +131,7 @@ class WatchFold:
             return Glance.OTHER
         try:
             return self._glance(_decode_submitted(message.data))
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return Glance.CONCERN
 
     def _glance(self, event: _Submitted) -> Glance:
@@ -202,9 +208,22 @@ async def first_since(client: Client, stream: str, since: datetime) -> int:
 
 
 async def ranked_position(client: Client) -> int | None:
-    """Return the last sequence of FEEDBACK that the newest announcement of a ranking contains."""
+    """Return the last sequence of FEEDBACK that the newest announcement of a ranking contains.
+
+    Raises:
+        RankingUnreadableError: it says nothing of the kind.
+    """
     try:
         message = await client.jetstream(timeout=5).get_last_msg(RANKING, REVISED)
     except NotFoundError:
         return None
-    return _decode_revised(message.data or b"").data.positions.get(FEEDBACK)
+    try:
+        return _decode_revised(message.data or b"").data.positions.get(FEEDBACK)
+    except UNREADABLE as error:
+        raise RankingUnreadableError(
+            describe(
+                f"sequence {message.seq} of {RANKING}",
+                f"a RankingRevised with its positions ({error})",
+                "the next one is looked at",
+            )
+        ) from error

@@ -9,7 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from services.notify.domain.case_rules import LOOKED_AT
-from shared.events import Envelope, parse_envelope, spec_for_type
+from shared.events import Envelope, parse_event
+from shared.events.unreadable import UNREADABLE
 
 TYPES: Final = frozenset(f"cn.pingyi.cases.{fact}.v1" for fact in LOOKED_AT)
 
@@ -27,7 +28,7 @@ def needs_a_look(body: bytes) -> bool:
     """Tell whether any rule could fire on an event; also where it is none, so that reading it says so."""
     try:
         return _head(body).type in TYPES
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return True
 
 
@@ -37,5 +38,4 @@ def parse_fact(body: bytes) -> Envelope[Any]:
     Raises:
         InvalidEventError: it is none.
     """
-    head = parse_envelope(Envelope[dict[str, Any]], body)  # type: ignore[type-var]  # its type only
-    return parse_envelope(spec_for_type(head.type).envelope, body)
+    return parse_event(body)

@@ -6,14 +6,12 @@ from typing import Any, Final
 
 import structlog
 from nats.aio.client import Client
-from pydantic import ValidationError
 
-from services.rectify.adapters.case_store import parse_case_event
 from services.rectify.application.translation import case_of
 from services.rectify.domain.book import CaseBook, Summary
 from services.rectify.domain.case import Case
 from services.rectify.metrics import RectifyMetrics
-from shared.events import Envelope, InvalidEventError
+from shared.events import Envelope, InvalidEventError, parse_event
 from shared.kernel.errors import TransientError, describe
 from shared.messaging.reading import FoldReader
 from shared.messaging.stored import StoredMessage
@@ -64,10 +62,10 @@ class CaseFold:
     def fold(self, message: StoredMessage) -> None:
         """Take one message in; one that is no event is counted and left out."""
         try:
-            event = parse_case_event(message.data)
+            event = parse_event(message.data)
             case = case_of(event.data)
             summary = Summary.of(case, message.sequence)
-        except (InvalidEventError, ValidationError) as error:
+        except InvalidEventError as error:
             self._metrics.unreadable.inc()
             log.warning("case_fold_skips", sequence=message.sequence, reason=type(error).__name__)
             return

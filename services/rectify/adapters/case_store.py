@@ -12,7 +12,7 @@ from services.rectify.application.desk import CaseChangedError
 from services.rectify.application.ports import StoredCase
 from services.rectify.application.translation import case_of
 from services.rectify.domain.case import Case
-from shared.events import Envelope, parse_envelope, spec_for_data, spec_for_type
+from shared.events import Envelope, parse_event, spec_for_data
 from shared.events.cases import CaseOpened
 from shared.kernel.errors import describe
 from shared.messaging.group_commit import GroupCommit, Outgoing, PublishConflictError
@@ -21,16 +21,6 @@ from shared.messaging.streams import CASES
 
 _SPEC: Final = spec_for_data(CaseOpened)  # all facts share one subject
 MOST_EVENTS: Final = 2_000
-
-
-def parse_case_event(raw: bytes) -> Envelope[Any]:
-    """Any fact about a case.
-
-    Raises:
-        InvalidEventError: it is none.
-    """
-    head = Envelope[dict[str, Any]].model_validate_json(raw)  # type: ignore[type-var]  # only its type is read
-    return parse_envelope(spec_for_type(head.type).envelope, raw)
 
 
 class JetStreamCases:
@@ -61,7 +51,7 @@ class JetStreamCases:
             return None
         except (NatsError, JetStreamError, TimeoutError) as error:
             raise _away(case_id) from error
-        event = parse_case_event(found.data or b"")
+        event = parse_event(found.data or b"")
         return StoredCase(case_of(event.data), found.seq or 0, event.correlationid)
 
     async def store(self, event: Envelope[Any], case: Case, *, replaces: int) -> tuple[int, bool]:
@@ -84,7 +74,7 @@ class JetStreamCases:
         try:
             while len(events) < MOST_EVENTS:
                 found = await self._js().get_msg(CASES, seq=sequence, subject=subject, next=True)
-                events.append((found.seq or 0, parse_case_event(found.data or b"")))
+                events.append((found.seq or 0, parse_event(found.data or b"")))
                 sequence = (found.seq or 0) + 1
         except NotFoundError:
             return tuple(events)

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-import msgspec
 import structlog
 
 from services.rectify.adapters.timer_store import JetStreamTimers, timer_of
 from services.rectify.application.timekeeping import FireTimer
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.errors import TransientError
 from shared.messaging.stored import StoredMessage
 
@@ -45,7 +45,7 @@ class TimerLoop:
     async def _carried_out(self, message: StoredMessage, leads: Callable[[], bool]) -> None:
         try:
             timer = timer_of(message)
-        except (msgspec.MsgspecError, ValueError):
+        except (*UNREADABLE, ValueError):
             log.exception("timer_unreadable", sequence=message.sequence)
             return
         await _until_done(partial(self._fire, timer), leads)

@@ -6,15 +6,13 @@ from typing import Any, Final
 
 import structlog
 from nats.aio.client import Client
-from pydantic import ValidationError
 
 from services.rectify.adapters.case_fold import FoldBehindError
-from services.rectify.adapters.case_store import parse_case_event
 from services.rectify.application.ladder_translation import apply_period, apply_registry, case_news
 from services.rectify.domain.case import Case
 from services.rectify.domain.ladder_book import LadderBook
 from services.rectify.metrics import RectifyMetrics
-from shared.events import Envelope, InvalidEventError
+from shared.events import Envelope, InvalidEventError, parse_event
 from shared.kernel.errors import describe
 from shared.messaging.reading import FoldReader
 from shared.messaging.stored import StoredMessage
@@ -77,14 +75,14 @@ class LadderFold:
     def fold(self, message: StoredMessage) -> None:
         """Take one message in; one that is no event is counted and left out, drills are left out."""
         try:
-            event = parse_case_event(message.data)
+            event = parse_event(message.data)
             if event.synthetic:
                 return
             if message.stream == RANKING:
                 changed = apply_period(self.book, event)
             else:
                 changed = apply_registry(self.book, event, message.sequence)
-        except (InvalidEventError, ValidationError) as error:
+        except InvalidEventError as error:
             self._metrics.unreadable.inc()
             log.warning(
                 "ladder_fold_skips",

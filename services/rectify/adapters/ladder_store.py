@@ -10,10 +10,9 @@ from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
-from services.rectify.adapters.case_store import parse_case_event
 from services.rectify.application.ladder_ports import Outcome, StoredNomination, StoredSanction
 from services.rectify.application.ladder_translation import nomination_of, sanction_of, spec_of_fact
-from shared.events import Envelope, EventSpec, spec_for_type
+from shared.events import Envelope, EventSpec, parse_event, spec_for_type
 from shared.kernel.errors import describe
 from shared.messaging.group_commit import GroupCommit, Outgoing, PublishConflictError
 from shared.messaging.publisher import BrokerUnavailableError
@@ -88,7 +87,7 @@ class JetStreamLadders:
             return None
         except (NatsError, JetStreamError, TimeoutError) as error:
             raise _away(key) from error
-        return parse_case_event(found.data or b""), found.seq or 0
+        return parse_event(found.data or b""), found.seq or 0
 
 
 def _away(what: str) -> BrokerUnavailableError:

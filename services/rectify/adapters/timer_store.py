@@ -49,7 +49,7 @@ def timer_of(message: StoredMessage) -> Timer:
     """The timer in a message.
 
     Raises:
-        msgspec.MsgspecError: it is none.
+        msgspec.MsgspecError: it is none, as all of `UNREADABLE`; ValueError: it names no clock.
     """
     body = _decode(message.data)
     return Timer(body.case_id, ClockName(body.clock), body.round, body.percent, body.at)

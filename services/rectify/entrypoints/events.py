@@ -13,7 +13,8 @@ from services.rectify.application.findings import FollowFindings
 from services.rectify.application.following import FollowFeedback
 from services.rectify.entrypoints.in_order import InOrder
 from services.rectify.entrypoints.outstanding import JetStreamOutstanding
-from shared.events import Envelope, FeedbackSubmitted, parse_envelope, spec_for_type
+from shared.events import Envelope, FeedbackSubmitted, parse_event
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.grades import Grade
 from shared.messaging.failure import FailureHandling
 from shared.messaging.reading import DurableReader
@@ -53,7 +54,7 @@ def feedback_loop(client: Client, follow: FollowFeedback, failures: FailureHandl
     """FEEDBACK to `FollowFeedback`."""
 
     async def on_message(message: StoredMessage) -> None:
-        event = _event(message)
+        event = parse_event(message.data)
         with _context(event):
             if isinstance(event.data, FeedbackSubmitted):
                 await follow.on_submitted(event)
@@ -73,7 +74,7 @@ def findings_loop(client: Client, follow: FollowFindings, failures: FailureHandl
     """Findings of REGISTRY to `FollowFindings`."""
 
     async def on_message(message: StoredMessage) -> None:
-        event = _event(message)
+        event = parse_event(message.data)
         with _context(event):
             await follow(event)
 
@@ -83,11 +84,6 @@ def findings_loop(client: Client, follow: FollowFindings, failures: FailureHandl
         on_message,
         failures,
     )
-
-
-def _event(message: StoredMessage) -> Envelope[Any]:
-    head = parse_envelope(Envelope[dict[str, Any]], message.data)  # type: ignore[type-var]  # its type only
-    return parse_envelope(spec_for_type(head.type).envelope, message.data)
 
 
 def _context(event: Envelope[Any]) -> Any:  # noqa: ANN401 - a context manager of the tracing module
@@ -105,6 +101,6 @@ def matters(message: StoredMessage) -> bool:
         return message.subject.startswith(FOLLOWED)
     try:
         grade = _head(message.data).data.grade
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return True
     return not Grade.FAIR <= grade <= Grade.VERY_SATISFIED

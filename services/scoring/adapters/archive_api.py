@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from services.scoring.application.ports import ArchivedMessage
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.errors import PermanentError, TransientError, describe
 
 TIMEOUT_S: Final = 30.0
@@ -80,7 +81,7 @@ class HttpFeedbackArchive:
             raise self._unavailable(f"status {answer.status_code} {answer.text[:60]}")
         try:
             lines = _decode_lines(answer.content)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise self._damaged(f"{answer.content[:60]!r}", f"a message on each line ({error})") from error
         return [self._message(line) for line in lines]
 

@@ -18,6 +18,7 @@ from shared.events import (
     spec_for_data,
 )
 from shared.events.ranking import ROWS_IN_A_MESSAGE
+from shared.events.unreadable import UNREADABLE
 from shared.messaging.direct import Read
 
 log = structlog.get_logger(__name__)
@@ -99,7 +100,7 @@ def read_told(events: Iterable[Read]) -> Told:
         found.last = event.sequence
         try:
             found.take(event.subject, event.data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             log.warning("told_unreadable", sequence=event.sequence, reason=str(error))
     return Told(found.last, found.lists, found.units, found.periods)
 

@@ -93,7 +93,7 @@ class Vetoes:
         """Take in one event about sanctions; whether it was one about a veto.
 
         Raises:
-            msgspec.MsgspecError: it is no event.
+            msgspec.MsgspecError: it is no event; as all of `UNREADABLE`.
         """
         self.position = position
         if _type(body).type not in {IMPOSED, LIFTED}:

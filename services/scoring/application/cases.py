@@ -14,6 +14,7 @@ import msgspec
 from services.scoring.domain.days import day_of_ms
 from services.scoring.domain.outcomes import LAST_DAY, MOST_VERSIONS, CaseState, Outcome, Outcomes
 from shared.events import InvalidEventError
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.errors import describe
 
 CASES: Final = "CASES"
@@ -104,7 +105,7 @@ class CaseParser:
             return None
         try:
             event = self._decode(message.data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             found = f"{len(message.data)} bytes"
             raise InvalidEventError(describe(found, f"a valid event of a case ({error})", _FIX)) from error
         if event.synthetic:

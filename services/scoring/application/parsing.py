@@ -13,6 +13,7 @@ import msgspec
 
 from services.scoring.domain.ratings import SOURCES, Place, Rating, Revision, State
 from shared.events import InvalidEventError
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.errors import describe
 from shared.kernel.grades import Channel, Verification
 from shared.rules import RulePack
@@ -155,7 +156,7 @@ class RatingParser:
         """
         try:
             event = self._decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise _invalid(body, "FeedbackSubmitted", error) from error
         return self._rating(event.id, event.data, event.time, event.receivedat, synthetic=event.synthetic)
 
@@ -167,7 +168,7 @@ class RatingParser:
         """
         try:
             event = self._decode_decision(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise _invalid(body, "event about a rating", error) from error
         state = _STATE_OF_TYPE.get(event.type)
         if state is None:

@@ -11,6 +11,7 @@ from typing import Final, overload
 import msgspec
 
 from services.scoring.domain.lists import SUPPRESSED, Row
+from shared.events.unreadable import UNREADABLE
 
 
 class _Named(msgspec.Struct):
@@ -45,7 +46,7 @@ def read_items(page: bytes) -> list[bytes]:
     try:
         _named(page)
         return [bytes(item) for item in _raw(page).items]
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise ValueError(f"a page that is none of ours: {error}") from error
 
 

@@ -4,7 +4,6 @@ import asyncio
 from datetime import date
 from typing import Annotated, Any, Final
 
-import msgspec
 import structlog
 from fastapi import APIRouter, Query
 from nats.aio.client import Client
@@ -17,6 +16,7 @@ from shared.auth.access import requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Place, Principal
 from shared.events import RankingRow
+from shared.events.unreadable import UNREADABLE
 from shared.kernel.grades import Level
 from shared.kernel.units import UnitRegistry
 from shared.messaging.reading import FoldReader
@@ -126,7 +126,7 @@ async def follow_vetoes(client: Client, vetoes: Vetoes) -> None:
             for message in await reader.take(wait_s=0.5):
                 try:
                     vetoes.fold(message.data, message.sequence)
-                except msgspec.MsgspecError as error:
+                except UNREADABLE as error:
                     log.warning("veto_left_out", sequence=message.sequence, reason=str(error))
             vetoes.caught_up = vetoes.caught_up or reader.caught_up
             await asyncio.sleep(0)

@@ -12,9 +12,8 @@ from nats.aio.client import Client
 from nats.js.api import StreamInfo
 
 from deploy.local.embedded import NatsServer
-from services.rectify.adapters.case_store import parse_case_event
 from services.rectify.domain.opening import case_id_of
-from shared.events import FeedbackSubmitted
+from shared.events import FeedbackSubmitted, parse_event
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.provisioner import provision
 from shared.messaging.publisher import JetStreamPublisher
@@ -51,7 +50,7 @@ async def announced(client: Client) -> Counter[tuple[str, str, int]]:
     found: Counter[tuple[str, str, int]] = Counter()
     while not reader.caught_up:
         for message in await reader.take(wait_s=0.2):
-            event = parse_case_event(message.data)
+            event = parse_event(message.data)
             if event.type.endswith(".clock-reached.v1"):
                 found[event.data.case_id, event.data.clock, event.data.percent] += 1
     await reader.close()

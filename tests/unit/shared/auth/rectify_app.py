@@ -9,7 +9,6 @@ from fastapi import FastAPI
 
 from services.rectify import bootstrap as rectify
 from services.rectify.adapters.case_fold import CaseFold
-from services.rectify.adapters.case_store import parse_case_event
 from services.rectify.adapters.ladder_fold import LadderFold
 from services.rectify.application.ladder_translation import apply_registry
 from services.rectify.application.ports import StoredCase
@@ -17,7 +16,7 @@ from services.rectify.composition import ladders
 from services.rectify.domain.book import Summary
 from services.rectify.domain.case import Case, Sealed
 from services.rectify.settings import Settings
-from shared.events import Envelope
+from shared.events import Envelope, parse_event
 from shared.events.catalogue import EXAMPLES
 from shared.kernel.units import Unit
 from tests.support.access import auth_dir, secrets_directory
@@ -69,7 +68,7 @@ def _example(fact: str, unit: Unit) -> Envelope[Any]:
     """The full example of a fact about ladders, told of `unit`."""
     event = json.loads((EXAMPLES / f"sanctions.{fact}.v1" / "full.json").read_text(encoding="utf-8"))
     event["data"] |= {"unit_id": unit.unit_id, "city": unit.city, "county": unit.county}
-    return parse_case_event(json.dumps(event).encode())
+    return parse_event(json.dumps(event).encode())
 
 
 def _with_ladders(unit: Unit, patch: pytest.MonkeyPatch, ids: dict[str, str]) -> None:
