@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from nats.aio.client import Client
 
 from services.intake.adapters.good_bad_export import GoodBadExport
-from services.intake.adapters.good_bad_review import NAME_OF, to_submission
+from services.intake.adapters.good_bad_review import NAME_OF, SUBMITTED, to_submission
 from services.intake.adapters.jetstream_log import JetStreamFeedbackLog, read_accepted
 from services.intake.adapters.known_events import KnownEvents
 from services.intake.adapters.live_keys import VaultKeyFile, load_pseudonyms
@@ -277,6 +277,7 @@ def create_app(  # noqa: PLR0915 - a list of everything there is, in one place
         name_of=NAME_OF,
         page=GoodBadExport(session.wait_ready, units, lambda: registry.divisions).page,
         accepted=KnownEvents(safe.index, pseudonyms).among,
+        submitted=SUBMITTED,
     )
     add_good_bad_review_routes(app, parts, interface)
     people = People(

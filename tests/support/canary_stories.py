@@ -201,6 +201,18 @@ def approvals(stage: Stage) -> None:
         stage.send("POST", "intake", "/v1/approvals/rules", json={"pack": named, **CLERK})
 
 
+def what_became_of_ratings(stage: Stage) -> None:
+    """好差评 once more, after `revisions` and `approvals`: all that it hands on."""
+    path, after, following = "/v1/adapters/good-bad-review", -1, 0
+    states: set[str] = set()
+    while following != after:
+        after = following
+        answer = stage.send("GET", "intake", f"{path}?after={after}&limit=1000").json()
+        following = answer["next"]
+        states |= {each["evaluationState"] for each in answer["records"]}
+    assert states == {"submitted", "corrected", "held", "released", "excluded", "reinstated", "withdrawn"}
+
+
 def supervision(stage: Stage) -> None:
     """Campaigns, visits to people, spot checks, incidents, panels of people and their ballots."""
     today = business_day(datetime.now(UTC))
@@ -375,8 +387,8 @@ def bulletins(stage: Stage) -> None:
 
 
 STORIES: Final[tuple[Callable[[Stage], None], ...]] = (
-    every_channel, tokens, the_provinces_interface, revisions, approvals, supervision, the_registry,
-    unmasking, erasure, cases, alerts, bulletins,
+    every_channel, tokens, the_provinces_interface, revisions, approvals, what_became_of_ratings,
+    supervision, the_registry, unmasking, erasure, cases, alerts, bulletins,
 )  # fmt: skip
 
 

@@ -1,17 +1,33 @@
-"""Ratings in the fields of the province's 好差评 interface, out of the stream, page by page.
+"""Ratings, and what became of them, out of the stream in the fields of the province's 好差评 interface.
 
 What only the citizen and the window know is in no event, so it is in no record either: ``projNo`` is the
 keyed pseudonym of the transaction, without one the id of the rating, and names, numbers and texts are left
-out. What is handed on is what the interface takes in.
+out, as are the reasons of a revision and who decided it. What is handed on as submitted is what the interface
+takes in.
+
+A revision's record is that of its rating with the fields in force from then on. It has the ``projNo`` of the
+rating after a change of keys, too: events carry the pseudonym along and make none anew.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, NamedTuple
 
+import msgspec
 from nats.aio.client import Client
 
-from services.intake.adapters.good_bad_review import from_submission
-from shared.events import Envelope, FeedbackSubmitted, InvalidEventError, parse_envelope, spec_for_data
+from services.intake.adapters.good_bad_review import STATES, SUBMITTED, from_submission
+from services.intake.adapters.stored_revisions import submitted_fields
+from services.intake.application.revision_messages import FACTS
+from shared.events import (
+    CountedFields,
+    FeedbackCorrected,
+    FeedbackRevision,
+    FeedbackSubmitted,
+    InvalidEventError,
+    parse_envelope,
+    spec_for_data,
+    spec_for_type,
+)
 from shared.kernel.clock import rfc3339
 from shared.kernel.errors import InvalidValueError, NotFoundError
 from shared.kernel.regions import DivisionRegistry
@@ -20,11 +36,29 @@ from shared.messaging.reading import FoldReader
 from shared.messaging.streams import FEEDBACK
 
 WAIT_S: Final = 0.3
-_PATTERN: Final = spec_for_data(FeedbackSubmitted).pattern
+_STATE_OF: Final[Mapping[str, str]] = {
+    spec_for_data(FeedbackSubmitted).event_type: SUBMITTED,
+    **{spec_for_data(FACTS[move]).event_type: state for move, state in STATES.items()},
+}
+
+
+class _Head(msgspec.Struct):
+    type: str
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
+class _Told(NamedTuple):
+    """What an event says of a rating: its id, the revision's number, and the fields in force from then on."""
+
+    rating: str
+    revision: int
+    fields: CountedFields
 
 
 class GoodBadExport:
-    """Reads pages of ratings; those of channels that the interface has no code for are passed over."""
+    """Reads pages of ratings and revisions, without those of channels that the interface has no code for."""
 
     def __init__(
         self,
@@ -38,8 +72,11 @@ class GoodBadExport:
         self._divisions = divisions
 
     async def page(self, after: int, limit: int) -> tuple[list[dict[str, str]], int]:
-        """At most `limit` messages after a position, as records; and the position to go on from."""
-        reader = FoldReader(await self._client(), FEEDBACK, filters=(_PATTERN,), after=after)
+        """At most `limit` messages after a position, as records; and the position to go on from.
+
+        Without filters: nearly all messages are wanted, and several filters are dear for the broker.
+        """
+        reader = FoldReader(await self._client(), FEEDBACK, after=after)
         records: list[dict[str, str]] = []
         taken = 0
         try:
@@ -47,7 +84,7 @@ class GoodBadExport:
                 messages = await reader.take(limit - taken, wait_s=WAIT_S)
                 taken += len(messages)
                 for message in messages:
-                    record = self._record(message.data)
+                    record = self.record(message.data)
                     if record is not None:
                         records.append(record)
                 if reader.caught_up or not messages:
@@ -56,19 +93,46 @@ class GoodBadExport:
             await reader.close()
         return records, reader.position
 
-    def _record(self, data: bytes) -> dict[str, str] | None:
+    def record(self, data: bytes) -> dict[str, str] | None:
+        """What one message of FEEDBACK hands on; None if nothing."""
         try:
-            envelope: Envelope[FeedbackSubmitted] = parse_envelope(Envelope[FeedbackSubmitted], data)
-            said = envelope.data
-            body: dict[str, Any] = {
-                "transaction_id": said.transaction_hmac or envelope.id,
-                "grade": said.grade,
-                "channel": said.channel.value,
-                "occurred_at": rfc3339(envelope.time),
-            }
-            if envelope.synthetic:
+            event_type = _decode_head(data).type
+            state = _STATE_OF.get(event_type)
+            told = None if state is None else _told(event_type, data)
+            if state is None or told is None:
                 return None
-            record = from_submission(body, self._units.get(said.unit_id), self._divisions())
-            return record | {"evaluationId": envelope.id}
-        except (InvalidEventError, InvalidValueError, NotFoundError):
+            fields = told.fields
+            body = {
+                "transaction_id": fields.transaction_hmac or told.rating,
+                "grade": fields.grade,
+                "channel": fields.channel.value,
+                "occurred_at": rfc3339(fields.occurred_at),
+            }
+            record = from_submission(body, self._units.get(fields.unit_id), self._divisions())
+            return record | {
+                "evaluationId": told.rating,
+                "evaluationState": state,
+                "revision": str(told.revision),
+            }
+        except (
+            msgspec.MsgspecError,
+            UnicodeDecodeError,
+            InvalidEventError,
+            InvalidValueError,
+            NotFoundError,
+        ):
             return None
+
+
+def _told(event_type: str, data: bytes) -> _Told | None:
+    """What the event says; None if it is of a probe or a drill."""
+    envelope = parse_envelope(spec_for_type(event_type).envelope, data)
+    said = envelope.data
+    if isinstance(said, FeedbackSubmitted):
+        told = _Told(envelope.id, 0, submitted_fields(envelope, said))
+    elif isinstance(said, FeedbackRevision):
+        in_force = said.corrected if isinstance(said, FeedbackCorrected) else said.target
+        told = _Told(said.target_id, said.target_revision, in_force)
+    else:  # pragma: no cover - no other type is asked for
+        return None
+    return None if envelope.synthetic or told.fields.synthetic else told

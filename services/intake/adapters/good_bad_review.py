@@ -12,6 +12,7 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
+from services.intake.domain.revisions import Move
 from shared.kernel.clock import SHANGHAI, business_day, parse_rfc3339
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel
@@ -80,6 +81,21 @@ CHANNELS: Final[Mapping[str, Channel]] = MappingProxyType(
 
 NATURAL_PERSON: Final = "1"
 """The ``userProp`` whose card number is a person's; of all others it is an organisation's."""
+
+SUBMITTED: Final = "submitted"
+"""The ``evaluationState`` of a rating as it was submitted."""
+
+STATES: Final[Mapping[Move, str]] = MappingProxyType(
+    {
+        Move.CORRECT: "corrected",
+        Move.WITHDRAW: "withdrawn",
+        Move.EXCLUDE: "excluded",
+        Move.REINSTATE: "reinstated",
+        Move.QUARANTINE: "held",
+        Move.RELEASE: "released",
+    }
+)
+"""The ``evaluationState`` of a record that tells what became of a rating."""
 
 _CODE_OF: Final[Mapping[Channel, str]] = MappingProxyType(
     {channel: code for code, channel in reversed(tuple(CHANNELS.items()))}

@@ -92,7 +92,7 @@ def read_in_force(data: bytes) -> InForce | None:
         return None
     said = envelope.data
     if isinstance(said, FeedbackSubmitted):
-        return InForce(_counted(envelope, said), said.city, said.county)
+        return InForce(submitted_fields(envelope, said), said.city, said.county)
     if isinstance(said, FeedbackCorrected):
         return InForce(said.corrected, said.city, said.county, said.submitted or said.target, _people(said))
     if isinstance(said, FeedbackRevision):
@@ -104,7 +104,7 @@ def _people(said: FeedbackRevision) -> frozenset[str]:
     return frozenset(who for who in (said.decided_by, said.requested_by) if who is not None)
 
 
-def _counted(envelope: Envelope[Any], said: FeedbackSubmitted) -> CountedFields:
+def submitted_fields(envelope: Envelope[Any], said: FeedbackSubmitted) -> CountedFields:
     """The counted fields of a rating as it was submitted."""
     return CountedFields(
         unit_id=said.unit_id,

@@ -1,8 +1,9 @@
-"""The province's 好差评 interface over HTTP: evaluations in, one or many, and ratings out.
+"""The province's 好差评 interface over HTTP: evaluations in; ratings and what became of them out.
 
 Answers are in that interface's own style: ``code`` 0 or not, ``message`` in Chinese, one result for each
 record, in order. An evaluation is the same if ``projNo`` and ``transactionTime`` are, or if it was handed on
-from here (``evaluationId``).
+from here (``evaluationId``). A record that tells what became of a rating (``evaluationState``) is not taken
+in: it is no other rating, and what becomes of one is decided on each platform.
 """
 
 import json
@@ -47,12 +48,14 @@ class Interface(NamedTuple):
         name_of: the interface's field for a place of a rating.
         page: records to hand on, after a position.
         accepted: those of some event ids that are in here; raises `TransientError` while nobody can tell.
+        submitted: the ``evaluationState`` of a rating as it was submitted; no other one is taken in.
     """
 
     to_submission: ToSubmission
     name_of: Mapping[str, str]
     page: Page
     accepted: Callable[[Iterable[str]], frozenset[str]]
+    submitted: str
 
 
 _MESSAGES: Final = {0: "成功", 1: "重复上报，已受理过", 2: "与已受理的内容不一致", 3: "数据有误"}
@@ -80,6 +83,14 @@ class RecordBody(BaseModel):
             max_length=64, description="Of a record that was handed on: what is in here is not taken again."
         ),
     ] = ""
+    evaluationState: Annotated[  # noqa: N815 - as above
+        str | None,
+        Field(
+            description="Of a record that was handed on: `submitted`, or absent. One that tells what became "
+            "of a rating is not taken in (code 3)."
+        ),
+    ] = ""
+    revision: Annotated[str | None, Field(description="Of a record that was handed on; not used.")] = ""
 
     @property
     def record(self) -> dict[str, str]:
@@ -104,6 +115,7 @@ class RecordAnswer(BaseModel):
     receiptCode: str | None = None  # noqa: N815 - as the interface spells
     field: Annotated[str | None, Field(description="What is wrong, if anything.")] = None
     expected: str | None = None
+    remedy: Annotated[str | None, Field(description="What to do about it.")] = None
 
 
 class ReviewAnswer(BaseModel):
@@ -157,15 +169,21 @@ def add_good_bad_review_routes(app: FastAPI, parts: HttpParts, interface: Interf
 
     @router.get(
         PATH,
-        summary="Ratings in the fields of the interface",
+        summary="Ratings, and what became of them, in the fields of the interface",
         dependencies=[requires(Permission.RECORDS_REPLAY)],
         responses=problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
     )
     async def ratings(
         after: Annotated[int, Query(ge=0, description="Position to go on from; 0: the beginning.")] = 0,
-        limit: Annotated[int, Query(ge=1, le=MOST_RECORDS, description="Messages on a page.")] = 500,
+        limit: Annotated[
+            int,
+            Query(ge=1, le=MOST_RECORDS, description="Messages on a page; some of them may have no record."),
+        ] = 500,
     ) -> ExportAnswer:
-        """Hand ratings on; the transaction as a pseudonym, no names, numbers or texts."""
+        """Hand ratings on, and what became of them.
+
+        The transaction as a pseudonym; no names, numbers or texts, no reasons and nobody who decided.
+        """
         records, position = await interface.page(after, limit)
         return ExportAnswer(code=0, message=_MESSAGES[0], records=records, next=position)
 
@@ -188,7 +206,7 @@ class _Desk:
 
     async def _take(self, records: list[RecordBody], asked: Asked[Any]) -> ReviewAnswer:
         given = [record.record for record in records]
-        ids = [each["evaluationId"].strip().lower() for each in given]
+        ids = [each["evaluationId"].strip().lower() if self._as_submitted(each) else "" for each in given]
         standing = self._interface.accepted(each for each in ids if each)
         lines = [
             Line(number, number, json.dumps(each).encode())
@@ -206,8 +224,15 @@ class _Desk:
         code = worst if worst > 1 else 0
         return ReviewAnswer(code=code, message=_MESSAGES[code], results=results)
 
+    def _as_submitted(self, record: Mapping[str, str]) -> bool:
+        return record["evaluationState"].strip().lower() in {"", self._interface.submitted}
+
     def _parse(self, data: bytes) -> Submission:
         record: dict[str, str] = json.loads(data)
+        if not self._as_submitted(record):
+            expected = f"{self._interface.submitted}, or nothing: what became of a rating is not taken in"
+            remedy = "leave the record out; what becomes of a rating is decided on each platform"
+            raise RejectedError((Issue("evaluationState", "that value", expected, remedy),))
         for name in REQUIRED:
             if not record[name].strip():
                 raise RejectedError((Issue(name, "nothing", f"{name} in each record", "send it"),))
@@ -232,6 +257,7 @@ class _Desk:
                 evaluationId=None if outcome is None else outcome.accepted.event_id,
                 field=field,
                 expected=issue.expected,
+                remedy=issue.remedy,
             )
         code = 0 if outcome.verdict is Verdict.ACCEPTED else 1
         return RecordAnswer(
@@ -262,8 +288,14 @@ def _handed_on(number: int, event_id: str) -> RecordAnswer:
 
 
 async def _evaluate(body: RecordBody) -> None:
-    """Take one evaluation of the province's platform. The same again is recognised."""
+    """Take one evaluation of the province's platform. The same again is recognised.
+
+    Records that tell what became of one are not taken in.
+    """
 
 
 async def _evaluate_many(body: RecordsBody) -> None:
-    """Take up to 1,000 evaluations of the province's platform. Each is answered by itself."""
+    """Take up to 1,000 evaluations of the province's platform. Each is answered by itself.
+
+    Records that tell what became of one are not taken in, the others are.
+    """
