@@ -45,6 +45,7 @@ class Field(StrEnum):
     ACCOUNT = "contact.account"
     DEVICE = "device_id"
     TOKEN = "token"  # noqa: S105 - a field's name
+    STATE = "evaluation_state"
     ROW = "original_row"
     IMPORT = "import_id"
     REASON = "reason"
@@ -80,6 +81,7 @@ _ALIASES: Final[Mapping[Field, str]] = {
     Field.ACCOUNT: "contact.account 账号 用户账号",
     Field.DEVICE: "device_id 设备号 设备编号 终端编号",
     Field.TOKEN: "token 评价码 评价凭证 一次性评价码",
+    Field.STATE: "evaluationState",
     Field.ROW: ROW_COLUMN,
     Field.IMPORT: IMPORT_COLUMN,
     Field.REASON: " ".join(REASON_COLUMNS),

@@ -11,7 +11,7 @@ from deploy.local.importing import cells
 from deploy.local.importing.columns import CONTACT, DIMENSIONS, ROW_COLUMN, Field
 from deploy.local.importing.faults import Fault, Reason
 from deploy.local.importing.unit_names import UnitNames
-from services.intake.adapters.good_bad_review import CHANNELS
+from services.intake.adapters.good_bad_review import CHANNELS, SUBMITTED
 from shared.kernel.clock import SHANGHAI, business_day
 from shared.kernel.grades import Channel, Source
 
@@ -90,6 +90,12 @@ NO_GRADE: Final = Fault(
     "a grade",
     "fill in the grade that was given, or delete the row",
 )
+_REVISED: Final = Fault(
+    "submitted 或空：评价后来的变化不能作为评价导入",
+    "删去该行；评价后来的变化须在本平台办理",
+    f"{SUBMITTED}, or nothing: what became of a rating is no rating",
+    "delete the row; what becomes of a rating is decided on each platform",
+)
 _NO_TEXT: Final = Fault(
     "有效的 Unicode 文本",
     "删去无法显示的字符",
@@ -134,6 +140,9 @@ class Mapper:
         reasons: list[Reason] = []
         if self.corrected:
             number = self._original(values, reasons) or number
+        state = values.get(Field.STATE, SUBMITTED)
+        if cells.key(state) != cells.key(SUBMITTED):
+            reasons.append(Reason(self.name_of(Field.STATE), state, _REVISED))
         body: dict[str, Any] = {"client_ref": f"{self.import_id}:{number}"}
         self._moment(values, body, reasons)
         self._unit(values, body, reasons)

@@ -192,6 +192,23 @@ def test_ndjson_of_the_provinces_fields_becomes_ratings(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_what_became_of_a_rating_is_no_other_rating(tmp_path: Path) -> None:
+    record = {
+        "projNo": "p1.0", "satisfaction": "5", "evaluateChannel": "3", "serviceDepartmentCode": NAME,
+        "transactionTime": "2026-03-01 09:30:00", "evaluationId": "7e933d3a-11ac-8e0c-9abc-13ee718acdd6",
+    }  # fmt: skip
+    states = ("submitted", " Submitted ", "", "corrected", "withdrawn", "held", "？")
+    lines = "\n".join(json.dumps(record | {"evaluationState": each, "revision": "0"}) for each in states)
+    results = [mapper().map(row) for row in rows_of(write(tmp_path / "a.ndjson", lines))]
+    assert [isinstance(each, Line) for each in results] == [True] * 3 + [False] * 4
+    refused = results[3]
+    assert isinstance(refused, Rejected)
+    (reason,) = refused.reasons
+    assert (reason.column, reason.value) == ("evaluation_state", "corrected")
+    assert "submitted, or nothing" in reason.english
+    assert "submitted 或空" in reason.chinese
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
