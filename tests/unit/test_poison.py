@@ -5,11 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from services.archive.application.envelopes import read_attributes
-from services.intake.adapters.jetstream_log import Private, read_accepted, read_private
+from services.intake.adapters.jetstream_log import read_accepted, read_private
 from services.intake.adapters.screened import read_seen
 from services.intake.adapters.spooled_messages import classifier
 from services.intake.adapters.stored_revisions import read_in_force, read_revision
 from services.intake.application.hold_messages import read_target
+from services.intake.application.people import Private
 from services.intake.domain.pseudonyms import Pseudonyms
 from services.notify.adapters.watch_fold import WatchFold
 from services.notify.application.judging import Glance

@@ -10,9 +10,8 @@ rating after a change of keys, too: events carry the pseudonym along and make no
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import msgspec
 from nats.aio.client import Client
 
 from services.intake.adapters.good_bad_review import STATES, SUBMITTED, from_submission
@@ -20,13 +19,13 @@ from services.intake.adapters.stored_revisions import submitted_fields
 from services.intake.application.revision_messages import FACTS
 from shared.events import (
     CountedFields,
+    Envelope,
     FeedbackCorrected,
     FeedbackRevision,
     FeedbackSubmitted,
     InvalidEventError,
-    parse_envelope,
+    parse_event,
     spec_for_data,
-    spec_for_type,
 )
 from shared.kernel.clock import rfc3339
 from shared.kernel.errors import InvalidValueError, NotFoundError
@@ -40,13 +39,6 @@ _STATE_OF: Final[Mapping[str, str]] = {
     spec_for_data(FeedbackSubmitted).event_type: SUBMITTED,
     **{spec_for_data(FACTS[move]).event_type: state for move, state in STATES.items()},
 }
-
-
-class _Head(msgspec.Struct):
-    type: str
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
 
 
 class _Told(NamedTuple):
@@ -96,9 +88,8 @@ class GoodBadExport:
     def record(self, data: bytes) -> dict[str, str] | None:
         """What one message of FEEDBACK hands on; None if nothing."""
         try:
-            event_type = _decode_head(data).type
-            state = _STATE_OF.get(event_type)
-            told = None if state is None else _told(event_type, data)
+            envelope = parse_event(data)
+            state, told = _STATE_OF.get(envelope.type), _told(envelope)
             if state is None or told is None:
                 return None
             fields = told.fields
@@ -114,25 +105,18 @@ class GoodBadExport:
                 "evaluationState": state,
                 "revision": str(told.revision),
             }
-        except (
-            msgspec.MsgspecError,
-            UnicodeDecodeError,
-            InvalidEventError,
-            InvalidValueError,
-            NotFoundError,
-        ):
+        except (InvalidEventError, InvalidValueError, NotFoundError):
             return None
 
 
-def _told(event_type: str, data: bytes) -> _Told | None:
-    """What the event says; None if it is of a probe or a drill."""
-    envelope = parse_envelope(spec_for_type(event_type).envelope, data)
+def _told(envelope: Envelope[Any]) -> _Told | None:
+    """What an event says; None if that is nothing of a rating, or of a probe or a drill."""
     said = envelope.data
     if isinstance(said, FeedbackSubmitted):
         told = _Told(envelope.id, 0, submitted_fields(envelope, said))
     elif isinstance(said, FeedbackRevision):
         in_force = said.corrected if isinstance(said, FeedbackCorrected) else said.target
         told = _Told(said.target_id, said.target_revision, in_force)
-    else:  # pragma: no cover - no other type is asked for
+    else:
         return None
     return None if envelope.synthetic or told.fields.synthetic else told
