@@ -1,8 +1,9 @@
 """What all event data models have in common."""
 
-from typing import Annotated
+from datetime import date
+from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 from shared.kernel.clock import rfc3339
 
@@ -16,6 +17,27 @@ EventIdField = Annotated[str, Field(min_length=1, max_length=64)]
 """Id of an event: a UUID in canonical form."""
 Instant = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
 """A moment; in JSON RFC 3339 UTC with milliseconds."""
+
+
+def _real_day(text: str) -> str:
+    date.fromisoformat(text)  # 30 February has the right form, too
+    return text
+
+
+def _storable(number: int) -> int:
+    if number > MOST:
+        raise ValueError(f"at most {MOST}, what every store and every JSON reader holds")
+    return number
+
+
+MOST: Final = 2**53 - 1
+DayField = Annotated[
+    str,
+    Field(description="Day of Asia/Shanghai, YYYY-MM-DD.", pattern=r"^\d{4}-\d\d-\d\d$"),
+    AfterValidator(_real_day),
+]
+Ordinal = Annotated[int, Field(ge=1), AfterValidator(_storable)]
+"""Which of several: 1, 2, 3 …"""
 
 
 class EventData(BaseModel):

@@ -9,8 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.events.base import CityCode, CountyCode, EventData
-from shared.events.supervision import DayField
+from shared.events.base import CityCode, CountyCode, DayField, EventData
 
 Sha256Field = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 BulletinPeriod = Annotated[

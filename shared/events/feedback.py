@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.events.base import CityCode, CountyCode, EventData, EventIdField, Instant, UnitIdField
+from shared.events.base import CityCode, CountyCode, EventData, EventIdField, Instant, Ordinal, UnitIdField
 from shared.kernel.grades import Channel, Level, Source, Verification
 from shared.kernel.reasons import (
     CorrectionReason,
@@ -163,7 +163,7 @@ class FeedbackRevision(EventData):
     """
 
     target_id: Annotated[EventIdField, Field(description="Id of the FeedbackSubmitted event.")]
-    target_revision: Annotated[int, Field(description="1 for the rating's first revision, then 2, 3 …", ge=1)]
+    target_revision: Annotated[Ordinal, Field(description="1 for the rating's first revision, then 2, 3 …")]
     target: Annotated[
         CountedFields, Field(description="The rating's fields as they were in force before this event.")
     ]

@@ -11,9 +11,18 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.events.approvals import CredentialField
-from shared.events.base import CityCode, CountyCode, EventData, EventIdField, Instant, UnitIdField
+from shared.events.base import (
+    CityCode,
+    CountyCode,
+    DayField,
+    EventData,
+    EventIdField,
+    Instant,
+    Ordinal,
+    UnitIdField,
+)
 from shared.events.ranking import ListHash, PeriodLabel, Points
-from shared.events.supervision import DayField, EvidenceReference
+from shared.events.supervision import EvidenceReference
 from shared.kernel.grades import Level
 
 LadderField = Literal["U", "C"]
@@ -52,7 +61,7 @@ class _OfAStrike(_AboutAUnit):
         LadderField, Field(description="U: rectification neglected. C: a complaint that was verified.")
     ]
     case_id: Annotated[EventIdField, Field(description="Case that it came from.")]
-    number: Annotated[int, Field(description="How often it has been counted, from 1.", ge=1)]
+    number: Annotated[Ordinal, Field(description="How often it has been counted, from 1.")]
     rests_on: RestsOn
 
 

@@ -9,11 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.events.approvals import CredentialField
-from shared.events.base import CityCode, CountyCode, EventData, EventIdField, Instant, UnitIdField
+from shared.events.base import CityCode, CountyCode, DayField, EventData, EventIdField, Instant, UnitIdField
 
-DayField = Annotated[
-    str, Field(description="Day of Asia/Shanghai, YYYY-MM-DD.", pattern=r"^\d{4}-\d\d-\d\d$")
-]
 EvidenceReference = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$", description="Where the evidence is filed.")
 ]

@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.events.approvals import CredentialField
-from shared.events.base import CityCode, CountyCode, EventData, UnitIdField
-from shared.events.supervision import DayField
+from shared.events.base import CityCode, CountyCode, DayField, EventData, Ordinal, UnitIdField
 from shared.kernel.grades import Level
 
 LoadId = Annotated[str, Field(min_length=1, max_length=64, description="Load that the event is part of.")]
@@ -125,7 +124,7 @@ class RegistryLoaded(EventData):
     """A load is complete and in force from now on. Of two that build on the same one the first stands."""
 
     load_id: Annotated[LoadId, Field(description="Load that the event is part of.")]
-    number: Annotated[int, Field(ge=1, description="1, 2, … without a gap: what the load makes it.")]
+    number: Annotated[Ordinal, Field(description="1, 2, … without a gap: what the load makes it.")]
     changes: Annotated[int, Field(ge=1, description="Events of the load.")]
     units_hash: Annotated[
         str, Field(pattern=r"^sha256:[0-9a-f]{64}$", description="Of the table of units from now on.")

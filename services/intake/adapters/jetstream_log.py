@@ -1,7 +1,7 @@
 """The feedback stream behind group commit, and reading single ratings back from it."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from nats.aio.client import Client
@@ -27,9 +27,12 @@ T = TypeVar("T")
 _TYPE: Final = spec_for_data(FeedbackSubmitted).event_type
 
 
+GradeValue = Annotated[int, msgspec.Meta(ge=1, le=5)]
+
+
 class _Data(msgspec.Struct):
     unit_id: str
-    grade: int
+    grade: GradeValue
     digest: str
     other_ids: tuple[str, ...] = ()
 

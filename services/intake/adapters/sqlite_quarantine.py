@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -36,9 +36,12 @@ _INSERT: Final = "INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 
 _log = get_logger(component="quarantine")
 
 
+GradeValue = Annotated[int, msgspec.Meta(ge=1, le=5)]
+
+
 class _Target(msgspec.Struct):
     unit_id: str
-    grade: int
+    grade: GradeValue
     channel: str
     verification: str
     occurred_at: str

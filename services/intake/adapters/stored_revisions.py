@@ -1,6 +1,6 @@
 """Reading revisions, and what is in force, out of messages of FEEDBACK."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -18,6 +18,7 @@ from shared.events import (
     parse_event,
     spec_for_data,
 )
+from shared.events.base import MOST
 from shared.events.unreadable import UNREADABLE
 from shared.kernel.clock import parse_rfc3339
 from shared.kernel.errors import InvalidValueError
@@ -29,14 +30,17 @@ SUBJECTS: Final = frozenset(
 """Where ratings and revisions are, with ``*`` for the place."""
 
 
+GradeValue = Annotated[int, msgspec.Meta(ge=1, le=5)]
+
+
 class _Counted(msgspec.Struct):
     unit_id: str
-    grade: int
+    grade: GradeValue
 
 
 class _Data(msgspec.Struct):
     target_id: str
-    target_revision: int
+    target_revision: Annotated[int, msgspec.Meta(ge=1, le=MOST)]
     target: _Counted
     digest: str
     corrected: _Counted | None = None
