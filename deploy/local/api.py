@@ -81,9 +81,11 @@ def send(
     It is made in the name of ``subject``, if that is given.
     """
     given = {name: value for name, value in (params or {}).items() if value is not None}
+    # As bytes: httpx takes ASCII text only, while it is for the service to say what it does not take.
+    sent = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
     try:
         extensions = None if subject is None else {"subject": subject}
-        answer = http.request(method, url, params=given, json=body, headers=headers, extensions=extensions)
+        answer = http.request(method, url, params=given, json=body, headers=sent, extensions=extensions)
     except httpx.HTTPError as error:
         remedy = "look at `pingyi status` and the logs, or name the platform with --data or --port-base"
         raise LocalError(describe(url, f"an answer ({error})", remedy)) from error

@@ -8,6 +8,7 @@ add a line to ``COMMANDS``.
 import json
 import logging
 import sys
+from io import TextIOWrapper
 from pkgutil import resolve_name
 from typing import Any, Final
 
@@ -91,6 +92,7 @@ def _all_commands() -> None:
 
 def main() -> None:
     """Run the command line; an expected error becomes one message on stderr and exit code 1."""
+    _write_what_the_terminal_lacks(as_json="--json" in sys.argv)
     # What shared code logs is for services; a person at a terminal sees errors only, and beside the answer.
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
@@ -104,12 +106,29 @@ def main() -> None:
         if "--json" in sys.argv:
             typer.echo(json.dumps(problem_of(error), ensure_ascii=False))
         else:
-            typer.echo(f"pingyi: {error}", err=True)
+            typer.echo(f"pingyi: {message_of(error)}", err=True)
         sys.exit(1)
+
+
+def message_of(error: Exception) -> str:
+    """What an error says to a person; a refusal of the system's about a file as any other of ours."""
+    if isinstance(error, OSError) and error.filename is not None:
+        expected = f"a path that can be used ({error.strerror}): correct it, or the permissions there."
+        return f"Got {str(error.filename)!r}, expected {expected}"
+    return str(error)
+
+
+def _write_what_the_terminal_lacks(*, as_json: bool) -> None:
+    """Let no character that the locale's encoding has no bytes for end a command: it becomes `?`.
+
+    JSON is UTF-8 (RFC 8259) whatever the locale: a machine reads it, and `?` would be another text.
+    """
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+        sys.stdout.reconfigure(encoding="utf-8" if as_json else None, errors="replace")
 
 
 def problem_of(error: Exception) -> dict[str, Any]:
     """An error for machines: the service's own problem detail, or one in the same form."""
     if isinstance(error, ServiceRefusedError):
         return error.problem
-    return {"title": "The command failed", "detail": str(error), "errors": []}
+    return {"title": "The command failed", "detail": message_of(error), "errors": []}

@@ -68,7 +68,17 @@ def examine(layout: Layout, record: PlatformRecord | None) -> list[Finding]:
         layout: the platform that is wanted.
         record: the platform that runs on the same data directory, if one does.
     """
-    return [check(layout, record) for check in CHECKS]
+    return [_finding_of(check, layout, record) for check in CHECKS]
+
+
+def _finding_of(check: Check, layout: Layout, record: PlatformRecord | None) -> Finding:
+    """What a check finds; a data directory that it can't use is a finding, and no end to the others."""
+    try:
+        return check(layout, record)
+    except OSError as error:
+        name = check.__name__.removeprefix("check_").replace("_", " ")
+        remedy = "name a directory that you may read and write with --data, or correct its permissions"
+        return Finding(name, Level.FAIL, f"{layout.data} can't be used: {error}", remedy)
 
 
 def check_python(_layout: Layout, _record: PlatformRecord | None) -> Finding:

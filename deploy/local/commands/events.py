@@ -14,14 +14,8 @@ from deploy.local.layout import DEFAULT_DATA, Layout
 from shared.events import EVENTS
 from shared.kernel.errors import describe
 
-DEFAULT_SUBJECTS = (
-    "feedback.v1.>",
-    "ranking.v1.>",
-    "alerts.v1.>",
-    "audit.v1.>",
-    "cases.v1.>",
-    "deadletter.v1.>",
-)
+CONTEXTS = tuple(sorted({spec.context for spec in EVENTS} | {"audit", "cases"}))
+"""First token of every subject that events have."""
 
 events = typer.Typer(no_args_is_help=True, help="The events on the bus.")
 
@@ -31,13 +25,13 @@ def tail(
     subject: Annotated[
         str | None, typer.Argument(help="NATS subject, wildcards allowed; all by default.")
     ] = None,
-    count: Annotated[int, typer.Option(help="Stop after so many events; 0 goes on until Ctrl-C.")] = 0,
+    count: Annotated[int, typer.Option(min=0, help="Stop after so many events; 0 goes on until Ctrl-C.")] = 0,
     data: DataOption = DEFAULT_DATA,
     port_base: PortBaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print events as they are published: one line each, or with --json their envelopes as NDJSON."""
-    subjects = (checked_subject(subject),) if subject else DEFAULT_SUBJECTS
+    subjects = subjects_of(subject)
     layout = find_platform(data, port_base)
     try:
         asyncio.run(_tail(layout, subjects, count, as_json=as_json))
@@ -65,18 +59,28 @@ async def _tail(layout: Layout, subjects: tuple[str, ...], count: int, *, as_jso
             shown += 1
 
 
+def subjects_of(asked: str | None) -> tuple[str, ...]:
+    """What to subscribe to: the subject that was asked for, or without one all events.
+
+    Raises:
+        LocalError: see :func:`checked_subject`.
+    """
+    if asked is None:
+        return tuple(f"{context}.>" for context in CONTEXTS)  # `>` alone is more than this user may read
+    return (checked_subject(asked),)
+
+
 def checked_subject(subject: str) -> str:
     """The subject, if NATS takes it and events can match it.
 
     Raises:
         LocalError: an empty token, a blank, a `>` before the end, or a context without events.
     """
-    contexts = sorted({spec.context for spec in EVENTS} | {"audit", "cases"})
     tokens = subject.split(".")
     well_formed = all(token and not any(char.isspace() for char in token) for token in tokens)
-    if not well_formed or ">" in tokens[:-1] or tokens[0] not in {*contexts, "*", ">"}:
+    if not well_formed or ">" in tokens[:-1] or tokens[0] not in {*CONTEXTS, "*", ">"}:
         expected = (
-            f"tokens joined by dots, * and a final > as wildcards, starting with one of {', '.join(contexts)}"
+            f"tokens joined by dots, * and a final > as wildcards, starting with one of {', '.join(CONTEXTS)}"
         )
         raise LocalError(describe(subject, expected, "for example ranking.v1.*.3607.>"))
     return subject

@@ -142,7 +142,7 @@ def _ask(layout: Layout, path: str, body: dict[str, Any], key: str | None, *, as
         "POST",
         f"{layout.service_url('intake')}/v1/{path}",
         body={name: value for name, value in body.items() if value is not None},
-        headers={"Idempotency-Key": key} if key else None,
+        headers=None if key is None else {"Idempotency-Key": key},
     )
     if as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False))
@@ -158,7 +158,7 @@ def _revise(layout: Layout, path: str, body: dict[str, Any], key: str | None, *,
             "POST",
             f"{layout.service_url('intake')}/v1/{path}",
             body={name: value for name, value in body.items() if value is not None},
-            headers={"Idempotency-Key": key} if key else None,
+            headers=None if key is None else {"Idempotency-Key": key},
             subject=body.get("decided_by"),
         ).json()
     if as_json:

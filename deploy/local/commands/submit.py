@@ -46,7 +46,7 @@ def submit(
         "POST",
         f"{layout.service_url('intake')}/v1/feedback",
         body={name: value for name, value in body.items() if value is not None},
-        headers={"Idempotency-Key": idempotency_key} if idempotency_key else None,
+        headers=None if idempotency_key is None else {"Idempotency-Key": idempotency_key},
     )
     if as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False))

@@ -1,5 +1,6 @@
 """The command line loads what it was asked for, and nothing that a start would have to wait for."""
 
+import os
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.local import cli
-from deploy.local.cli import COMMANDS, INTERRUPTED, main, make_app
+from deploy.local.cli import COMMANDS, INTERRUPTED, main, make_app, message_of
 
 HEAVY = ("numpy", "scipy", "pymongo", "httpx", "nats", "faststream", "fastapi")
 """Together 0.8 s of processor time, before the first child could be started."""
@@ -45,3 +46,24 @@ def test_ctrl_c_while_a_command_is_loaded_ends_without_a_traceback(monkeypatch: 
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("options", "written"), [((), b"? ok\n"), (("--json",), "✓ ok\n".encode())], ids=["person", "machine"]
+)
+def test_a_terminal_without_a_character_ends_no_command(options: tuple[str, ...], written: bytes) -> None:
+    source = "from deploy.local import cli; cli.make_app = lambda _: lambda: print('✓ ok'); cli.main()"
+    environment = {**os.environ, "PYTHONIOENCODING": "gbk"}
+    answer = subprocess.run(
+        [sys.executable, "-c", source, *options], capture_output=True, check=True, env=environment
+    )
+    assert answer.stdout == written
+
+
+def test_what_the_system_refuses_is_said_with_the_path_and_what_to_do() -> None:
+    refused = FileNotFoundError(2, "No such file or directory", "/proc/x")
+    assert message_of(refused) == (
+        "Got '/proc/x', expected a path that can be used (No such file or directory): "
+        "correct it, or the permissions there."
+    )
+    assert message_of(OSError("no file in particular")) == "no file in particular"

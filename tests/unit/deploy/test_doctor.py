@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local import doctor
 from deploy.local.doctor import (
     Level,
     check_clock,
+    check_fsync,
     check_open_files,
     check_ports,
     check_secrets,
     check_time_zone,
+    examine,
 )
 from deploy.local.embedded import free_ports
 from deploy.local.layout import Layout
@@ -51,6 +54,15 @@ def test_readable_secrets_are_warned_of(tmp_path: Path) -> None:
 
 def test_business_time_zone_is_known(tmp_path: Path) -> None:
     assert check_time_zone(Layout(tmp_path), None).level is Level.OK
+
+
+def test_a_data_directory_that_cannot_be_is_a_finding_beside_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "CHECKS", (check_fsync, check_time_zone))
+    disk, zone = examine(Layout(tmp_path / ("x" * 300)), None)
+    assert (disk.check, disk.level, zone.level) == ("fsync", Level.FAIL, Level.OK)
+    assert "--data" in disk.remedy
 
 
 @pytest.mark.parametrize(
