@@ -205,7 +205,7 @@ def _folding() -> Mapping[int, str]:
             table[code] = _UNSEEN
         elif category == "Nd":
             table[code] = str(unicodedata.digit(char))
-        elif category in ("No", "Lu", "Ll", "So", "Sm", "Ps", "Pe", "Po", "Pc", "Zs"):
+        elif category in ("No", "Nl", "Lu", "Ll", "So", "Sm", "Ps", "Pe", "Po", "Pc", "Zs"):
             plain = unicodedata.normalize("NFKC", char)
             if len(plain) == 1 and plain.isascii():
                 table[code] = plain

@@ -63,9 +63,15 @@ _IN_CHINESE: Final = {
 }  # fmt: skip
 
 
+_CONTROLS: Final = "without control characters"
+
+
 def fault_of(issue: Issue) -> Fault:
     """What intake found, in both languages; where it has no Chinese of ours, its own words stand for both."""
-    expected, remedy = _IN_CHINESE.get(issue.field.split(".")[0], (issue.expected, issue.remedy))
+    if _CONTROLS in issue.expected:
+        expected, remedy = "不含控制字符的文字", "删去控制字符"
+    else:
+        expected, remedy = _IN_CHINESE.get(issue.field.split(".")[0], (issue.expected, issue.remedy))
     return Fault(expected, remedy, issue.expected, issue.remedy)
 
 

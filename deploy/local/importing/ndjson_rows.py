@@ -35,20 +35,22 @@ class _TwiceError(ValueError):
     """An object holds a name twice."""
 
 
-def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON; ValueError if it holds a name twice, and so says two things."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise _TwiceError
     return found
 
 
-def _refuse_constant(name: str) -> object:
+def refuse_constant(name: str) -> object:
+    """ValueError: NaN and the infinities are no JSON."""
     raise ValueError(name)
 
 
 # Numbers stay as they are written: 18 digits must not become a float.
 _decode: Final = json.JSONDecoder(
-    object_pairs_hook=_members, parse_float=str, parse_int=str, parse_constant=_refuse_constant
+    object_pairs_hook=members, parse_float=str, parse_int=str, parse_constant=refuse_constant
 ).decode
 
 

@@ -27,6 +27,7 @@ from deploy.local.importing.columns import (
     field_of,
 )
 from deploy.local.importing.faults import Reason
+from deploy.local.importing.ndjson_rows import members, refuse_constant
 from deploy.local.importing.sources import Kind, guard
 
 PRIVATE: Final = 0o600
@@ -164,7 +165,7 @@ class _Encoder:
 def _json_line(form: Form, reject: Reject) -> bytes:
     raw = reject.cells[0] if reject.cells else ""
     try:
-        value = json.loads(raw)
+        value = json.loads(raw, object_pairs_hook=members, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

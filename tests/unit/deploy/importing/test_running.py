@@ -12,6 +12,7 @@ import pytest
 from deploy.local.errors import LocalError, ServiceRefusedError
 from deploy.local.importing.columns import IMPORT_COLUMN, REASON_COLUMNS, ROW_COLUMN
 from deploy.local.importing.encoding import fingerprint
+from deploy.local.importing.intake_client import Issue, fault_of
 from deploy.local.importing.running import Import, default_import_id, require_unchanged, run_import
 from deploy.local.importing.sources import open_source
 from deploy.local.importing.workspace import Progress, WorkspaceError, folder_of, open_workspace
@@ -247,6 +248,33 @@ async def test_what_intake_refuses_is_told_in_the_words_of_the_file(tmp_path: Pa
     )
     assert row["Reason"] == "评价时间: got '2030年1月1日', expected a time up to now: correct it."
     assert (row[ROW_COLUMN], row[IMPORT_COLUMN]) == ("2", "imp-1")
+
+
+def original(file: Path) -> str:
+    return str(json.loads(file.read_text(encoding="utf-8"))["原文"])
+
+
+async def test_an_object_that_says_two_things_is_refused_from_the_reject_file_too(tmp_path: Path) -> None:
+    line = f'{{"单位": "{NAME}", "评价": 5, "评价": 1}}'
+    file = tmp_path / "a.ndjson"
+    file.write_text(line, encoding="utf-8")
+    intake = FakeIntake()
+    written = Path(str((await run(file, intake)).reject_file))
+    assert original(written) == line
+    assert (await run(written, intake)).accepted == 0
+    assert not intake.ratings
+
+
+@pytest.mark.parametrize(
+    ("issue", "chinese"),
+    [
+        (Issue("text", None, "text without control characters other than tab"), "删去控制字符"),
+        (Issue("contact.name", None, "text without control characters other than tab"), "删去控制字符"),
+        (Issue("text", None, "at most 2000 characters"), "缩短意见"),
+    ],
+)
+def test_what_intake_finds_in_a_text_is_told_in_chinese(issue: Issue, chinese: str) -> None:
+    assert fault_of(issue).remedy_zh == chinese
 
 
 async def test_a_new_row_in_a_reject_file_is_refused(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from shared.kernel.scrubbing import (
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("身份证11010519491231002Ⅹ", f"身份证{IDENTITY_MARK}"),  # the Roman numeral of input methods
+        ("11010519491231002ⅹ的材料", f"{IDENTITY_MARK}的材料"),
         ("退款打到6222021234567890128就行", f"退款打到{BANK_CARD_MARK}就行"),
         ("卡号 6222 0212 3456 7890 128，农行", f"卡号 {BANK_CARD_MARK}，农行"),
         ("信用卡4111-1111-1111-1111被多扣", f"信用卡{BANK_CARD_MARK}被多扣"),
