@@ -54,7 +54,9 @@ class Alias(EventData):
     citizen_hmac: Annotated[KeyedHmac | None, Field(description="Pseudonym of the citizen.")] = None
     device_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the device.")] = None
     address_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the network address.")] = None
-    transaction_hmac: Annotated[KeyedHmac | None, Field(description="Pseudonym of the transaction.")] = None
+    transaction_hmac: Annotated[
+        KeyedHmac | None, Field(description="Pseudonym of the transaction; on a ballot, of its unit.")
+    ] = None
     text_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the normalised text.")] = None
     similarity: Annotated[TextBands | None, Field(description="The bands of a rating's text.")] = None
 
@@ -87,7 +89,9 @@ class FeedbackSubmitted(EventData):
     citizen_hmac: Annotated[KeyedHmac | None, Field(description="Pseudonym of the citizen.")] = None
     device_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the device.")] = None
     address_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the network address.")] = None
-    transaction_hmac: Annotated[KeyedHmac | None, Field(description="Pseudonym of the transaction.")] = None
+    transaction_hmac: Annotated[
+        KeyedHmac | None, Field(description="Pseudonym of the transaction; on a ballot, of its unit.")
+    ] = None
     text_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the normalised text.")] = None
     similarity: Annotated[
         TextBands | None,
@@ -146,7 +150,9 @@ class CountedFields(EventData):
     citizen_hmac: Annotated[KeyedHmac | None, Field(description="Pseudonym of the citizen.")] = None
     device_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the device.")] = None
     address_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the network address.")] = None
-    transaction_hmac: Annotated[KeyedHmac | None, Field(description="Pseudonym of the transaction.")] = None
+    transaction_hmac: Annotated[
+        KeyedHmac | None, Field(description="Pseudonym of the transaction; on a ballot, of its unit.")
+    ] = None
     text_hmac: Annotated[KeyedHmac | None, Field(description="Fingerprint of the normalised text.")] = None
     occurred_at: Annotated[Instant, Field(description="When the service was rated; picks the day.")]
     received_at: Annotated[Instant, Field(description="When intake received the rating; sets its lateness.")]

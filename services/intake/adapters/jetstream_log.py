@@ -19,6 +19,7 @@ from shared.events import FeedbackSubmitted, spec_for_data
 from shared.events.unreadable import UNREADABLE
 from shared.kernel.clock import parse_rfc3339
 from shared.kernel.errors import InvalidValueError, describe
+from shared.kernel.ids import is_uuid
 from shared.messaging.group_commit import GroupCommit, Outgoing, Stored
 from shared.messaging.publisher import BrokerUnavailableError, NothingSentError
 from shared.messaging.streams import FEEDBACK
@@ -71,6 +72,8 @@ def read_accepted(data: bytes, sequence: int, pseudonyms: Pseudonyms) -> Accepte
         if _decode_head(data).type != _TYPE:
             return None
         envelope = _decode(data)
+        if not is_uuid(envelope.id):
+            return None
         return Accepted(
             event_id=envelope.id,
             receipt=pseudonyms.receipt(envelope.id),

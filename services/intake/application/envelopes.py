@@ -144,7 +144,7 @@ def submitted_message(
         device_hmac=pseudonyms.device(submission.device_id) or UNSET,
         address_hmac=pseudonyms.address(facts.address) or UNSET,
         transaction_hmac=(prepared.token.transaction if prepared.token is not None else None)
-        or pseudonyms.transaction(submission.transaction_id)
+        or pseudonyms.service(submission)
         or UNSET,
         text_hmac=pseudonyms.text(text) or UNSET,
         similarity=pseudonyms.bands(unit.unit_id, signature) or UNSET,

@@ -114,7 +114,10 @@ class Pseudonyms:
         """
         if contact is None:
             return None
-        if contact.id_number:
+        if channel is Channel.ASSESSOR and contact.account:
+            # The card is what was enrolled: whoever varies what else a ballot says stays one assessor.
+            key = f"account:{channel.value}:{_card(contact.account)}"
+        elif contact.id_number:
             key = "id_number:" + normal_identity_number(contact.id_number)
         elif contact.phone:
             key = "phone:" + normal_phone(contact.phone)
@@ -144,6 +147,15 @@ class Pseudonyms:
         if transaction_id is None:
             return None
         return self._keyed("transaction", unicodedata.normalize("NFKC", transaction_id).strip().encode())
+
+    def service(self, submission: Submission) -> str | None:
+        """The pseudonym of what a citizen rates once: the transaction; on a ballot, which has none, the unit.
+
+        Whatever transaction a ballot names: an assessor would have as many votes as numbers come to mind.
+        """
+        if submission.channel is Channel.ASSESSOR:
+            return self._keyed("transaction", f"ballot\0{submission.unit_id}".encode())
+        return self.transaction(submission.transaction_id)
 
     def text(self, text: str | None) -> str | None:
         """The fingerprint of a comment: case, width, blanks and punctuation don't count.
@@ -190,7 +202,7 @@ class Pseudonyms:
                 each.citizen(submission.contact, submission.channel),
                 each.device(submission.device_id),
                 each.address(address),
-                each.transaction(submission.transaction_id),
+                each.service(submission),
                 each.text(text),
                 each.bands(submission.unit_id, signature),
             )
@@ -208,8 +220,13 @@ class Pseudonyms:
 
     def assessor(self, number: str) -> str:
         """The pseudonym of an assessor, by the number on the card."""
-        return self._reference("assessor", unicodedata.normalize("NFKC", number).strip().casefold().encode())
+        return self._reference("assessor", _card(number).encode())
 
     def receipt(self, event_id: str) -> bytes:
         """The 80 bits of an event's receipt code: made again from its id, but not to be guessed from it."""
         return self._hashes["receipt"](event_id.encode())[:RECEIPT_BYTES]
+
+
+def _card(number: str) -> str:
+    """The number of an assessor's card, however it was typed."""
+    return unicodedata.normalize("NFKC", number).strip().casefold()

@@ -41,6 +41,11 @@ class Pace:
         self._day = day
         self._sums = [0, 0]
 
+    @property
+    def shared_by(self) -> int:
+        """Number of units whose pace it is; one where a unit has come to be the first of a kind."""
+        return max(1, self.units)
+
     def turn(self, day: int) -> bool:
         """Close the days before `day`, on which nothing came, too; whether there were any."""
         if day <= self._day:
@@ -126,13 +131,13 @@ def usual(unit: Pace, peers: Pace, watched_days: int, rules: Baseline, now_ms: i
         return fresh
 
     def mean(which: int) -> float:
-        peer = peers.mean(which, watched_days) / peers.units
+        peer = peers.mean(which, watched_days) / peers.shared_by
         return (unit.total(which) + rules.peer_days * peer) / days
 
     damping = rules.busy_damping
     own = (unit.lately(1, now_ms) + damping) / (mean(1) + damping)
     # Much of a small kind's business is the unit itself; the same damping, for each of its units.
-    kind_damping = damping * peers.units
+    kind_damping = damping * peers.shared_by
     kind = (peers.lately(1, now_ms) + kind_damping) / (peers.mean(1, watched_days) + kind_damping)
     return max(fresh, mean(0) * max(1.0, own, kind if watched_days else 1.0))
 
@@ -154,13 +159,13 @@ def usual_vouched(
     """
     fresh = rules.fresh_day if watched_days < rules.min_days else 0.0
     days = watched_days + rules.peer_days
-    peer = peers.mean(0, watched_days) / peers.units
+    peer = peers.mean(0, watched_days) / peers.shared_by
     mean = (own.total(0) + rules.peer_days * peer) / days if days else 0.0
     any_day = max(mean, peer)
     damping = rules.busy_damping
     others = max(0, peers.lately(0, now_ms) - own.lately(0, now_ms))
     busy = (others + damping) / (peers.mean(0, watched_days) - own.mean(0, watched_days) + damping)
-    today = max(any_day * max(1.0, busy), others / (peers.units - 1 + damping))
+    today = max(any_day * max(1.0, busy), others / (peers.shared_by - 1 + damping))
     return max(fresh, any_day), max(fresh, today)
 
 
@@ -176,11 +181,11 @@ def usual_week(own: Pace, peers: Pace, watched_days: int, rules: Baseline, days:
     own_earlier = own.before(0, days - 1)
     others = max(0, peers.before(0, days - 1) - own_earlier)
     lately = max(0, peers.within(0, days) - own.within(0, days)) / days
-    peer = others / earlier / max(1, peers.units - 1)
+    peer = others / earlier / max(1, peers.shared_by - 1)
     mean = (own_earlier + rules.peer_days * peer) / (earlier + rules.peer_days)
     damping = rules.busy_damping
     busy = (lately + damping) / (others / earlier + damping)
-    return max(max(mean, peer) * max(1.0, busy), lately / (peers.units - 1 + damping))
+    return max(max(mean, peer) * max(1.0, busy), lately / (peers.shared_by - 1 + damping))
 
 
 def surge_limit(rule: SurgeRule, usual_day: float, dispersion: float) -> int:

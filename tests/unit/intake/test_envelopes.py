@@ -94,7 +94,7 @@ def test_the_bytes_on_the_bus_are_those_of_the_model(
             citizen_hmac=PSEUDONYMS.citizen(contact, submission.channel),
             device_hmac=PSEUDONYMS.device(submission.device_id),
             address_hmac=PSEUDONYMS.address(address),
-            transaction_hmac=PSEUDONYMS.transaction(submission.transaction_id),
+            transaction_hmac=PSEUDONYMS.service(submission),
             text_hmac=PSEUDONYMS.text(text),
             text=sealed,
             has_contact=contact is not None,

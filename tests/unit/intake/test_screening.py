@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -297,3 +298,10 @@ def test_what_every_live_key_makes_of_a_rating_reaches_screening_the_oldest_firs
     ]
     assert [each.text_bands for each in seen.earlier] == [each and each.text_bands for each in alone]
     assert all(each.text is not None and len(each.text_bands) == BANDS for each in seen.earlier)
+
+
+@pytest.mark.parametrize("whose", [{}, TOKEN, CLAIM], ids=["unverified", "token", "claim"])
+def test_a_unit_that_becomes_the_only_one_of_its_kind_is_looked_at_as_before(whose: dict[str, Any]) -> None:
+    desk = Desk()
+    more = desk.many(3, kind="a kind that nobody was of", every_ms=3_600_000, **whose)
+    assert not desk.held.keys() & set(more)
