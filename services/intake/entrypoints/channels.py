@@ -15,6 +15,8 @@ from shared.auth.principals import Place, Principal, Tier
 from shared.kernel.errors import NotFoundError
 from shared.kernel.grades import Channel
 from shared.kernel.units import UnitRegistry
+from shared.rules.intake_policy import Proof
+from shared.rules.pack import Intake as IntakeRules
 
 IMPORT_HEADER: Final = "X-Import-Id"
 
@@ -48,6 +50,25 @@ def require_may_import(scope: Scope) -> None:
             "of imports.",
             scope["path"],
             "foreign-import",
+        )
+
+
+def require_may_issue(principal: Principal, rules: IntakeRules, path: str) -> None:
+    """Return if `principal` is a person, or a system that knows transactions by itself.
+
+    A token is the proof of a transaction: a website's credential could print itself what it is not believed.
+
+    Raises:
+        ProblemError: 403, none of the credential's channels is believed a transaction.
+    """
+    channels = sorted(principal.channels)
+    if channels and not any(Proof.TRANSACTION in rules.channels[each].proofs for each in channels):
+        knowing = ", ".join(name for name, each in rules.channels.items() if Proof.TRANSACTION in each.proofs)
+        raise refusal(
+            f"tokens: this credential is for {', '.join(channels)}, expected one with a channel that knows "
+            f"transactions among them ({knowing}): let the terminal or the hall's system issue them.",
+            path,
+            "foreign-token",
         )
 
 

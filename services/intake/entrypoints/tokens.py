@@ -17,6 +17,7 @@ from starlette.responses import Response
 from services.intake.application.tokens import Issued, Order, TokenOffice, TokenState
 from services.intake.domain.tokens import MAX_TEXT
 from services.intake.entrypoints.bodies import Reference
+from services.intake.entrypoints.channels import require_may_issue
 from services.intake.entrypoints.http import HttpParts
 from services.intake.entrypoints.writing import problems
 from shared.auth.access import PUBLIC, require_within, requires
@@ -121,7 +122,11 @@ def add_token_routes(app: FastAPI, office: TokenOffice, parts: HttpParts, qr_cod
         actor: Annotated[Principal, requires(Permission.TOKENS_ISSUE)],
         accept: Annotated[str, Header(description="text/csv for CSV, where `count` is given.")] = "",
     ) -> Response:
-        """Issue tokens. The same request again issues others: none is kept, none can be listed."""
+        """Issue tokens. The same request again issues others: none is kept, none can be listed.
+
+        Of channel systems those may whose channels are believed the transaction that a client names.
+        """
+        require_may_issue(actor, parts.rules.at(parts.clock.now()).intake, request.url.path)
         if body.unit_id in units:  # an unknown one is answered below
             place = Place.of_unit(units.get(body.unit_id))
             missing = partial(_not_theirs, body.unit_id)

@@ -29,7 +29,13 @@ TOKENS = "/v1/tokens"
 
 def issued(directory: Path) -> str:
     """The key of a kiosk that has to sign, in an AUTH_DIR of its own."""
-    order = Order("kiosk", Duty.CHANNEL, frozenset({Channel.QR}), Scope.parse("360000"), Signing.REQUIRED)
+    order = Order(
+        "kiosk",
+        Duty.CHANNEL,
+        frozenset({Channel.QR, Channel.TERMINAL}),
+        Scope.parse("360000"),
+        Signing.REQUIRED,
+    )
     file = CredentialFile(directory / "credentials.json")
     _, key = file.issue(order, datetime.now(UTC) - timedelta(seconds=1))
     shutil.copy(auth_dir() / "jwks.json", directory)

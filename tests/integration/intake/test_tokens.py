@@ -13,6 +13,7 @@ from deploy.local.embedded import NatsServer
 from shared.kernel.grades import Verification
 from shared.messaging.streams import QUOTAS_BUCKET
 from tests.integration.intake.conftest import Intake, StartIntake, eventually, raw_messages, submitted
+from tests.support.access import as_channel
 
 pytestmark = pytest.mark.integration
 UNIT = "U000200"
@@ -146,3 +147,12 @@ async def test_replicas_share_their_quotas_and_a_broker_that_is_away_leaves_each
         own_nats_server.kill()
         assert (await one.submit(rating(9))).status_code == 429
         assert (await one.submit(rating(1, "another"))).status_code == 202
+
+
+async def test_a_poster_prints_itself_no_proofs(intake: Intake) -> None:
+    refused = await intake.http.post("/v1/tokens", json={"unit_id": UNIT}, headers=as_channel("qr"))
+    assert refused.status_code == 403, refused.text
+    assert refused.json()["type"].endswith("foreign-token")
+    assert "for qr, expected" in refused.json()["detail"]
+    taken = await intake.http.post("/v1/tokens", json={"unit_id": UNIT}, headers=as_channel("hotline"))
+    assert taken.status_code == 201, taken.text

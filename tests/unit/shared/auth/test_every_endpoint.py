@@ -117,7 +117,7 @@ TABLE: dict[str, Expected] = {
     "intake POST /v1/unmaskings/{request_id}/disclosure": Expected("S S S -"),
     "intake GET /v1/vault": Expected("D - - -"),
     "intake POST /v1/tokens": Expected(
-        "D D HSD HSD", sees="HS HS - -", elsewhere=404, systems="qr hotline",
+        "D D HSD HSD", sees="HS HS - -", elsewhere=404, systems="hotline",
         request={"json": {"unit_id": UNIT}},
     ),
     "intake GET /v1/tokens/{token}": OPEN_TO_ALL,
