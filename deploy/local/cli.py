@@ -102,7 +102,7 @@ def main() -> None:
         make_app(sys.argv[1] if len(sys.argv) > 1 else None)()
     except KeyboardInterrupt:  # while the command's code was being loaded; later typer says so itself
         sys.exit(INTERRUPTED)
-    except (PingyiError, OSError) as error:
+    except (PingyiError, OSError, UnicodeEncodeError) as error:
         if "--json" in sys.argv:
             typer.echo(json.dumps(problem_of(error), ensure_ascii=False))
         else:
@@ -115,6 +115,8 @@ def message_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         expected = f"a path that can be used ({error.strerror}): correct it, or the permissions there."
         return f"Got {str(error.filename)!r}, expected {expected}"
+    if isinstance(error, UnicodeEncodeError):  # paths may be of other bytes, what is sent or printed may not
+        return f"Got {error.object!a}, expected arguments in UTF-8: set the terminal's encoding to it."
     return str(error)
 
 

@@ -67,3 +67,17 @@ def test_what_the_system_refuses_is_said_with_the_path_and_what_to_do() -> None:
         "correct it, or the permissions there."
     )
     assert message_of(OSError("no file in particular")) == "no file in particular"
+
+
+def test_an_argument_of_other_bytes_is_named_and_the_encoding_expected(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sent() -> None:
+        "\udcff".encode()
+
+    monkeypatch.setattr(cli, "make_app", lambda _name: sent)
+    monkeypatch.setattr(sys, "argv", ["pingyi", "submit"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert "Got '\\udcff', expected arguments in UTF-8" in capsys.readouterr().err
