@@ -181,7 +181,7 @@ class SpoolingLog:
 def _needs_the_broker() -> NothingSentError:
     return NothingSentError(
         describe(
-            "a change of a rating that is in the stream, with the broker away",
+            "a change of a rating that is in the stream, or may be, with the broker away",
             "the broker, which alone knows what is in force",
             "retry; it reconnects by itself",
         )
