@@ -193,13 +193,15 @@ def find_header(
     if best is None:
         return None
     for field, names_of_field in best[2].items():
+        alike = len(set(names_of_field)) < len(names_of_field)  # --column would leave out both
         raise HeaderError(
             describe(
                 "、".join(names_of_field),
                 f"one column for {field.value}",
-                f"leave one out: --column {names_of_field[-1]}=",
+                "name one of the two otherwise, in the file" if alike
+                else f"leave one out: --column {names_of_field[-1]}=",
             )
-        )
+        )  # fmt: skip
     return best[1]
 
 

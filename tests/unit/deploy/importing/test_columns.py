@@ -74,6 +74,11 @@ def test_two_columns_for_one_thing_are_refused_until_one_is_left_out() -> None:
     assert found.places[Field.UNIT_NAME] == 1
 
 
+def test_two_columns_of_one_name_can_be_told_apart_in_the_file_alone() -> None:
+    with pytest.raises(HeaderError, match=r"评价等级、评价等级.*name one of the two otherwise, in the file"):
+        header_of(["单位名称", "评价等级", "评价等级"])
+
+
 def test_the_user_can_say_what_a_column_holds() -> None:
     assert header_of(["经办", "打分"]) is None
     found = header_of(["经办", "打分"], 经办="unit", 打分="grade")
