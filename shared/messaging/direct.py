@@ -48,10 +48,16 @@ class DirectReads:
     def receive(self, _subject: bytes, _reply: bytes, headers: bytes, payload: bytes) -> None:
         """Take an answer in: a message, or the status behind the last one."""
         status, description = status_of(headers)
-        if not status:
-            self._found.append(_read(headers, payload))
-        elif not self._end.done():
+        if self._end.done():
+            return
+        if status:
             self._end.set_result("" if status in _ENDS else f"{status} {description}".strip())
+            return
+        read = _read(headers, payload)
+        if read is None:  # to leave it out would be a hole that the stream does not have
+            self._end.set_result(f"a message without its place: {headers!r}")
+        else:
+            self._found.append(read)
 
     async def batch(
         self, stream: str, first: int, most: int, *, subjects: str = ">", max_bytes: int = 0, timeout_s: float
@@ -115,14 +121,9 @@ async def read_after(client: Client, stream: str, subjects: str, after: int) -> 
     return found
 
 
-def _read(headers: bytes, payload: bytes) -> Read:
-    """The message, whose own headers come first and the broker's behind them."""
-    return Read(_last(_SUBJECT, headers).decode(), int(_last(_SEQUENCE, headers)), payload)
-
-
-def _last(pattern: re.Pattern[bytes], headers: bytes) -> bytes:
-    found = pattern.findall(headers)
-    if not found:
-        raise ValueError(f"no {pattern.pattern!r} in {headers!r}")
-    last: bytes = found[-1]
-    return last
+def _read(headers: bytes, payload: bytes) -> Read | None:
+    """The message, whose own headers come first and the broker's behind them; None without the latter."""
+    subjects, sequences = _SUBJECT.findall(headers), _SEQUENCE.findall(headers)
+    if not subjects or not sequences:
+        return None
+    return Read(subjects[-1].decode(), int(sequences[-1]), payload)

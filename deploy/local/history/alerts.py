@@ -32,7 +32,7 @@ from services.notify.domain.rules import review_alerts, score_alerts, stream_div
 from services.notify.domain.sanction_rules import sanction_alerts
 from services.notify.domain.watch import Watch, start_of
 from services.notify.domain.watch_rules import channel_disabled, dead_letter, too_good
-from services.notify.entrypoints.case_messages import needs_a_look, parse_fact
+from services.notify.entrypoints.case_messages import needs_a_look
 from shared.events import (
     Envelope,
     EventData,
@@ -44,6 +44,7 @@ from shared.events import (
     UnitFlagged,
     UnitScoreChanged,
     parse_envelope,
+    parse_event,
 )
 from shared.events.endpoints import EndpointDisabled
 from shared.kernel.errors import describe
@@ -193,7 +194,7 @@ def _single(message: StoredMessage, asked: Asked, units: UnitRegistry) -> tuple[
         if data is not None:
             event = parse_envelope(Envelope[data], message.data)  # type: ignore[valid-type]  # a runtime parametrisation
         elif stream != CASES or needs_a_look(message.data):
-            event = parse_fact(message.data)
+            event = parse_event(message.data)
         else:
             return ()
     except InvalidEventError:

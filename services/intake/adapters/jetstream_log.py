@@ -1,7 +1,7 @@
 """The feedback stream behind group commit, and reading single ratings back from it."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from nats.aio.client import Client
@@ -9,7 +9,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
-from services.intake.adapters.stored_revisions import read_in_force, read_revision
+from services.intake.adapters.stored_revisions import GradeValue, read_in_force, read_revision
 from services.intake.application.people import Private
 from services.intake.application.ports import InForce, Standing
 from services.intake.domain.accepted import Accepted
@@ -26,9 +26,6 @@ from shared.messaging.streams import FEEDBACK
 
 T = TypeVar("T")
 _TYPE: Final = spec_for_data(FeedbackSubmitted).event_type
-
-
-GradeValue = Annotated[int, msgspec.Meta(ge=1, le=5)]
 
 
 class _Data(msgspec.Struct):

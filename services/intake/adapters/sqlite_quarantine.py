@@ -3,10 +3,11 @@
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 
+from services.intake.adapters.stored_revisions import GradeValue
 from services.intake.application.errors import IndexNotReadyError
 from services.intake.application.revision_messages import FACTS
 from services.intake.domain.quarantine import Held, HeldCluster, HeldFilter
@@ -34,9 +35,6 @@ CREATE INDEX IF NOT EXISTS held_cluster ON held (cluster, sequence);
 _INSERT: Final = "INSERT OR IGNORE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _log = get_logger(component="quarantine")
-
-
-GradeValue = Annotated[int, msgspec.Meta(ge=1, le=5)]
 
 
 class _Target(msgspec.Struct):

@@ -4,12 +4,11 @@ All facts about a case are on one subject (ADR 0037), so a reader gets all of th
 type alone says so, at a fraction of what reading the whole state costs.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from services.notify.domain.case_rules import LOOKED_AT
-from shared.events import Envelope, parse_event
 from shared.events.unreadable import UNREADABLE
 
 TYPES: Final = frozenset(f"cn.pingyi.cases.{fact}.v1" for fact in LOOKED_AT)
@@ -30,12 +29,3 @@ def needs_a_look(body: bytes) -> bool:
         return _head(body).type in TYPES
     except UNREADABLE:
         return True
-
-
-def parse_fact(body: bytes) -> Envelope[Any]:
-    """Read an event of any registered type, with the model of its type.
-
-    Raises:
-        InvalidEventError: it is none.
-    """
-    return parse_event(body)

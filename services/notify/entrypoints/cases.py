@@ -8,9 +8,9 @@ from services.notify.application.case_alerts import RaiseCaseAlerts
 from services.notify.application.list_alerts import RaiseListAlerts
 from services.notify.application.raising import RaiseAlerts
 from services.notify.application.sanction_alerts import RaiseSanctionAlerts
-from services.notify.entrypoints.case_messages import needs_a_look, parse_fact
+from services.notify.entrypoints.case_messages import needs_a_look
 from services.notify.entrypoints.events import PACE_S, context_of
-from shared.events import Envelope, PeriodClosed, parse_envelope
+from shared.events import Envelope, PeriodClosed, parse_envelope, parse_event
 from shared.events.sanctions import NominationChanged, TalkCandidateNamed
 from shared.kernel.units import UnitRegistry
 from shared.messaging.consuming import DurableConsumer
@@ -41,7 +41,7 @@ def case_consumers(
         return True
 
     async def on_case(message: StoredMessage) -> None:
-        event = parse_fact(message.data)
+        event = parse_event(message.data)
         with context_of(event):
             await raise_case(event)
 
@@ -49,7 +49,7 @@ def case_consumers(
     raise_list = RaiseListAlerts(raise_alerts, units)
 
     async def on_sanction(message: StoredMessage) -> None:
-        event = parse_fact(message.data)
+        event = parse_event(message.data)
         named = isinstance(event.data, NominationChanged | TalkCandidateNamed)
         with context_of(event):
             await (raise_list.on_named(event) if named else raise_sanction(event))

@@ -14,8 +14,8 @@ from services.notify.domain.case_rules import LOOKED_AT, case_alerts
 from services.notify.domain.catalogue import CONFIDENTIAL, RULES
 from services.notify.domain.channels import Language
 from services.notify.domain.texts import render
-from services.notify.entrypoints.case_messages import needs_a_look, parse_fact
-from shared.events import EVENTS, Envelope
+from services.notify.entrypoints.case_messages import needs_a_look
+from shared.events import EVENTS, Envelope, parse_event
 from shared.events.cases import CaseChanged
 from shared.events.catalogue import examples_of
 from shared.rules import Severity, parse_pack
@@ -53,7 +53,7 @@ def example(name: str, **data: Any) -> Envelope[CaseChanged]:  # noqa: ANN401 - 
     """The committed full example of a fact, with other fields of the case."""
     body = examples_of(CASE_SPECS[name])["full"]
     body["data"]["case"] |= data
-    return parse_fact(json.dumps(body).encode())
+    return parse_event(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("clock", ["contact", "classify", "solve"])

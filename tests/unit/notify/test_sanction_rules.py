@@ -12,8 +12,7 @@ from services.notify.domain.catalogue import CONFIDENTIAL, RULES
 from services.notify.domain.channels import Language
 from services.notify.domain.sanction_rules import sanction_alerts
 from services.notify.domain.texts import render
-from services.notify.entrypoints.case_messages import parse_fact
-from shared.events import EVENTS, Envelope
+from shared.events import EVENTS, Envelope, parse_event
 from shared.events.catalogue import examples_of
 from shared.rules import Severity, parse_pack
 from shared.rules.loading import read_texts
@@ -39,7 +38,7 @@ STEPS = {
 def example(name: str, **data: Any) -> Envelope[Any]:  # noqa: ANN401 - fields of the event
     body = examples_of(SPECS[name])["full"]
     body["data"] |= data
-    return parse_fact(json.dumps(body).encode())
+    return parse_event(json.dumps(body).encode())
 
 
 def found(name: str, **data: Any) -> tuple[Alert, ...]:  # noqa: ANN401 - fields of the event
