@@ -3,7 +3,15 @@
 from datetime import date
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 from shared.kernel.clock import rfc3339
 
@@ -15,8 +23,12 @@ UnitIdField = Annotated[str, Field(min_length=1, max_length=64)]
 """Opaque id of a unit of the registry."""
 EventIdField = Annotated[str, Field(min_length=1, max_length=64)]
 """Id of an event: a UUID in canonical form."""
-Instant = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
-"""A moment; in JSON RFC 3339 UTC with milliseconds."""
+Instant = Annotated[
+    AwareDatetime,
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A moment, in events and in answers; in JSON RFC 3339 UTC with milliseconds."""
 
 
 def _real_day(text: str) -> str:

@@ -73,6 +73,18 @@ def rfc3339(moment: datetime) -> str:
     return f"{hour}{_MINUTES[moment.minute]}{_SECONDS[moment.second]}{_MILLIS[moment.microsecond // 1000]}"
 
 
+def as_told(moment: datetime) -> datetime:
+    """Return `moment` in UTC as finely as events tell it: whole milliseconds, finer digits cut off.
+
+    Who decides by a moment that is stored later decides by this, or a replay would find another one.
+
+    Raises:
+        InvalidValueError: `moment` is naive.
+    """
+    utc = _aware(moment).astimezone(UTC)
+    return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+
+
 @lru_cache(maxsize=1024)
 def _hour(year: int, month: int, day: int, hour: int) -> str:
     return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:"

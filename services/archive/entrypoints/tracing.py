@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import PlainTextResponse
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from services.archive.application.reading import Reads
 from services.archive.domain import reads as told
@@ -14,6 +14,7 @@ from services.archive.entrypoints.readers import reader_of, visible_to
 from shared.auth.access import requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Principal
+from shared.events.base import Instant
 from shared.observability.negotiation import preferred
 from shared.observability.problem import MEDIA_TYPE
 
@@ -38,8 +39,8 @@ class StepAnswer(BaseModel):
             "folded: a ranking includes the rating and does not show its unit anew."
         ),
     ]
-    received_at: Annotated[AwareDatetime, Field(description="When the platform received or decided it.")]
-    time: Annotated[AwareDatetime, Field(description="When the fact happened.")]
+    received_at: Annotated[Instant, Field(description="When the platform received or decided it.")]
+    time: Annotated[Instant, Field(description="When the fact happened.")]
     summary: Annotated[str, Field(description="In a few words.")]
     tie: Annotated[Tie, Field(description="How it is known to belong here.")]
     of: Annotated[str | None, Field(description="Event id of the step that the tie leads from.")]

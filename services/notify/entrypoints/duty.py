@@ -1,6 +1,5 @@
 """The HTTP side of people: why an alert was raised, putting it off, and who can be told."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
@@ -17,6 +16,7 @@ from shared.auth.access import acting, requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Principal
 from shared.events import Provenance
+from shared.events.base import Instant
 from shared.observability.tracing import current_context
 
 _Reader = Annotated[Principal, requires(Permission.ALERTS_READ)]
@@ -33,7 +33,7 @@ class ToldOut(BaseModel):
     step: int | None = Field(description="Step of the chain, from 0.")
     channels: tuple[str, ...]
     held: str | None = Field(description="quiet, quota or grouped: told in a digest; null: at once.")
-    due_at: datetime
+    due_at: Instant
 
 
 class ExplanationOut(BaseModel):

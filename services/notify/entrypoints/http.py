@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Query, Request
@@ -17,6 +16,7 @@ from shared.auth.access import acting, requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Principal
 from shared.events import Provenance
+from shared.events.base import Instant
 from shared.kernel.errors import InvalidValueError
 from shared.observability.tracing import current_context
 from shared.rules import Severity
@@ -35,7 +35,7 @@ class DeliveryOut(BaseModel):
     channel: str = Field(description="Address of the endpoint, such as webhook or wecom.duty.")
     outcome: Literal["delivered", "failed"]
     attempts: int = Field(description="Attempts made.")
-    at: datetime
+    at: Instant
     detail: str = Field(description="What the receiver said, or why the last attempt failed.")
 
 
@@ -44,7 +44,7 @@ class AcknowledgementOut(BaseModel):
 
     by: str
     note: str
-    at: datetime
+    at: Instant
 
 
 class AlertOut(BaseModel):
@@ -62,15 +62,15 @@ class AlertOut(BaseModel):
     body: str
     evidence: tuple[str, ...] = Field(description="Ids of the events that it rests on.")
     figures: dict[str, str] = Field(description="The numbers and the threshold behind it.")
-    known_at: datetime = Field(description="When the platform received the cause.")
-    raised_at: datetime = Field(description="When the rule fired.")
+    known_at: Instant = Field(description="When the platform received the cause.")
+    raised_at: Instant = Field(description="When the rule fired.")
     channels: tuple[str, ...] = Field(description="Channels that it is addressed to.")
     deliveries: tuple[DeliveryOut, ...]
     acknowledgement: AcknowledgementOut | None
     recipients: tuple[str, ...] = Field(description="Ids of those who are told; see explain.")
     about: tuple[str, ...] = Field(description="Alerts that an escalation or a digest is about.")
     condition: str | None = Field(description="When the rule fires, in Chinese.")
-    snoozed_until: datetime | None = Field(description="Not escalated before; may be past.")
+    snoozed_until: Instant | None = Field(description="Not escalated before; may be past.")
 
     @classmethod
     def of(cls, status: AlertStatus) -> "AlertOut":

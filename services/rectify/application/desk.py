@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 import structlog
@@ -17,13 +17,14 @@ from services.rectify.domain.machine import decide, move_of
 from services.rectify.domain.terms import Terms
 from services.rectify.metrics import RectifyMetrics
 from shared.events import Provenance
-from shared.kernel.clock import Clock, business_day, rfc3339
+from shared.kernel.clock import Clock, as_told, business_day
 from shared.kernel.errors import ConflictError, TransientError, describe
 from shared.kernel.ids import derived_id
 
 log = structlog.get_logger(__name__)
 ATTEMPTS: Final = 8
 """How often the platform itself decides anew when somebody else was faster."""
+_MOVED: Final = timedelta(seconds=1)
 
 
 class CaseChangedError(TransientError):
@@ -72,15 +73,18 @@ class Desk:
         return Terms.of(self._packs.on(business_day(now)).rectify, kind, self._holidays.current())
 
     def now(self) -> datetime:
-        """The time that is decided by."""
-        return self._clock.now()
+        """The time that is decided by, as finely as events tell it."""
+        return as_told(self._clock.now())
 
     def moved_by_calendar(self, case: Case) -> bool:
-        """Whether the calendar in force gives other moments than those that `case` holds."""
-        now = self._clock.now()
+        """Whether the calendar in force gives other moments than those that `case` holds.
+
+        It moves minutes: the last digits of what an older version had reckoned are not a reason.
+        """
+        now = self.now()
         after = reschedule(case, c.Reschedule(), self.terms(case.kind, now), now)
         return any(
-            rfc3339(new.at) != rfc3339(old.at)
+            abs(new.at - old.at) >= _MOVED
             for before, later in zip(case.clocks, after.clocks, strict=True)
             for old, new in zip(before.marks, later.marks, strict=False)
         )
@@ -108,7 +112,7 @@ class Desk:
         known = await self._store.load(case.case_id)
         if known is not None:
             return known
-        now = self._clock.now()
+        now = self.now()
         event = case_event(
             "opened",
             case,
@@ -219,7 +223,7 @@ class Desk:
         causation_id: str | None = None,
         traceparent: str | None = None,
     ) -> StoredCase:
-        now = self._clock.now()
+        now = self.now()
         decision = decide(stored.case, command, self.terms(stored.case.kind, now), now)
         case = _marked(decision.case, mark)
         if event_id is None:

@@ -210,7 +210,9 @@ class ReadCases:
         """
         stored = await self._desk.load(case_id)
         history = [
-            await self._step(sequence, event) for sequence, event in await self._store.history(case_id)
+            await self._step(sequence, event)
+            for sequence, event in await self._store.history(case_id)
+            if sequence <= stored.sequence  # not what came after the state that is shown
         ]
         case = stored.case
         texts: dict[str, str | None] = {}

@@ -21,7 +21,7 @@ from services.rectify.domain.sanctions import Change, Sanction, SanctionNotFound
 from services.rectify.domain.terms import Terms
 from services.rectify.metrics import RectifyMetrics
 from shared.events import Provenance
-from shared.kernel.clock import Clock, business_day, parse_rfc3339, rfc3339
+from shared.kernel.clock import Clock, as_told, business_day
 from shared.kernel.errors import ConflictError
 from shared.kernel.grades import Level
 
@@ -122,7 +122,7 @@ class Sanctioning:
 
     def now(self) -> datetime:
         """The time that is decided by, as finely as events tell it."""
-        return _as_told(self._clock.now())
+        return as_told(self._clock.now())
 
     async def sanction(self, sanction_id: str) -> StoredSanction:
         """The newest state.
@@ -184,7 +184,7 @@ class Sanctioning:
         calendar = Terms.of(pack.rectify, None, self._holidays.current()).calendar
         until = calendar.after(now, pack.ladders.appeal_wd * calendar.day_minutes)
         try:
-            change = asked.make(stored.sanction, now, _as_told(until))
+            change = asked.make(stored.sanction, now, as_told(until))
         except ConflictError:
             self._count(asked.move, "refused")
             raise
@@ -245,10 +245,6 @@ class Sanctioning:
 
     def _count(self, move: str, outcome: str) -> None:
         self._metrics.sanction_moves.labels(move, outcome).inc()
-
-
-def _as_told(moment: datetime) -> datetime:
-    return parse_rfc3339(rfc3339(moment))
 
 
 def no_sanction(sanction_id: str) -> SanctionNotFoundError:

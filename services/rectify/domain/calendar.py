@@ -46,6 +46,8 @@ class WorkCalendar:
     def after(self, start: datetime, minutes: float) -> datetime:
         """The moment by which `minutes` of working time have passed since `start`; aware, Asia/Shanghai.
 
+        In whole milliseconds.
+
         With none to pass it is `start` itself.
         """
         if minutes <= 0:
@@ -54,7 +56,7 @@ class WorkCalendar:
         for begin, end in self._spans(start):
             length = end - begin
             if left <= length:
-                return begin + left
+                return _whole(begin + left)
             left -= length
         return start + timedelta(days=_DAYS_SEARCHED)
 
@@ -81,6 +83,11 @@ class WorkCalendar:
                     if end > local:
                         yield max(local, midnight + timedelta(minutes=opens)), end
             day += timedelta(days=1)
+
+
+def _whole(moment: datetime) -> datetime:
+    """`moment` in whole milliseconds, as events tell it; minutes are fractions, and theirs are not exact."""
+    return moment + timedelta(microseconds=(500 - moment.microsecond) % 1000 - 500)
 
 
 ALWAYS: Final = WorkCalendar(((0, MINUTES_OF_DAY),), frozenset(range(1, 8)), keeps_holidays=False)

@@ -11,14 +11,15 @@ from services.rectify.domain.book import Figures, Summary
 from services.rectify.domain.case import Case, CaseClass, ConfirmedBy, Origin, Outcome, Status
 from services.rectify.domain.clocks import ClockName
 from services.rectify.domain.machine import open_moves
+from shared.events.base import Instant
 
 
 class ClockOut(BaseModel):
     """One clock."""
 
     name: ClockName
-    due_at: datetime | None = Field(description="When its time is used up; null while it stands still.")
-    stopped_at: datetime | None
+    due_at: Instant | None = Field(description="When its time is used up; null while it stands still.")
+    stopped_at: Instant | None
     reached: tuple[int, ...] = Field(description="Per cents that were announced.")
 
 
@@ -37,18 +38,18 @@ class CaseOut(BaseModel):
     case_class: CaseClass | None
     responsible: dict[str, str] | None
     pending_transfer: dict[str, str] | None
-    opened_at: datetime
-    contacted_at: datetime | None
-    first_answered_at: datetime | None
-    closed_at: datetime | None
+    opened_at: Instant
+    contacted_at: Instant | None
+    first_answered_at: Instant | None
+    closed_at: Instant | None
     outcome: Outcome | None
     on_time: bool | None
     confirmed_by: ConfirmedBy | None
     extended_wd: int
-    paused_since: datetime | None
+    paused_since: Instant | None
     reopened: int
     overdue: bool
-    overdue_since: datetime | None = Field(
+    overdue_since: Instant | None = Field(
         description="The first deadline missed since it was opened, or opened again."
     )
     spot_checks: int
@@ -92,7 +93,7 @@ class StepOut(BaseModel):
 
     sequence: int
     fact: str
-    at: datetime
+    at: Instant
     by: str
     status: str
     note: str | None
@@ -104,7 +105,7 @@ class PlanOut(BaseModel):
 
     goal: str | None
     measures: str | None
-    deadline: datetime
+    deadline: Instant
     responsible_unit: str
     responsible_leader: str
     responsible_person: str
@@ -164,9 +165,9 @@ class SummaryOut(BaseModel):
     responsible_unit: str | None
     handler: str | None
     transfer_unit: str | None
-    opened_at: datetime
-    closed_at: datetime | None
-    due_at: datetime | None = Field(description="Of an answer: when the citizen's time is up.")
+    opened_at: Instant
+    closed_at: Instant | None
+    due_at: Instant | None = Field(description="Of an answer: when the citizen's time is up.")
     due_for: ClockName | None
     paused: bool
     overdue: bool = Field(description="Whether something should have been done by now.")
@@ -245,12 +246,12 @@ class CitizenOut(BaseModel):
 
     status: Status
     status_label: str
-    opened_at: datetime
-    answer_due_at: datetime | None
+    opened_at: Instant
+    answer_due_at: Instant | None
     outcome: Outcome | None
     answer: str | None
-    answered_at: datetime | None
-    confirm_until: datetime | None
+    answered_at: Instant | None
+    confirm_until: Instant | None
     confirmed_by: ConfirmedBy | None
     reopened: int
 

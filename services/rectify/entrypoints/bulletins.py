@@ -1,6 +1,6 @@
 """The routes of bulletins 简报: what one says of cases, publishing one, whether a file is a published one."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -23,6 +23,7 @@ from shared.auth.access import PUBLIC, acting, require_within, requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Place, Principal
 from shared.events import Provenance
+from shared.events.base import Instant
 from shared.kernel.units import UnitRegistry
 from shared.observability.tracing import current_context
 
@@ -90,7 +91,7 @@ class BulletinOut(BaseModel):
     rules: str | None = Field(description="Hash of the rule pack.")
     positions: dict[str, int]
     lists: tuple[ListOut, ...]
-    published_at: datetime
+    published_at: Instant
     event_id: str = Field(description="Of BulletinPublished, for the archive.")
 
     @classmethod

@@ -1,7 +1,7 @@
 """The routes of quarterly checks: the figures as they are now, and those that somebody signed."""
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -19,6 +19,7 @@ from shared.auth.access import acting, requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Place, Principal
 from shared.events import Provenance
+from shared.events.base import Instant
 from shared.kernel.clock import Clock, business_day
 from shared.kernel.units import ALL
 from shared.observability.tracing import current_context
@@ -110,7 +111,7 @@ class SignedCheckOut(BaseModel):
     city: str
     county: str
     by: str
-    signed_at: datetime
+    signed_at: Instant
     revision: int = Field(description="1, 2, … for each quarter and division; the highest stands.")
     event_id: str = Field(description="Of QuarterChecked, for the archive.")
     regions: tuple[RegionFiguresOut, ...]

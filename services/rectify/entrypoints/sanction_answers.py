@@ -12,6 +12,7 @@ from services.rectify.domain.nominations import Nomination, NominationStatus
 from services.rectify.domain.sanctions import Sanction, SanctionStatus, Why, open_moves
 from services.rectify.domain.strikes import Basis, Ladder, Strike, StrikeEnd
 from services.rectify.entrypoints.bodies import Body, Role
+from shared.events.base import Instant
 from shared.kernel.grades import Level
 
 EvidenceField = Annotated[
@@ -97,13 +98,13 @@ class SanctionOut(BaseModel):
     signing_level: Level
     strikes: tuple[str, ...]
     rests_on: tuple[str, ...] = Field(description="Ids of the events that it rests on; `pingyi trace` them.")
-    proposed_at: datetime
+    proposed_at: Instant
     signed_by: str | None
-    signed_at: datetime | None
+    signed_at: Instant | None
     rejected_by: str | None
-    appeal_until: datetime | None
+    appeal_until: Instant | None
     appealed_by: str | None
-    appealed_at: datetime | None
+    appealed_at: Instant | None
     decided_by: str | None
     open_moves: tuple[str, ...]
 
@@ -136,7 +137,7 @@ class StrikeOut(BaseModel):
     ladder: Ladder
     case_id: str
     basis: Basis
-    occurred_at: datetime
+    occurred_at: Instant
     number: int
     ended: StrikeEnd | None
     rests_on: tuple[str, ...]
