@@ -27,6 +27,7 @@ from services.intake.domain.circuit import Circuit
 from services.intake.entrypoints.events import IndexFold
 from shared.kernel.clock import SystemClock, rfc3339
 from shared.kernel.errors import describe
+from shared.kernel.tasks import end
 from shared.kernel.units import load_units
 
 SHOWN_ASIDE: Final = 20
@@ -203,6 +204,5 @@ async def drain(
             while await drainer.step():
                 say(f"{spool.depth} messages left")
         finally:
-            folding.cancel()
-            await asyncio.gather(folding, return_exceptions=True)
+            await end(folding)
     return progress.fates

@@ -17,6 +17,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.kernel.errors import TransientError, describe
+from shared.kernel.tasks import heed_cancellation
 from shared.messaging.publisher import BrokerUnavailableError
 
 if TYPE_CHECKING:
@@ -62,20 +63,6 @@ class BrokerSettings(BaseSettings):
                     )
                 ) from error
         return options
-
-
-def heed_cancellation() -> None:
-    """Raise the cancellation that the running task was sent and somebody below it has forgotten.
-
-    `asyncio.wait_for` of Python 3.11 does, where what it waits for fails at that very moment. Whoever tries
-    again for ever after such a failure would then never end, nor would the event loop that waits for it.
-
-    Raises:
-        CancelledError: somebody wants this task to end.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def _on_broker_error(error: Exception) -> None:

@@ -16,7 +16,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 
 from shared.kernel.errors import TransientError, describe
-from shared.messaging.connection import heed_cancellation
+from shared.kernel.tasks import heed_cancellation
 from shared.messaging.publisher import BrokerUnavailableError
 
 log = structlog.get_logger(__name__)
