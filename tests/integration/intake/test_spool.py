@@ -293,6 +293,34 @@ async def test_draining_ends_although_its_reading_missed_that_it_is_to_end(
         assert await drain(tmp_path / "spool", make_secrets(tmp_path / "secrets"), own_broker) == {}
 
 
+async def test_draining_without_a_broker_ends_and_says_so(
+    own_broker: Client, own_nats_server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spools, "STALLED_S", 0.3)
+    own_nats_server.kill()
+    async with asyncio.timeout(20):
+        with pytest.raises(BrokerUnavailableError, match="without a message at 0"):
+            await drain(tmp_path / "spool", make_secrets(tmp_path / "secrets"), own_broker)
+    own_nats_server.start()
+
+    async def connected() -> bool:
+        return own_broker.is_connected
+
+    await eventually(connected)
+
+
+async def test_draining_tells_what_ended_the_reading_of_the_stream(
+    own_broker: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_fold: IndexFold) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(IndexFold, "run", broken)
+    async with asyncio.timeout(20):
+        with pytest.raises(KeyError, match="a defect"):
+            await drain(tmp_path / "spool", make_secrets(tmp_path / "secrets"), own_broker)
+
+
 async def test_a_broker_that_hangs_costs_the_first_rating_its_time_limit_and_nobody_else(
     own_broker: Client, own_nats_server: NatsServer, start_intake: StartIntake
 ) -> None:
