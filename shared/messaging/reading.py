@@ -18,6 +18,7 @@ from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
 from shared.kernel.errors import PermanentError, describe
+from shared.kernel.tasks import heed_cancellation
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.pulling import PULL_BATCH, Pull, ReaderLostError
 from shared.messaging.stored import NANO, StoredMessage
@@ -95,6 +96,7 @@ class FoldReader:
         Raises:
             HistoryChangedError: the stream went back behind the position, or was made anew.
         """
+        heed_cancellation()  # who reads for ever, or until a time limit, would not end
         try:
             if self._pull is None:
                 await self._open()
@@ -207,6 +209,7 @@ class DurableReader:
 
     async def take(self, most: int = PULL_BATCH, wait_s: float = 1.0) -> list[StoredMessage]:
         """The next messages; empty when nothing came for ``wait_s`` seconds or the broker is away."""
+        heed_cancellation()  # as in `FoldReader.take`
         try:
             if self._pull is None:
                 await self._client.jetstream(timeout=5).consumer_info(self._stream, self.durable)
