@@ -77,6 +77,7 @@ class FoldReader:
         self._pull: Pull | None = None
         self._consumer = ""
         self._consumer_sequence = 0
+        self._connection = 0
         self._stream_created = created
         self.position = after
         """Sequence of the last message handed out."""
@@ -98,6 +99,8 @@ class FoldReader:
         """
         heed_cancellation()  # who reads for ever, or until a time limit, would not end
         try:
+            if self._pull is not None and self._connection != self._client.stats["reconnects"]:
+                await self.close()  # what was on its way over the former connection does not come again
             if self._pull is None:
                 await self._open()
                 if self.caught_up:
@@ -127,6 +130,7 @@ class FoldReader:
                 )
 
     async def _open(self) -> None:
+        self._connection = self._client.stats["reconnects"]
         info = await self._jetstream.stream_info(self._stream)
         created = str(info.created)
         if info.state.last_seq < self.position or (self._stream_created and created != self._stream_created):
