@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_S: Final = 0.5
 INACTIVE_S: Final = 30.0
+STALLED_S: Final = 6.0
+"""After so long without a message that was announced, it is asked whether there still is one."""
 
 ACK: Final = b"+ACK"
 """Answer: handled."""
@@ -78,6 +80,7 @@ class FoldReader:
         self._consumer = ""
         self._consumer_sequence = 0
         self._connection = 0
+        self._progressed = 0.0
         self._stream_created = created
         self.position = after
         """Sequence of the last message handed out."""
@@ -109,6 +112,7 @@ class FoldReader:
                 return []
             messages = await self._pull.take(most, wait_s)
             self._check_contiguous(messages)
+            self._check_progress(messages)
         except (ReaderLostError, NatsError, JetStreamError, TimeoutError) as error:
             log.warning("fold_reader_reopens", stream=self._stream, position=self.position, reason=str(error))
             await self.close()
@@ -128,6 +132,17 @@ class FoldReader:
                         f"delivery {message.consumer_sequence}", f"{self._consumer_sequence}", "read again"
                     )
                 )
+
+    def _check_progress(self, messages: list[StoredMessage]) -> None:
+        now = asyncio.get_running_loop().time()
+        if messages or self.caught_up:
+            self._progressed = now
+        elif now - self._progressed > STALLED_S:
+            raise ReaderLostError(
+                describe(
+                    f"{STALLED_S} s without a message", f"{self.pending} to come", "they are counted again"
+                )
+            )
 
     async def _open(self) -> None:
         self._connection = self._client.stats["reconnects"]
@@ -156,6 +171,7 @@ class FoldReader:
         )
         consumer = await self._jetstream.add_consumer(self._stream, config)
         self._consumer_sequence = 0
+        self._progressed = asyncio.get_running_loop().time()
         self.pending = consumer.num_pending or 0
         self._pull = Pull(
             self._client,

@@ -2,12 +2,15 @@
 
 import asyncio
 
+import pytest
 from nats.aio.client import Client
 
 from deploy.local.embedded import NatsServer
+from shared.messaging import reading
 from shared.messaging.connection import BrokerSettings, close, connect
+from shared.messaging.pulling import Pull
 from shared.messaging.reading import FoldReader
-from shared.messaging.streams import FEEDBACK
+from shared.messaging.streams import FEEDBACK, VAULT
 from tests.integration.messaging.test_reading import fill, paces, read
 from tests.support.proxy import proxied
 
@@ -42,3 +45,26 @@ async def test_a_fold_reads_what_was_lost_with_a_connection_although_nothing_com
         assert [message.sequence for message in messages] == [4, 5]
         await reader.close()
         await close(through)
+
+
+@paces
+async def test_a_fold_has_caught_up_although_the_last_message_was_deleted_before_it_came(
+    client: Client, pace_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "STALLED_S", 0.5)
+    jetstream, start = client.jetstream(), Pull.start
+    last = (await jetstream.publish("vault.v1.record.1", b"sealed")).seq
+
+    async def late(pull: Pull) -> None:
+        await jetstream.delete_msg(VAULT, last)
+        await start(pull)
+
+    monkeypatch.setattr(Pull, "start", late)
+    reader = FoldReader(client, VAULT, pace_s=pace_s)
+    assert await reader.take(wait_s=0.1) == []
+    assert reader.pending == 1
+    monkeypatch.setattr(Pull, "start", start)
+    async with asyncio.timeout(20):
+        while not reader.caught_up:
+            assert await reader.take(wait_s=0.1) == []
+    await reader.close()
