@@ -4,6 +4,7 @@ The connection reconnects for ever: a service outlives any outage of its broker 
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,6 +82,22 @@ async def _log_reconnected() -> None:
     log.info("broker_reconnected")
 
 
+def forgive_late_pongs(client: Client) -> None:
+    """Let the broker answer a ping of ``client`` after the time limit of whoever waited for it.
+
+    The library then sets the result of a future that the limit has cancelled, and its reading ends over the
+    error: connected and deaf, until it has missed three pings of its own, half a minute later.
+    """
+    process = client._process_pong  # noqa: SLF001 - it has no public way; its version is pinned
+
+    async def forgiving() -> None:
+        with contextlib.suppress(asyncio.InvalidStateError):
+            await process()
+        client._pings_outstanding = 0  # noqa: SLF001 - as above: what comes late has come
+
+    client._process_pong = forgiving  # type: ignore[method-assign]  # noqa: SLF001 - as above
+
+
 def make_broker(
     settings: BrokerSettings, name: str, *, middlewares: Sequence[Any] = (), inject: bool = True
 ) -> "NatsBroker":
@@ -120,7 +137,7 @@ async def connect(settings: BrokerSettings, name: str, *, timeout_s: float = FIR
         reconnected_cb=_log_reconnected,
     )
     try:
-        return await asyncio.wait_for(connecting, timeout_s)
+        client = await asyncio.wait_for(connecting, timeout_s)
     except (TimeoutError, NatsError, OSError, ValueError) as error:
         remedy = f"start the broker or correct NATS_URL ({error!r})"
         raise BrokerUnavailableError(
@@ -130,6 +147,8 @@ async def connect(settings: BrokerSettings, name: str, *, timeout_s: float = FIR
                 remedy,
             )
         ) from error
+    forgive_late_pongs(client)
+    return client
 
 
 async def close(client: Client) -> None:
