@@ -12,7 +12,7 @@ from pydantic_settings import SettingsConfigDict
 
 from services.archive.adapters import schema
 from shared.kernel.errors import PingyiError
-from shared.messaging.connection import BrokerSettings, connect
+from shared.messaging.connection import BrokerSettings, close, connect
 from shared.messaging.provisioner import LOCAL_STORAGE_BYTES, provision
 from shared.observability.logging import configure_logging
 
@@ -47,7 +47,7 @@ async def provision_all(settings: ProvisionSettings) -> None:
     try:
         await provision(client, replicas=settings.nats_replicas, storage_bytes=settings.nats_storage_bytes)
     finally:
-        await client.close()
+        await close(client)
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from deploy.local.errors import NoPlatformError
 from deploy.local.layout import Layout
 from shared.kernel.errors import describe
-from shared.messaging.connection import BrokerSettings, connect
+from shared.messaging.connection import BrokerSettings, close, connect
 
 CONNECT_S = 10.0
 
@@ -41,4 +41,4 @@ async def connection_as(layout: Layout, user: str) -> AsyncIterator[Client]:
     try:
         yield client
     finally:
-        await client.close()
+        await close(client)

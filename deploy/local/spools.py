@@ -27,9 +27,13 @@ from services.intake.domain.circuit import Circuit
 from services.intake.entrypoints.events import IndexFold
 from shared.kernel.clock import SystemClock, rfc3339
 from shared.kernel.errors import describe
+from shared.kernel.tasks import end
 from shared.kernel.units import load_units
+from shared.messaging.publisher import BrokerUnavailableError
 
 SHOWN_ASIDE: Final = 20
+STALLED_S: Final = 30.0
+"""After so long without a message of the stream, which is not read to its end, the broker is away."""
 MAX_BYTES: Final = 1 << 62
 """A spool that is only drained has no bound of its own."""
 
@@ -195,7 +199,7 @@ async def drain(
         )
         folding = asyncio.create_task(fold.run())
         try:
-            await index.wait_ready()
+            await _until_ready(index, folding)
             drainer = Drainer(
                 spool=spool, log=log, vault=vault, index=index, units=load_units(units),
                 readers=readers(pseudonyms), tally=progress, circuit=Circuit(),
@@ -203,6 +207,30 @@ async def drain(
             while await drainer.step():
                 say(f"{spool.depth} messages left")
         finally:
-            folding.cancel()
-            await asyncio.gather(folding, return_exceptions=True)
+            await end(folding)
     return progress.fates
+
+
+async def _until_ready(index: SqliteAcceptedIndex, folding: "asyncio.Task[None]") -> None:
+    """Wait until the whole stream is in `index`, however long it is, as long as it comes.
+
+    Raises:
+        BrokerUnavailableError: it comes no longer.
+    """
+    ready = asyncio.create_task(index.wait_ready())
+    try:
+        while not ready.done():
+            before = index.position
+            await asyncio.wait({ready, folding}, timeout=STALLED_S, return_when=asyncio.FIRST_COMPLETED)
+            if folding.done():
+                await folding  # raises what ended it: nobody reads any longer
+            if not ready.done() and index.position == before:
+                raise BrokerUnavailableError(
+                    describe(
+                        f"{STALLED_S:.0f} s without a message at {before}",
+                        "the stream up to its end",
+                        "see `pingyi status`; repeat the command once the broker is back",
+                    )
+                )
+    finally:
+        await end(ready)

@@ -15,7 +15,7 @@ from pathlib import Path
 from shared.kernel.registry_book import RegistryBook, units_hash
 from shared.kernel.registry_tables import divisions_text
 from shared.kernel.unit_tables import units_text
-from shared.messaging.connection import BrokerSettings, connect
+from shared.messaging.connection import BrokerSettings, close, connect
 from shared.messaging.registry import read_registry
 
 
@@ -44,7 +44,7 @@ async def _run(path: Path) -> RegistryBook:
     try:
         book = await read_registry(client)
     finally:
-        await client.close()
+        await close(client)
     write_table(book, path)
     return book
 

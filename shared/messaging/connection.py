@@ -4,6 +4,7 @@ The connection reconnects for ever: a service outlives any outage of its broker 
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.kernel.errors import TransientError, describe
+from shared.kernel.tasks import end, heed_cancellation
 from shared.messaging.publisher import BrokerUnavailableError
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ RECONNECT_WAIT_S = 0.5
 PING_INTERVAL_S = 10
 PENDING_BYTES = 64 * 1024 * 1024
 FIRST_CONNECT_S = 30.0
+CLOSED_WITHIN_S = 2.0
 
 
 class BrokerSettings(BaseSettings):
@@ -64,20 +67,6 @@ class BrokerSettings(BaseSettings):
         return options
 
 
-def heed_cancellation() -> None:
-    """Raise the cancellation that the running task was sent and somebody below it has forgotten.
-
-    `asyncio.wait_for` of Python 3.11 does, where what it waits for fails at that very moment. Whoever tries
-    again for ever after such a failure would then never end, nor would the event loop that waits for it.
-
-    Raises:
-        CancelledError: somebody wants this task to end.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
 async def _on_broker_error(error: Exception) -> None:
     # The library tells of each failed attempt before it makes the next one.
     heed_cancellation()
@@ -91,6 +80,22 @@ async def _log_disconnected() -> None:
 
 async def _log_reconnected() -> None:
     log.info("broker_reconnected")
+
+
+def forgive_late_pongs(client: Client) -> None:
+    """Let the broker answer a ping of ``client`` after the time limit of whoever waited for it.
+
+    The library then sets the result of a future that the limit has cancelled, and its reading ends over the
+    error: connected and deaf, until it has missed three pings of its own, half a minute later.
+    """
+    process = client._process_pong  # noqa: SLF001 - it has no public way; its version is pinned
+
+    async def forgiving() -> None:
+        with contextlib.suppress(asyncio.InvalidStateError):
+            await process()
+        client._pings_outstanding = 0  # noqa: SLF001 - as above: what comes late has come
+
+    client._process_pong = forgiving  # type: ignore[method-assign]  # noqa: SLF001 - as above
 
 
 def make_broker(
@@ -132,7 +137,7 @@ async def connect(settings: BrokerSettings, name: str, *, timeout_s: float = FIR
         reconnected_cb=_log_reconnected,
     )
     try:
-        return await asyncio.wait_for(connecting, timeout_s)
+        client = await asyncio.wait_for(connecting, timeout_s)
     except (TimeoutError, NatsError, OSError, ValueError) as error:
         remedy = f"start the broker or correct NATS_URL ({error!r})"
         raise BrokerUnavailableError(
@@ -142,3 +147,22 @@ async def connect(settings: BrokerSettings, name: str, *, timeout_s: float = FIR
                 remedy,
             )
         ) from error
+    forgive_late_pongs(client)
+    return client
+
+
+async def close(client: Client) -> None:
+    """Close the connection of :func:`connect` in :data:`CLOSED_WITHIN_S` seconds, whatever the broker does.
+
+    The library waits for a broker that takes nothing, without a bound, and raises where one has gone. Either
+    way it leaves the socket open, and has no public way to it; its version is pinned.
+    """
+    closing = asyncio.create_task(client.close(), name="broker-close")
+    try:
+        await asyncio.wait({closing}, timeout=CLOSED_WITHIN_S)
+    finally:
+        await end(closing)
+        transport: Any = client._transport  # noqa: SLF001 - as above
+        writer = getattr(transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()

@@ -18,6 +18,7 @@ from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
 from shared.kernel.errors import PermanentError, describe
+from shared.kernel.tasks import heed_cancellation
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.pulling import PULL_BATCH, Pull, ReaderLostError
 from shared.messaging.stored import NANO, StoredMessage
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_S: Final = 0.5
 INACTIVE_S: Final = 30.0
+STALLED_S: Final = 6.0
+"""After so long without a message that was announced, it is asked whether there still is one."""
 
 ACK: Final = b"+ACK"
 """Answer: handled."""
@@ -76,6 +79,8 @@ class FoldReader:
         self._pull: Pull | None = None
         self._consumer = ""
         self._consumer_sequence = 0
+        self._connection = 0
+        self._progressed = 0.0
         self._stream_created = created
         self.position = after
         """Sequence of the last message handed out."""
@@ -95,7 +100,10 @@ class FoldReader:
         Raises:
             HistoryChangedError: the stream went back behind the position, or was made anew.
         """
+        heed_cancellation()  # who reads for ever, or until a time limit, would not end
         try:
+            if self._pull is not None and self._connection != self._client.stats["reconnects"]:
+                await self.close()  # what was on its way over the former connection does not come again
             if self._pull is None:
                 await self._open()
                 if self.caught_up:
@@ -104,6 +112,7 @@ class FoldReader:
                 return []
             messages = await self._pull.take(most, wait_s)
             self._check_contiguous(messages)
+            self._check_progress(messages)
         except (ReaderLostError, NatsError, JetStreamError, TimeoutError) as error:
             log.warning("fold_reader_reopens", stream=self._stream, position=self.position, reason=str(error))
             await self.close()
@@ -124,7 +133,19 @@ class FoldReader:
                     )
                 )
 
+    def _check_progress(self, messages: list[StoredMessage]) -> None:
+        now = asyncio.get_running_loop().time()
+        if messages or self.caught_up:
+            self._progressed = now
+        elif now - self._progressed > STALLED_S:
+            raise ReaderLostError(
+                describe(
+                    f"{STALLED_S} s without a message", f"{self.pending} to come", "they are counted again"
+                )
+            )
+
     async def _open(self) -> None:
+        self._connection = self._client.stats["reconnects"]
         info = await self._jetstream.stream_info(self._stream)
         created = str(info.created)
         if info.state.last_seq < self.position or (self._stream_created and created != self._stream_created):
@@ -150,6 +171,7 @@ class FoldReader:
         )
         consumer = await self._jetstream.add_consumer(self._stream, config)
         self._consumer_sequence = 0
+        self._progressed = asyncio.get_running_loop().time()
         self.pending = consumer.num_pending or 0
         self._pull = Pull(
             self._client,
@@ -207,6 +229,7 @@ class DurableReader:
 
     async def take(self, most: int = PULL_BATCH, wait_s: float = 1.0) -> list[StoredMessage]:
         """The next messages; empty when nothing came for ``wait_s`` seconds or the broker is away."""
+        heed_cancellation()  # as in `FoldReader.take`
         try:
             if self._pull is None:
                 await self._client.jetstream(timeout=5).consumer_info(self._stream, self.durable)

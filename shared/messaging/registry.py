@@ -28,7 +28,7 @@ from shared.kernel.ids import UnitId
 from shared.kernel.regions import Division
 from shared.kernel.registry_book import Change, Merge, Office, RegistryBook, units_hash
 from shared.kernel.units import CurrentUnits, Unit, UnitRegistry, load_units
-from shared.messaging.connection import BrokerSettings, connect
+from shared.messaging.connection import BrokerSettings, close, connect
 from shared.messaging.reading import FoldReader
 from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import REGISTRY
@@ -169,7 +169,7 @@ async def units_at_start(settings: BrokerSettings, service: str, path: Path | No
             try:
                 book = await read_registry(client)
             finally:
-                await client.close()
+                await close(client)
     except (TransientError, NatsError, JetStreamError, TimeoutError, OSError) as error:
         log.warning("registry_not_read", reason=repr(error)[:200], instead=str(path or "the committed table"))
         return load_units(path)

@@ -16,7 +16,8 @@ from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 
 from shared.kernel.errors import TransientError, describe
-from shared.messaging.connection import heed_cancellation
+from shared.kernel.tasks import heed_cancellation
+from shared.messaging.connection import forgive_late_pongs
 from shared.messaging.publisher import BrokerUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,10 @@ class BrokerSession:
     async def _establish(self) -> None:
         while not self._ready.is_set():
             try:
-                client = self._client = await self._connect()
+                client = await self._connect()
+                if client is not self._client:
+                    forgive_late_pongs(client)
+                self._client = client
                 if self._on_connect is not None:
                     await self._on_connect(client)
                 await self._broker.start()

@@ -17,7 +17,7 @@ from deploy.local.platform_file import hold
 from deploy.local.secrets import ensure_secrets, user_public_key
 from services.archive.adapters.schema import DATABASE
 from shared.auth.nats_permissions import ACCOUNT, PROVISIONER
-from shared.messaging.connection import BrokerSettings, connect
+from shared.messaging.connection import BrokerSettings, close, connect
 
 CONNECT_S: Final = 10.0
 
@@ -102,4 +102,4 @@ async def _access(layout: Layout) -> AsyncIterator[Access]:
         database = os.environ.get("MONGODB_DATABASE") or DATABASE
         yield Access(client, append_url, variables["MONGODB_URL"], database)
     finally:
-        await client.close()
+        await close(client)

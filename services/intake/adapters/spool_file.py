@@ -28,6 +28,7 @@ ASIDE: Final = ".corrupt-"
 ROW_BYTES: Final = 256
 """What a row takes besides payload and record, generously."""
 FIND_AT_ONCE: Final = 500
+_KINDS: Final = frozenset(kind.value for kind in Kind)
 
 _CREATE = f"""
 CREATE TABLE IF NOT EXISTS entries (
@@ -364,9 +365,11 @@ def _to_kept(found: _Row) -> Kept:
         found
     )
     message = Outgoing(subject, message_id, payload)
+    known = kind in _KINDS  # the checksum does not cover it
+    kinship = Kinship(Kind(kind) if known else Kind.CONFLICT, about, record_id)
     return Kept(
         row,
-        Entry(message, Kinship(Kind(kind), about, record_id), record, bool(uncertain)),
+        Entry(message, kinship, record, bool(uncertain)),
         _moment(spooled_ms),
-        sound=checksum == _checksum(row, message, record),
+        sound=known and checksum == _checksum(row, message, record),
     )

@@ -261,6 +261,9 @@ class SpoolWriter:
             failure = self._failed(error)
             self._tell(lambda: _answer(jobs, failure))
             return
+        except Exception as error:  # noqa: BLE001 - a defect: the thread would end, and nobody have an answer
+            self._say_defect(jobs, error)
+            return
         self._next = row
         before = self._amount
         self._amount = Amount(
@@ -308,6 +311,9 @@ class SpoolWriter:
             failure = self._failed(error)
             self._tell(lambda: _answer([job], failure))
             return
+        except Exception as error:  # noqa: BLE001 - as in `_commit`
+            self._say_defect([job], error)
+            return
         amount = self._amount
 
         def say() -> None:
@@ -316,6 +322,10 @@ class SpoolWriter:
                 job.done.set_result(result)
 
         self._tell(say)
+
+    def _say_defect(self, jobs: Sequence[Job], error: Exception) -> None:
+        _log.error("spool_defect", exc_info=error)
+        self._tell(lambda: _answer(jobs, error))
 
     def _failed(self, error: Exception) -> SpoolUnavailableError:
         """What callers are told; after anything but a lack of room the file is opened anew, and checked."""

@@ -108,9 +108,11 @@ class JetStreamVault:
         A record that was wrapped again has an older copy until that is deleted; so it goes on until the
         stream's leader has nothing left under the record's name.
         """
-        erased = False
+        erased, before = False, 0
         while (sequence := await self._last(record_id)) is not None:
-            erased = await self._delete(record_id, sequence) or erased
+            if sequence == before:  # deleted, says the leader, and there: it would say so again and again
+                raise _unclear(record_id)
+            erased, before = await self._delete(record_id, sequence) or erased, sequence
         return erased
 
     async def _last(self, record_id: str) -> int | None:

@@ -29,7 +29,7 @@ from services.intake.entrypoints.watching import Watch
 from services.intake.settings import Settings
 from shared.kernel.clock import SystemClock
 from shared.kernel.errors import PermanentError
-from shared.messaging.connection import connect
+from shared.messaging.connection import close, connect
 from shared.observability import allocator
 from shared.observability.logging import configure_logging, get_logger
 from shared.observability.server import calm_garbage_collector
@@ -143,4 +143,4 @@ class _Broker:
     async def close(self) -> None:
         """Close it."""
         if self._client is not None:
-            await self._client.close()
+            await close(self._client)

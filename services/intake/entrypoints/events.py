@@ -14,6 +14,7 @@ from services.intake.domain.accepted import Accepted
 from services.intake.domain.revisions import Revision
 from shared.kernel.clock import Clock
 from shared.kernel.errors import TransientError, describe
+from shared.kernel.tasks import heed_cancellation
 from shared.messaging.reading import FoldReader, HistoryChangedError
 from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import DAY_S, FEEDBACK
@@ -180,6 +181,7 @@ class IndexFold:
         while not self._index.broken:
             known = self._index.position  # before asking: our own publishes move it while the answer travels
             info = await jetstream.stream_info(FEEDBACK)
+            heed_cancellation()
             last = info.state.last_seq
             if last < known or str(info.created) != self._stream:
                 raise HistoryChangedError(

@@ -13,6 +13,7 @@ from enum import Enum, auto
 from itertools import count
 from typing import Final
 
+from shared.kernel.tasks import end
 from shared.messaging.failure import INFRASTRUCTURE, FailedMessage, FailureHandling, Retry
 from shared.messaging.positions import Mark
 from shared.messaging.stored import NANO, StoredMessage
@@ -111,9 +112,7 @@ class Judging:
 
     async def close(self) -> None:
         """Give up what is not settled: it lies behind the position, so it comes again."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

@@ -13,6 +13,7 @@ from services.rectify.application.timekeeping import RecomputeClocks, TimerKeepe
 from services.rectify.domain.book import CaseBook
 from services.rectify.metrics import RectifyMetrics
 from shared.kernel.errors import TransientError
+from shared.kernel.tasks import heed_cancellation
 
 log = structlog.get_logger(__name__)
 LOOK_S: Final = 0.2
@@ -93,6 +94,7 @@ class LeadersWork:
                     group.create_task(_loop(loop, leads))
 
     def _leads(self, term: int) -> bool:
+        heed_cancellation()  # a loop that has missed its own would keep those from beginning anew that failed
         return self._term() == term
 
     async def _look_after(self, leads: Leads, connection: int) -> None:

@@ -1,6 +1,7 @@
 """The broker goes away: intake goes on accepting, and afterwards everything is in the stream, once."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -12,13 +13,23 @@ import httpx
 import pytest
 from nats.aio.client import Client
 
+from deploy.local import spools
 from deploy.local.embedded import NatsServer
 from deploy.local.errors import LocalError
 from deploy.local.spools import drain, find_spool, look_into
+from services.intake.entrypoints.events import IndexFold
 from shared.messaging.group_commit import GroupCommit, Stored
 from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.streams import FEEDBACK
-from tests.integration.intake.conftest import RATING, Intake, StartIntake, eventually, raw_messages, submitted
+from tests.integration.intake.conftest import (
+    RATING,
+    Intake,
+    StartIntake,
+    eventually,
+    make_secrets,
+    raw_messages,
+    submitted,
+)
 from tests.integration.intake.test_failures import shorten_window
 
 pytestmark = pytest.mark.integration
@@ -266,6 +277,48 @@ async def test_the_spool_of_a_dead_host_is_taken_over_once_and_only_when_nobody_
         for event in events:
             assert event.data.text is not None
             assert await other.vault.open_text(event.id, event.data.text) == "好"
+
+
+async def test_draining_ends_although_its_reading_missed_that_it_is_to_end(
+    own_broker: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forgetful(IndexFold):
+        async def _wait_for_gap(self, client: Client) -> None:
+            with contextlib.suppress(asyncio.CancelledError):  # as `wait_for` of Python 3.11 does at times
+                await asyncio.Event().wait()
+            await super()._wait_for_gap(client)
+
+    monkeypatch.setattr(spools, "IndexFold", Forgetful)
+    async with asyncio.timeout(20):
+        assert await drain(tmp_path / "spool", make_secrets(tmp_path / "secrets"), own_broker) == {}
+
+
+async def test_draining_without_a_broker_ends_and_says_so(
+    own_broker: Client, own_nats_server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spools, "STALLED_S", 0.3)
+    own_nats_server.kill()
+    async with asyncio.timeout(20):
+        with pytest.raises(BrokerUnavailableError, match="without a message at 0"):
+            await drain(tmp_path / "spool", make_secrets(tmp_path / "secrets"), own_broker)
+    own_nats_server.start()
+
+    async def connected() -> bool:
+        return own_broker.is_connected
+
+    await eventually(connected)
+
+
+async def test_draining_tells_what_ended_the_reading_of_the_stream(
+    own_broker: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_fold: IndexFold) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(IndexFold, "run", broken)
+    async with asyncio.timeout(20):
+        with pytest.raises(KeyError, match="a defect"):
+            await drain(tmp_path / "spool", make_secrets(tmp_path / "secrets"), own_broker)
 
 
 async def test_a_broker_that_hangs_costs_the_first_rating_its_time_limit_and_nobody_else(

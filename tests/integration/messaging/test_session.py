@@ -10,6 +10,7 @@ import pytest
 from deploy.local.embedded import NatsServer
 from shared.messaging import session as module
 from shared.messaging.connection import BrokerSettings, connect, make_broker
+from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.session import BrokerSession
 
 
@@ -86,3 +87,29 @@ async def test_a_reconnect_that_is_cancelled_while_it_is_refused_ends(
     ended, _ = await asyncio.wait({task}, timeout=30)
     assert ended
     await client.close()
+
+
+async def looked_at_until_it_fails(session: BrokerSession) -> None:
+    """Ask again and again: a process stops a little after it was told to."""
+    async with asyncio.timeout(20):
+        while True:
+            await session.check()
+
+
+async def test_a_connection_goes_on_hearing_although_the_broker_answered_a_ping_too_late(
+    own_nats_server: NatsServer,
+) -> None:
+    session = BrokerSession(make_broker(BrokerSettings(nats_url=own_nats_server.url), "test"))
+    await session.start()
+    client = await session.wait_ready()
+    assert own_nats_server.pid is not None
+    os.kill(own_nats_server.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(BrokerUnavailableError, match="no pong"):
+            await looked_at_until_it_fails(session)
+    finally:
+        os.kill(own_nats_server.pid, signal.SIGCONT)
+    await client.jetstream(timeout=15).account_info()  # deaf, it would be for half a minute
+    await session.check()
+    assert client.stats["reconnects"] == 0
+    await session.stop()

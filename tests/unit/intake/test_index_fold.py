@@ -130,6 +130,53 @@ async def test_acknowledgements_that_overtake_the_look_at_the_end_do_not_throw_t
     assert index.position == broker.last
 
 
+class AskedBroker:
+    """A broker that answers when it is told to, as nats-py hands an answer on."""
+
+    is_connected = True
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[SimpleNamespace] = asyncio.get_running_loop().create_future()
+
+    def jetstream(self, *, timeout: float) -> "AskedBroker":
+        del timeout
+        return self
+
+    async def stream_info(self, _stream: str) -> SimpleNamespace:
+        self.answer = asyncio.get_running_loop().create_future()
+        return await asyncio.wait_for(self.answer, 60)
+
+    def tell(self) -> None:
+        self.answer.set_result(SimpleNamespace(created="once", state=SimpleNamespace(last_seq=0)))
+
+
+async def test_a_fold_that_is_cancelled_when_an_answer_comes_ends(
+    index: SqliteAcceptedIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "FoldReader", EmptyReader)
+    broker = AskedBroker()
+
+    async def client() -> Client:
+        return cast("Client", broker)
+
+    async def asks() -> None:
+        await eventually(lambda: not broker.answer.done())
+
+    broker.answer.cancel()
+    fold = asyncio.create_task(IndexFold(index, client, read, (), NoMetrics()).run())
+    for _ in range(2):  # at opening and before reading
+        await asks()
+        broker.tell()
+        await eventually(broker.answer.done)
+    await asks()
+    assert index.ready
+    broker.tell()
+    fold.cancel()  # at the same turn of the loop: Python 3.11's `wait_for` then knows of the answer only
+    ended, _ = await asyncio.wait({fold}, timeout=5)
+    fold.cancel()
+    assert ended
+
+
 async def test_what_is_beyond_the_horizon_is_forgotten_as_soon_as_the_index_is_ready(
     index: SqliteAcceptedIndex,
 ) -> None:

@@ -2,6 +2,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -222,3 +223,37 @@ async def test_a_spool_has_one_owner(tmp_path: Path) -> None:
     await other.oldest(1)
     await other.keep([entry("a")])
     await other.stop()
+
+
+async def test_a_row_of_no_kind_is_not_sound_and_those_behind_it_are_read(tmp_path: Path) -> None:
+    spool = new_spool(tmp_path)
+    await spool.start()
+    first, second = await spool.keep([entry("a"), entry("b")])
+    await spool.stop()
+    with closing(sqlite3.connect(tmp_path / "spool.sqlite")) as file, file:
+        file.execute("UPDATE entries SET kind = 'nonsense' WHERE row = ?", (first,))
+    await spool.start()
+    async with asyncio.timeout(20):
+        assert [(kept.row, kept.sound) for kept in await spool.oldest(5)] == [(first, False), (second, True)]
+    await spool.stop()
+
+
+async def test_a_defect_in_the_spools_thread_is_told_and_does_not_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("a defect")
+
+    spool = new_spool(tmp_path)
+    await spool.start()
+    async with asyncio.timeout(20):
+        with monkeypatch.context() as patch:
+            patch.setattr(SpoolFile, "oldest", broken)
+            patch.setattr(SpoolFile, "write", broken)
+            with pytest.raises(KeyError, match="a defect"):
+                await spool.oldest(1)
+            with pytest.raises(KeyError, match="a defect"):
+                await spool.keep([entry("a")])
+        await spool.keep([entry("a")])
+        assert len(await spool.oldest(2)) == 1
+        await spool.stop()

@@ -1,6 +1,7 @@
 """Ratings from being read to being settled: what is under way, what is tried again, and how far all are."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 import pytest
@@ -220,3 +221,20 @@ async def test_a_defect_of_the_policy_itself_is_told_to_whoever_reads(
         while reading.judging.defect is None:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
     assert (reading.judging.defect, reading.judging.settled.sequence) == (defect, 0)
+
+
+async def test_closing_ends_also_where_judging_missed_that_it_is_to_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reading = Reading()
+
+    async def forgetful(_each: StoredMessage) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # as `wait_for` of Python 3.11 now and then does
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(reading.judging, "_handle", forgetful)
+    reading.take(1)
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await reading.judging.close()

@@ -1,6 +1,7 @@
 """The leader's work over several terms: whatever one term ended, the next begins again, all of it."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -77,3 +78,31 @@ async def test_a_lease_lost_and_gained_between_two_looks_of_a_loop_ends_and_begi
     await begun(2)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_loop_that_fails_ends_the_others_although_one_missed_its_cancellation() -> None:
+    """Otherwise the leader's work would go on without the loop that failed, and begin no more."""
+    fails = asyncio.Event()
+
+    async def failing(_leads: Leads) -> None:
+        await fails.wait()
+        raise OSError("a defect")
+
+    async def forgetful(leads: Leads) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # as `wait_for` of Python 3.11 does at times
+            await asyncio.Event().wait()
+        while leads():  # noqa: ASYNC110 - what a loop does
+            await asyncio.sleep(0)
+
+    metrics = RectifyMetrics()
+    book = CaseBook(lambda rating_id: rating_id.encode())
+    keeper = TimerKeeper(NoTimers(), book, metrics)
+    upkeep = Upkeep(lambda: False, nothing, NoHolidays(), MOMENT_S, 3600, int)  # type: ignore[arg-type]  # a stand-in
+    work = LeadersWork(lambda: 1, nothing, keeper, book, (failing, forgetful), upkeep, metrics)  # type: ignore[arg-type]  # likewise
+    running = asyncio.create_task(work.run())
+    await asyncio.sleep(MOMENT_S)
+    fails.set()
+    ended, _ = await asyncio.wait({running}, timeout=5)
+    running.cancel()
+    assert ended
+    assert isinstance(running.exception(), ExceptionGroup)

@@ -27,6 +27,9 @@ class StubBroker:
     async def stop(self) -> None:
         return
 
+    async def _process_pong(self) -> None:
+        return
+
     async def flush(self, timeout: float) -> None:  # noqa: ASYNC109 - nats-py's signature
         assert timeout > 0
 
