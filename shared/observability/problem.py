@@ -34,6 +34,8 @@ MEDIA_TYPE: Final = "application/problem+json"
 DEFAULT_RETRY_AFTER_S: Final = 5.0
 ERRORS_SHOWN: Final = 20
 """A body can be made of thousands of unknown fields; the answer must not be."""
+VALUES_SHOWN: Final = 4
+"""Values that an answer repeats of a parameter that came several times."""
 UNPARSABLE: Final = "There was an error parsing the body"
 """FastAPI's words for a body that fails in another way than by JSON's grammar, such as its encoding."""
 _HTTP_NOT_FOUND: Final = 404
@@ -280,6 +282,23 @@ def unknown_parameters_problem(unknown: Sequence[str], known: Sequence[str], ins
     remedy = "correct or remove it; see /docs"
     errors = tuple(FieldError(f"query.{safe_name(name)}", None, listed, remedy) for name in unknown)
     detail = f"There is no parameter {safe_name(unknown[0])} here, expected {listed}: {remedy}."
+    return Problem(urn("validation"), "The request is not valid", 422, detail, instance, errors)
+
+
+def repeated_parameters_problem(repeated: Mapping[str, Sequence[str]], instance: str) -> Problem:
+    """Return the 422 of query parameters, by name, that came several times where one value is taken."""
+    remedy = "give it once"
+    errors = tuple(
+        FieldError(
+            f"query.{name}",
+            shorten(Withheld(", ".join(shorten(token_or_described(each)) for each in values[:VALUES_SHOWN]))),
+            f"one value, not {len(values)}",
+            remedy,
+        )
+        for name, values in repeated.items()
+    )
+    first = errors[0]
+    detail = f"{first.field}: Got {first.value}, expected {first.expected}: {remedy}."
     return Problem(urn("validation"), "The request is not valid", 422, detail, instance, errors)
 
 

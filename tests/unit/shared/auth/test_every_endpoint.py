@@ -5,6 +5,7 @@ derived from nothing: a grant that is changed by mistake fails here.
 """
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -315,7 +316,11 @@ def test_the_parameters_that_are_known_of_an_endpoint_are_those_of_its_openapi(s
     for service, app in served.apps.items():
         documented = {
             path: {
-                method.upper(): {each["name"] for each in one.get("parameters", ()) if each["in"] == "query"}
+                method.upper(): {
+                    each["name"]: '"array"' in json.dumps(each["schema"])
+                    for each in one.get("parameters", ())
+                    if each["in"] == "query"
+                }
                 for method, one in operations.items()
             }
             for path, operations in app.openapi()["paths"].items()

@@ -1,9 +1,11 @@
 """Every error is a problem detail that helps its reader and repeats nothing of a citizen."""
 
 import json
+from typing import Annotated
 from urllib.parse import quote, unquote
 
 import pytest
+from fastapi import Query
 
 from shared.observability.problem import urn, validation_problem
 from tests.unit.shared.observability.probe import ERRORS, Probe, errors_of, problem, raising
@@ -161,8 +163,49 @@ async def test_an_unknown_query_parameter_is_refused_with_the_known_ones(
 
 
 @pytest.mark.parametrize(
+    ("query", "value", "times"),
+    [
+        ("limit=5&limit=6", "'5', '6'", 2),
+        ("limit=5&limit=5", "'5', '5'", 2),
+        ("limit=5&limit=", "'5', a string of 0 characters", 2),
+        ("limit=5&lim%69t=%E6%9D%8E", "'5', a string of 1 characters", 2),
+        ("limit=1&limit=2&limit=3&limit=4&limit=5", "'1', '2', '3', '4'", 5),
+        ("limit=13812345678&limit=2", "a string of 16 characters with many digits, not repeated here", 2),
+    ],
+)
+async def test_a_parameter_that_comes_twice_is_refused_with_its_values(
+    probe: Probe, query: str, value: str, times: int
+) -> None:
+    async with probe.client() as client:
+        body = problem(await client.get(f"/v1/limit?{query}"))
+    assert body["status"] == 422
+    expected = f"one value, not {times}"
+    assert body["errors"] == [
+        {"field": "query.limit", "value": value, "expected": expected, "remedy": "give it once"}
+    ]
+    assert body["detail"] == f"query.limit: Got {value}, expected {expected}: give it once."
+
+
+async def test_a_list_of_a_query_may_come_several_times(probe: Probe) -> None:
+    async def listed(
+        unit: Annotated[list[str], Query()], kind: Annotated[tuple[str, ...] | None, Query()] = None
+    ) -> list[object]:
+        return [unit, kind]
+
+    probe.app.add_api_route("/v1/listed", listed)
+    async with probe.client() as client:
+        assert (await client.get("/v1/listed?unit=a&kind=c&unit=b&kind=d")).json() == [["a", "b"], ["c", "d"]]
+
+
+@pytest.mark.parametrize(
     ("path", "status"),
-    [("/v1/limit?limit=5", 200), ("/livez?t=1", 200), ("/metrics?name[]=x", 200), ("/nowhere?x=1", 404)],
+    [
+        ("/v1/limit?limit=5", 200),
+        ("/livez?t=1&t=2", 200),
+        ("/livez?t=1", 200),
+        ("/metrics?name[]=x", 200),
+        ("/nowhere?x=1", 404),
+    ],
 )
 async def test_known_parameters_and_those_of_probes_are_let_be(probe: Probe, path: str, status: int) -> None:
     async with probe.client() as client:
