@@ -22,6 +22,7 @@ from shared.observability.tracing import current_correlation_id
 from shared.observability.withholding import (
     Withheld,
     described,
+    holds_number,
     media_type_or_described,
     safe_name,
     safe_path,
@@ -167,6 +168,7 @@ _REMEDIES: Final = {
 
 _WORDED: Final = frozenset({"value_error", "assertion_error"})
 """Their message is that of any Python exception, which may quote the value."""
+_RANGES: Final = frozenset({"greater_than_equal", "less_than_equal", "greater_than", "less_than"})
 _TYPED: Final = frozenset({"enum", "literal_error"}) | _WORDED
 _TYPED_SUFFIXES: Final = ("_parsing", "_from_float", "timezone_aware", "_past", "_future")
 
@@ -210,6 +212,8 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
         place = []  # the position in the text is in the message; it is no field
     cause = error.get("ctx", {}).get("error")
     value = None if kind == "missing" else shorten(_shown(kind, place, error.get("input")))
+    if kind in _RANGES and value is not None and holds_number(value):
+        value = f"a number of {sum(map(str.isdecimal, value))} digits, not repeated here"
     field = ".".join(safe_name(part) for part in place) or "body"
     if isinstance(cause, InvalidValueError):
         return FieldError(field, value, cause.expected, cause.remedy)
@@ -241,11 +245,10 @@ def validation_problem(errors: Sequence[Mapping[str, Any]], instance: str | None
     found = field_errors(errors[:ERRORS_SHOWN])
     first = found[0] if found else None
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    detail = (
-        f"{first.field}: expected {first.expected}: {first.remedy}{more}."
-        if first
-        else "The request is invalid."
-    )
+    detail = "The request is invalid."
+    if first:
+        got = "" if first.value is None else f"Got {first.value}, "
+        detail = f"{first.field}: {got}expected {first.expected}: {first.remedy}{more}."
     return Problem(
         urn("malformed" if broken else "validation"),
         "The body is not valid JSON" if broken else "The request is not valid",

@@ -140,6 +140,39 @@ async def test_a_wrong_query_parameter_is_named_as_such(probe: Probe) -> None:
 
 
 @pytest.mark.parametrize(
+    ("limit", "value", "expected"),
+    [
+        ("0", "'0'", "greater than or equal to 1"),
+        ("101", "'101'", "less than or equal to 100"),
+        ("13812345678", "a number of 11 digits, not repeated here", "less than or equal to 100"),
+        ("-100000", "a number of 6 digits, not repeated here", "greater than or equal to 1"),
+    ],
+)
+async def test_a_value_out_of_range_is_told_in_the_sentence_too(
+    probe: Probe, limit: str, value: str, expected: str
+) -> None:
+    async with probe.client() as client:
+        body = problem(await client.get("/v1/limit", params={"limit": limit}))
+    assert body["errors"][0]["value"] == value  # type: ignore[index]  # JSON of unknown shape
+    sentence = f"query.limit: Got {value}, expected {expected}: choose a value within the range."
+    assert body["detail"] == sentence
+
+
+async def test_the_sentence_says_only_the_size_of_what_is_withheld_and_nothing_of_what_is_missing(
+    probe: Probe,
+) -> None:
+    async with probe.client() as client:
+        long = problem(
+            await client.post("/v1/ratings", json={"unit_id": "U1", "grade": 5, "text": "字" * 21})
+        )
+        missing = problem(await client.post("/v1/ratings", json={"unit_id": "U1"}))
+        number = problem(await client.post("/v1/ratings", json={"unit_id": "U1", "grade": 13812345678}))
+    assert str(long["detail"]).startswith("text: Got a string of 21 characters, expected ")
+    assert missing["detail"] == "grade: expected this field, which is required: add the field."
+    assert str(number["detail"]).startswith("grade: Got a number of 11 digits, not repeated here, expected ")
+
+
+@pytest.mark.parametrize(
     ("method", "path", "names", "known"),
     [
         ("GET", "/v1/limit?limit=5&unti_id=U000112", ["unti_id"], "one of limit"),
