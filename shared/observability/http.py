@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kernel.ids import RANDOM_BYTES, uuid7
 from shared.observability.docs_page import install_docs
+from shared.observability.head_only import HEAD, HeadSentError, as_get, without_body
 from shared.observability.health import Health
 from shared.observability.logging import get_logger, write_routine
 from shared.observability.metrics import ServiceMetrics, watch_loop_lag
@@ -194,6 +195,9 @@ class Requests:
         context, correlation = self._context(scope)
         status = 0
 
+        # A copy: the server itself has to know that no body follows.
+        wanted = as_get(scope) if scope["method"] == HEAD else scope
+
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
@@ -201,19 +205,22 @@ class Requests:
                 message["headers"] = [*message.get("headers", ()), (b"x-correlation-id", correlation)]
             await send(message)
 
+        sending = send_with_id if wanted is scope else without_body(send_with_id)
         token = enter(context)
         try:
             # Hardly any request of the hot path has a query, so this costs it one look.
-            wrong = self._unknown_parameters(scope) if scope["query_string"] else None
-            await (app if wrong is None else wrong.response())(scope, receive, send_with_id)
+            wrong = self._unknown_parameters(wanted) if scope["query_string"] else None
+            await (app if wrong is None else wrong.response())(wanted, receive, sending)
+        except HeadSentError:
+            pass
         except Exception:
-            _log.exception("unexpected error", route=route or self._template(scope))
+            _log.exception("unexpected error", route=route or self._template(wanted))
             if status:
                 raise  # the answer is under way: the server must cut the connection
-            await _send_internal(scope, send_with_id)
+            await _send_internal(wanted, sending)
         finally:
             seconds = perf_counter() - started
-            self._finish(scope["method"], route or self._template(scope), status or CLIENT_LEFT, seconds)
+            self._finish(scope["method"], route or self._template(wanted), status or CLIENT_LEFT, seconds)
             leave(token)
 
     def _finish(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -342,9 +349,6 @@ def install(app: FastAPI, metrics: ServiceMetrics, health: Health) -> None:
         summary="Metrics for Prometheus",
         response_class=PlainTextResponse,
     )
-    for path, probe in (("/livez", livez), ("/readyz", readyz)):
-        # A route of its own, or both methods would have the same id in OpenAPI.
-        app.add_api_route(path, probe, methods=["HEAD"], include_in_schema=False)
     install_docs(app)
     install_handlers(app)
     describe_problems(app)

@@ -376,7 +376,10 @@ async def _on_http(request: Request, error: Exception) -> Response:
         found = error.status_code != _HTTP_NOT_FOUND
         kind, title = ("http", f"HTTP {error.status_code}") if found else ("not-found", "Not found")
         problem = Problem(urn(kind), title, error.status_code, safe_text(str(error.detail)), path)
-    return problem.response(error.headers)
+    headers = dict(error.headers or {})
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"
+    return problem.response(headers)
 
 
 def _no_route(path: str) -> Problem:
