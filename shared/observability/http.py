@@ -349,6 +349,8 @@ def install(app: FastAPI, metrics: ServiceMetrics, health: Health) -> None:
         summary="Metrics for Prometheus",
         response_class=PlainTextResponse,
     )
+    # A redirect of a rating would be followed by few clients, and to where the header Host says.
+    app.router.redirect_slashes = False
     install_docs(app)
     install_handlers(app)
     describe_problems(app)

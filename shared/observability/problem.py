@@ -384,8 +384,10 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 def _no_route(path: str) -> Problem:
     shown = shorten(path)
-    error = FieldError("path", shown, "an address of this service", "see /docs for the addresses")
-    detail = f"There is nothing at {shown}: see /docs for the addresses."
+    slashed = path.endswith("/") and path != "/"
+    remedy = f"{'leave out the slash at the end, or ' if slashed else ''}see /docs for the addresses"
+    error = FieldError("path", shown, "an address of this service", remedy)
+    detail = f"There is nothing at {shown}: {remedy}."
     return Problem(urn("not-found"), "Not found", _HTTP_NOT_FOUND, detail, path, (error,))
 
 

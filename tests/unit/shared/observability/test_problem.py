@@ -65,6 +65,25 @@ async def test_a_write_that_failed_half_way_does_not_claim_that_nothing_happened
     assert detail.endswith("again after 2 s.")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "remedy"),
+    [
+        ("POST", "/v1/ratings/", "leave out the slash at the end, or see /docs for the addresses"),
+        ("GET", "/v1/ids/", "leave out the slash at the end, or see /docs for the addresses"),
+        ("GET", "/v1/ids//x", "see /docs for the addresses"),
+        ("GET", "/", "see /docs for the addresses"),
+    ],
+)
+async def test_an_address_with_a_slash_too_many_is_not_found_and_redirects_nowhere(
+    probe: Probe, method: str, path: str, remedy: str
+) -> None:
+    async with probe.client() as client:
+        response = await client.request(method, path)
+    assert (response.status_code, response.headers.get("location")) == (404, None)
+    assert problem(response)["errors"][0]["remedy"] == remedy  # type: ignore[index]  # JSON of unknown shape
+    assert problem(response)["detail"] == f"There is nothing at '{path}': {remedy}."
+
+
 async def test_the_wrong_method_is_told_the_right_one(probe: Probe) -> None:
     async with probe.client() as client:
         response = await client.delete("/v1/ratings")
