@@ -96,21 +96,21 @@ class Reads:
         Raises:
             InvalidValueError: it does, and nothing in the log has that type or unit.
         """
-        if query.type is not None and query.type not in TYPES and not await self._any(type=query.type):
-            near = " or ".join(get_close_matches(query.type, TYPES, n=2, cutoff=0))
+        kind, unit_id = query.type, query.unit_id
+        if not (kind is None or kind in TYPES or await self._any(EventQuery(type=kind))):
+            near = " or ".join(get_close_matches(kind, TYPES, n=2, cutoff=0))
             raise InvalidValueError(
-                query.type, f"a type that there is, such as {near}", "see docs/events.md", field="type"
+                kind, f"a type that there is, such as {near}", "see docs/events.md", field="type"
             )
-        unit_id = query.unit_id
-        if unit_id is None or UNIT_ID.fullmatch(unit_id) is not None or await self._any(unit_id=unit_id):
-            return
-        raise InvalidValueError(
-            unit_id, "the id of a unit: U and six digits", "take it from the registry", field="unit_id"
-        )
+        well_formed = unit_id is None or UNIT_ID.fullmatch(unit_id) is not None
+        if not (well_formed or await self._any(EventQuery(unit_id=unit_id))):
+            raise InvalidValueError(
+                unit_id, "the id of a unit: U and six digits", "take it from the registry", field="unit_id"
+            )
 
-    async def _any(self, **condition: str) -> bool:
+    async def _any(self, query: EventQuery) -> bool:
         snapshot = Snapshot(await self.entry_log.size(), None)
-        entries, _ = await self.entry_log.page(EventQuery(**condition), snapshot, None, 1)
+        entries, _ = await self.entry_log.page(query, snapshot, None, 1)
         return bool(entries)
 
     async def page(self, request: Request, query: EventQuery, resume: Resume | None, limit: int) -> Page:
