@@ -32,6 +32,7 @@ from shared.auth.signing import SCHEME, TOLERANCE_S, Signature, parse_signature
 from shared.auth.sources import Sources
 from shared.auth.tokens import TokenError, UnknownKeyError
 from shared.messaging.session import BrokerSession
+from shared.observability.head_only import asked_method
 from shared.observability.openapi import SCHEMA
 from shared.observability.problem import MEDIA_TYPE, Problem, ProblemError, urn
 
@@ -164,7 +165,7 @@ class Access:
         found = None
         for known in self.sources.keys.of(signature.credential_id, now):
             key = known.secret.signing_key
-            if key is not None and signature.is_by(key, scope["method"], address):
+            if key is not None and signature.is_by(key, asked_method(scope), address):
                 found = known
         return found
 

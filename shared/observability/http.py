@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Response
+from fastapi._compat import field_annotation_is_sequence
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -27,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.kernel.ids import RANDOM_BYTES, uuid7
 from shared.observability.docs_page import install_docs
+from shared.observability.head_only import HEAD, HeadSentError, as_get, without_body
 from shared.observability.health import Health
 from shared.observability.logging import get_logger, write_routine
 from shared.observability.metrics import ServiceMetrics, watch_loop_lag
@@ -38,6 +40,7 @@ from shared.observability.problem import (
     error_responder,
     install_handlers,
     internal_problem,
+    repeated_parameters_problem,
     unknown_parameters_problem,
 )
 from shared.observability.request_metrics import RequestMetrics
@@ -105,15 +108,16 @@ class _Templates:
 
 
 class _KnownParameters:
-    """Finds query parameters that an address doesn't declare: what the app's OpenAPI document says of it.
+    """Finds query parameters that an address doesn't declare, or of which it takes one and several came.
 
     Ignoring them is dangerous where they choose what to show: a mistyped filter of the audit log would answer
-    with everything. Probes and metrics are let be, since scrapers add parameters of their own. They are read
-    from the routes: the first request would wait for the document, ten times as long.
+    with everything, and of two filters one would not count. Probes and metrics are let be, since scrapers add
+    parameters of their own. What is declared is read from the routes: the first request would wait for the
+    OpenAPI document, ten times as long.
     """
 
     def __init__(self) -> None:
-        self._routes: list[tuple[re.Pattern[str], dict[str, frozenset[str]]]] | None = None
+        self._routes: list[tuple[re.Pattern[str], dict[str, dict[str, bool]]]] | None = None
 
     def __call__(self, scope: Scope) -> Problem | None:
         if self._routes is None:
@@ -126,20 +130,29 @@ class _KnownParameters:
             known = by_method.get(scope["method"])
             if known is not None and pattern.match(scope["path"]) is not None:
                 given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-                unknown = list(dict.fromkeys(name for name, _ in given if name not in known))
-                if not unknown:
-                    return None
-                return unknown_parameters_problem(unknown[:MOST_UNKNOWN], sorted(known), scope["path"])
+                values: dict[str, list[str]] = {}
+                for name, value in given:
+                    values.setdefault(name, []).append(value)
+                unknown = [name for name in values if name not in known]
+                if unknown:
+                    return unknown_parameters_problem(unknown[:MOST_UNKNOWN], sorted(known), scope["path"])
+                repeated = {name: each for name, each in values.items() if len(each) > 1 and not known[name]}
+                return repeated_parameters_problem(repeated, scope["path"]) if repeated else None
         return None
 
 
-def declared_parameters(app: FastAPI) -> dict[str, dict[str, frozenset[str]]]:
-    """Names of the query parameters of each documented operation of `app`, by path and method."""
-    found: dict[str, dict[str, frozenset[str]]] = {}
+def declared_parameters(app: FastAPI) -> dict[str, dict[str, dict[str, bool]]]:
+    """The query parameters of each documented operation of `app`, by path, method and name.
+
+    The value says whether it is a list, so that it may come several times.
+    """
+    found: dict[str, dict[str, dict[str, bool]]] = {}
     for context in iter_route_contexts(app.routes):
         if isinstance(context.original_route, APIRoute) and context.include_in_schema:
-            fields = get_flat_params(context.dependant)
-            names = frozenset(each.alias for each in fields if isinstance(each.field_info, Query))
+            fields = [
+                each for each in get_flat_params(context.dependant) if isinstance(each.field_info, Query)
+            ]
+            names = {each.alias: field_annotation_is_sequence(each.field_info.annotation) for each in fields}
             found.setdefault(str(context.path_format), {}).update(dict.fromkeys(context.methods or (), names))
     return found
 
@@ -182,6 +195,9 @@ class Requests:
         context, correlation = self._context(scope)
         status = 0
 
+        # A copy: the server itself has to know that no body follows.
+        wanted = as_get(scope) if scope["method"] == HEAD else scope
+
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
@@ -189,19 +205,22 @@ class Requests:
                 message["headers"] = [*message.get("headers", ()), (b"x-correlation-id", correlation)]
             await send(message)
 
+        sending = send_with_id if wanted is scope else without_body(send_with_id)
         token = enter(context)
         try:
             # Hardly any request of the hot path has a query, so this costs it one look.
-            wrong = self._unknown_parameters(scope) if scope["query_string"] else None
-            await (app if wrong is None else wrong.response())(scope, receive, send_with_id)
+            wrong = self._unknown_parameters(wanted) if scope["query_string"] else None
+            await (app if wrong is None else wrong.response())(wanted, receive, sending)
+        except HeadSentError:
+            pass
         except Exception:
-            _log.exception("unexpected error", route=route or self._template(scope))
+            _log.exception("unexpected error", route=route or self._template(wanted))
             if status:
                 raise  # the answer is under way: the server must cut the connection
-            await _send_internal(scope, send_with_id)
+            await _send_internal(wanted, sending)
         finally:
             seconds = perf_counter() - started
-            self._finish(scope["method"], route or self._template(scope), status or CLIENT_LEFT, seconds)
+            self._finish(scope["method"], route or self._template(wanted), status or CLIENT_LEFT, seconds)
             leave(token)
 
     def _finish(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -330,9 +349,8 @@ def install(app: FastAPI, metrics: ServiceMetrics, health: Health) -> None:
         summary="Metrics for Prometheus",
         response_class=PlainTextResponse,
     )
-    for path, probe in (("/livez", livez), ("/readyz", readyz)):
-        # A route of its own, or both methods would have the same id in OpenAPI.
-        app.add_api_route(path, probe, methods=["HEAD"], include_in_schema=False)
+    # A redirect of a rating would be followed by few clients, and to where the header Host says.
+    app.router.redirect_slashes = False
     install_docs(app)
     install_handlers(app)
     describe_problems(app)

@@ -22,6 +22,7 @@ from shared.observability.tracing import current_correlation_id
 from shared.observability.withholding import (
     Withheld,
     described,
+    holds_number,
     media_type_or_described,
     safe_name,
     safe_path,
@@ -34,6 +35,8 @@ MEDIA_TYPE: Final = "application/problem+json"
 DEFAULT_RETRY_AFTER_S: Final = 5.0
 ERRORS_SHOWN: Final = 20
 """A body can be made of thousands of unknown fields; the answer must not be."""
+VALUES_SHOWN: Final = 4
+"""Values that an answer repeats of a parameter that came several times."""
 UNPARSABLE: Final = "There was an error parsing the body"
 """FastAPI's words for a body that fails in another way than by JSON's grammar, such as its encoding."""
 _HTTP_NOT_FOUND: Final = 404
@@ -165,6 +168,7 @@ _REMEDIES: Final = {
 
 _WORDED: Final = frozenset({"value_error", "assertion_error"})
 """Their message is that of any Python exception, which may quote the value."""
+_RANGES: Final = frozenset({"greater_than_equal", "less_than_equal", "greater_than", "less_than"})
 _TYPED: Final = frozenset({"enum", "literal_error"}) | _WORDED
 _TYPED_SUFFIXES: Final = ("_parsing", "_from_float", "timezone_aware", "_past", "_future")
 
@@ -208,6 +212,8 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
         place = []  # the position in the text is in the message; it is no field
     cause = error.get("ctx", {}).get("error")
     value = None if kind == "missing" else shorten(_shown(kind, place, error.get("input")))
+    if kind in _RANGES and value is not None and holds_number(value):
+        value = f"a number of {sum(map(str.isdecimal, value))} digits, not repeated here"
     field = ".".join(safe_name(part) for part in place) or "body"
     if isinstance(cause, InvalidValueError):
         return FieldError(field, value, cause.expected, cause.remedy)
@@ -239,11 +245,10 @@ def validation_problem(errors: Sequence[Mapping[str, Any]], instance: str | None
     found = field_errors(errors[:ERRORS_SHOWN])
     first = found[0] if found else None
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    detail = (
-        f"{first.field}: expected {first.expected}: {first.remedy}{more}."
-        if first
-        else "The request is invalid."
-    )
+    detail = "The request is invalid."
+    if first:
+        got = "" if first.value is None else f"Got {first.value}, "
+        detail = f"{first.field}: {got}expected {first.expected}: {first.remedy}{more}."
     return Problem(
         urn("malformed" if broken else "validation"),
         "The body is not valid JSON" if broken else "The request is not valid",
@@ -280,6 +285,23 @@ def unknown_parameters_problem(unknown: Sequence[str], known: Sequence[str], ins
     remedy = "correct or remove it; see /docs"
     errors = tuple(FieldError(f"query.{safe_name(name)}", None, listed, remedy) for name in unknown)
     detail = f"There is no parameter {safe_name(unknown[0])} here, expected {listed}: {remedy}."
+    return Problem(urn("validation"), "The request is not valid", 422, detail, instance, errors)
+
+
+def repeated_parameters_problem(repeated: Mapping[str, Sequence[str]], instance: str) -> Problem:
+    """Return the 422 of query parameters, by name, that came several times where one value is taken."""
+    remedy = "give it once"
+    errors = tuple(
+        FieldError(
+            f"query.{name}",
+            shorten(Withheld(", ".join(shorten(token_or_described(each)) for each in values[:VALUES_SHOWN]))),
+            f"one value, not {len(values)}",
+            remedy,
+        )
+        for name, values in repeated.items()
+    )
+    first = errors[0]
+    detail = f"{first.field}: Got {first.value}, expected {first.expected}: {remedy}."
     return Problem(urn("validation"), "The request is not valid", 422, detail, instance, errors)
 
 
@@ -354,13 +376,18 @@ async def _on_http(request: Request, error: Exception) -> Response:
         found = error.status_code != _HTTP_NOT_FOUND
         kind, title = ("http", f"HTTP {error.status_code}") if found else ("not-found", "Not found")
         problem = Problem(urn(kind), title, error.status_code, safe_text(str(error.detail)), path)
-    return problem.response(error.headers)
+    headers = dict(error.headers or {})
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"
+    return problem.response(headers)
 
 
 def _no_route(path: str) -> Problem:
     shown = shorten(path)
-    error = FieldError("path", shown, "an address of this service", "see /docs for the addresses")
-    detail = f"There is nothing at {shown}: see /docs for the addresses."
+    slashed = path.endswith("/") and path != "/"
+    remedy = f"{'leave out the slash at the end, or ' if slashed else ''}see /docs for the addresses"
+    error = FieldError("path", shown, "an address of this service", remedy)
+    detail = f"There is nothing at {shown}: {remedy}."
     return Problem(urn("not-found"), "Not found", _HTTP_NOT_FOUND, detail, path, (error,))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -157,6 +158,19 @@ def test_a_position_of_the_stream_names_the_same_moment(past: Past, source: str)
     answer = past.recompute("--at", f"seq:{past.early_position}", "--from", source, "--list", "city.all.30")
     assert answer["ok"]
     assert answer["records"]["city.all.30"]["recomputed_hash"] == past.early["city.all.30"]
+
+
+def test_a_position_that_no_stream_has_come_to_is_refused_with_its_last(past: Past, source: str) -> None:
+    where = "archive" if source == "archive" else "stream"
+    for named, stream in (("seq:1000000", "FEEDBACK"), (f"seq:{past.early_position}/1000000", "CASES")):
+        refused = past.platform.pingyi("recompute", "--at", named, "--from", source)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        words = rf"Got '(\S+)', expected a sequence of {stream} up to (\d+), the last"
+        found = re.search(words, refused.stderr)
+        assert found is not None, refused.stderr
+        assert found[1] == named
+        assert f"the last in the {where}: name an earlier position or a time in --at" in refused.stderr
+        assert stream == "CASES" or int(found[2]) > past.early_position
 
 
 def test_the_end_of_today_is_what_is_published_now(past: Past, source: str) -> None:

@@ -26,6 +26,7 @@ from deploy.local.history.recomputing import (
 from deploy.local.history.sources import STREAM, Source
 from deploy.local.layout import DEFAULT_DATA, Layout
 from services.scoring.domain.lists import RankedList
+from shared.kernel.clock import SystemClock
 from shared.kernel.errors import describe
 from shared.kernel.units import UnitRegistry, load_units
 from shared.rules import RulePack
@@ -113,6 +114,8 @@ def recompute(
     """
     registry = load_units(units or Layout(data.resolve()).units_path)
     moment = None if at is None else parse_moment(at)
+    if moment is not None:
+        moment.require_past(SystemClock().now())
     question = _Question(Source(from_), moment, only, out, as_json, registry)
     other = None if rules is None else read_other_pack(rules)
     if closed_ is not None and (at is not None or other is not None):

@@ -106,6 +106,16 @@ def read_messages(archive_url: str, stream: str) -> Iterator[list[Message]]:
             after = page[-1].sequence
 
 
+def archived_ends(archive_url: str) -> dict[str, int]:
+    """The last archived sequence of each stream.
+
+    Raises:
+        LocalError: the archive does not answer, or refuses.
+    """
+    streams = api.call("GET", f"{archive_url}/v1/head")["streams"]
+    return {name: int(last) for name, last in streams.items()}
+
+
 def _require_intact(message: Message, stream: str) -> None:
     if message.data is not None and sha256(message.data).hexdigest() != message.data_hash:
         raise LocalError(

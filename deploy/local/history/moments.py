@@ -5,8 +5,9 @@ from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from deploy.local.errors import LocalError
-from shared.kernel.clock import SHANGHAI, business_day, parse_rfc3339
+from shared.kernel.clock import SHANGHAI, business_day, parse_rfc3339, rfc3339
 from shared.kernel.errors import InvalidValueError, describe
+from shared.messaging.streams import CASES, FEEDBACK
 
 SEQUENCE: Final = "seq:"
 _DAY_LENGTH: Final = len("2026-11-20")
@@ -28,6 +29,29 @@ class Moment:
     until: datetime | None = None
     position: int | None = None
     cases: int | None = None
+
+    def require_past(self, now: datetime) -> None:
+        """Return if it is no time to come; a day that has begun is as of now.
+
+        Raises:
+            LocalError: it is one.
+        """
+        whole_day = len(self.text) == _DAY_LENGTH
+        if self.until is None or self.until <= now or (whole_day and self.day == business_day(now)):
+            return
+        expected = f"a moment of the past; it is {rfc3339(now)}"
+        raise LocalError(describe(self.text, expected, "name an earlier one in --at, or leave --at out"))
+
+    def require_reached(self, stream: str, last: int, where: str) -> None:
+        """Return unless it names a later position of a stream than its ``last`` one, as ``where`` has it.
+
+        Raises:
+            LocalError: it does.
+        """
+        named = {FEEDBACK: self.position, CASES: self.cases}[stream]
+        if named is not None and named > last:
+            expected = f"a sequence of {stream} up to {last}, the last in {where}"
+            raise LocalError(describe(self.text, expected, "name an earlier position or a time in --at"))
 
     @property
     def day(self) -> date | None:

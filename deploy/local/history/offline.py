@@ -20,7 +20,7 @@ from shared.events.unreadable import UNREADABLE
 from shared.kernel.clock import business_day
 from shared.kernel.errors import describe
 from shared.kernel.units import UnitRegistry, load_units
-from shared.messaging.streams import CASES
+from shared.messaging.streams import CASES, FEEDBACK
 from shared.rules import RulePack
 
 
@@ -65,7 +65,7 @@ async def recompute_offline(
 
     Raises:
         NothingRecordedError: the file has no feedback at or before the moment.
-        LocalError: the file can't be read, or a line is broken.
+        LocalError: the file can't be read, a line is broken, or it ends before the position that is named.
     """
     folding = _OfflineFold(rules, moment, registry or load_units())
     if not source.is_standard_input:
@@ -82,6 +82,9 @@ async def recompute_offline(
         raise NothingRecordedError(
             describe(found, "feedback up to there", "name a later moment or another file")
         )
+    if moment is not None:
+        moment.require_reached(FEEDBACK, folding.last, source.title)
+        moment.require_reached(CASES, folding.last_case, source.title)
     folding.fold_cases(fold)
     folded = Folded(folding.ratings, folding.invalid, folding.first)
     return Offline(fold.position, fold.as_of, rules, fold.lists(), folded)
@@ -97,11 +100,12 @@ class _OfflineFold:
         self._cases: list[tuple[Message, datetime | None]] = []
         self._newest: datetime | None = None
         self.fold: Fold | None = None
-        self.ratings = self.invalid = self.first = 0
+        self.ratings = self.invalid = self.first = self.last = self.last_case = 0
 
     def keep_cases(self, batch: Sequence[Message]) -> None:
         """Keep what may count of CASES, until it is known how far the ratings reach."""
         self._cases += [(message, _received_at(message)) for message in batch]
+        self.last_case = batch[-1].sequence
 
     def fold_cases(self, fold: Fold) -> None:
         """Fold what had become of cases at the moment; see `Moment.cases`."""
@@ -121,6 +125,7 @@ class _OfflineFold:
 
     def take(self, batch: Sequence[Message]) -> bool:
         """Fold what the moment covers; whether more may come."""
+        self.last = batch[-1].sequence
         received = [_received_at(message) for message in batch]
         covered = [
             (message, when)

@@ -13,7 +13,7 @@ from deploy.local.broker import cli_connection
 from deploy.local.errors import LocalError
 from deploy.local.history.moments import Moment
 from deploy.local.history.records import Record, read_archived_records, read_streamed_records
-from deploy.local.history.sources import ARCHIVE, STREAM, Source, fold_into
+from deploy.local.history.sources import ARCHIVE, STREAM, Source, fold_into, require_reached
 from deploy.local.layout import Layout
 from services.scoring.adapters.nats_ranking_store import read_all_lists
 from services.scoring.application.fold import Fold
@@ -182,6 +182,7 @@ async def _find_records(
     source: Source, layout: Layout, moment: Moment, keys_at: Callable[[Record], frozenset[str]]
 ) -> dict[str, Record]:
     """The newest record of each list up to the moment; what the stream no longer has, from the archive."""
+    await require_reached(moment, source, layout)
 
     def complete(found: Mapping[str, Record]) -> bool:
         return bool(found) and found.keys() >= keys_at(_newest(found.values()))

@@ -11,7 +11,8 @@ from typing import BinaryIO, Final
 from deploy.local.broker import cli_connection
 from deploy.local.errors import LocalError
 from deploy.local.feedback import stream_batches
-from deploy.local.history.archive import read_archived_feedback
+from deploy.local.history.archive import archived_ends, read_archived_feedback
+from deploy.local.history.moments import Moment
 from deploy.local.history.ndjson import read_feedback_lines
 from deploy.local.layout import Layout
 from services.scoring.adapters.archive_api import HttpFeedbackArchive
@@ -139,6 +140,25 @@ def _read_file(name: str, stream: str) -> Iterator[Sequence[Message]]:
 async def _threaded(parts: Iterator[Sequence[Message]]) -> AsyncGenerator[Sequence[Message], None]:
     while (part := await asyncio.to_thread(next, parts, None)) is not None:
         yield part
+
+
+async def require_reached(moment: Moment, source: Source, layout: Layout) -> None:
+    """Return unless a position is one that a stream has not come to; of the archive, where that is read.
+
+    Raises:
+        LocalError: it is, or the platform does not answer.
+    """
+    if moment.position is None:
+        return
+    if source.name == ARCHIVE:
+        ends = await asyncio.to_thread(archived_ends, layout.service_url(ARCHIVE))
+    else:
+        async with cli_connection(layout) as client:
+            jetstream = client.jetstream(timeout=5)
+            ends = {each: (await jetstream.stream_info(each)).state.last_seq for each in (FEEDBACK, CASES)}
+    for stream in (FEEDBACK, CASES):
+        where = "the archive" if source.name == ARCHIVE else "the stream"
+        moment.require_reached(stream, ends.get(stream, 0), where)
 
 
 async def fold_into(

@@ -4,8 +4,10 @@ The word about a read is durable before anything of it is sent, so that nobody r
 broke at the right moment. Without the broker there is no word, and so no personal record either.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Final, NamedTuple
 
 from services.archive.application.handlers import Visible, everything, find_event
@@ -16,6 +18,7 @@ from services.archive.domain.epochs import Numbering
 from services.archive.domain.reads import Read, Request
 from services.archive.domain.story import Story
 from shared.events import (
+    EVENTS,
     BatchSequenced,
     CheckpointSigned,
     IdentityUnmasked,
@@ -24,6 +27,7 @@ from shared.events import (
     UnmaskingRequested,
     spec_for_data,
 )
+from shared.kernel.errors import InvalidValueError
 from shared.messaging.streams import CASES, FEEDBACK, REGISTRY
 
 PERSONAL: Final = frozenset({FEEDBACK, CASES, REGISTRY})
@@ -37,6 +41,8 @@ OWN_WORDS: Final = frozenset(
     spec_for_data(each).event_type for each in (RecordsRead, BatchSequenced, CheckpointSigned)
 )
 """What the archive says of itself. A word about reading these would be read next, and so on for ever."""
+TYPES: Final = tuple(spec.event_type for spec in EVENTS)
+UNIT_ID: Final = re.compile(r"U[0-9]{6}", re.ASCII)
 EXPORT_ROWS: Final = 500
 """Entries that an export holds in memory at once; fewer where they are big."""
 
@@ -80,6 +86,32 @@ class Reads:
     entry_log: EntryLog
     journal: ReadJournal
     numbering: Callable[[str], Numbering] = _plain
+
+    async def require_possible(self, query: EventQuery) -> None:
+        """Return unless it asks for a type or a unit that there can't be.
+
+        What neither the catalogue nor the form of ids knows is looked for: the log has events of contracts
+        that are newer than this version, too, and a value that finds something is never refused.
+
+        Raises:
+            InvalidValueError: it does, and nothing in the log has that type or unit.
+        """
+        kind, unit_id = query.type, query.unit_id
+        if not (kind is None or kind in TYPES or await self._any(EventQuery(type=kind))):
+            near = " or ".join(get_close_matches(kind, TYPES, n=2, cutoff=0))
+            raise InvalidValueError(
+                kind, f"a type that there is, such as {near}", "see docs/events.md", field="type"
+            )
+        well_formed = unit_id is None or UNIT_ID.fullmatch(unit_id) is not None
+        if not (well_formed or await self._any(EventQuery(unit_id=unit_id))):
+            raise InvalidValueError(
+                unit_id, "the id of a unit: U and six digits", "take it from the registry", field="unit_id"
+            )
+
+    async def _any(self, query: EventQuery) -> bool:
+        snapshot = Snapshot(await self.entry_log.size(), None)
+        entries, _ = await self.entry_log.page(query, snapshot, None, 1)
+        return bool(entries)
 
     async def page(self, request: Request, query: EventQuery, resume: Resume | None, limit: int) -> Page:
         """One page. Going on from ``next`` gives every entry that fits once, whatever arrives meanwhile."""

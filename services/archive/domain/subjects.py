@@ -42,10 +42,23 @@ class SubjectFilter:
             )
         return cls(tokens)
 
+    def __str__(self) -> str:
+        """As it was written."""
+        return ".".join(self.tokens)
+
+    def overlaps(self, other: "SubjectFilter") -> bool:
+        """Whether there is a subject that both match."""
+        for one, two in zip(self.tokens, other.tokens, strict=False):
+            if REST in (one, two):
+                return True
+            if one != two and ONE not in (one, two):
+                return False
+        return len(self.tokens) == len(other.tokens)
+
     @property
     def exact(self) -> str | None:
         """The subject itself if there is no wildcard, else None."""
-        return None if ONE in self.tokens or REST in self.tokens else ".".join(self.tokens)
+        return None if ONE in self.tokens or REST in self.tokens else str(self)
 
     @property
     def everything(self) -> bool:

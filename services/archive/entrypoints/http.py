@@ -99,6 +99,7 @@ def make_router(entry_log: EntryLog, reads: Reads, verification: Verification) -
         even empty; the end is `next: null`. Reads of people's records, and exports, are archived themselves.
         Whoever is not of the province gets what is of their own city or county.
         """
+        await reads.require_possible(wanted.query)
         query, reader = narrowed(wanted.query, wanted.words.get("region"), who), reader_of(who)
         if pages.export is not None:
             if not holds(who, Permission.RECORDS_EXPORT):

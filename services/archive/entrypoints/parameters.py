@@ -15,7 +15,7 @@ from shared.kernel.clock import parse_rfc3339, rfc3339
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Level
 from shared.kernel.regions import load_divisions
-from shared.messaging.streams import ARCHIVED
+from shared.messaging.streams import ARCHIVED, STREAMS
 from shared.observability.withholding import holds_number
 
 MOST_ENTRIES: Final = 1 << 62
@@ -24,6 +24,7 @@ _CITY_DIGITS: Final = 4
 _ID: Final = re.compile(
     r"[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE
 )
+_SUBJECTS: Final = tuple(subject for spec in STREAMS if spec.archived for subject in spec.subjects)
 
 Text = Annotated[str | None, Query(min_length=1, max_length=256)]
 
@@ -110,21 +111,28 @@ def _moment(name: str, text: str | None) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    subject: str | None
+    subject: SubjectFilter | None
     type: str | None
     stream: str | None
 
 
 def _message(
     subject: Annotated[Text, Query(description="NATS subject, with * and > as wildcards.")] = None,
-    event_type: Annotated[Text, Query(alias="type", description="CloudEvents type.")] = None,
+    event_type: Annotated[
+        Text, Query(alias="type", description="CloudEvents type, one of docs/events.md.")
+    ] = None,
     stream: Annotated[Text, Query(description="Archived stream.")] = None,
 ) -> _Message:
     if stream is not None and stream not in ARCHIVED:
         raise InvalidValueError(
             stream, f"one of {', '.join(ARCHIVED)}", "name an archived stream", field="stream"
         )
-    return _Message(subject, event_type, stream)
+    wanted = None if subject is None else SubjectFilter.parse(subject)
+    if wanted is not None and not any(wanted.overlaps(SubjectFilter.parse(each)) for each in _SUBJECTS):
+        raise InvalidValueError(
+            subject, f"a subject within {', '.join(_SUBJECTS)}", "see docs/events.md", field="subject"
+        )
+    return _Message(wanted, event_type, stream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +164,13 @@ def asked(
     period: Annotated[_Period, Depends(_period)],
     message: Annotated[_Message, Depends(_message)],
     ties: Annotated[_Ties, Depends(_ties)],
-    unit_id: Annotated[Text, Query(description="Unit that the event is about.")] = None,
+    unit_id: Annotated[Text, Query(description="Unit that the event is about: U and six digits.")] = None,
     order: Annotated[Order, Query(description="asc: oldest first; desc: newest first.")] = "asc",
 ) -> Asked:
     """The conditions of a request, all of which an entry must meet."""
     query = EventQuery(
         unit_id=unit_id,
-        subject=None if message.subject is None else SubjectFilter.parse(message.subject),
+        subject=message.subject,
         type=message.type,
         stream=message.stream,
         correlation_id=ties.correlation_id,
@@ -184,7 +192,7 @@ def asked(
     }
     free = {
         "unit_id": unit_id,
-        "subject": message.subject,
+        "subject": None if message.subject is None else str(message.subject),
         "type": message.type,
         "correlation_id": ties.correlation_id,
         "case_id": ties.case_id,

@@ -63,7 +63,7 @@ class Visit:
 class Supervision:
     """Takes supervision's facts down as events."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one role each, all of them needed
         self,
         *,
         campaigns: CampaignBook,
@@ -73,8 +73,9 @@ class Supervision:
         pseudonyms: Pseudonyms,
         units: UnitRegistry,
         divisions: Callable[[], DivisionRegistry],
+        rating: Callable[[str], object],
     ) -> None:
-        """Use these; `log` keeps the books up to date."""
+        """Use these; `log` keeps the books up to date, `rating` finds one as `Reviser.history` does."""
         self._campaigns = campaigns
         self._findings = findings
         self._panels = panels
@@ -82,6 +83,7 @@ class Supervision:
         self._pseudonyms = pseudonyms
         self._units = units
         self._divisions = divisions
+        self._rating = rating
 
     @property
     def campaigns(self) -> CampaignBook:
@@ -202,14 +204,16 @@ class Supervision:
         Raises:
             NotFoundError: there is no such campaign.
             RejectedError: some can't be recorded; then none is.
-            TransientError: not known to be recorded; send them again.
+            TransientError: not known to be recorded, or whether there is a rating; send them again.
         """
         campaign = self.campaign(campaign_id)
-        issues = [
-            issue
-            for place, visit in enumerate(visits)
-            if (issue := _visit_issue(visit, campaign, facts.received_at, f"visits[{place}]")) is not None
-        ]
+        issues = []
+        for place, visit in enumerate(visits):
+            field = f"visits[{place}]"
+            found = _visit_issue(visit, campaign, facts.received_at, field) or self._rating_issue(
+                visit, field
+            )
+            issues += [] if found is None else [found]
         if issues:
             raise RejectedError(tuple(issues[:20]))
         cities = {each.county: each.city for each in campaign.targets}
@@ -236,6 +240,15 @@ class Supervision:
             return event_id
 
         return list(await asyncio.gather(*map(one, visits)))
+
+    def _rating_issue(self, visit: Visit, field: str) -> Issue | None:
+        if visit.feedback_id is None:
+            return None
+        try:
+            self._rating(visit.feedback_id)
+        except NotFoundError as error:
+            return Issue(f"{field}.feedback_id", visit.feedback_id, error.expected, error.remedy)
+        return None
 
     async def record_inspection(
         self, unit_id: str, fields: dict[str, Any], occurred_at: datetime, actor: Actor, facts: RequestFacts

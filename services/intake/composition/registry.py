@@ -105,6 +105,7 @@ class Registry:
             pseudonyms=pseudonyms,
             units=parts.units,
             divisions=lambda: self.divisions,
+            rating=reviser.history,
         )
         ApprovalRoutes(parts, approvals, self._work).add_to(app)
         SupervisionRoutes(parts, supervision).add_to(app)

@@ -116,7 +116,7 @@ class VisitBody(Strict):
     visited_at: AwareDatetime
     feedback_id: Annotated[
         Annotated[str, Field(pattern=_EVENT_ID)] | None,
-        Field(description="Event id of the rating that the visit brought, if it did."),
+        Field(description="Event id of the accepted rating that the visit brought, if it did."),
     ] = None
 
 

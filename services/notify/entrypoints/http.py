@@ -201,6 +201,8 @@ def make_router(read: ReadAlerts, acknowledge: AcknowledgeAlert, places: AlertPl
     ) -> AlertPage:
         within = places.eyes_of(actor)
         wanted = AlertFilter(unit_id, _known_rule(rule), severity, state, within, recipient)
+        if unit_id is not None:
+            places.require_known(unit_id)
         page, before = read.page(wanted, limit=limit, before=parse_cursor(cursor))
         return AlertPage(
             items=tuple(AlertOut.of(status) for status in page),

@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 
 from services.notify.application.handlers import ReadAlerts
 from services.notify.domain.alert import AlertStatus
+from services.notify.domain.book import AlertFilter
 from services.notify.domain.catalogue import CONFIDENTIAL
 from services.notify.domain.follow_ups import rule_behind
 from shared.auth.access import require_at_one
 from shared.auth.grants import Permission
 from shared.auth.principals import Place, Principal, Tier, places_of
 from shared.kernel.clock import Clock, business_day
+from shared.kernel.errors import InvalidValueError, NotFoundError
 from shared.kernel.units import UnitRegistry
 
 
@@ -37,6 +39,19 @@ class AlertPlaces:
             return any(map(scope.sees, places)) and not own
 
         return sees
+
+    def require_known(self, unit_id: str) -> None:
+        """Return unless neither the registry, ended units included, nor any recent alert has that unit.
+
+        Raises:
+            InvalidValueError: it is so.
+            TransientError: not known yet.
+        """
+        try:
+            self._units.get(unit_id)
+        except NotFoundError as error:
+            if not self._read.page(AlertFilter(unit_id), limit=1)[0]:
+                raise InvalidValueError(unit_id, error.expected, error.remedy, field="unit_id") from error
 
     def require(self, actor: Principal, permission: Permission, alert_id: str, path: str) -> AlertStatus:
         """Return the alert, if `actor` may do with it what `permission` says.

@@ -126,18 +126,19 @@ def _archived(items: list[dict[str, Any]]) -> list[int]:
         ({"correlation_id": "request-decided", "case_id": "C-2"}, 2),
         ({"correlation_id": "request-nobody"}, 0),
         ({"since": "130"}, 10),
-        ({"since": "100", "unit_id": "nobody"}, 0),
+        ({"since": "100", "unit_id": "U999999"}, 0),
         ({"subject": "feedback.v1.submitted.3607.360721"}, 40),
         ({"subject": "feedback.v1.submitted.3607.*"}, 80),
         ({"subject": "feedback.>"}, 120),
         ({"subject": "*.v1.raised.>"}, 10),
         ({"subject": ">"}, 140),
-        ({"subject": "feedback.v1"}, 0),
+        ({"subject": "feedback.v1.submitted"}, 0),
         ({"subject": "feedback.>", "stream": "ALERTS"}, 0),
         ({"from": "2026-03-02T12:00:00+08:00", "to": "2026-03-02T12:30:00+08:00", "stream": "FEEDBACK"}, 30),
         ({"from": "2026-03-02T05:00:00Z", "to": "2026-03-02T05:00:00Z"}, 0),
         ({"from": "2026-03-02T05:00:00Z", "unit_id": "U000002"}, 20),
-        ({"unit_id": "nobody"}, 0),
+        ({"unit_id": "U999999"}, 0),
+        ({"type": "cn.pingyi.cases.opened.v1"}, 0),
     ],
 )
 async def test_conditions_select(answering: str, conditions: dict[str, str], count: int) -> None:
@@ -248,6 +249,8 @@ async def test_big_events_make_a_page_shorter_and_lose_nothing(client: Client, s
         ("/v1/events?stream=VAULT", "stream"),
         ("/v1/events?subject=feedback..x", "subject"),
         ("/v1/events?subject=feedback.%3E.x", "subject"),
+        ("/v1/events?subject=feedback.v1", "subject"),
+        ("/v1/events?subject=feedbacks.%3E", "subject"),
         ("/v1/verify?against=rumours", "against"),
     ],
 )
@@ -261,6 +264,25 @@ async def test_a_bad_parameter_is_named_with_the_remedy(signing_key: Path, path:
     assert field in error["field"]
     assert error["expected"]
     assert error["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("type", "cn.pingyi.feedback.submited.v1", "such as cn.pingyi.feedback.submitted.v1"),
+        ("unit_id", "nobody", "the id of a unit: U and six digits"),
+    ],
+)
+async def test_what_no_event_can_be_of_is_refused_in_every_form(
+    answering: str, field: str, value: str, expected: str
+) -> None:
+    async with httpx.AsyncClient(base_url=answering, timeout=60, auth=proofs(answering)) as api:
+        for form in ("json", "csv"):
+            answer = await api.get("/v1/events", params={field: value, "since": 100, "format": form})
+            assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+            (error,) = answer.json()["errors"]
+            assert (error["field"], error["value"]) == (field, f"'{value}'")
+            assert expected in error["expected"]
 
 
 async def test_an_unknown_event_is_not_found(setup: Setup) -> None:

@@ -86,13 +86,13 @@ async def test_who_reads_citizens_records_is_archived_with_what_was_asked_for(ap
 
 
 async def test_a_number_of_a_person_in_a_condition_is_not_kept(api: httpx.AsyncClient) -> None:
-    await api.get("/v1/events", params={"unit_id": "13912345678", "format": "csv"})
+    await api.get("/v1/events", params={"actor": "13912345678", "format": "csv"})
     for word in await _words(api, 2):
-        assert word["conditions"] == {"unit_id": "(11 characters)"}
+        assert word["conditions"] == {"actor": "(11 characters)"}
 
 
 async def test_reading_what_is_about_nobody_is_not_kept(api: httpx.AsyncClient) -> None:
-    for query in ({"stream": RANKING}, {"stream": ALERTS}, {"stream": AUDIT}, {"unit_id": "nobody"}):
+    for query in ({"stream": RANKING}, {"stream": ALERTS}, {"stream": AUDIT}, {"unit_id": "U999999"}):
         assert (await api.get("/v1/events", params=query)).status_code == httpx.codes.OK
     assert (await api.get("/v1/head")).json()["streams"][AUDIT] == 0
 

@@ -150,7 +150,22 @@ async def test_a_campaign_covers_each_household_once_and_findings_are_verified_b
 
     bad = {"visits": [visit("A"), visit("B", "360102")], **CLERK}
     assert (await post(intake, f"{path}/visits", bad, 422))["errors"][0]["field"] == "visits[1].county"
-    visits = {"visits": [visit("王家 3 号"), visit("B"), visit("B", team="8"), visit("C", "360722")], **CLERK}
+    rated = (await intake.submit(RATING)).json()["event_id"]
+    other = f"{rated[:-1]}{'0' if rated[-1] != '0' else '1'}"
+    unrated = {"visits": [visit("A") | {"feedback_id": rated}, visit("B") | {"feedback_id": other}], **CLERK}
+    (wrong,) = (await post(intake, f"{path}/visits", unrated, 422))["errors"]
+    assert (wrong["field"], wrong["value"]) == ("visits[1].feedback_id", other)
+    assert wrong["expected"] == "the event id of an accepted rating"
+    assert (await intake.http.get(path)).json()["whole"]["visits"] == 0
+    visits = {
+        "visits": [
+            visit("王家 3 号") | {"feedback_id": rated},
+            visit("B"),
+            visit("B", team="8"),
+            visit("C", "360722"),
+        ],
+        **CLERK,
+    }
     first = await post(intake, f"{path}/visits", visits, 202)
     assert await post(intake, f"{path}/visits", visits, 202) == first
     found = (await intake.http.get(path)).json()
@@ -188,6 +203,7 @@ async def test_a_campaign_covers_each_household_once_and_findings_are_verified_b
         parse_envelope(Envelope[VisitRecorded], data) for subject, data in stored if "visit-" in subject
     ]
     assert {event.data.recorded_by for event in visited} == {CLERK["decided_by"]}
+    assert [event.data.feedback_id for event in visited].count(rated) == 1
 
 
 async def test_only_an_enrolled_assessors_ballot_within_scope_and_year_is_accepted(intake: Intake) -> None:

@@ -40,6 +40,27 @@ def test_a_malformed_filter_is_refused_with_the_remedy(text: str) -> None:
     assert caught.value.field == "subject"
 
 
+@pytest.mark.parametrize(
+    ("one", "two", "both"),
+    [
+        ("feedback.>", "feedback.v1.>", True),
+        ("feedback.*.raised", "feedback.v1.>", True),
+        (">", "feedback.v1.>", True),
+        ("*.v1.raised.>", "feedback.v1.>", True),
+        ("feedback.v1", "feedback.v1.>", False),
+        ("feedback", "feedback.v1.>", False),
+        ("feedback.v2.>", "feedback.v1.>", False),
+        ("feedbacks.>", "feedback.v1.>", False),
+        ("a.*", "*.b", True),
+        ("a.*", "*.b.c", False),
+    ],
+)
+def test_two_filters_overlap_where_a_subject_matches_both(one: str, two: str, *, both: bool) -> None:
+    first, second = SubjectFilter.parse(one), SubjectFilter.parse(two)
+    assert first.overlaps(second) is second.overlaps(first) is both
+    assert str(first) == one
+
+
 def test_given_tokens_are_known_and_wildcards_are_not() -> None:
     wanted = SubjectFilter.parse("feedback.v1.*.3607.>")
     assert (wanted.context, wanted.city, wanted.county, wanted.exact) == ("feedback", "3607", None, None)

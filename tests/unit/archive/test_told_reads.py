@@ -1,5 +1,6 @@
 """Which reads of the log are told to the audit trail."""
 
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -10,6 +11,7 @@ from services.archive.application.reading import Reads
 from services.archive.domain.entries import Arrival, Entry
 from services.archive.domain.leaves import seal
 from services.archive.domain.reads import Reader, Request
+from shared.kernel.errors import InvalidValueError
 from shared.messaging.streams import ALERTS, AUDIT, CASES, FEEDBACK, RANKING, REGISTRY
 from tests.unit.archive.test_numbered_reads import Journal
 
@@ -88,3 +90,43 @@ async def test_whoever_replays_a_stream_is_told_of_except_for_what_the_log_says_
     reads, journal = holding(stream, event_type)
     assert len(await reads.messages(REQUEST, stream, 0, 10)) == 1
     assert [read.rows for read in journal.reads] == [1] * told
+
+
+class Finds(Holds):
+    """A log with one entry, which a query finds by its type and unit."""
+
+    async def page(
+        self, query: EventQuery, _snapshot: Snapshot, _after: Position | None, _limit: int
+    ) -> tuple[list[Entry], Position | None]:
+        found = self.entry.leaf.attributes
+        assert found is not None
+        same = query.type in (None, found.type) and query.unit_id in (None, found.unit_id)
+        return [self.entry] if same else [], None
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "remedy"),
+    [
+        (EventQuery(type="cn.pingyi.feedback.submited.v1"), "type", "cn.pingyi.feedback.submitted.v1"),
+        (EventQuery(type="FeedbackSubmitted"), "type", "see docs/events.md"),
+        (EventQuery(unit_id="U00112"), "unit_id", "U and six digits"),
+        (EventQuery(unit_id="东湖区婚姻登记处"), "unit_id", "U and six digits"),
+    ],
+)
+async def test_a_type_or_unit_that_there_cannot_be_is_refused_unless_the_log_has_it(
+    query: EventQuery, field: str, remedy: str
+) -> None:
+    reads, _ = holding(FEEDBACK, "feedback.submitted")
+    await reads.require_possible(query)  # whatever it is, this log has it
+
+    log = Finds(cast("Holds", reads.entry_log).entry)
+    with pytest.raises(InvalidValueError) as caught:
+        await replace(reads, entry_log=cast("EntryLog", log)).require_possible(query)
+    assert caught.value.field == field
+    assert remedy in str(caught.value)
+
+
+async def test_known_types_and_ids_of_units_are_taken_whether_or_not_the_log_has_them() -> None:
+    reads, _ = holding(FEEDBACK, "feedback.submitted")
+    for query in (EventQuery(), EventQuery(type="cn.pingyi.cases.opened.v1"), EventQuery(unit_id="U999999")):
+        await replace(reads, entry_log=cast("EntryLog", None)).require_possible(query)

@@ -187,6 +187,17 @@ def test_messages_that_are_no_feedback_are_counted_and_an_empty_file_is_refused(
         offline(path)
 
 
+def test_a_position_that_a_file_does_not_reach_is_refused_with_its_last(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(lines_of(*(event.payload for event in EVENTS[:30])))
+    assert offline(path, "seq:30").position == 30
+    assert offline(path, "seq:30/0").position == 30
+    with pytest.raises(LocalError, match=r"Got 'seq:31', expected a sequence of FEEDBACK up to 30, the last"):
+        offline(path, "seq:31")
+    with pytest.raises(LocalError, match=r"'seq:30/1', expected a sequence of CASES up to 0, .*: name an"):
+        offline(path, "seq:30/1")
+
+
 def test_standard_input_can_be_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stdin:
         buffer = io.BytesIO(lines_of(EVENTS[0].payload))
@@ -234,6 +245,16 @@ def test_a_time_includes_itself_and_a_position_too() -> None:
     assert position.day is None
     assert position.covers(NOW, 4711)
     assert not position.covers(NOW, 4712)
+
+
+def test_a_time_to_come_is_refused_and_the_day_that_has_begun_is_not() -> None:
+    now = datetime(2026, 11, 20, 15, 59, tzinfo=UTC)  # a minute before midnight in Shanghai
+    for text in ("2026-11-20", "2026-11-20T23:59:00+08:00", "2026-11-19", "seq:4711"):
+        parse_moment(text).require_past(now)
+    for text in ("2026-11-21", "2026-11-20T23:59:00.001+08:00", "2027-01-01T00:00:00Z"):
+        with pytest.raises(LocalError, match="a moment of the past; it is 2026-11-20T15:59:00") as told:
+            parse_moment(text).require_past(now)
+        assert f"Got '{text}'" in str(told.value)
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,8 @@ def test_lists_are_written_as_files_whose_digest_is_their_hash(
     [
         (("--list", "window.marriages.30"), f"one of the {len(LISTS)} lists, such as window.marriage.30, "),
         (("--at", "noon"), "or seq:4711 in --at"),
+        (("--at", "seq:601"), "Got 'seq:601', expected a sequence of FEEDBACK up to 600, the last in "),
+        (("--at", "9998-12-31"), "Got '9998-12-31', expected a moment of the past; it is "),
         (("--compare",), "no platform runs on the data directory"),
     ],
 )

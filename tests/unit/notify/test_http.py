@@ -1,5 +1,7 @@
 """The HTTP side over a stream in memory: what is refused before anything is stored."""
 
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import httpx
@@ -14,7 +16,8 @@ from services.notify.domain.ledger import Waiting
 from services.notify.entrypoints.http import make_router
 from services.notify.entrypoints.places import AlertPlaces
 from shared.events import AlertAcknowledged, Provenance
-from shared.kernel.units import load_units
+from shared.kernel.grades import Level
+from shared.kernel.units import UnitRegistry, load_units
 from shared.observability.problem import install_handlers
 from tests.support.access import as_staff, guard, proofs
 from tests.unit.notify.support import NOW, PACK, SetClock, Stream, alert
@@ -23,13 +26,14 @@ from tests.unit.notify.support import NOW, PACK, SetClock, Stream, alert
 class Api:
     """A stream with one alert, and the routes over it."""
 
-    def __init__(self) -> None:
+    def __init__(self, units: UnitRegistry | None = None) -> None:
+        units = units or load_units()
         self.stream = Stream()
         self.app = FastAPI()
         install_handlers(self.app)
         read = ReadAlerts(self.stream)
         acknowledge = AcknowledgeAlert(read, states=self.stream, publisher=self.stream, clock=SetClock())
-        self.app.include_router(make_router(read, acknowledge, AlertPlaces(read, load_units(), SetClock())))
+        self.app.include_router(make_router(read, acknowledge, AlertPlaces(read, units, SetClock())))
         guard(self.app)
         self.event = raised_event(
             alert(), ("webhook",), NOW, rules="sha256:00", provenance=Provenance("request-1")
@@ -98,6 +102,24 @@ async def test_an_unknown_rule_is_answered_with_the_known_ones() -> None:
     (error,) = answer.json()["errors"]
     assert error["field"] == "rule"
     assert all(rule in error["expected"] for rule in RULES)
+
+
+async def test_an_unknown_unit_is_refused_and_one_that_has_ended_or_has_alerts_is_not() -> None:
+    ended = load_units().by_level(Level.WINDOW)[-1]
+    others = (each for each in load_units() if each is not ended)
+    api = Api(UnitRegistry([*others, replace(ended, valid_to=date(2026, 1, 1))]))
+    answer = await api.list(unit_id="U00112")
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert (error["field"], error["value"]) == ("unit_id", "'U00112'")
+    assert error["expected"] == "the id of a registered unit"
+    assert "did you mean U000112" in error["remedy"]
+    assert (await api.list(unit_id="U000112")).json()["items"] == []
+    assert (await api.list(unit_id=ended.unit_id)).json()["items"] == []
+    gone = alert(3, unit_id="U999999")
+    assert (await api.list(unit_id=gone.unit_id or "")).status_code == 422
+    await api.stream.publish(raised_event(gone, (), NOW, rules="sha256:00", provenance=Provenance("r")))
+    assert len((await api.list(unit_id=gone.unit_id or "")).json()["items"]) == 1
 
 
 @pytest.mark.parametrize("cursor", ["-1", "0x1f", "1_0", " f", "f\n", "F", "0", "", "１", "1" * 17])

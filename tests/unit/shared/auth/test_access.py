@@ -24,6 +24,8 @@ from shared.auth.signing import sign
 from shared.auth.sources import AccessNotFreshError, Sources
 from shared.kernel.grades import Channel
 from shared.observability.health import Health
+from shared.observability.http import install
+from shared.observability.metrics import ServiceMetrics
 from shared.observability.problem import install_handlers
 
 PATH = "/v1/feedback?a=1"
@@ -126,6 +128,25 @@ async def test_whatever_is_not_what_was_signed_is_refused(house: House) -> None:
     for malformed in ("PINGYI-HMAC-SHA256 ", proof[:-1], proof.replace("nonce=", "nonce=!")):
         assert (await house.post(malformed)).status_code == 401
     assert house.bodies == []
+
+
+async def test_a_signature_of_head_is_over_head_though_get_answers(house: House) -> None:
+    key = house.issue("signer", Signing.REQUIRED)
+    app = FastAPI()
+    install(app, ServiceMetrics("intake"), Health())
+
+    @app.get("/v1/own")
+    async def own(actor: Annotated[Principal, requires(Permission.FEEDBACK_SUBMIT)]) -> str:
+        return actor.subject
+
+    house.sources.look()
+    house.app = protect(app, Access(house.sources, now=lambda: house.now))
+    for signed, asked, status in (("HEAD", "HEAD", 200), ("GET", "HEAD", 401), ("HEAD", "GET", 401)):
+        proof = sign(key, signed, "/v1/own", b"", int(house.now))
+        transport = httpx.ASGITransport(house.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://house") as http:
+            answer = await http.request(asked, "/v1/own", headers={"authorization": proof})
+        assert (answer.status_code, answer.content == b"") == (status, asked == "HEAD")
 
 
 async def test_a_rotated_signer_is_let_in_by_both_of_its_keys(house: House) -> None:

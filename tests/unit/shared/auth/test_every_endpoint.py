@@ -5,9 +5,10 @@ derived from nothing: a grant that is changed by mistake fails here.
 """
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -315,7 +316,11 @@ def test_the_parameters_that_are_known_of_an_endpoint_are_those_of_its_openapi(s
     for service, app in served.apps.items():
         documented = {
             path: {
-                method.upper(): {each["name"] for each in one.get("parameters", ()) if each["in"] == "query"}
+                method.upper(): {
+                    each["name"]: '"array"' in json.dumps(each["schema"])
+                    for each in one.get("parameters", ())
+                    if each["in"] == "query"
+                }
                 for method, one in operations.items()
             }
             for path, operations in app.openapi()["paths"].items()
@@ -373,6 +378,7 @@ async def test_a_guarded_endpoint_lets_in_who_it_should_and_nobody_else(
             *[each for tier in Tier for duty in STAFF for each in await door.staff(tier, duty)],
             *[each for system in ("qr", "hotline", "scoring") for each in await door.system(system)],
             *await door.nobody(),
+            *(await door.head() if method == "GET" else ()),
         ]
     assert not wrong, "\n".join(wrong)
 
@@ -403,6 +409,16 @@ class Door:
             outside = await self.knock(as_staff(role, OUTSIDE[tier]))
             if not self._fits_outside(outside, (tier, duty)):
                 wrong.append(f"{role} elsewhere: {outside.status_code} {outside.text[:200]}")
+        return wrong
+
+    async def head(self) -> list[str]:
+        """HEAD is let in as GET is."""
+        wrong = []
+        for headers in ({}, as_staff("county.viewer", "360102"), as_staff("province.admin", "360000")):
+            whole = await self.knock(headers)
+            alone = await replace(self, method="HEAD").knock(headers)
+            if (alone.status_code, alone.content) != (whole.status_code, b""):
+                wrong.append(f"HEAD: {alone.status_code} {alone.text[:200]}, and GET: {whole.status_code}")
         return wrong
 
     def _fits_inside(self, answer: httpx.Response, one: tuple[Tier, Duty]) -> bool:

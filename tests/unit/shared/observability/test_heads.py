@@ -104,3 +104,14 @@ def test_a_later_request_has_its_time_too(hasty_port: int) -> None:
 def test_a_head_in_pieces_that_comes_in_time_is_answered(port: int) -> None:
     told = answer(port, GET, b"X: 1\r\n", b"Connection: close\r\n\r\n", pause_s=0.05)
     assert told.startswith(b"HTTP/1.1 200 ")
+
+
+def test_head_requests_on_one_connection_get_heads_alone(port: int) -> None:
+    asked = b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\nHEAD /slow HTTP/1.1\r\nHost: x\r\n\r\n"
+    asked += b"HEAD /nowhere HTTP/1.1\r\nHost: x\r\n\r\n" + GET + b"Connection: close\r\n\r\n"
+    told = answer(port, asked)
+    *heads, body = told.split(b"\r\n\r\n")
+    assert [head.split(b" ", 2)[1] for head in heads] == [b"200", b"200", b"404", b"200"]
+    assert body == b'{"status":"alive"}'
+    assert heads[0].count(b"content-length: 18") == 1
+    assert b"transfer-encoding" not in heads[1]

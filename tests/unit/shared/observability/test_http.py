@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fastapi import FastAPI
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from shared.kernel.ids import is_uuid
@@ -156,6 +157,89 @@ async def test_the_event_loops_lag_is_watched_while_the_app_lives() -> None:
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
+# --- HEAD --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/units/U000112", 200),
+        ("/v1/units/U999999", 404),
+        ("/v1/limit?limit=0", 422),
+        ("/v1/limit?limti=5", 422),
+        ("/v1/away", 503),
+        ("/v1/defect", 500),
+        ("/metrics", 200),
+        ("/openapi.json", 200),
+        ("/nowhere", 404),
+        ("/v1/ratings", 405),
+    ],
+)
+async def test_head_has_the_status_and_headers_of_get_and_no_body(
+    probe: Probe, path: str, status: int
+) -> None:
+    async with probe.client() as client:
+        whole, alone = await client.get(path), await client.head(path)
+    assert alone.status_code == whole.status_code == status
+    assert whole.content
+    assert alone.content == b""
+    varying = {"x-correlation-id", "content-length"} if path == "/metrics" else {"x-correlation-id"}
+    assert {name: value for name, value in alone.headers.items() if name not in varying} == {
+        name: value for name, value in whole.headers.items() if name not in varying
+    }
+    assert "content-length" in alone.headers
+    assert [line["method"] for line in probe.lines() if line["event"] == "request"] == ["GET", "HEAD"]
+    document = probe.app.openapi()
+    assert not any("head" in methods for methods in document["paths"].values())
+
+
+class Deaf:
+    """A stream without an end that never asks whether its client is still there."""
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": b"more", "more_body": True})
+            await asyncio.sleep(0)
+
+
+class Silent:
+    """A stream that waits for something to say until its client has left."""
+
+    left = False
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.left = True
+
+
+async def test_head_of_a_stream_without_an_end_ends(probe: Probe) -> None:
+    async def endless() -> Response:
+        async def parts() -> AsyncIterator[bytes]:
+            while True:
+                yield b"more"
+                await asyncio.sleep(0)
+
+        return StreamingResponse(parts())
+
+    silent = Silent()
+    probe.app.add_api_route("/v1/endless", endless)
+    probe.app.router.routes += [Route("/v1/deaf", Deaf()), Route("/v1/silent", silent)]
+    async with asyncio.timeout(60), probe.client() as client:
+        for path in ("/v1/endless", "/v1/deaf", "/v1/silent"):
+            answer = await client.head(path)
+            assert (answer.status_code, answer.content) == (200, b"")
+    assert silent.left
+    assert [line["status"] for line in probe.lines()] == [200, 200, 200]
+
+
+async def test_an_address_for_get_allows_head(probe: Probe) -> None:
+    async with probe.client() as client:
+        assert (await client.put("/v1/ids")).headers["allow"] == "GET, HEAD"
+
+
 # --- health ------------------------------------------------------------------------------------------
 
 
@@ -235,7 +319,7 @@ async def test_other_methods_and_addresses_go_the_usual_way(direct: Probe) -> No
     async with direct.client() as client:
         assert (await client.get("/v1/hot")).json() == "by the app"
         assert (await client.put("/v1/hot")).status_code == 405
-        assert (await client.post("/v1/hot/")).status_code in {307, 404}
+        assert (await client.post("/v1/hot/")).status_code == 404
         assert (await client.get("/v1/ids")).status_code == 200
     assert len(direct.lines()) == 4
 

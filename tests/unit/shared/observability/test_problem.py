@@ -1,9 +1,11 @@
 """Every error is a problem detail that helps its reader and repeats nothing of a citizen."""
 
 import json
+from typing import Annotated
 from urllib.parse import quote, unquote
 
 import pytest
+from fastapi import Query
 
 from shared.observability.problem import urn, validation_problem
 from tests.unit.shared.observability.probe import ERRORS, Probe, errors_of, problem, raising
@@ -61,6 +63,25 @@ async def test_a_write_that_failed_half_way_does_not_claim_that_nothing_happened
     assert "may or may not have been accepted" in detail
     assert "same Idempotency-Key (or client_ref)" in detail
     assert detail.endswith("again after 2 s.")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "remedy"),
+    [
+        ("POST", "/v1/ratings/", "leave out the slash at the end, or see /docs for the addresses"),
+        ("GET", "/v1/ids/", "leave out the slash at the end, or see /docs for the addresses"),
+        ("GET", "/v1/ids//x", "see /docs for the addresses"),
+        ("GET", "/", "see /docs for the addresses"),
+    ],
+)
+async def test_an_address_with_a_slash_too_many_is_not_found_and_redirects_nowhere(
+    probe: Probe, method: str, path: str, remedy: str
+) -> None:
+    async with probe.client() as client:
+        response = await client.request(method, path)
+    assert (response.status_code, response.headers.get("location")) == (404, None)
+    assert problem(response)["errors"][0]["remedy"] == remedy  # type: ignore[index]  # JSON of unknown shape
+    assert problem(response)["detail"] == f"There is nothing at '{path}': {remedy}."
 
 
 async def test_the_wrong_method_is_told_the_right_one(probe: Probe) -> None:
@@ -138,6 +159,39 @@ async def test_a_wrong_query_parameter_is_named_as_such(probe: Probe) -> None:
 
 
 @pytest.mark.parametrize(
+    ("limit", "value", "expected"),
+    [
+        ("0", "'0'", "greater than or equal to 1"),
+        ("101", "'101'", "less than or equal to 100"),
+        ("13812345678", "a number of 11 digits, not repeated here", "less than or equal to 100"),
+        ("-100000", "a number of 6 digits, not repeated here", "greater than or equal to 1"),
+    ],
+)
+async def test_a_value_out_of_range_is_told_in_the_sentence_too(
+    probe: Probe, limit: str, value: str, expected: str
+) -> None:
+    async with probe.client() as client:
+        body = problem(await client.get("/v1/limit", params={"limit": limit}))
+    assert body["errors"][0]["value"] == value  # type: ignore[index]  # JSON of unknown shape
+    sentence = f"query.limit: Got {value}, expected {expected}: choose a value within the range."
+    assert body["detail"] == sentence
+
+
+async def test_the_sentence_says_only_the_size_of_what_is_withheld_and_nothing_of_what_is_missing(
+    probe: Probe,
+) -> None:
+    async with probe.client() as client:
+        long = problem(
+            await client.post("/v1/ratings", json={"unit_id": "U1", "grade": 5, "text": "字" * 21})
+        )
+        missing = problem(await client.post("/v1/ratings", json={"unit_id": "U1"}))
+        number = problem(await client.post("/v1/ratings", json={"unit_id": "U1", "grade": 13812345678}))
+    assert str(long["detail"]).startswith("text: Got a string of 21 characters, expected ")
+    assert missing["detail"] == "grade: expected this field, which is required: add the field."
+    assert str(number["detail"]).startswith("grade: Got a number of 11 digits, not repeated here, expected ")
+
+
+@pytest.mark.parametrize(
     ("method", "path", "names", "known"),
     [
         ("GET", "/v1/limit?limit=5&unti_id=U000112", ["unti_id"], "one of limit"),
@@ -161,8 +215,49 @@ async def test_an_unknown_query_parameter_is_refused_with_the_known_ones(
 
 
 @pytest.mark.parametrize(
+    ("query", "value", "times"),
+    [
+        ("limit=5&limit=6", "'5', '6'", 2),
+        ("limit=5&limit=5", "'5', '5'", 2),
+        ("limit=5&limit=", "'5', a string of 0 characters", 2),
+        ("limit=5&lim%69t=%E6%9D%8E", "'5', a string of 1 characters", 2),
+        ("limit=1&limit=2&limit=3&limit=4&limit=5", "'1', '2', '3', '4'", 5),
+        ("limit=13812345678&limit=2", "a string of 16 characters with many digits, not repeated here", 2),
+    ],
+)
+async def test_a_parameter_that_comes_twice_is_refused_with_its_values(
+    probe: Probe, query: str, value: str, times: int
+) -> None:
+    async with probe.client() as client:
+        body = problem(await client.get(f"/v1/limit?{query}"))
+    assert body["status"] == 422
+    expected = f"one value, not {times}"
+    assert body["errors"] == [
+        {"field": "query.limit", "value": value, "expected": expected, "remedy": "give it once"}
+    ]
+    assert body["detail"] == f"query.limit: Got {value}, expected {expected}: give it once."
+
+
+async def test_a_list_of_a_query_may_come_several_times(probe: Probe) -> None:
+    async def listed(
+        unit: Annotated[list[str], Query()], kind: Annotated[tuple[str, ...] | None, Query()] = None
+    ) -> list[object]:
+        return [unit, kind]
+
+    probe.app.add_api_route("/v1/listed", listed)
+    async with probe.client() as client:
+        assert (await client.get("/v1/listed?unit=a&kind=c&unit=b&kind=d")).json() == [["a", "b"], ["c", "d"]]
+
+
+@pytest.mark.parametrize(
     ("path", "status"),
-    [("/v1/limit?limit=5", 200), ("/livez?t=1", 200), ("/metrics?name[]=x", 200), ("/nowhere?x=1", 404)],
+    [
+        ("/v1/limit?limit=5", 200),
+        ("/livez?t=1&t=2", 200),
+        ("/livez?t=1", 200),
+        ("/metrics?name[]=x", 200),
+        ("/nowhere?x=1", 404),
+    ],
 )
 async def test_known_parameters_and_those_of_probes_are_let_be(probe: Probe, path: str, status: int) -> None:
     async with probe.client() as client:
