@@ -13,6 +13,7 @@ from services.rectify.application.handlers import ReadCases
 from services.rectify.application.ports import StoredCase
 from services.rectify.domain import commands as c
 from services.rectify.domain.case import CaseClass
+from services.rectify.domain.clocks import ClockName
 from services.rectify.entrypoints.answers import ClockOut
 from services.rectify.metrics import RectifyMetrics
 from shared.events import Envelope, Provenance
@@ -112,7 +113,7 @@ async def test_clocks_are_read_again_as_they_were_decided_and_no_calendar_moves_
 
 def test_moments_in_answers_are_in_one_form_whoever_reckoned_them() -> None:
     local = datetime.fromisoformat("2026-12-04T11:25:51.771000+08:00")
-    assert ClockOut(name="solve", due_at=local, stopped_at=None, reached=()).model_dump_json() == (
+    assert ClockOut(name=ClockName.SOLVE, due_at=local, stopped_at=None, reached=()).model_dump_json() == (
         '{"name":"solve","due_at":"2026-12-04T03:25:51.771Z","stopped_at":null,"reached":[]}'
     )
     assert ClockOut.model_json_schema(mode="serialization")["properties"]["due_at"]["anyOf"][0] == {
