@@ -130,9 +130,9 @@ class Access:
         except TokenError as error:
             if isinstance(error, UnknownKeyError):
                 self.sources.want_keys()
-            raise _unauthenticated(
-                f"The token proves nothing: {error}"[:-1], "log in again", invalid=True
-            ) from error
+            # What to do stands in the error already.
+            why = str(error).removesuffix(".")
+            raise _unauthenticated("The token proves nothing", why, invalid=True) from error
 
     async def _by_signature(self, parameters: str, scope: Scope) -> tuple[Principal, Signature]:
         signature = parse_signature(parameters)

@@ -11,16 +11,24 @@ from deploy.local.backup.access import Access
 from deploy.local.backup.documents import load_documents, occupied
 from deploy.local.backup.manifest import PARTS, Manifest, check_files, read_manifest
 from deploy.local.backup.spooled import describe_spool, spool_directory
-from deploy.local.backup.stream_files import StreamRecord, load_stream
+from deploy.local.backup.stream_files import StreamRecord, load_stream, make_stream
 from deploy.local.errors import LocalError
 from deploy.local.layout import Layout
 from deploy.local.platform_file import hold
 from services.archive.adapters import schema
 from shared.kernel.clock import SystemClock
 from shared.kernel.errors import describe
+from shared.messaging.streams import SNAPSHOTS_BUCKET
 
 MONGODB, STREAMS, SECRETS = PARTS
 REPLACED: Final = "replaced"
+LEFT_OUT: Final = (f"KV_{SNAPSHOTS_BUCKET}", f"OBJ_{SNAPSHOTS_BUCKET}")
+"""Made anew and empty: scoring's snapshots say when the streams were made that they are of (ADR 0014).
+
+A broker that restores a stream makes it now, so scoring would refuse each of them as another stream's, and
+wait for a person to decide. Without any it folds the restored streams from their beginning.
+"""
+
 Say = Callable[[str], None]
 
 
@@ -130,8 +138,12 @@ async def _require_empty(access: Access, manifest: Manifest, parts: tuple[str, .
 async def _load_streams(access: Access, directory: Path, manifest: Manifest, say: Say) -> None:
     for name, saved in manifest.streams.items():
         record = StreamRecord(saved.config, saved.state)
+        if name in LEFT_OUT:
+            await make_stream(access.client, record)
+            continue
         first, last, messages = await load_stream(access.client, record, directory / f"{name}.snapshot")
         say(f"{name}: {messages} messages, {first} to {last}.")
+    say("Scoring's snapshots are left out: it folds the restored streams anew at its first start.")
 
 
 async def _load_database(access: Access, directory: Path, manifest: Manifest, say: Say) -> None:

@@ -101,6 +101,19 @@ async def load_stream(client: Client, record: StreamRecord, path: Path) -> tuple
     return found
 
 
+async def make_stream(client: Client, record: StreamRecord) -> None:
+    """Make the stream of ``record`` anew as it was set up, without a message.
+
+    Raises:
+        StreamFileError: the broker refuses it.
+    """
+    name = record.config["name"]
+    try:
+        await _ask(client, f"$JS.API.STREAM.CREATE.{name}", record.config)
+    except (NatsError, TimeoutError) as error:
+        raise StreamFileError(describe(repr(error), f"{name} to be made", "look at the broker")) from error
+
+
 async def _ask(client: Client, subject: str, request: dict[str, Any]) -> dict[str, Any]:
     answer = await client.request(subject, json.dumps(request).encode(), timeout=REQUEST_S)
     return _check(answer.data, f"an answer to {subject}")

@@ -18,7 +18,9 @@ approvals = typer.Typer(no_args_is_help=True, help="What takes two people: look,
 
 ApprovalId = Annotated[str, typer.Argument(help="Id of the request, from `pingyi approvals list`.")]
 By = Annotated[str, typer.Option("--by", help="Role or credential that decides; never a person's name.")]
-ByLevel = Annotated[Level, typer.Option("--level", help="Level of who decides.")]
+ByLevel = Annotated[
+    Level | None, typer.Option("--level", help="Level of who decides; if left out that of who asked.")
+]
 
 _KINDS: Final = {
     "exclusion": "剔除", "reinstatement": "申诉", "rules": "规则", "unmasking": "调阅身份",
@@ -81,14 +83,15 @@ def show(
 def approve(
     approval_id: ApprovalId,
     by: By,
-    level: ByLevel = Level.COUNTY,
+    level: ByLevel = None,
     data: DataOption = DEFAULT_DATA,
     port_base: PortBaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Agree to what somebody else asked for; intake carries it out."""
-    url = f"{find_platform(data, port_base).service_url('intake')}/v1/approvals/{approval_id}/approve"
-    _tell(call("POST", url, body={"decided_by": by, "level": level.value}), as_json=as_json)
+    url = f"{find_platform(data, port_base).service_url('intake')}/v1/approvals/{approval_id}"
+    body = {"decided_by": by, "level": _level(url, level)}
+    _tell(call("POST", f"{url}/approve", body=body), as_json=as_json)
 
 
 @approvals.command("reject")
@@ -96,15 +99,23 @@ def reject(
     approval_id: ApprovalId,
     by: By,
     reason: Annotated[RejectionReason, typer.Option(help="Why.")],
-    level: ByLevel = Level.COUNTY,
+    level: ByLevel = None,
     data: DataOption = DEFAULT_DATA,
     port_base: PortBaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Refuse what somebody else asked for."""
-    url = f"{find_platform(data, port_base).service_url('intake')}/v1/approvals/{approval_id}/reject"
-    body = {"decided_by": by, "level": level.value, "reason": reason.value}
-    _tell(call("POST", url, body=body), as_json=as_json)
+    url = f"{find_platform(data, port_base).service_url('intake')}/v1/approvals/{approval_id}"
+    body = {"decided_by": by, "level": _level(url, level), "reason": reason.value}
+    _tell(call("POST", f"{url}/reject", body=body), as_json=as_json)
+
+
+def _level(url: str, named: Level | None) -> str:
+    """The level to decide at: nobody below who asked may, and nothing is decided below the county."""
+    if named is None:
+        named = Level(call("GET", url).get("level") or Level.COUNTY)
+        named = Level.COUNTY if named is Level.WINDOW else named
+    return named.value
 
 
 def _tell(answer: dict[str, Any], *, as_json: bool) -> None:

@@ -57,6 +57,8 @@ def list_(
         return
     for item in found["items"]:
         typer.echo(_cluster_line(item) if clusters else _rating_line(item))
+    if clusters and not found["items"]:
+        typer.echo("No held ratings match.")
     if not clusters:
         more = f" Next page: --cursor {found['next']}" if found["next"] else ""
         typer.echo(f"{found['total']} held ratings match.{more}")

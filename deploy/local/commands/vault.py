@@ -54,6 +54,10 @@ def status(
         records = "?" if kept["records"] is None else kept["records"].get(key, 0)
         role = "newest" if key == kept["newest"] else "can go" if key in kept["removable"] else "needed"
         typer.echo(f"vault       {key:<16} {records} records, {role}")
+    if kept["passed_at"] is not None:
+        typer.echo(
+            f"Records were counted at {kept['passed_at']}; intake does so daily and after a change of keys."
+        )
     for each in pseudonyms:
         role = "newest" if each["newest"] else f"needed up to {each['removable_from'] or 'an unknown day'}"
         typer.echo(f"pseudonyms  {each['key']:<16} {role}")

@@ -30,7 +30,7 @@ from shared.kernel.grades import Level
 from shared.kernel.units import load_units
 from shared.messaging.lease import NatsLeaseStore
 from shared.messaging.provisioner import provision
-from shared.messaging.streams import FEEDBACK, VAULT
+from shared.messaging.streams import FEEDBACK, SNAPSHOTS_BUCKET, VAULT
 from tests.integration.archive.support import (
     FEEDBACK_SUBJECT,
     SIGNING,
@@ -303,3 +303,44 @@ async def test_scoring_folds_a_rebuilt_stream_anew_once_it_is_told_to_ignore_its
     finally:
         for process in started:
             process.kill()
+
+
+async def test_scoring_starts_on_restored_streams_although_it_had_kept_snapshots_of_the_old_ones(
+    tmp_path: Path,
+) -> None:
+    layout = Layout(tmp_path / "var", free_port_base())
+    saved = tmp_path / "backup"
+    windows = load_units().by_level(Level.WINDOW)[:20]
+
+    def scoring(of: Layout) -> ScoringProcess:
+        seed = str(of.nkey_seed("provisioner"))
+        process = ScoringProcess(of.nats_url, tmp_path / "scoring.log", NATS_NKEY_SEED_FILE=seed)
+        process.start()
+        return process
+
+    async with opened(layout) as access:
+        await publish(access.client, random_feedback(windows, 300, seed=5, now=SystemClock().now()))
+        stored = (await access.client.jetstream().stream_info(FEEDBACK)).state.last_seq
+        first = scoring(layout)
+        try:
+            books = await first.reached(stored)
+            await first.becomes("leader")
+            assert first.terminate() == 0  # which leaves a snapshot
+        finally:
+            first.kill()
+        before = {key: found.canonical() for key, found in (await read_all_lists(access.client)).items()}
+        manifest = await make_backup(layout, saved, live=True, say=SAID.append)
+    assert manifest.streams[f"OBJ_{SNAPSHOTS_BUCKET}"].state["messages"] > 0
+
+    other = Layout(tmp_path / "other", free_port_base())
+    await restore_backup(other, saved, parts=PARTS, replace=False, say=SAID.append)
+    async with opened(other) as access:
+        restored = scoring(other)
+        try:
+            again = await restored.reached(stored)
+            await restored.becomes("leader")
+            after = {key: found.canonical() for key, found in (await read_all_lists(access.client)).items()}
+        finally:
+            restored.kill()
+    assert {**again, "computed_at": ""} == {**books, "computed_at": ""}
+    assert after == before

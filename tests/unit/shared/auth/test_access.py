@@ -93,6 +93,15 @@ async def test_a_credential_that_has_to_sign_is_refused_with_its_mere_key(house:
     assert "has to sign" in answer.json()["detail"]
 
 
+async def test_a_token_that_proves_nothing_is_refused_with_its_remedy_once(house: House) -> None:
+    answer = await house.post("Bearer nonsense")
+    assert answer.status_code == 401
+    assert answer.json()["detail"] == (
+        "The token proves nothing: Got 'what is no token', expected a JSON Web Token: "
+        "log in again, or correct the issuer."
+    )
+
+
 async def test_a_credential_that_may_sign_is_let_in_either_way_and_one_that_never_signs_by_its_key(
     house: House,
 ) -> None:
