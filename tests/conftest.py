@@ -18,6 +18,7 @@ pytest.register_assert_rewrite(
 
 pytest_plugins = [
     "tests.support.warm",  # before those that import it
+    "tests.support.days",
     "tests.support.memory_files",
     "tests.support.servers",
     "tests.support.platform",

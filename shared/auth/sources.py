@@ -9,12 +9,13 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import httpx
 import structlog
+from jwt import PyJWK
 
 from shared.auth.credential_file import CREDENTIALS_FILE
 from shared.auth.credentials import KeyRing, parse_credentials
@@ -106,7 +107,7 @@ class Sources:
         except ValueError as error:
             raise InvalidValueError(f"{len(text)} characters", "JSON", "correct the key set") from error
         keys = parse_keys(document if isinstance(document, dict) else {})
-        if keys.keys() != self.tokens.keys.keys() or self._jwks is not None:
+        if _material(keys) != _material(self.tokens.keys) or self._jwks is not None:
             self.tokens.use(keys)
         return len(keys)
 
@@ -123,6 +124,11 @@ class Sources:
         if troubles:
             raise AccessNotFreshError("; ".join(troubles))
         return f"{len(self.keys.credentials)} credentials, {len(self.tokens.keys)} keys of the issuer"
+
+
+def _material(keys: Mapping[str, PyJWK]) -> dict[str, object]:
+    """What keys are, not only their names: an issuer may give a new key the name of the one before."""
+    return {name: key.key for name, key in keys.items()}
 
 
 class _File:

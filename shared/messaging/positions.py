@@ -139,9 +139,10 @@ class KeptPosition:
             BrokerUnavailableError: no answer, or stream or bucket are not provisioned yet.
         """
         try:
+            # In this order: a replica that is at work may write one behind any end that was read before.
+            position, revision = await read_position(self._client, self._key)
             info = await self._jetstream.stream_info(self._stream)
             self.stream_created = str(info.created)
-            position, revision = await read_position(self._client, self._key)
             if position is None:
                 return await self._take_over()
             if await self._is_of(position, info):

@@ -15,6 +15,7 @@ from services.intake.application.errors import (
     KeyReusedError,
     LostRaceError,
     MoveNotOpenError,
+    SamePersonError,
 )
 from services.intake.application.ports import RegistryLog
 from services.intake.application.prepared import Preparer
@@ -139,9 +140,8 @@ class CarryingOut:
                 await self._reviser.revise(history, decision, facts)
             except LostRaceError:
                 continue  # somebody revised it meanwhile: what is open now decides
-            except MoveNotOpenError:
-                return history.state.value
-            except KeyReusedError:
+            except (MoveNotOpenError, KeyReusedError, SamePersonError):
+                # The last: excluded anew since it was asked for, by who has granted it.
                 return history.state.value
             except NotFoundError:
                 # It was known where it was asked for; the index here is up to a second behind.

@@ -41,7 +41,7 @@ async def test_an_accepted_rating_is_in_the_stream_and_its_receipt_is_found(
     assert (await intake.http.get("/v1/receipts/short")).status_code == 422
 
 
-FUTURE = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+FUTURE = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from nats.js.api import StreamInfo
 from nats.js.errors import NotFoundError
 
 from deploy.local.backup.stream_files import load_stream, save_stream
+from shared.messaging import positions
 from shared.messaging.positions import (
     KeptPosition,
     Mark,
@@ -70,6 +71,23 @@ async def test_replicas_share_the_farthest_position(client: Client) -> None:
         position, _ = await read_position(client, KEY)
         assert position is not None
         assert position.sequence == stands
+
+
+async def test_a_position_that_another_replica_writes_while_it_is_looked_for_is_one_of_this_stream(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await submit(client, 2)
+    other = kept(client)
+    await other.find()
+
+    async def read_late(connection: Client, key: str) -> tuple[Position | None, int]:
+        monkeypatch.undo()
+        await submit(connection, 1)
+        assert await other.save(await mark_of(connection, 3))
+        return await read_position(connection, key)
+
+    monkeypatch.setattr(positions, "read_position", read_late)
+    assert await kept(client).find() == 3
 
 
 async def test_nothing_is_written_where_nothing_moved(client: Client) -> None:

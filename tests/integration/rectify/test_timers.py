@@ -14,6 +14,7 @@ from nats.js.api import StreamInfo
 from deploy.local.embedded import NatsServer
 from services.rectify.domain.opening import case_id_of
 from shared.events import FeedbackSubmitted, parse_event
+from shared.kernel.clock import business_day
 from shared.messaging.connection import BrokerSettings, connect
 from shared.messaging.provisioner import provision
 from shared.messaging.publisher import JetStreamPublisher
@@ -25,6 +26,8 @@ from tests.integration.rectify.conftest import rate
 from tests.integration.rectify.process import RectifyProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+LONGER_THAN_A_PAUSE = timedelta(days=22)
+"""Ten working days with the longest holidays in between, and a day."""
 LIMIT_S = 60.0
 """A start looks up what a killed rectify had been given; nothing waits for the broker to give it out."""
 
@@ -97,7 +100,7 @@ async def test_timers_move_with_their_case_and_go_with_it(
 async def test_a_case_that_nobody_resumes_goes_on_by_itself(
     client: Client, make_office: Callable[..., Any]
 ) -> None:
-    clock = FixedClock(datetime.now(UTC) - timedelta(days=16))
+    clock = FixedClock(datetime.now(UTC) - LONGER_THAN_A_PAUSE)
     async with make_office(clock) as office:
         case_id = case_id_of(await rate(client, clock), UNIT)
         await office.until(f"/v1/cases/{case_id}", lambda case: case["status"] == "opened")
@@ -105,7 +108,7 @@ async def test_a_case_that_nobody_resumes_goes_on_by_itself(
         await office.moved(case_id, "classify", case_class="B")
         await office.moved(case_id, "assign", to={"unit_id": UNIT, "handler": "窗口负责人"})
         await office.moved(case_id, "pause", reason="等待补充材料")
-        clock.advance(days=16)
+        clock.advance(days=LONGER_THAN_A_PAUSE.days)
         case = await office.until(
             f"/v1/cases/{case_id}",
             lambda case: case["history"][-1]["fact"] == "clock-reached" and case["paused_since"] is None,
@@ -148,7 +151,8 @@ async def test_a_holiday_that_is_announced_later_moves_deadlines_and_their_timer
         case_id = case_id_of(await rate(client, clock), UNIT)
         await office.until(f"/v1/cases/{case_id}", lambda case: case["status"] == "opened")
         before = await office.moved(case_id, "classify", case_class="A")
-    days = [(clock.now() + timedelta(days=n)).date().isoformat() for n in range(1, 4)]
+    # Longer than any holiday there is already: days off that were off move nothing.
+    days = [(business_day(clock.now()) + timedelta(days=n)).isoformat() for n in range(1, 15)]
     file.write_text(f"off = [{', '.join(days)}]\n")
     async with make_office(clock, holidays_path=file) as office:
         after = await office.until(

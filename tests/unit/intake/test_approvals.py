@@ -304,6 +304,24 @@ async def test_an_appeal_is_decided_by_somebody_who_had_no_part_in_the_exclusion
     )  # fmt: skip
 
 
+async def test_who_grants_an_appeal_after_excluding_anew_reinstates_nothing_and_stops_nothing() -> None:
+    office = Office()
+    target, other = await office.rated("a", "b")
+    await office.excluded(target)
+    appeal = await office.approvals.appeal(office.reviser.history(target), UPHELD, None, office.facts())
+    reinstated = Decision(Move.REINSTATE, "new_evidence", "city-other")
+    await office.reviser.revise(office.reviser.history(target), reinstated, office.facts())
+    again = await office.grant(await office.ask(target, by=PROVINCE), Actor("province-other", Level.PROVINCE))
+    office.work.mine(again.request.approval_id)
+    await office.work.run_once()
+    for granted in (await office.grant(appeal, PROVINCE), await office.grant(await office.ask(other))):
+        office.work.mine(granted.request.approval_id)
+    assert await office.work.run_once() == 2
+    settled = office.approvals.get(appeal.request.approval_id)
+    assert settled.outcomes == Outcomes(0, {"excluded": (target,)})
+    assert [office.state(each) for each in (target, other)] == [State.EXCLUDED] * 2
+
+
 async def test_an_appeal_that_comes_too_late_is_refused() -> None:
     office = Office()
     (target,) = await office.rated("a")

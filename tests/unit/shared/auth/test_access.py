@@ -22,6 +22,7 @@ from shared.auth.secrets import SecretKey
 from shared.auth.settings import AccessSettings
 from shared.auth.signing import sign
 from shared.auth.sources import AccessNotFreshError, Sources
+from shared.auth.tokens import TokenError
 from shared.kernel.grades import Channel
 from shared.observability.health import Health
 from shared.observability.http import install
@@ -281,6 +282,24 @@ async def test_a_key_set_at_an_address_is_fetched_in_the_background_and_kept_whe
         assert sources.tokens.keys.keys() == {"idp"}
     with pytest.raises(AccessNotFreshError):
         await sources.check()
+
+
+async def test_a_new_key_under_the_name_of_the_one_before_replaces_it(tmp_path: Path) -> None:
+    issuers = [LocalIssuer(SecretKey("idp", bytes([number]) * 32)) for number in (1, 2)]
+    answers = [httpx.Response(200, text=each.jwks()) for each in issuers]
+    settings = AccessSettings(auth_dir=tmp_path, auth_jwks_url="https://idp.example/keys")
+    sources = Sources(settings, httpx.MockTransport(lambda _: answers.pop(0)))
+    now = time.time()
+    old, new = (
+        each.token("clerk", (Role.parse("city.viewer"),), Scope.parse("360100"), now).encode()
+        for each in issuers
+    )
+    await sources.fetch("https://idp.example/keys")
+    assert sources.tokens.principal(old, now).subject == "clerk"
+    await sources.fetch("https://idp.example/keys")
+    assert sources.tokens.principal(new, now).subject == "clerk"
+    with pytest.raises(TokenError):
+        sources.tokens.principal(old, now)
 
 
 async def test_guarded_routes_say_so_in_openapi(house: House) -> None:
