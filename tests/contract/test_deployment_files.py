@@ -88,8 +88,8 @@ def test_nats_server_accepts_its_configuration(name: str, tmp_path: Path) -> Non
     assert "is valid" in output
 
 
-@pytest.mark.parametrize("name", ["server.conf", "cluster.conf", "leaf.conf"])
-def test_every_broker_acknowledges_only_what_is_on_disk(name: str) -> None:
+@pytest.mark.parametrize("name", ["server.conf", "cluster.conf"])
+def test_every_broker_with_streams_acknowledges_only_what_is_on_disk(name: str) -> None:
     text = (ROOT / "deploy/nats" / name).read_text(encoding="utf-8")
     assert re.search(r"^\s*sync_interval: always$", text, flags=re.MULTILINE)
 

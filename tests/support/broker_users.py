@@ -46,15 +46,15 @@ class BrokerUsers:
 
 
 @contextmanager
-def running_broker(directory: Path) -> Iterator[tuple[NatsServer, dict[str, Path]]]:
-    """A broker with fresh keys for every user, and the users' seed files."""
+def running_broker(directory: Path, *, further: str = "") -> Iterator[tuple[NatsServer, dict[str, Path]]]:
+    """A broker with fresh keys for every user, and ``further`` configuration; with the users' seed files."""
     (directory / "seeds").mkdir()
     keys, seeds = {}, {}
     for user in users():
         seed = new_user_seed()
         keys[user], seeds[user] = user_public_key(seed), directory / "seeds" / f"{user}.seed"
         seeds[user].write_text(seed + "\n")
-    with running_nats(directory, authorization=authorization_config(keys)) as server:
+    with running_nats(directory, authorization=authorization_config(keys) + further) as server:
         yield server, seeds
 
 
