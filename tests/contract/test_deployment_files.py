@@ -14,9 +14,10 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
-from deploy.local.embedded.nats_server import find_nats_server
+from deploy.local.embedded.nats_server import NatsLimits, find_nats_server
 from deploy.local.layout import SERVICES, Layout
 from deploy.secrets import write_secrets
+from shared.auth.nats_permissions import MOST_READERS
 from tests.npm_support import run_npm_tool
 from tests.support.certificates import write_certificates
 
@@ -92,6 +93,13 @@ def test_nats_server_accepts_its_configuration(name: str, tmp_path: Path) -> Non
 def test_every_broker_with_streams_acknowledges_only_what_is_on_disk(name: str) -> None:
     text = (ROOT / "deploy/nats" / name).read_text(encoding="utf-8")
     assert re.search(r"^\s*sync_interval: always$", text, flags=re.MULTILINE)
+
+
+def test_readers_cannot_take_every_connection() -> None:
+    text = (ROOT / "deploy/nats/server.conf").read_text(encoding="utf-8")
+    (most,) = re.findall(r"^max_connections: (\d+)$", text, flags=re.MULTILINE)
+    assert int(most) - MOST_READERS >= 200
+    assert NatsLimits().max_connections - MOST_READERS >= 200
 
 
 # --- compose against the code ---
