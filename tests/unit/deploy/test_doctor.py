@@ -55,6 +55,19 @@ def test_readable_secrets_are_warned_of(tmp_path: Path) -> None:
     assert "hmac.key" in finding.found
 
 
+@pytest.mark.parametrize("lost", ["hmac.key", "vault.key"])
+def test_data_without_the_keys_that_it_was_written_with_is_warned_of(tmp_path: Path, lost: str) -> None:
+    layout = Layout(tmp_path)
+    ensure_secrets(layout.secrets)
+    (tmp_path / "nats" / "jetstream").mkdir(parents=True)
+    assert check_secrets(layout, None).level is Level.OK
+    (layout.secrets / lost).unlink()
+    finding = check_secrets(layout, None)
+    assert finding.level is Level.WARN
+    assert f"no {lost} in" in finding.found
+    assert "backup" in finding.remedy
+
+
 def test_business_time_zone_is_known(tmp_path: Path) -> None:
     assert check_time_zone(Layout(tmp_path), None).level is Level.OK
 
