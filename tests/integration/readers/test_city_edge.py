@@ -11,6 +11,7 @@ from pathlib import Path
 import nats
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from deploy.local.embedded import free_ports
 from deploy.local.embedded.nats_server import find_nats_server
@@ -94,7 +95,7 @@ async def test_readers_at_a_citys_edge_hear_rankings_and_can_do_nothing_else(
     reader = await connect(edge, told)
     heard: asyncio.Queue[str] = asyncio.Queue()
 
-    async def note(message: nats.aio.msg.Msg) -> None:
+    async def note(message: Msg) -> None:
         heard.put_nowait(message.subject)
 
     await reader.subscribe("ranking.v1.>", cb=note)
