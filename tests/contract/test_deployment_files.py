@@ -207,6 +207,15 @@ def test_mounted_files_and_volumes_exist() -> None:
             assert (ROOT / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"]
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_that_keeps_something_has_a_volume_to_keep_it_in(name: str) -> None:
+    settings = importlib.import_module(f"services.{name}.settings").Settings
+    image = re.search(r"\bDATA_DIR=(\S+)", DOCKERFILE.read_text(encoding="utf-8"))
+    assert image is not None
+    targets = {target for _, target, _ in _volumes(CONTAINERS[name])}
+    assert (image[1] in targets) == ("data_dir" in settings.model_fields)
+
+
 def test_dependencies_end_or_get_healthy_as_the_condition_says() -> None:
     for container in CONTAINERS.values():
         for needed, how in container.get("depends_on", {}).items():
