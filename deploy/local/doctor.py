@@ -25,9 +25,12 @@ from deploy.local.embedded.ports import describe_holder, holder_of, is_free
 from deploy.local.errors import LocalError
 from deploy.local.layout import Layout
 from deploy.local.platform_file import PlatformRecord
+from shared.auth.secrets import HMAC_FILE, VAULT_FILE
 
 GIB = 1024**3
 OTHERS = 0o077
+IRREPLACEABLE = (HMAC_FILE, VAULT_FILE)
+"""Keys whose loss is a loss of data; a start makes new ones where they are missing."""
 MIN_PYTHON = (3, 11)
 MIN_GLIBC = (2, 34)
 DISK_FAIL_GIB, DISK_WARN_GIB = 1, 5
@@ -194,7 +197,12 @@ def check_fsync(layout: Layout, _record: PlatformRecord | None) -> Finding:
 
 
 def check_secrets(layout: Layout, _record: PlatformRecord | None) -> Finding:
-    """Whether only we can read the keys."""
+    """Whether the keys that data was written with are there, and only we can read them."""
+    lost = [name for name in IRREPLACEABLE if not (layout.secrets / name).exists()]
+    if lost and (layout.nats_data / "jetstream").exists():
+        found = f"no {' and '.join(lost)} in {layout.secrets}, but data that was written with them"
+        remedy = "put it back from a backup before the next start, which makes another, that opens nothing"
+        return Finding("secrets", Level.WARN, found, remedy)
     if not layout.secrets.exists():
         return Finding("secrets", Level.OK, "none yet; made at the first start")
     keys = (layout.secrets, *layout.secrets.rglob("*"))

@@ -36,6 +36,8 @@ CLI = "cli"
 READER = "reader"
 ACCOUNT = "PINGYI"
 READERS_ACCOUNT = "READERS"
+MOST_READERS = 768
+"""Connections that readers have at once: the broker's others (1,024 in all) are the services'."""
 
 RANKINGS_STREAM = f"KV_{RANKINGS_BUCKET}"
 KEYS = (VAULT, CASEKEYS)
@@ -216,11 +218,11 @@ def _protect_durables(streams: Iterable[str], *, of_others_than: str) -> list[st
     return denied
 
 
-def authorization_config(public_keys: Mapping[str, str]) -> str:
+def authorization_config(public_keys: Mapping[str, str], *, most_readers: int = MOST_READERS) -> str:
     """The accounts of the nats-server as configuration text, to stand at the top level of its file.
 
     ``public_keys`` maps names of :func:`users` to NKey public keys; users without a key get no access.
-    Connections without credentials become the reader.
+    Connections without credentials become the reader, ``most_readers`` of them at a time.
 
     Raises:
         InvalidValueError: an unknown user, or something that is no public key of a user.
@@ -257,6 +259,7 @@ def authorization_config(public_keys: Mapping[str, str]) -> str:
             "    ]",
             "  }",
             f"  {READERS_ACCOUNT} {{",
+            f"    limits {{ max_connections: {most_readers} }}",
             "    users: [",
             reader,
             "    ]",

@@ -14,9 +14,10 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
-from deploy.local.embedded.nats_server import find_nats_server
+from deploy.local.embedded.nats_server import NatsLimits, find_nats_server
 from deploy.local.layout import SERVICES, Layout
 from deploy.secrets import write_secrets
+from shared.auth.nats_permissions import MOST_READERS
 from tests.npm_support import run_npm_tool
 from tests.support.certificates import write_certificates
 
@@ -88,10 +89,17 @@ def test_nats_server_accepts_its_configuration(name: str, tmp_path: Path) -> Non
     assert "is valid" in output
 
 
-@pytest.mark.parametrize("name", ["server.conf", "cluster.conf", "leaf.conf"])
-def test_every_broker_acknowledges_only_what_is_on_disk(name: str) -> None:
+@pytest.mark.parametrize("name", ["server.conf", "cluster.conf"])
+def test_every_broker_with_streams_acknowledges_only_what_is_on_disk(name: str) -> None:
     text = (ROOT / "deploy/nats" / name).read_text(encoding="utf-8")
     assert re.search(r"^\s*sync_interval: always$", text, flags=re.MULTILINE)
+
+
+def test_readers_cannot_take_every_connection() -> None:
+    text = (ROOT / "deploy/nats/server.conf").read_text(encoding="utf-8")
+    (most,) = re.findall(r"^max_connections: (\d+)$", text, flags=re.MULTILINE)
+    assert int(most) - MOST_READERS >= 200
+    assert NatsLimits().max_connections - MOST_READERS >= 200
 
 
 # --- compose against the code ---
@@ -197,6 +205,15 @@ def test_mounted_files_and_volumes_exist() -> None:
     for container in CONTAINERS.values():
         for source, _, _ in _volumes(container):
             assert (ROOT / source).is_file() if source.startswith(".") else source in COMPOSE["volumes"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_that_keeps_something_has_a_volume_to_keep_it_in(name: str) -> None:
+    settings = importlib.import_module(f"services.{name}.settings").Settings
+    image = re.search(r"\bDATA_DIR=(\S+)", DOCKERFILE.read_text(encoding="utf-8"))
+    assert image is not None
+    targets = {target for _, target, _ in _volumes(CONTAINERS[name])}
+    assert (image[1] in targets) == ("data_dir" in settings.model_fields)
 
 
 def test_dependencies_end_or_get_healthy_as_the_condition_says() -> None:

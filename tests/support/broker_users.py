@@ -10,7 +10,7 @@ from nats.aio.client import Client
 
 from deploy.local.embedded import NatsServer
 from deploy.local.secrets import new_user_seed, user_public_key
-from shared.auth.nats_permissions import authorization_config, users
+from shared.auth.nats_permissions import MOST_READERS, authorization_config, users
 from shared.messaging.connection import BrokerSettings
 from shared.messaging.provisioner import provision
 from tests.support.servers import delete_streams, running_nats
@@ -46,15 +46,18 @@ class BrokerUsers:
 
 
 @contextmanager
-def running_broker(directory: Path) -> Iterator[tuple[NatsServer, dict[str, Path]]]:
-    """A broker with fresh keys for every user, and the users' seed files."""
+def running_broker(
+    directory: Path, *, further: str = "", most_readers: int = MOST_READERS
+) -> Iterator[tuple[NatsServer, dict[str, Path]]]:
+    """A broker with fresh keys for every user, and ``further`` configuration; with the users' seed files."""
     (directory / "seeds").mkdir()
     keys, seeds = {}, {}
     for user in users():
         seed = new_user_seed()
         keys[user], seeds[user] = user_public_key(seed), directory / "seeds" / f"{user}.seed"
         seeds[user].write_text(seed + "\n")
-    with running_nats(directory, authorization=authorization_config(keys)) as server:
+    authorization = authorization_config(keys, most_readers=most_readers) + further
+    with running_nats(directory, authorization=authorization) as server:
         yield server, seeds
 
 

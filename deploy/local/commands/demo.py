@@ -80,7 +80,8 @@ async def _demo(
                 await loading
                 from deploy.local.demo.run import run  # noqa: PLC0415 - loaded meanwhile, see above
 
-                outcome = await supervisor.during(run(layout, script, receiver, console))
+                inbox = receiver.inbox if webhook else None
+                outcome = await supervisor.during(run(layout, script, inbox, console))
                 if not once:
                     console.print("\n平台继续运行，按 Ctrl-C 停止。")
                     await supervisor.wait()

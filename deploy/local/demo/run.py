@@ -19,7 +19,7 @@ from deploy.local.demo.moves import moves_since_noon
 from deploy.local.demo.observer import AcceptedRating, RankingObserver, accepted_ratings, percentile
 from deploy.local.demo.play import Played, play
 from deploy.local.demo.real import Comparison, compare, independent_ranking
-from deploy.local.demo.receiver import Inbox, WebhookReceiver
+from deploy.local.demo.receiver import Inbox
 from deploy.local.demo.script import Script
 from deploy.local.demo.settle import QUIET_POLLS, Books, read_books, settled
 from deploy.local.demo.signing import Delays, delays_since, read_delays
@@ -87,8 +87,11 @@ class Outcome:
         return self.books.balanced and bool(self.report["ok"]) and agreed
 
 
-async def run(layout: Layout, script: Script, receiver: WebhookReceiver, console: Console) -> Outcome:
-    """Play the script unless its data is there, wait until all is settled, and show the tour."""
+async def run(layout: Layout, script: Script, inbox: Inbox | None, console: Console) -> Outcome:
+    """Play the script unless its data is there, wait until all is settled, and show the tour.
+
+    ``inbox`` is what the webhook's receiver gets; None: alerts don't go there.
+    """
     use(Wallet.of(layout))
     async with cli_connection(layout) as client:
         observer = await RankingObserver(client).start()
@@ -123,9 +126,9 @@ async def run(layout: Layout, script: Script, receiver: WebhookReceiver, console
         len(latencies),
     )
     alerts = await asyncio.to_thread(_pages, f"{layout.service_url('notify')}/v1/alerts", {}, ALERTS_PAGE)
-    told = told_of(alerts, receiver.inbox, started)
+    told = told_of(alerts, inbox, started)
     outcome = Outcome(played, ratings, books, report, speed, told, signed, moves, comparison)
-    await asyncio.to_thread(_show, layout, outcome, alerts, receiver, console)
+    await asyncio.to_thread(_show, layout, outcome, alerts, inbox, console)
     return outcome
 
 
@@ -188,7 +191,7 @@ def _compare(layout: Layout, grades: Mapping[str, Sequence[int]], today: date) -
     return compare(shown, computed)
 
 
-def told_of(alerts: Sequence[Mapping[str, Any]], inbox: Inbox, since: float) -> Told | None:
+def told_of(alerts: Sequence[Mapping[str, Any]], inbox: Inbox | None, since: float) -> Told | None:
     """How long alerts about events received from `since` (Unix seconds) on took; None: there were none."""
     waits = []
     for alert in alerts:
@@ -199,7 +202,7 @@ def told_of(alerts: Sequence[Mapping[str, Any]], inbox: Inbox, since: float) -> 
     if not waits:
         return None
     waits.sort()
-    arrived = inbox.waits_s(since)
+    arrived = inbox.waits_s(since) if inbox else []
     return Told(
         percentile(waits, 0.5),
         percentile(waits, 0.99),
@@ -213,12 +216,12 @@ def _show(
     layout: Layout,
     outcome: Outcome,
     alerts: Sequence[Mapping[str, Any]],
-    receiver: WebhookReceiver,
+    inbox: Inbox | None,
     console: Console,
 ) -> None:
     ranked = [row for row in read_rows(layout, level="county") if row["rank"] is not None]
     show_rankings(console, ranked, outcome.moves)
-    show_alerts(console, alerts, count_by_rule(alerts), receiver.inbox)
+    show_alerts(console, alerts, count_by_rule(alerts), inbox)
     show_books(console, outcome.books, outcome.report)
     if outcome.comparison is not None:
         show_comparison(console, outcome.comparison)

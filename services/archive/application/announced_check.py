@@ -66,8 +66,8 @@ class AnnouncedCheck:
             if due != found:
                 self._report(
                     f"index {place}",
-                    f"{found[0]} sequence {found[1]}",
-                    f"{due[0]} sequence {due[1]}, as index {index} announced",
+                    _named(found),
+                    f"{_named(due)}, as index {index} announced",
                 )
                 break
         del self._places[:start]
@@ -80,3 +80,8 @@ class AnnouncedCheck:
             self._report(where, "missing", f"the one that was published, see index {index}")
         elif head.note != said.note:
             self._report(where, f"root {head.root.hex()}", f"the note that was published, see index {index}")
+
+
+def _named(place: Place) -> str:
+    """A message as a finding names it."""
+    return place[0] if place == HOLE else f"{place[0]} sequence {place[1]}"

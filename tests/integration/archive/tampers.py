@@ -223,7 +223,9 @@ TAMPERS: dict[str, Tamper] = {
         lambda log: (changed(log), "saved.txt: signed for other entries"),
     ),
     "delete": Tamper(
-        delete, lambda log: (f"index {log.at}: missing",), lambda log: (f"index {log.at}: missing",)
+        delete,
+        lambda log: (f"index {log.at}: missing", f"index {log.at}: nothing; {named(log, log.at)}, as index"),
+        lambda log: (f"index {log.at}: missing",),
     ),
     "insert": Tamper(
         insert,

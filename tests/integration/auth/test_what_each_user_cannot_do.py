@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
@@ -21,7 +22,7 @@ from shared.testing.builders import (
     unit_flagged,
     unit_score_changed,
 )
-from tests.support.broker_users import BrokerUsers
+from tests.support.broker_users import BrokerUsers, provisioned, running_broker
 
 FLAGS = f"KV_{INTEGRITY_BUCKET}"
 SECRET = (FEEDBACK, CASES, ALERTS, VAULT, INTEGRITY, FLAGS)
@@ -297,3 +298,18 @@ async def test_the_command_line_publishes_no_event(broker: BrokerUsers) -> None:
     publisher = JetStreamPublisher(await broker.connect("cli"), timeout_s=SHORT_S)
     for event in (feedback_submitted(), unit_score_changed(), alert_raised()):
         await refused(broker, "cli", publisher.publish(envelope_of(event)))
+
+
+async def test_readers_leave_room_for_services(tmp_path: Path) -> None:
+    with running_broker(tmp_path, most_readers=3) as started:
+        async with provisioned(*started) as broker:
+            for _ in range(3):
+                await broker.connect_anonymously()
+            # The library would leave its socket open.
+            answers, requests = await asyncio.open_connection("127.0.0.1", broker.server.port)
+            requests.write(b"CONNECT {}\r\nPING\r\n")
+            assert b"maximum account active connections" in await answers.read()
+            requests.close()
+            await requests.wait_closed()
+            intake = await broker.connect("intake")
+            assert intake.is_connected

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from deploy.local.demo.receiver import Inbox, WebhookReceiver
 from deploy.local.demo.run import told_of
-from deploy.local.demo.tour import Told, show_told
+from deploy.local.demo.tour import Told, show_alerts, show_told
 
 KEY = bytes(range(32))
 
@@ -67,3 +67,12 @@ def test_the_line_says_whether_the_goal_is_reached() -> None:
         assert f"p50 0.41 秒，p99 {p99_s:.2f} 秒（2331 条预警" in text
         assert "p50 0.50 秒，p99 1.20 秒（由外部接收端测得" in text
         assert f"目标 1 秒：{verdict} " in text
+
+
+def test_of_a_receiver_to_whom_no_alert_goes_nothing_is_said() -> None:
+    for inbox, said in ((Inbox(), True), (None, False)):
+        console = Console(record=True, width=100)
+        show_alerts(console, [], {"bad_review": 3}, inbox)
+        text = console.export_text()
+        assert "bad_review 3" in text
+        assert ("回调接收端" in text) is said
