@@ -19,6 +19,11 @@ from deploy.local.errors import ServerMissingError, ServerStartError
 MIN_VERSION = (2, 12)
 """Atomic batches and scheduled messages came with 2.12."""
 
+WRITE_ERROR = "write error"
+"""What ``/healthz`` says from the first write that the disk refused until the server ends, room or not."""
+AFRESH_S = 5.0
+"""How long a server that starts may say so before it is started afresh: what was full may have room again."""
+
 
 @dataclass(frozen=True, slots=True)
 class NatsLimits:
@@ -110,19 +115,26 @@ class NatsServer:
 
     def healthy(self, timeout_s: float = 2.0) -> bool:
         """Whether ``/healthz`` says ok: JetStream enabled, streams and consumers recovered, disk writable."""
+        return self._health(timeout_s)[0]
+
+    def _health(self, timeout_s: float = 2.0) -> tuple[bool, str]:
+        """Whether it says ok, and what it says."""
         if not self.is_alive():
-            return False
+            return False, ""
         connection = http.client.HTTPConnection(LOOPBACK, self.monitor_port, timeout=timeout_s)
         try:
             connection.request("GET", "/healthz")
-            return connection.getresponse().status == http.HTTPStatus.OK
+            answer = connection.getresponse()
+            return answer.status == http.HTTPStatus.OK, answer.read().decode(errors="replace")
         except (OSError, http.client.HTTPException):
-            return False
+            return False, ""
         finally:
             connection.close()
 
     def start(self, timeout_s: float = 120.0) -> None:
         """Start the server and wait until it is healthy.
+
+        One whose disk refuses a write meanwhile is started afresh until there is room: it would not notice.
 
         Raises:
             ServerMissingError: there is no nats-server executable.
@@ -137,10 +149,18 @@ class NatsServer:
         process = ChildProcess([executable, "-n", self.name, "-c", str(self.config_path)], log=self.log)
         self._process = process
         process.start()
-        deadline = time.monotonic() + timeout_s
-        while not self.healthy():
+        began = time.monotonic()
+        deadline, afresh = began + timeout_s, began + AFRESH_S
+        while True:
+            healthy, said = self._health()
+            if healthy:
+                return
             ended = process.wait(0.02)
-            if ended or time.monotonic() > deadline:
+            if not ended and WRITE_ERROR in said and afresh < time.monotonic() < deadline:
+                process.kill()
+                process.start()
+                afresh = time.monotonic() + AFRESH_S
+            elif ended or time.monotonic() > deadline:
                 problem = f"code {process.returncode}" if ended else f"not healthy within {timeout_s:g} s"
                 process.kill()
                 raise ServerStartError(

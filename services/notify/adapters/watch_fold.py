@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import msgspec
 import structlog
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from services.notify.application.judging import Glance
@@ -18,6 +19,7 @@ from services.notify.domain.watch import Rating, Watch, hour_of
 from shared.events.unreadable import UNREADABLE
 from shared.kernel.errors import TransientError, describe
 from shared.kernel.units import UnitRegistry
+from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.stored import StoredMessage
 from shared.messaging.streams import FEEDBACK, RANKING
 
@@ -212,11 +214,16 @@ async def ranked_position(client: Client) -> int | None:
 
     Raises:
         RankingUnreadableError: it says nothing of the kind.
+        BrokerUnavailableError: no answer.
     """
     try:
         message = await client.jetstream(timeout=5).get_last_msg(RANKING, REVISED)
     except NotFoundError:
         return None
+    except (NatsError, TimeoutError, OSError) as error:
+        raise BrokerUnavailableError(
+            describe(f"no answer about {RANKING} ({error!r})", "its newest ranking", "it is asked again")
+        ) from error
     try:
         return _decode_revised(message.data or b"").data.positions.get(FEEDBACK)
     except UNREADABLE as error:

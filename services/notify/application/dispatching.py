@@ -15,6 +15,7 @@ from services.notify.application.errors import (
     EndpointUnknownError,
     ReceiverGoneError,
 )
+from services.notify.application.judging import OUTAGE_S
 from services.notify.application.lanes import DeferredError, Lane, TokenBucket
 from services.notify.application.ports import EndpointStates
 from services.notify.domain.channels import Endpoint, attempt_due, kind_of
@@ -165,8 +166,10 @@ class Deliveries:
             return await self._give_up(event, attempt, progress, error)
         decision = decide(error, attempt, self.endpoint.retry_delays_s)
         if not isinstance(decision, GiveUp):
-            progress.due = self.lane.now() + decision.delay_s
-            return Later(decision.delay_s)
+            outage = isinstance(error, INFRASTRUCTURE)  # it says nothing about the alert, nor the endpoint
+            delay_s = min(decision.delay_s, OUTAGE_S) if outage else decision.delay_s
+            progress.due = self.lane.now() + delay_s
+            return Later(delay_s)
         progress.failure = error  # `DeliverAlert` has recorded it
         if isinstance(error, ReceiverGoneError):
             try:

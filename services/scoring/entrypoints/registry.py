@@ -5,6 +5,7 @@ from typing import Final
 
 import structlog
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from services.scoring.application.fold import Message
 from services.scoring.application.ports import DeadLetterClerk
@@ -61,10 +62,16 @@ class RegistryWatch:
 
         Raises:
             RegistryOutdatedError: one is, or that is not known yet.
+            BrokerUnavailableError: no answer.
         """
         if self._client is None or self._reader is None:
             raise BrokerUnavailableError("the registry is not read yet")
-        last = (await self._client.jetstream(timeout=5).stream_info(REGISTRY)).state.last_seq
+        try:
+            last = (await self._client.jetstream(timeout=5).stream_info(REGISTRY)).state.last_seq
+        except (NatsError, TimeoutError, OSError) as error:
+            raise BrokerUnavailableError(
+                describe(f"no answer ({error!r})", f"the state of {REGISTRY}", "it is asked again")
+            ) from error
         if self._outdated or self._reader.position < last:
             raise RegistryOutdatedError(
                 describe(f"{REGISTRY} read to {self._reader.position}", f"read to {last}", "wait"), RETRY_S

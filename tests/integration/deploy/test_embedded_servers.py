@@ -13,7 +13,7 @@ import psutil
 import pytest
 from pymongo import MongoClient, WriteConcern
 
-from deploy.local.embedded import ChildProcess, MongoServer, NatsServer, free_ports, mongod
+from deploy.local.embedded import ChildProcess, MongoServer, NatsServer, free_ports, mongod, nats_server
 from deploy.local.errors import PortTakenError, ServerStartError
 from deploy.local.secrets import broker_public_keys, ensure_secrets
 from tests.support.processes import wait_until_gone
@@ -83,6 +83,47 @@ def test_bad_authorization_text_is_refused_with_the_servers_own_words(tmp_path: 
     with pytest.raises(ServerStartError, match="no_such_option"):
         server.start()
     assert not server.is_alive()
+
+
+NO_ROOM_AT_FIRST = """#!{python}
+import http.server, pathlib, sys
+if "-t" in sys.argv:
+    sys.exit()
+ROOM, STARTS = pathlib.Path({room!r}), pathlib.Path({starts!r})
+had_room = ROOM.exists()
+with STARTS.open("a") as starts:
+    starts.write("started\\n")
+class Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        ROOM.touch()  # somebody makes room while it is looked on
+        self.send_response(200 if had_room else 503)
+        self.end_headers()
+        if not had_room:
+            self.wfile.write(b"JetStream stream 'A > B' write error: write 1.blk: no space left on device")
+http.server.HTTPServer(("127.0.0.1", {monitor_port}), Health).serve_forever()
+"""
+"""A nats-server on a disk that was full when it started, as 2.12 behaves: what it found stays said."""
+
+
+def test_a_broker_that_started_on_a_full_disk_is_started_afresh_and_takes_what_room_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_server, "AFRESH_S", 0.5)
+    port, monitor_port = free_ports(2)
+    program, starts = tmp_path / "nats-server", tmp_path / "starts"
+    source = NO_ROOM_AT_FIRST.format(
+        python=sys.executable, room=str(tmp_path / "room"), starts=str(starts), monitor_port=monitor_port
+    )
+    program.write_text(source)
+    program.chmod(0o700)
+    monkeypatch.setenv("NATS_SERVER", str(program))
+    server = NatsServer(tmp_path / "nats", port=port, monitor_port=monitor_port, log=tmp_path / "nats.log")
+    server.start(timeout_s=60.0)
+    try:
+        assert server.healthy()
+        assert starts.read_text().splitlines() == ["started", "started"]
+    finally:
+        server.kill()
 
 
 def test_port_in_use_is_refused_and_its_holder_named(own_nats_server: NatsServer, tmp_path: Path) -> None:

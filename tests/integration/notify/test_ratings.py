@@ -9,6 +9,9 @@ from typing import Any
 import httpx
 import pytest
 from nats.aio.client import Client
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js import JetStreamContext
+from nats.js.api import RawStreamMsg
 
 from services.notify.application import judging
 from services.notify.application.raising import RaiseAlerts
@@ -24,7 +27,7 @@ from shared.messaging.publisher import BrokerUnavailableError
 from shared.messaging.pulling import PULL_BATCH
 from shared.messaging.reading import ACK, DurableReader
 from shared.messaging.stored import StoredMessage
-from shared.messaging.streams import ALERTS, FEEDBACK, NOTIFY_RATINGS, POSITIONS_BUCKET, ConsumerSpec
+from shared.messaging.streams import ALERTS, FEEDBACK, NOTIFY_RATINGS, POSITIONS_BUCKET, RANKING, ConsumerSpec
 from tests.integration.notify.support import (
     Setup,
     a_process,
@@ -378,3 +381,27 @@ async def test_without_the_bucket_it_is_not_ready_and_judges_nothing(client: Cli
         await provision(client)
         await eventually(settled_at(client, 1), "it goes on by itself")
     assert await raised(client) == list(ids(1))
+
+
+async def test_a_broker_that_says_nothing_of_rankings_ends_no_reading_of_ratings(
+    client: Client, setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ratings, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(ratings, "RANKING_EVERY_S", 0.0)
+    asked: list[str] = []
+
+    async def silent(
+        asked_by: JetStreamContext, stream: str, subject: str, *, direct: bool | None = False
+    ) -> RawStreamMsg:
+        if stream != RANKING:
+            return await get_last_msg(asked_by, stream, subject, direct=direct)
+        asked.append(stream)
+        raise NatsTimeoutError  # what a client says of a frozen broker after five seconds
+
+    get_last_msg = JetStreamContext.get_last_msg
+    monkeypatch.setattr(JetStreamContext, "get_last_msg", silent)
+    async with running(setup.app()):
+        await eventually(lambda: len(asked) > 1, "it is asked again")
+        await publish(client, bad_review(1))
+        await eventually(settled_at(client, 1), "the rating is settled")
+    assert await raised(client) == [alert_id("bad_review", bad_review(1).id)]

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js import JetStreamContext
+from nats.js.api import StreamInfo
 
 from deploy.local.embedded import NatsServer
 from services.scoring.application.fold import Message
@@ -20,7 +23,7 @@ from shared.events.units import RegistryLoaded, ResponsibilityAssigned, UnitRegi
 from shared.kernel.errors import TransientError
 from shared.kernel.units import load_units
 from shared.messaging.connection import BrokerSettings
-from shared.messaging.publisher import JetStreamPublisher
+from shared.messaging.publisher import BrokerUnavailableError, JetStreamPublisher
 from shared.messaging.registry import units_at_start
 from shared.messaging.stored import StoredMessage
 from shared.testing.builders import envelope_of
@@ -116,3 +119,19 @@ async def test_people_who_answer_for_a_unit_are_no_reason_to_leave(client: Clien
 async def test_without_a_broker_a_start_takes_the_table_that_it_has() -> None:
     found = await units_at_start(BrokerSettings(nats_url="nats://127.0.0.1:1"), "test", None)
     assert tuple(found) == tuple(UNITS)
+
+
+async def test_a_broker_that_says_nothing_of_the_registry_is_asked_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object) -> StreamInfo:
+        raise NatsTimeoutError  # what a client says of a frozen broker after five seconds
+
+    async with watching(client, []) as (clerk, letters):
+        await filed(clerk)
+        with monkeypatch.context() as frozen:
+            frozen.setattr(JetStreamContext, "stream_info", silent)
+            with pytest.raises(BrokerUnavailableError):
+                await clerk.file(MESSAGE, ValueError())
+        await filed(clerk)
+    assert letters.filed == [MESSAGE.sequence, MESSAGE.sequence]

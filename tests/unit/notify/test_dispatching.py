@@ -6,6 +6,7 @@ from typing import Any
 from services.notify.application.delivering import DeliverAlert
 from services.notify.application.disabling import DisableEndpoint
 from services.notify.application.dispatching import Deliveries, Done, Later
+from services.notify.application.judging import OUTAGE_S
 from services.notify.application.translation import raised_event
 from services.notify.domain.alert import Alert
 from services.notify.domain.channels import Endpoint
@@ -43,8 +44,8 @@ class SlowStream(Stream):
         return await super().publish(envelope, city=city, county=county)
 
 
-def endpoint_of(stream: Stream, receiver: Receiver) -> Deliveries:
-    clock, delays = SetClock(), (0.1, 5.0)
+def endpoint_of(stream: Stream, receiver: Receiver, delays: tuple[float, ...] = (0.1, 5.0)) -> Deliveries:
+    clock = SetClock()
     deliver = DeliverAlert(
         receiver, states=stream, publisher=stream, clock=clock, metrics=NotifyMetrics(), retry_delays_s=delays
     )
@@ -95,3 +96,16 @@ async def test_a_success_that_could_not_be_recorded_is_recorded_later_and_not_de
     assert len(receiver.took) == 1
     (recorded,) = stream.of(AlertDelivered)
     assert recorded.data.attempt == 1
+
+
+async def test_a_broker_that_is_away_for_the_third_time_is_not_waited_for_as_long_as_a_receiver() -> None:
+    stream, receiver = Stream(), Receiver()
+    endpoint = endpoint_of(stream, receiver, (1.0, 300.0, 1800.0, 7200.0))
+    event = await raised(stream, 1)
+
+    def away(envelope: Envelope[Any]) -> None:
+        raise BrokerUnavailableError(envelope.id)
+
+    stream.fault = away
+    step = await endpoint.advance(event, 1, delivered=3, age_s=400.0)
+    assert step == Later(OUTAGE_S)
