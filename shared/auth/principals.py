@@ -12,10 +12,10 @@ from typing import Final
 
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Level
+from shared.kernel.ids import UNIT_ID_FORM
 from shared.kernel.units import ALL, Unit, UnitRegistry
 
 _CODE: Final = re.compile(r"[1-9][0-9]{5}", re.ASCII)
-_UNIT_ID: Final = re.compile(r"U[0-9]{6}", re.ASCII)
 _CITY_DIGITS: Final = 4
 
 
@@ -143,7 +143,7 @@ class Scope:
         Raises:
             InvalidValueError: it is neither.
         """
-        if _UNIT_ID.fullmatch(text) is not None:
+        if UNIT_ID_FORM.fullmatch(text) is not None:
             return cls(Tier.UNIT, text)
         if _CODE.fullmatch(text) is None:
             raise InvalidValueError(

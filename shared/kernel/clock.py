@@ -73,16 +73,13 @@ def rfc3339(moment: datetime) -> str:
     return f"{hour}{_MINUTES[moment.minute]}{_SECONDS[moment.second]}{_MILLIS[moment.microsecond // 1000]}"
 
 
-def as_told(moment: datetime) -> datetime:
-    """Return `moment` in UTC as finely as events tell it: whole milliseconds, finer digits cut off.
+def whole_ms(moment: datetime) -> datetime:
+    """`moment` cut to milliseconds, the precision of events.
 
     Who decides by a moment that is stored later decides by this, or a replay would find another one.
-
-    Raises:
-        InvalidValueError: `moment` is naive.
     """
-    utc = _aware(moment).astimezone(UTC)
-    return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+    excess = moment.microsecond % 1000
+    return moment if excess == 0 else moment.replace(microsecond=moment.microsecond - excess)
 
 
 @lru_cache(maxsize=1024)

@@ -16,6 +16,7 @@ EventId = NewType("EventId", str)
 
 UnitId = NewType("UnitId", str)
 """An opaque registry number (``U000123``); never derived from a division code, because codes change."""
+UNIT_ID_FORM: Final = re.compile(r"U[0-9]{6}", re.ASCII)
 
 RANDOM_BYTES: Final = 10
 """Randomness that `uuid7` consumes (74 of its 80 bits)."""

@@ -13,13 +13,12 @@ from typing import Final, NamedTuple
 
 from shared.kernel.errors import PingyiError, describe
 from shared.kernel.grades import Level
-from shared.kernel.ids import UnitId
+from shared.kernel.ids import UNIT_ID_FORM, UnitId
 from shared.kernel.regions import DivisionRegistry
 from shared.kernel.scrubbing import scrub
 from shared.kernel.spreadsheets import safe_cell
 from shared.kernel.units import ALL, BUREAU, COLUMNS, OPTIONAL_COLUMNS, Unit
 
-_UNIT_ID = re.compile(r"U\d{6}", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _LADDER: Final = tuple(Level)
 _SHOWN: Final = 80
@@ -131,7 +130,7 @@ def _unit(row: Row, kinds: set[str], divisions: DivisionRegistry) -> tuple[Unit 
     def wrong(column: str, expected: str, remedy: str) -> None:
         faults.append(Fault(line, column, cells[column], expected, remedy))
 
-    if _UNIT_ID.fullmatch(cells["unit_id"]) is None:
+    if UNIT_ID_FORM.fullmatch(cells["unit_id"]) is None:
         wrong("unit_id", "U and six digits", "give the unit a number of its own; never one that was used")
     if not 1 <= len(cells["name"]) <= NAME_MAX:
         wrong("name", f"a name of 1 to {NAME_MAX} characters", "write the full name of the office")

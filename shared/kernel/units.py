@@ -11,7 +11,7 @@ from typing import Final
 
 from shared.kernel.errors import InvalidValueError, NotFoundError
 from shared.kernel.grades import Level
-from shared.kernel.ids import UnitId
+from shared.kernel.ids import UNIT_ID_FORM, UnitId
 from shared.kernel.tables import read_date, read_end, read_table
 
 ALL: Final = "all"
@@ -28,7 +28,6 @@ COLUMNS: Final = (
 OPTIONAL_COLUMNS: Final = ("successor",)
 """What a table may have behind them."""
 
-_UNIT_ID = re.compile(r"U\d{6}", re.ASCII)
 _PROPOSALS = 3
 
 
@@ -79,7 +78,7 @@ class UnitRegistry:
         ordered = sorted(units, key=lambda unit: unit.unit_id)
         self._units: dict[str, Unit] = {}
         for unit in ordered:
-            if _UNIT_ID.fullmatch(unit.unit_id) is None or unit.unit_id in self._units:
+            if UNIT_ID_FORM.fullmatch(unit.unit_id) is None or unit.unit_id in self._units:
                 raise InvalidValueError(
                     unit.unit_id, "an id of its own: U and six digits", "correct the registry"
                 )

@@ -4,7 +4,6 @@ The word about a read is durable before anything of it is sent, so that nobody r
 broke at the right moment. Without the broker there is no word, and so no personal record either.
 """
 
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -28,6 +27,7 @@ from shared.events import (
     spec_for_data,
 )
 from shared.kernel.errors import InvalidValueError
+from shared.kernel.ids import UNIT_ID_FORM
 from shared.messaging.streams import CASES, FEEDBACK, REGISTRY
 
 PERSONAL: Final = frozenset({FEEDBACK, CASES, REGISTRY})
@@ -42,7 +42,6 @@ OWN_WORDS: Final = frozenset(
 )
 """What the archive says of itself. A word about reading these would be read next, and so on for ever."""
 TYPES: Final = tuple(spec.event_type for spec in EVENTS)
-UNIT_ID: Final = re.compile(r"U[0-9]{6}", re.ASCII)
 EXPORT_ROWS: Final = 500
 """Entries that an export holds in memory at once; fewer where they are big."""
 
@@ -102,7 +101,7 @@ class Reads:
             raise InvalidValueError(
                 kind, f"a type that there is, such as {near}", "see docs/events.md", field="type"
             )
-        well_formed = unit_id is None or UNIT_ID.fullmatch(unit_id) is not None
+        well_formed = unit_id is None or UNIT_ID_FORM.fullmatch(unit_id) is not None
         if not (well_formed or await self._any(EventQuery(unit_id=unit_id))):
             raise InvalidValueError(
                 unit_id, "the id of a unit: U and six digits", "take it from the registry", field="unit_id"

@@ -16,7 +16,7 @@ from services.intake.application.ports import Rules
 from services.intake.application.revising import Reviser
 from services.intake.domain.measures import Size
 from services.intake.domain.revisions import History
-from services.intake.domain.submission import Contact, unix_ms, whole_ms
+from services.intake.domain.submission import Contact, unix_ms
 from services.intake.domain.unmasking import Actor, Part, Refusal, Unmasking, Unmaskings, refusal_of_scope
 from shared.events import (
     Envelope,
@@ -28,7 +28,7 @@ from shared.events import (
     UnmaskingRequested,
     spec_for_data,
 )
-from shared.kernel.clock import Clock
+from shared.kernel.clock import Clock, whole_ms
 from shared.kernel.errors import ConflictError, InvalidValueError, NotFoundError, PermanentError
 from shared.kernel.ids import RANDOM_BYTES, derived_id, is_uuid, uuid7
 from shared.kernel.people_reasons import ErasureReason, UnmaskReason

@@ -16,11 +16,11 @@ from services.intake.domain.acceptance import (
 from services.intake.domain.event_ids import EventIds
 from services.intake.domain.panels import PanelBook
 from services.intake.domain.pseudonyms import Pseudonyms
-from services.intake.domain.submission import Submission, unix_ms, whole_ms
+from services.intake.domain.submission import Submission, unix_ms
 from services.intake.domain.token_checks import TOKEN, issues_of_token
 from services.intake.domain.tokens import Token, TokenMint
 from shared.events import Provenance
-from shared.kernel.clock import Clock, business_day, rfc3339
+from shared.kernel.clock import Clock, business_day, rfc3339, whole_ms
 from shared.kernel.grades import Channel, Verification
 from shared.kernel.ids import RANDOM_BYTES, uuid7
 from shared.kernel.units import Unit, UnitRegistry

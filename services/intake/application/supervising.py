@@ -207,13 +207,11 @@ class Supervision:
             TransientError: not known to be recorded, or whether there is a rating; send them again.
         """
         campaign = self.campaign(campaign_id)
-        issues = []
-        for place, visit in enumerate(visits):
-            field = f"visits[{place}]"
-            found = _visit_issue(visit, campaign, facts.received_at, field) or self._rating_issue(
-                visit, field
-            )
-            issues += [] if found is None else [found]
+        issues = [
+            issue
+            for place, visit in enumerate(visits)
+            if (issue := self._issue_of(visit, campaign, facts.received_at, f"visits[{place}]"))
+        ]
         if issues:
             raise RejectedError(tuple(issues[:20]))
         cities = {each.county: each.city for each in campaign.targets}
@@ -241,9 +239,10 @@ class Supervision:
 
         return list(await asyncio.gather(*map(one, visits)))
 
-    def _rating_issue(self, visit: Visit, field: str) -> Issue | None:
-        if visit.feedback_id is None:
-            return None
+    def _issue_of(self, visit: Visit, campaign: Campaign, now: datetime, field: str) -> Issue | None:
+        found = _visit_issue(visit, campaign, now, field)
+        if found is not None or visit.feedback_id is None:
+            return found
         try:
             self._rating(visit.feedback_id)
         except NotFoundError as error:

@@ -18,12 +18,6 @@ def unix_ms(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 
 
-def whole_ms(moment: datetime) -> datetime:
-    """`moment` cut to milliseconds, the precision of events."""
-    excess = moment.microsecond % 1000
-    return moment if excess == 0 else moment.replace(microsecond=moment.microsecond - excess)
-
-
 @dataclass(frozen=True, slots=True)
 class Contact:
     """How a citizen can be called back. Goes to the vault and nowhere else; absent parts are None."""

@@ -19,7 +19,7 @@ from pydantic import (
 from services.intake.application.errors import RejectedError
 from services.intake.domain.acceptance import Issue
 from services.intake.domain.measures import Size, size_of
-from services.intake.domain.submission import Contact, Submission, whole_ms
+from services.intake.domain.submission import Contact, Submission
 from services.intake.domain.tokens import MAX_TEXT
 from services.intake.entrypoints.plain_rating import (
     CONTROLS,
@@ -28,7 +28,7 @@ from services.intake.entrypoints.plain_rating import (
     MAX_UNIT,
     read_plain,
 )
-from shared.kernel.clock import parse_rfc3339
+from shared.kernel.clock import parse_rfc3339, whole_ms
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Source
 from shared.kernel.plain_text import composed

@@ -10,10 +10,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
-from services.intake.domain.submission import Contact, Submission, whole_ms
+from services.intake.domain.submission import Contact, Submission
 from services.intake.domain.tokens import MAX_TEXT
 from shared.events.unreadable import UNREADABLE
-from shared.kernel.clock import parse_rfc3339
+from shared.kernel.clock import parse_rfc3339, whole_ms
 from shared.kernel.errors import InvalidValueError
 from shared.kernel.grades import Channel, Source
 from shared.kernel.plain_text import composed

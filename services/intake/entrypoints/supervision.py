@@ -9,7 +9,6 @@ from starlette import types as asgi
 
 from services.intake.application.supervising import Supervision, Visit
 from services.intake.domain.panels import Seat
-from services.intake.domain.submission import whole_ms
 from services.intake.domain.supervision import (
     Campaign,
     Coverage,
@@ -45,7 +44,7 @@ from services.intake.entrypoints.writing import problems
 from shared.auth.access import principal_of, require_within, requires
 from shared.auth.grants import Permission
 from shared.auth.principals import Place, Scope
-from shared.kernel.clock import business_day, rfc3339
+from shared.kernel.clock import business_day, rfc3339, whole_ms
 from shared.kernel.errors import NotFoundError
 from shared.kernel.grades import Level
 

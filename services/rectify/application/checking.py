@@ -11,7 +11,7 @@ from services.rectify.application.ports import RulePacks
 from services.rectify.domain.checks import Quarter
 from services.rectify.domain.signed_checks import RegionFigures, SignedCheck
 from shared.events import Provenance
-from shared.kernel.clock import Clock, as_told, business_day
+from shared.kernel.clock import Clock, business_day, whole_ms
 from shared.kernel.errors import ConflictError, describe
 
 log = structlog.get_logger(__name__)
@@ -62,7 +62,7 @@ class SignCheck:
             CheckSignedError: somebody was faster.
             TransientError: not known to be stored, or what was signed before is not read yet; ask again.
         """
-        now = as_told(self._clock.now())
+        now = whole_ms(self._clock.now())
         if business_day(now) <= quarter.last:
             raise QuarterRunsError(
                 describe(

@@ -17,7 +17,7 @@ from services.rectify.domain.machine import decide, move_of
 from services.rectify.domain.terms import Terms
 from services.rectify.metrics import RectifyMetrics
 from shared.events import Provenance
-from shared.kernel.clock import Clock, as_told, business_day
+from shared.kernel.clock import Clock, business_day, whole_ms
 from shared.kernel.errors import ConflictError, TransientError, describe
 from shared.kernel.ids import derived_id
 
@@ -74,7 +74,7 @@ class Desk:
 
     def now(self) -> datetime:
         """The time that is decided by, as finely as events tell it."""
-        return as_told(self._clock.now())
+        return whole_ms(self._clock.now())
 
     def moved_by_calendar(self, case: Case) -> bool:
         """Whether the calendar in force gives other moments than those that `case` holds.

@@ -21,7 +21,7 @@ from services.rectify.domain.sanctions import Change, Sanction, SanctionNotFound
 from services.rectify.domain.terms import Terms
 from services.rectify.metrics import RectifyMetrics
 from shared.events import Provenance
-from shared.kernel.clock import Clock, as_told, business_day
+from shared.kernel.clock import Clock, business_day, whole_ms
 from shared.kernel.errors import ConflictError
 from shared.kernel.grades import Level
 
@@ -122,7 +122,7 @@ class Sanctioning:
 
     def now(self) -> datetime:
         """The time that is decided by, as finely as events tell it."""
-        return as_told(self._clock.now())
+        return whole_ms(self._clock.now())
 
     async def sanction(self, sanction_id: str) -> StoredSanction:
         """The newest state.
@@ -184,7 +184,7 @@ class Sanctioning:
         calendar = Terms.of(pack.rectify, None, self._holidays.current()).calendar
         until = calendar.after(now, pack.ladders.appeal_wd * calendar.day_minutes)
         try:
-            change = asked.make(stored.sanction, now, as_told(until))
+            change = asked.make(stored.sanction, now, until)
         except ConflictError:
             self._count(asked.move, "refused")
             raise

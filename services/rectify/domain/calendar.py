@@ -56,7 +56,7 @@ class WorkCalendar:
         for begin, end in self._spans(start):
             length = end - begin
             if left <= length:
-                return _whole(begin + left)
+                return _to_ms(begin + left)
             left -= length
         return start + timedelta(days=_DAYS_SEARCHED)
 
@@ -85,8 +85,8 @@ class WorkCalendar:
             day += timedelta(days=1)
 
 
-def _whole(moment: datetime) -> datetime:
-    """`moment` in whole milliseconds, as events tell it; minutes are fractions, and theirs are not exact."""
+def _to_ms(moment: datetime) -> datetime:
+    """The nearest whole millisecond, as events tell it: minutes are fractions, and floats only come near."""
     return moment + timedelta(microseconds=(500 - moment.microsecond) % 1000 - 500)
 
 

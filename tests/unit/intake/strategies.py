@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime
 
 from hypothesis import strategies as st
 
-from services.intake.domain.submission import Contact, Submission, whole_ms
+from services.intake.domain.submission import Contact, Submission
+from shared.kernel.clock import whole_ms
 from shared.kernel.grades import Channel, Source
 from shared.rules import load_pack
 
